@@ -1,0 +1,137 @@
+package plan
+
+import (
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+)
+
+// Observation is all that may be known about one Key when deciding. A full run
+// makes observations from listings, a push makes one from a few lookups; Decide
+// cannot tell the difference. Pointers are read-only.
+type Observation struct {
+	Key identity.Key
+	// Desired is what the source wants; nil means the source's last read did not
+	// hold the Key.
+	Desired *identity.Identity
+	// Absence tells what is known about a Key whose Desired is nil.
+	Absence Absence
+	// Link is what mmsync owns for the Key; nil means nothing.
+	Link *identity.Link
+	// Linked is the Link's account as the server shows it now. nil with a Link
+	// means that the server denied having it; Unseen says that this is doubtful.
+	Linked *identity.Account
+	// Unseen is set while the linked account is missing from an answer but not
+	// proven gone: 404 by id and by name, with a healthy server.
+	Unseen bool
+	// ByIntent is an account that an interrupted run meant to create for this
+	// Key: same username, e-mail and auth, made within that call's time.
+	ByIntent *identity.Account
+	// ByAuth, ByEmail and ByUsername hold the values this Key wants. The Key's
+	// own linked account is never among them.
+	ByAuth, ByEmail, ByUsername *Holder
+	Facts                       *Facts
+	Now                         time.Time
+}
+
+// Holder is an account that already has a value somebody wants, and who owns it.
+type Holder struct {
+	Account *identity.Account
+	// Owner is the Key that the account is linked to; zero if to none.
+	Owner identity.Key
+	// Formerly is set when the account was ever linked to another Key.
+	Formerly bool
+	// OwnsBotOrToken is set when the account owns a bot or a personal access
+	// token, which adoption would hand over.
+	OwnsBotOrToken bool
+}
+
+// Absence is what is known about a Key that its source did not list.
+type Absence struct {
+	// Explicit means that the source said "delete" (SCIM DELETE): no grace.
+	Explicit bool
+	// Complete means that the read which lacked the Key was complete.
+	Complete bool
+	// Doubt says why the read proves nothing, if Complete is false.
+	Doubt string
+	// Since is when a complete read first lacked the Key; zero means just now.
+	Since time.Time
+	// Reads counts the complete reads that lacked the Key, at least ten minutes
+	// apart, this one included.
+	Reads int
+	// Presence is the source's answer to a direct question about the anchor; ""
+	// means that it was not asked.
+	Presence identity.Presence
+}
+
+// Facts are what the target server can do and show, as far as decisions depend
+// on it.
+type Facts struct {
+	Version string // "11.6.0"
+	// ServerID is the server's own identifier (TelemetryId or DiagnosticId).
+	ServerID string
+	SiteURL  string
+	// AuthDataVisible is false before 11.0, where auth data reads as "" even for
+	// an administrator; drift there is unknown and Link.Applied decides.
+	AuthDataVisible bool
+	// LDAPLocked: the API refuses to (de)activate accounts with login service
+	// "ldap" (10.2 and later).
+	LDAPLocked bool
+	// EmailVerification: with RequireEmailVerification on, a patched e-mail is
+	// kept pending and mailed about, so none is sent.
+	EmailVerification bool
+	// SeatsLeft is how many more accounts may be active; negative means no limit.
+	SeatsLeft int
+	// HumanAdmins are the ids of active human system administrators, sorted.
+	HumanAdmins []string
+	// Protected maps account ids that must never be changed to the reason, in
+	// words that complete "is protected: ".
+	Protected map[string]string
+}
+
+// Policy is what the operator wants, as far as decisions depend on it.
+type Policy struct {
+	Create, Update, Reactivate bool
+	// Deactivate names the triggers that may switch an account off.
+	Deactivate Triggers
+	Grace      Grace
+	// UserOwned attributes are set at creation and belong to the user from then on.
+	UserOwned identity.Attributes
+	// AdoptByAuth lets an unlinked account with the same login service and exact
+	// auth data be taken over. Matches by e-mail and username are never taken
+	// over by themselves, they are always held for the operator.
+	AdoptByAuth bool
+	// Roles says for each source which roles it decides about.
+	Roles []RoleAuthority
+	// ReservedNames are username patterns (* matches anything) no identity may
+	// take.
+	ReservedNames []string
+	// NeverBelow is how many active human administrators must remain.
+	NeverBelow int
+	// ChangeAuth lets an existing account's login be moved to another service.
+	ChangeAuth bool
+}
+
+// Triggers are the ways a person leaves.
+type Triggers struct{ Disabled, Missing, OutOfScope bool }
+
+// Grace is how long each trigger waits before the account is switched off.
+type Grace struct{ Disabled, Missing, OutOfScope time.Duration }
+
+// RoleAuthority names the roles that one source's rules give and take away.
+// Roles outside Managed are kept as they are.
+type RoleAuthority struct {
+	Source  string
+	Managed identity.Roles
+	// Granted are the managed roles that may be given without asking first.
+	Granted identity.Roles
+}
+
+func (p Policy) rolesOf(source string) RoleAuthority {
+	for _, r := range p.Roles {
+		if r.Source == source {
+			return r
+		}
+	}
+	return RoleAuthority{Source: source}
+}

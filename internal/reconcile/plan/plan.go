@@ -1,0 +1,246 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+)
+
+// Action is the outcome for one Key.
+type Action string
+
+// The actions, in the order in which a plan carries them out: leaving wins, and
+// it frees seats and ends access before anything else takes time.
+const (
+	Forget     Action = "forget"     // the link goes, the account stays as it is
+	Deactivate Action = "deactivate" // the account is switched off
+	Adopt      Action = "adopt"      // an existing account becomes ours
+	Update     Action = "update"     // what differs is patched
+	Reactivate Action = "reactivate" // an account we switched off comes back
+	Create     Action = "create"     // a new account
+	Hold       Action = "hold"       // something should happen but must not yet
+	NoOp       Action = "none"       // nothing to do
+)
+
+// Actions lists every Action in the order of execution.
+func Actions() []Action {
+	return []Action{Forget, Deactivate, Adopt, Update, Reactivate, Create, Hold, NoOp}
+}
+
+func (a Action) rank() int {
+	if i := slices.Index(Actions(), a); i >= 0 {
+		return i
+	}
+	return len(Actions())
+}
+
+// OpKind is one kind of API call (or link write).
+type OpKind string
+
+// The kinds of Op.
+const (
+	LinkAccount    OpKind = "link_account"    // no call: the link is written
+	UnlinkAccount  OpKind = "unlink_account"  // no call: the link is removed
+	CreateAccount  OpKind = "create_account"  // POST /users
+	PatchProfile   OpKind = "patch_profile"   // PUT /users/{id}/patch
+	SetActive      OpKind = "set_active"      // PUT /users/{id}/active
+	SetRoles       OpKind = "set_roles"       // PUT /users/{id}/roles
+	SetAuth        OpKind = "set_auth"        // PUT /users/{id}/auth
+	RevokeSessions OpKind = "revoke_sessions" // POST /users/{id}/sessions/revoke/all
+)
+
+// Field names what a Change changes: an identity.Attribute or one of the
+// constants below.
+type Field string
+
+// Fields that are not profile attributes.
+const (
+	FieldRoles       Field = "roles"
+	FieldAuthService Field = "auth_service"
+	FieldAuthData    Field = "auth_data"
+	FieldActive      Field = "active"
+)
+
+// Change is one value before and after. Roles are space-separated and sorted,
+// active is "true" or "false".
+type Change struct {
+	Field Field  `json:"field"`
+	From  string `json:"from"`
+	To    string `json:"to"`
+}
+
+// Op is one API call's worth of change.
+type Op struct {
+	Kind    OpKind   `json:"kind"`
+	Changes []Change `json:"changes,omitempty"`
+	// Parks marks a rename to a temporary name, which is carried out before the
+	// other members of its chain move.
+	Parks bool `json:"parks,omitempty"`
+}
+
+// To gives the value a field is to have after the Op.
+func (o Op) To(f Field) (string, bool) {
+	for _, c := range o.Changes {
+		if c.Field == f {
+			return c.To, true
+		}
+	}
+	return "", false
+}
+
+// Profile gives the profile the Op asks for and which fields of it it names.
+func (o Op) Profile() (identity.Profile, identity.Attributes) {
+	var p identity.Profile
+	var set identity.Attributes
+	for _, c := range o.Changes {
+		a := identity.Attribute(c.Field)
+		p = p.With(a, c.To)
+		set = set.With(a)
+	}
+	return p, set
+}
+
+// Ender names who can end a Hold.
+type Ender string
+
+// Who ends a Hold.
+const (
+	EndWait     Ender = "wait"     // time, or a later read
+	EndSource   Ender = "source"   // somebody who edits the directory
+	EndOperator Ender = "operator" // the administrator of mmsync or Mattermost
+)
+
+// Note is a part of a person that is not being changed although it differs: a
+// locked or taken value. The rest of the Decision goes on without it.
+type Note struct {
+	Field  Field  `json:"field"`
+	Reason Reason `json:"reason"`
+	Detail string `json:"detail,omitempty"`
+	From   string `json:"from"`
+	To     string `json:"to"`
+}
+
+// Decision is the outcome for one Key: what, why, and the calls it takes.
+type Decision struct {
+	Key       identity.Key `json:"key"`
+	Ref       string       `json:"ref,omitempty"`
+	Action    Action       `json:"action"`
+	Reason    Reason       `json:"reason"`
+	AccountID string       `json:"account_id,omitempty"` // "" for Create
+	Username  string       `json:"username"`             // for people to read: the account's, or the wanted one
+	Detail    string       `json:"detail,omitempty"`     // names the holder, the cause, the due time
+	// Until is when a Hold that waits for time falls due.
+	Until *time.Time `json:"until,omitempty"`
+	// Held is the Action that a Hold keeps back; "" for holds that keep back
+	// nothing in particular.
+	Held  Action `json:"held,omitempty"`
+	Notes []Note `json:"notes,omitempty"`
+	Ops   []Op   `json:"ops,omitempty"`
+	// Chain groups decisions that must be carried out one after another, in
+	// plan order, because each frees a name the next one takes. 0 means none.
+	Chain int `json:"chain,omitempty"`
+}
+
+func compareDecisions(a, b Decision) int {
+	if c := cmp.Compare(a.Action.rank(), b.Action.rank()); c != 0 {
+		return c
+	}
+	return a.Key.Compare(b.Key)
+}
+
+// SourceSummary says what a plan saw of one source.
+type SourceSummary struct {
+	Name     string `json:"name"`
+	Entries  int    `json:"entries"`
+	Last     int    `json:"last_entries,omitempty"` // of the last complete read; 0 = none
+	Linked   int    `json:"linked_active"`          // active accounts linked to this source: the base of percentages
+	Complete bool   `json:"complete"`
+	Doubt    string `json:"doubt,omitempty"` // why it is not complete
+	// Faults counts entries that could not be mapped or read.
+	Faults int           `json:"faults,omitempty"`
+	Took   time.Duration `json:"took_ns,omitempty"`
+}
+
+// TargetSummary says what a plan saw of the server.
+type TargetSummary struct {
+	URL       string `json:"url"`
+	Version   string `json:"version"`
+	Active    int    `json:"linked_active"`
+	SeatsLeft int    `json:"seats_left"` // negative: no limit
+}
+
+// Plan is an ordered set of Decisions. NoOp decisions are only counted.
+type Plan struct {
+	Decisions []Decision      `json:"decisions"`
+	Unchanged int             `json:"unchanged"`
+	Sources   []SourceSummary `json:"sources"`
+	Target    TargetSummary   `json:"target"`
+}
+
+// Count gives the number of decisions with the given action.
+func (p Plan) Count(a Action) int {
+	n := 0
+	for i := range p.Decisions {
+		if p.Decisions[i].Action == a {
+			n++
+		}
+	}
+	return n
+}
+
+// Effective tells whether carrying out the plan would change anything.
+func (p Plan) Effective() bool {
+	return slices.ContainsFunc(p.Decisions, func(d Decision) bool { return len(d.Ops) > 0 })
+}
+
+// Step names one Op of a Plan by the positions of its Decision and of itself.
+type Step struct{ Decision, Op int }
+
+// Unit is what one worker does in sequence: the ops of one Decision, or of a
+// whole chain with the parking renames first.
+type Unit struct {
+	Phase Action
+	Steps []Step
+}
+
+// Units cuts the plan into units, in the order of execution. Units of one phase
+// may run side by side; a phase starts when the one before has ended.
+func (p Plan) Units() []Unit {
+	var out []Unit
+	chains := map[int]int{}
+	for i := range p.Decisions {
+		d := &p.Decisions[i]
+		if len(d.Ops) == 0 {
+			continue
+		}
+		at := len(out)
+		if d.Chain != 0 {
+			if known, ok := chains[d.Chain]; ok {
+				at = known
+			} else {
+				chains[d.Chain] = at
+			}
+		}
+		if at == len(out) {
+			out = append(out, Unit{Phase: d.Action})
+		}
+		for j := range d.Ops {
+			out[at].Steps = append(out[at].Steps, Step{Decision: i, Op: j})
+		}
+	}
+	for _, at := range chains {
+		slices.SortStableFunc(out[at].Steps, func(a, b Step) int {
+			return cmp.Compare(parkRank(p, a), parkRank(p, b))
+		})
+	}
+	return out
+}
+
+func parkRank(p Plan, s Step) int {
+	if p.Decisions[s.Decision].Ops[s.Op].Parks {
+		return 0
+	}
+	return 1
+}

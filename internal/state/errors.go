@@ -1,0 +1,19 @@
+package state
+
+import "errors"
+
+// Errors a caller branches on. Stores wrap them with what was attempted.
+var (
+	// ErrNotFound: no such record.
+	ErrNotFound = errors.New("not found")
+	// ErrConflict: a record says otherwise (an account that another Key owns, a
+	// binding to another server).
+	ErrConflict = errors.New("conflict")
+	// ErrFenced: the caller's lease is no longer the current one; it must stop
+	// writing at once.
+	ErrFenced = errors.New("lease lost to another instance")
+	// ErrHeld: somebody else holds the lease.
+	ErrHeld = errors.New("lease is held by another instance")
+	// ErrSchema: the database's schema is older or newer than the program's.
+	ErrSchema = errors.New("schema version does not fit")
+)

@@ -1,0 +1,127 @@
+package state
+
+import (
+	"context"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+)
+
+// Store keeps links, the journal, sightings and the lease. Each method is one
+// transaction. All times are UTC with microseconds. Methods that take a Lease
+// check that its token is the current one of its name in the same transaction
+// and return ErrFenced otherwise; a zero Lease is always refused.
+//
+// Lists come ordered: links and sightings by Key, runs newest first, ops by
+// run, decision and op.
+type Store interface {
+	// AcquireLease takes the named lease for ttl, by the store's clock. It fails
+	// with ErrHeld while another holder's is unexpired; the same holder gets it
+	// again with a new token.
+	AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (Lease, error)
+	// RenewLease extends it by ttl from now; ErrFenced if it was lost.
+	RenewLease(ctx context.Context, l Lease, ttl time.Duration) (Lease, error)
+	// ReleaseLease gives it up; releasing a lost one is no error.
+	ReleaseLease(ctx context.Context, l Lease) error
+	// Now is the store's clock, by which graces and leases are measured.
+	Now(ctx context.Context) (time.Time, error)
+
+	// Bind records b if nothing is bound under its name, and returns what is
+	// bound; ErrConflict (with the stored Binding) if it has another ID.
+	Bind(ctx context.Context, b Binding) (Binding, error)
+
+	// Links gives the links that match.
+	Links(ctx context.Context, f LinkFilter) ([]identity.Link, error)
+	// PutLinks writes links; ErrConflict if an account would get a second owner.
+	// It never changes CreatedAt of an existing link. All or nothing.
+	PutLinks(ctx context.Context, l Lease, links []identity.Link) error
+
+	// SaveRun inserts or updates a run row by ID. The lease is checked if the
+	// run's Token is not 0.
+	SaveRun(ctx context.Context, r Run) error
+	// BeginRun writes the run row, every decision of p and every op of it as
+	// pending, and the sightings' changes, in one transaction.
+	BeginRun(ctx context.Context, l Lease, r Run, p plan.Plan, s SightingChanges) error
+	// MarkSent notes that the op's call is about to be made. ErrConflict if the
+	// op is not pending.
+	MarkSent(ctx context.Context, l Lease, ref OpRef, at time.Time) error
+	// RecordOp closes an op and changes ownership with it. ErrConflict if the op
+	// is closed already, or an account would get a second owner.
+	RecordOp(ctx context.Context, l Lease, o Outcome) error
+	// InterruptRuns turns open runs of older tokens into interrupted ones and
+	// gives their ids. Their unclosed ops stay unclosed, to be looked into.
+	InterruptRuns(ctx context.Context, l Lease) ([]string, error)
+	// Runs lists runs, newest first.
+	Runs(ctx context.Context, f RunFilter) ([]Run, error)
+	// Decisions lists a run's decisions in plan order.
+	Decisions(ctx context.Context, run string) ([]DecisionRecord, error)
+	// Ops lists ops.
+	Ops(ctx context.Context, f OpFilter) ([]OpRecord, error)
+	// Usage counts, for one source, the accounts that were switched off (ops
+	// done or observed) since the given time.
+	Usage(ctx context.Context, source string, since time.Time) (int, error)
+
+	// RecordRead notes one reading of a source.
+	RecordRead(ctx context.Context, r Read) error
+	// Reads lists a source's readings since the given time, newest first.
+	Reads(ctx context.Context, source string, since time.Time) ([]Read, error)
+	// Sightings lists the Keys of a source that are being missed.
+	Sightings(ctx context.Context, source string) ([]Sighting, error)
+
+	// Mark gives a watermark; the zero Mark if there is none.
+	Mark(ctx context.Context, name string) (Mark, error)
+	// SetMark writes one.
+	SetMark(ctx context.Context, l Lease, m Mark) error
+	// Index gives the indexed accounts that match.
+	Index(ctx context.Context, f IndexFilter) ([]IndexedAccount, error)
+	// ReplaceIndex replaces the whole index.
+	ReplaceIndex(ctx context.Context, l Lease, accounts []IndexedAccount) error
+	// Protected lists protected accounts by id.
+	Protected(ctx context.Context) ([]ProtectedAccount, error)
+	// Protect adds protected accounts; known ones keep their Since.
+	Protect(ctx context.Context, l Lease, accounts []ProtectedAccount) error
+
+	// Close releases the connections.
+	Close() error
+}
+
+// LinkFilter selects links; the zero filter selects all. Set fields all have to
+// match.
+type LinkFilter struct {
+	Source     string
+	Keys       []identity.Key
+	AccountIDs []string
+}
+
+// RunFilter selects runs.
+type RunFilter struct {
+	ID       string // exact, or a unique prefix
+	Kind     string
+	Statuses []RunStatus
+	Since    time.Time
+	Limit    int // 0 = all
+}
+
+// OpFilter selects ops.
+type OpFilter struct {
+	Run       string
+	Key       identity.Key
+	AccountID string
+	Statuses  []OpStatus
+	Since     time.Time // planned at or after
+	Limit     int       // 0 = all; the newest are kept
+}
+
+// IndexFilter selects indexed accounts; the zero filter selects all. Within a
+// field any value may match, set fields all have to.
+type IndexFilter struct {
+	IDs  []string
+	Auth []identity.Auth
+}
+
+// SightingChanges are what one reading changes about who is being missed.
+type SightingChanges struct {
+	Missed []Sighting     // put
+	Seen   []identity.Key // removed
+}
