@@ -1,0 +1,181 @@
+package internal_test
+
+// rule is one row of the table: what a package may import of ours.
+type rule struct {
+	// imports are the packages of this module that shipped files may import.
+	imports []string
+	// tests are further ones that its _test files may import.
+	tests []string
+	// pure forbids I/O, clock, log, context and randomness.
+	pure bool
+	// support marks a package that helps tests: no shipped file may import it,
+	// and it may use test libraries itself.
+	support bool
+	// why is said when the rule is broken.
+	why string
+}
+
+const whyAdapter = "an adapter knows one outside thing and the words it is told in; adapters meet in the daemon and never import one another"
+
+// rules is the table. Packages appear from the words up to the command; a
+// package that is not here fails the test, so that a new one is placed
+// deliberately.
+func rules() map[string]rule {
+	return map[string]rule{
+		// the words and the pure core
+		"internal/identity": {
+			pure: true,
+			why:  "identity is what every other package is written in, so it rests on the standard library alone",
+		},
+		"internal/reconcile/plan": {
+			imports: []string{"internal/identity"},
+			pure:    true,
+			why:     "what is done to people is decided by a pure function of what was observed, so that it can be replayed, tested and explained",
+		},
+		"internal/reconcile/guard": {
+			imports: []string{"internal/reconcile/plan", "internal/identity"},
+			pure:    true,
+			why:     "a guard judges a finished plan; it must not be able to fetch what would change its mind",
+		},
+
+		// the port to what is kept, and the shell around the core
+		"internal/state": {
+			imports: []string{"internal/reconcile/plan", "internal/identity"},
+			why:     "the port names what is kept and promises it; it knows no database",
+		},
+		"internal/reconcile": {
+			imports: []string{"internal/reconcile/plan", "internal/reconcile/guard", "internal/identity", "internal/state"},
+			tests: []string{
+				"internal/state/sqlite", "internal/mattermost", "internal/mattermost/mmsim",
+				"internal/sources", "internal/sources/file",
+			},
+			why: "the engine is handed its source, target and store; it must run the same whichever they are",
+		},
+		"internal/sources": {
+			imports: []string{"internal/identity"},
+			why:     "mapping turns a record into an identity, whoever read the record",
+		},
+
+		// adapters
+		"internal/sources/ldap": {
+			imports: []string{"internal/sources", "internal/identity"},
+			tests:   []string{"internal/slapdtest"},
+			why:     whyAdapter,
+		},
+		"internal/sources/file": {
+			imports: []string{"internal/sources", "internal/identity"},
+			why:     whyAdapter,
+		},
+		"internal/mattermost": {
+			imports: []string{"internal/reconcile/plan", "internal/identity"},
+			tests:   []string{"internal/mattermost/mmsim"},
+			why:     whyAdapter,
+		},
+		"internal/mattermost/mmsim": {
+			why: "the simulator may not share code with the client it is there to prove: a shared mistake would agree with itself",
+		},
+		"internal/state/postgres": {
+			imports: []string{"internal/state", "internal/reconcile/plan", "internal/identity", "migrations"},
+			tests:   []string{"internal/state/statetest", "internal/pgtest"},
+			why:     whyAdapter,
+		},
+		"internal/state/sqlite": {
+			imports: []string{"internal/state", "internal/reconcile/plan", "internal/identity", "migrations"},
+			tests:   []string{"internal/state/statetest"},
+			why:     whyAdapter,
+		},
+		"migrations": {
+			tests: []string{"internal/pgtest"},
+			why:   "migrations are SQL files and nothing else",
+		},
+
+		// composition
+		"internal/config": {
+			why: "the configuration is a leaf of plain values; adapters take their own options, so that they can be tested without YAML",
+		},
+		"internal/demo": {
+			imports: []string{"internal/mattermost/mmsim"},
+			why:     "the demo is data and a simulated server; what runs against it is the real daemon",
+		},
+		"internal/daemon": {
+			imports: []string{
+				"internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
+				"internal/reconcile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
+				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/mattermost",
+			},
+			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/pgtest"},
+			why:   "the daemon is where adapters meet; nothing below may know it",
+		},
+		"cmd/mmsync": {
+			imports: []string{
+				"internal/daemon", "internal/config", "internal/demo", "internal/identity",
+				"internal/reconcile/plan", "internal/reconcile/guard", "internal/reconcile", "internal/state",
+			},
+			tests: []string{"internal/mattermost/mmsim", "internal/slapdtest", "internal/pgtest"},
+			why:   "commands parse, call the daemon and print; an adapter reached from here would be wired twice",
+		},
+
+		// support of tests
+		"internal/state/statetest": {
+			imports: []string{"internal/state", "internal/reconcile/plan", "internal/identity"},
+			support: true,
+			why:     "the suite is the contract of the port, so it sees the port and no store",
+		},
+		"internal/slapdtest": {support: true, why: "it starts a real slapd for tests and knows nothing of mmsync"},
+		"internal/pgtest":    {support: true, why: "it starts a real PostgreSQL for tests and knows nothing of mmsync"},
+		"internal/e2e": {
+			support: true,
+			tests: []string{
+				"internal/daemon", "internal/config", "internal/demo", "internal/identity",
+				"internal/reconcile/plan", "internal/reconcile/guard", "internal/reconcile", "internal/state",
+				"internal/state/postgres", "internal/state/sqlite", "internal/sources", "internal/sources/ldap",
+				"internal/sources/file", "internal/mattermost", "internal/mattermost/mmsim",
+				"internal/slapdtest", "internal/pgtest", "cmd/mmsync",
+			},
+			why: "end-to-end tests see everything and are seen by nobody",
+		},
+		"internal": {why: "this directory holds the test of the dependency rule and nothing else"},
+	}
+}
+
+// library is where one third-party module may be imported.
+type library struct {
+	module string
+	in     []string // packages of ours, in their tests as well; nil means anywhere
+	// narrow names the few things a further package may use in shipped files.
+	narrow map[string][]string
+	tests  bool // only in _test files and in support packages
+	why    string
+}
+
+// libraries lists every module we import directly. One that is missing here has
+// not been weighed yet: docs/adr/0007-dependencies.md says how that is done.
+func libraries() []library {
+	return []library{
+		{module: "cel.dev/cel-go", in: []string{"internal/sources"}, why: "expressions are a matter of mapping; everything else sees their results"},
+		{module: "github.com/jackc/pgx/v5", in: []string{"internal/state/postgres", "internal/pgtest", "internal/e2e", "migrations"}, why: "PostgreSQL is seen by its store alone"},
+		{module: "modernc.org/sqlite", in: []string{"internal/state/sqlite", "migrations"}, why: "SQLite is seen by its store alone"},
+		{module: "github.com/pressly/goose/v3", in: []string{"internal/state/postgres", "internal/state/sqlite", "migrations"}, why: "migrations are run by the store they belong to"},
+		{
+			module: "github.com/go-ldap/ldap/v3", in: []string{"internal/sources/ldap", "internal/slapdtest", "internal/e2e"},
+			narrow: map[string][]string{"internal/sources": {"ParseDN"}}, // a group rule compares DNs, whatever read them
+			why:    "LDAP is seen by its source alone",
+		},
+		{module: "github.com/go-asn1-ber/asn1-ber", in: []string{"internal/sources/ldap"}, why: "only the LDAP source reads controls, and its tests fake a server on the wire"},
+		{module: "github.com/spf13/cobra", in: []string{"cmd/mmsync"}, why: "flags and commands end where the program begins"},
+		{module: "go.yaml.in/yaml/v4", in: []string{"internal/config", "cmd/mmsync"}, why: "only the configuration is YAML, and what a command prints as YAML"},
+		{module: "github.com/lmittmann/tint", in: []string{"cmd/mmsync", "internal/daemon"}, why: "how a log looks is decided once, at the top"},
+		{module: "golang.org/x/term", in: []string{"cmd/mmsync", "internal/daemon"}, why: "only the command talks to a terminal"},
+		{module: "github.com/robfig/cron/v3", in: []string{"internal/config", "internal/daemon"}, why: "schedules are parsed where they are configured and kept where the daemon runs"},
+		{module: "github.com/cenkalti/backoff/v5", in: []string{"internal/mattermost", "internal/reconcile", "internal/sources/ldap", "internal/daemon"}, why: "only what talks to the outside tries again"},
+		{module: "golang.org/x/time", in: []string{"internal/mattermost"}, why: "the server's rate is one budget, kept by its client"},
+		{module: "golang.org/x/sync", in: []string{"internal/reconcile", "internal/mattermost", "internal/daemon"}, why: "goroutines are started by the shell, not by the core"},
+		{module: "golang.org/x/text", in: []string{"internal/sources"}, why: "names are folded and normalised while they are mapped"},
+
+		{module: "github.com/stretchr/testify", tests: true, why: "it is for tests"},
+		{module: "github.com/google/go-cmp", tests: true, why: "it is for tests"},
+		{module: "github.com/rogpeppe/go-internal", tests: true, why: "it is for tests"},
+		{module: "go.uber.org/goleak", tests: true, why: "it is for tests"},
+		{module: "pgregory.net/rapid", tests: true, why: "it is for tests"},
+	}
+}
