@@ -30,7 +30,6 @@ const (
 	Unconfirmed      Reason = "unconfirmed"
 	StillPresent     Reason = "still_present"
 	EntryFault       Reason = "entry_fault"
-	NameRefused      Reason = "name_refused"
 	NameReserved     Reason = "name_reserved"
 	UsernameTaken    Reason = "username_taken"
 	EmailTaken       Reason = "email_taken"
@@ -45,10 +44,76 @@ const (
 	LockedByLogin    Reason = "locked_by_login_service"
 	LockedByLDAP     Reason = "locked_by_ldap"
 	LockedByVerify   Reason = "locked_by_email_verification"
+	AuthNotChanged   Reason = "auth_not_changed"
 	AccountMissing   Reason = "account_missing"
 	AccountUnseen    Reason = "account_unseen"
 	NoSeats          Reason = "no_seats"
-	AuthNotChanged   Reason = "auth_not_changed"
 	GuardTripped     Reason = "guard_tripped"
-	LinkedElsewhere  Reason = "linked_elsewhere"
 )
+
+// Explanation is what a Reason means to an administrator.
+type Explanation struct {
+	Reason Reason
+	// Sentence says what the reason means.
+	Sentence string
+	// Next says what ends it; "" for reasons that need no step.
+	Next string
+	// Ender names who can take that step; "" where nobody has to.
+	Ender Ender
+}
+
+// Explanations lists every Reason once, those for acting first.
+func Explanations() []Explanation {
+	return []Explanation{
+		{Wanted, "The person is in the source and has no account yet.", "", ""},
+		{Differs, "The account is not as the source wants it.", "", ""},
+		{Drifted, "Somebody changed the account in Mattermost; the source's value is put back.", "", ""},
+		{Returned, "The person is back in the source, and mmsync itself had switched the account off.", "", ""},
+		{SameIntent, "An interrupted run of mmsync created this account and lost the answer.", "", ""},
+		{SameAuthData, "The account has the same login service and exactly the same login data.", "", ""},
+		{SourceDisabled, "The source says that the person has left.", "", ""},
+		{SourceMissing, "The person is no longer in the source.", "", ""},
+		{OutOfScope, "The entry is still in the directory, but the source's filter no longer selects it.", "", ""},
+		{SourceDeleted, "The source said that the person is deleted.", "", ""},
+		{AccountGone, "The person has left and the account no longer exists; the link is forgotten.", "", ""},
+		{Settled, "Nothing differs.", "", ""},
+		{NotActiveYet, "The person is disabled in the source and never had an account.", "", ""},
+		{AlreadyOff, "The person has left and the account is off.", "", ""},
+		{Kept, "The configuration says to leave this as it is.", "", ""},
+		{InGrace, "The person is missing, but not for long enough.", "It ends by itself when the grace is over or the person is seen again.", EndWait},
+		{ReadIncomplete, "The source's last read was not complete, so nobody's absence counts.", "Mend the read; the next complete one decides.", EndWait},
+		{Unconfirmed, "The source could not confirm that the entry is gone.", "The next run asks again; see what doctor says about the source.", EndWait},
+		{StillPresent, "The entry is there, although the read missed it.", "The next run reads again.", EndWait},
+		{EntryFault, "The source's entry cannot be used.", "Correct the entry in the source.", EndSource},
+		{NameReserved, "The wanted username matches a pattern that guards.protect reserves.", "Change the username in the source, or the pattern.", EndSource},
+		{UsernameTaken, "Another account, perhaps a deactivated one, holds the wanted username.", "Rename that account in Mattermost, or change the username in the source.", EndOperator},
+		{EmailTaken, "Another account, perhaps a deactivated one, holds the wanted e-mail.", "Change the e-mail of that account in Mattermost, or the one in the source.", EndOperator},
+		{AuthDataTaken, "Another account holds the wanted login data.", "Find out which of the two people it belongs to and correct the source.", EndOperator},
+		{Contested, "Two people in the sources claim the same username, e-mail or login data.", "Correct one of them in the source.", EndSource},
+		{WaitsForOther, "The wanted value will be free only after somebody else's change.", "The next run takes it.", EndWait},
+		{MatchNeedsWord, "An account that mmsync does not own looks like this person's.", "If it is, say so with mmsync link approve.", EndOperator},
+		{Protected, "The account must not be changed.", "Remove it from the source's scope, or change guards.protect.", EndOperator},
+		{LastAdmin, "Too few active human administrators would be left.", "Give another person system_admin first.", EndOperator},
+		{NeedsApproval, "Changing who an administrator is, or making one, needs a person's word.", "Make the change in Mattermost, or set grant: allow on the role rule.", EndOperator},
+		{DeactivatedOther, "The account was switched off by somebody else, so mmsync does not switch it on.", "Activate it in Mattermost if the person should be in.", EndOperator},
+		{LockedByLogin, "The server does not let this field of an account with this login service be changed.", "", ""},
+		{LockedByLDAP, "The server lets only its own LDAP sync switch this account on or off.", "Switch it in the directory that the server's LDAP sync reads.", EndOperator},
+		{LockedByVerify, "The server demands that a new e-mail be verified, so mmsync changes none.", "", ""},
+		{AuthNotChanged, "The account logs in another way than the source wants; existing logins are not moved.", "", ""},
+		{AccountMissing, "The linked account does not exist on the server any more.", "If it was removed on purpose, take the person out of the source; otherwise restore it.", EndOperator},
+		{AccountUnseen, "The server's answer lacked the linked account, which proves nothing.", "The next run asks again.", EndWait},
+		{NoSeats, "The server has no seat left for another active account.", "Free a seat or extend the licence.", EndOperator},
+		{GuardTripped, "Too many changes of this kind at once.", "Look at the plan; if it is right, raise the limit for one run.", EndOperator},
+	}
+}
+
+var explained = func() map[Reason]Explanation { //nolint:gochecknoglobals // read-only index of a constant table
+	m := make(map[Reason]Explanation, 64)
+	for _, e := range Explanations() {
+		m[e.Reason] = e
+	}
+	return m
+}()
+
+// Explain gives what a reason means; the zero Explanation for an unknown one.
+func (r Reason) Explain() Explanation { return explained[r] }

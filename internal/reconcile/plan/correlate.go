@@ -1,0 +1,152 @@
+package plan
+
+import (
+	"strings"
+
+	"github.com/mmsync/mmsync/internal/identity"
+)
+
+// ParkedPrefix starts the temporary usernames that break cycles of renames. No
+// identity may want such a name.
+const ParkedPrefix = "mmsync-parked-"
+
+// decideUnlinked is about an active person without an account of ours: how the
+// Key meets an account, or gets one.
+func decideUnlinked(d Decision, o Observation, p Policy, r released) Decision {
+	want := o.Desired
+	if a := o.ByIntent; a != nil && a.Active() && protection(*a, o.Facts) == "" {
+		return adopt(d, o, p, a, SameIntent)
+	}
+	if pattern := reserved(want.Profile.Username, p.ReservedNames); pattern != "" {
+		return d.hold(NameReserved, Create, "username "+quote(want.Profile.Username)+" matches the protected pattern "+quote(pattern))
+	}
+	if h := o.ByAuth; h != nil && !want.Auth.IsZero() {
+		return meet(d, o, p, h, "login data ("+want.Auth.Service+")", AuthDataTaken)
+	}
+	if h := o.ByEmail; h != nil && !(r.email && h.Owner != identity.Key{}) {
+		return meet(d, o, p, h, "e-mail", EmailTaken)
+	}
+	if h := o.ByUsername; h != nil && !(r.username && h.Owner != identity.Key{}) {
+		return meet(d, o, p, h, "username", UsernameTaken)
+	}
+	if !p.Create {
+		return d.none(Kept)
+	}
+	d.Action, d.Reason, d.Username = Create, Wanted, want.Profile.Username
+	d.Detail = "from " + o.Key.Source
+	op := Op{Kind: CreateAccount}
+	for _, a := range identity.AllAttributes() {
+		if v := want.Profile.Value(a); want.Owned.Has(a) && v != "" {
+			op.Changes = append(op.Changes, Change{Field: Field(a), To: v})
+		}
+	}
+	if !want.Auth.IsZero() {
+		op.Changes = append(op.Changes, Change{Field: FieldAuthService, To: want.Auth.Service}, Change{Field: FieldAuthData, To: want.Auth.Data})
+	}
+	d.Ops = []Op{op}
+	to, notes := rolesWanted(identity.NewRoles(identity.RoleUser), o, p)
+	d.Notes = notes
+	if from := identity.NewRoles(identity.RoleUser); !to.Equal(from) {
+		d.Ops = append(d.Ops, rolesOp(from, to))
+	}
+	return d
+}
+
+// meet is about an unlinked Key that finds an account with one of its values.
+func meet(d Decision, o Observation, p Policy, h *Holder, what string, taken Reason) Decision {
+	a := h.Account
+	who := quote(a.Username) + " (" + a.ID + ")"
+	if !h.Owner.IsZero() {
+		return d.hold(taken, Create, what+" is held by account "+who+" of "+h.Owner.String())
+	}
+	if cause := protection(*a, o.Facts); cause != "" {
+		return d.hold(taken, Create, what+" is held by account "+who+": "+cause)
+	}
+	doubt := ""
+	switch {
+	case taken == AuthDataTaken && a.Auth.Service != o.Desired.Auth.Service:
+		return d.hold(taken, Create, what+" is held by account "+who+", which logs in by "+loginName(a.Auth.Service))
+	case taken != AuthDataTaken:
+		doubt = "the same " + what + " alone proves nothing"
+	case !p.AdoptByAuth:
+		doubt = "adoption is switched off"
+	case a.Roles.Privileged():
+		doubt = "it holds " + a.Roles.String()
+	case !a.Active():
+		doubt = "it is deactivated"
+	case h.Formerly:
+		doubt = "it was linked to somebody else before"
+	case h.OwnsBotOrToken:
+		doubt = "it owns a bot or a personal access token"
+	}
+	if doubt != "" {
+		d.Username = a.Username
+		return d.hold(MatchNeedsWord, Adopt, "account "+who+" has the same "+what+"; "+doubt)
+	}
+	return adopt(d, o, p, a, SameAuthData)
+}
+
+func adopt(d Decision, o Observation, p Policy, a *identity.Account, why Reason) Decision {
+	d.AccountID, d.Username = a.ID, a.Username
+	o.Linked = a
+	o.ByAuth, o.ByEmail, o.ByUsername = other(o.ByAuth, a), other(o.ByEmail, a), other(o.ByUsername, a)
+	o.Link = &identity.Link{Key: o.Key, AccountID: a.ID, Part: identity.Owner}
+	ops, notes, _ := diff(o, p, released{})
+	d.Action, d.Reason, d.Notes = Adopt, why, notes
+	d.Detail = "existing account " + quote(a.Username) + " becomes " + o.Key.Source + "'s"
+	// The link is written before the first call, so that a crash in between
+	// cannot strand the account half changed and unowned.
+	d.Ops = append([]Op{{Kind: LinkAccount}}, ops...)
+	return d
+}
+
+// other drops a holder that is the account itself.
+func other(h *Holder, a *identity.Account) *Holder {
+	if h != nil && h.Account.ID == a.ID {
+		return nil
+	}
+	return h
+}
+
+func loginName(service string) string {
+	if service == "" {
+		return "password"
+	}
+	return service
+}
+
+// reserved gives the pattern that keeps a username from being taken, or "".
+func reserved(name string, patterns []string) string {
+	if strings.HasPrefix(name, ParkedPrefix) {
+		return ParkedPrefix + "*"
+	}
+	for _, p := range patterns {
+		if Match(p, name) {
+			return p
+		}
+	}
+	return ""
+}
+
+// Match tells whether name fits pattern, where * stands for any text. Case
+// does not count.
+func Match(pattern, name string) bool {
+	pattern, name = strings.ToLower(pattern), strings.ToLower(name)
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == name
+	}
+	if !strings.HasPrefix(name, parts[0]) {
+		return false
+	}
+	name = name[len(parts[0]):]
+	last := parts[len(parts)-1]
+	for _, part := range parts[1 : len(parts)-1] {
+		i := strings.Index(name, part)
+		if i < 0 {
+			return false
+		}
+		name = name[i+len(part):]
+	}
+	return strings.HasSuffix(name, last)
+}

@@ -1,0 +1,183 @@
+package plan
+
+import (
+	"github.com/mmsync/mmsync/internal/identity"
+)
+
+// diff compares the wanted person with the linked account. Values that differ
+// but may not or cannot be changed come back as notes. drift is true if every
+// change undoes an edit made in Mattermost.
+func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, drift bool) {
+	patch := Op{Kind: PatchProfile}
+	drift = true
+	owned := o.Desired.Owned.Without(p.UserOwned)
+	for _, a := range identity.AllAttributes() {
+		if !owned.Has(a) {
+			continue
+		}
+		from, to := o.Linked.Value(a), o.Desired.Profile.Value(a)
+		if a == identity.Username && o.Link.Applied.Username != "" {
+			to = o.Link.Applied.Username
+		}
+		if from == to {
+			continue
+		}
+		c := Change{Field: Field(a), From: from, To: to}
+		if why, detail := obstacle(o, p, r, a, to); why != "" {
+			notes = append(notes, Note{Field: c.Field, Reason: why, Detail: detail, From: from, To: to})
+			continue
+		}
+		if o.Link.Applied.Profile.Value(a) != to {
+			drift = false
+		}
+		patch.Changes = append(patch.Changes, c)
+	}
+	if len(patch.Changes) > 0 {
+		ops = append(ops, patch)
+	}
+	if op, note := authDiff(o, p); op != nil {
+		ops, drift = append(ops, *op), false
+	} else if note != nil {
+		notes = append(notes, *note)
+	}
+	to, roleNotes := rolesWanted(o.Linked.Roles, o, p)
+	notes = append(notes, roleNotes...)
+	if !to.Equal(o.Linked.Roles) {
+		ops, drift = append(ops, rolesOp(o.Linked.Roles, to)), false
+	}
+	return ops, notes, drift && len(ops) > 0
+}
+
+// obstacle says why one profile field of a linked account must stay as it is.
+func obstacle(o Observation, p Policy, r released, a identity.Attribute, to string) (Reason, string) {
+	if service := o.Linked.Auth.Service; Locked(service, a) {
+		return LockedByLogin, string(a) + " is owned by " + service + " on the server"
+	}
+	switch a {
+	case identity.Username:
+		if pattern := reserved(to, p.ReservedNames); pattern != "" {
+			return NameReserved, "username " + quote(to) + " matches the protected pattern " + quote(pattern)
+		}
+		if o.Linked.Roles.Privileged() {
+			return NeedsApproval, "the account holds " + o.Linked.Roles.String()
+		}
+		if h := o.ByUsername; h != nil && !r.username {
+			return UsernameTaken, "username is held by " + holder(h)
+		}
+	case identity.Email:
+		if o.Facts.EmailVerification {
+			return LockedByVerify, "the server keeps a new e-mail pending until it is verified"
+		}
+		if o.Linked.Roles.Privileged() {
+			return NeedsApproval, "the account holds " + o.Linked.Roles.String()
+		}
+		if h := o.ByEmail; h != nil && !r.email {
+			return EmailTaken, "e-mail is held by " + holder(h)
+		}
+	}
+	return "", ""
+}
+
+// Locked tells whether the server refuses, or silently ignores, an
+// administrator's change of a profile field because the account's login service
+// owns it (seen on 5.38 and 11.6): any service owns the username; ldap and the
+// OAuth services own the e-mail; the OAuth services own the names.
+func Locked(service string, a identity.Attribute) bool {
+	if service == "" {
+		return false
+	}
+	oauth := service == "gitlab" || service == "google" || service == "office365" || service == "openid"
+	switch a {
+	case identity.Username:
+		return true
+	case identity.Email:
+		return oauth || service == "ldap"
+	case identity.FirstName, identity.LastName:
+		return oauth
+	}
+	return false
+}
+
+func holder(h *Holder) string {
+	s := "account " + quote(h.Account.Username) + " (" + h.Account.ID + ")"
+	if !h.Account.Active() {
+		s = "deactivated " + s
+	}
+	if !h.Owner.IsZero() {
+		s += " of " + h.Owner.String()
+	}
+	return s
+}
+
+// authDiff compares the login. Before 11.0 the server hides auth data, so what
+// was applied last decides there.
+func authDiff(o Observation, p Policy) (*Op, *Note) {
+	want, is := o.Desired.Auth, o.Linked.Auth
+	if want.IsZero() {
+		return nil, nil
+	}
+	if !o.Facts.AuthDataVisible && is.Service == want.Service && is.Data == "" {
+		is.Data = o.Link.Applied.Auth.Data
+		if is.Data == "" {
+			return nil, nil // cannot be seen, and mmsync never set it: nothing is known to differ
+		}
+	}
+	if want == is {
+		return nil, nil
+	}
+	note := Note{Field: FieldAuthService, Reason: AuthNotChanged, From: is.Service, To: want.Service}
+	if is.Service == want.Service {
+		note.Field, note.From, note.To = FieldAuthData, is.Data, want.Data
+	}
+	switch {
+	case !p.ChangeAuth:
+		note.Detail = "logins of existing accounts are not moved"
+		return nil, &note
+	case o.Linked.Roles.Privileged():
+		note.Reason, note.Detail = NeedsApproval, "the account holds "+o.Linked.Roles.String()
+		return nil, &note
+	case o.ByAuth != nil:
+		note.Reason, note.Detail = AuthDataTaken, "login data is held by "+holder(o.ByAuth)
+		return nil, &note
+	}
+	return &Op{Kind: SetAuth, Changes: []Change{
+		{Field: FieldAuthService, From: is.Service, To: want.Service},
+		{Field: FieldAuthData, From: is.Data, To: want.Data},
+	}}, nil
+}
+
+// rolesWanted gives the roles an account should have: the unmanaged ones it
+// has, plus the managed ones it is given. Grants beyond user and guest that the
+// policy does not allow by themselves come back as notes.
+func rolesWanted(has identity.Roles, o Observation, p Policy) (identity.Roles, []Note) {
+	auth := p.rolesOf(o.Key.Source)
+	if len(auth.Managed) == 0 {
+		return withBase(has), nil
+	}
+	keep := has.Minus(auth.Managed)
+	var notes []Note
+	for _, role := range o.Desired.Roles {
+		if !auth.Managed.Has(role) {
+			continue
+		}
+		if has.Has(role) || auth.Granted.Has(role) {
+			keep = keep.Union(identity.Roles{role})
+			continue
+		}
+		notes = append(notes, Note{Field: FieldRoles, Reason: NeedsApproval, Detail: "granting " + role + " needs approval", To: role})
+	}
+	return withBase(keep), notes
+}
+
+// withBase adds system_user if neither it nor system_guest is there: an account
+// without both has no rights at all, and the server would accept that.
+func withBase(r identity.Roles) identity.Roles {
+	if r.Has(identity.RoleUser) || r.Has(identity.RoleGuest) {
+		return r
+	}
+	return r.Union(identity.Roles{identity.RoleUser})
+}
+
+func rolesOp(from, to identity.Roles) Op {
+	return Op{Kind: SetRoles, Changes: []Change{{Field: FieldRoles, From: from.String(), To: to.String()}}}
+}
