@@ -1,0 +1,54 @@
+package config
+
+import "time"
+
+// defaultConfig is what the decoder writes over.
+func defaultConfig() *Config {
+	return &Config{
+		Mattermost: Mattermost{
+			RequestTimeout: 45 * time.Second,
+			RateLimit:      RateLimit{PerSecond: 50},
+			MaxInFlight:    4,
+		},
+		Matching: []Match{{By: ByAuthData, Adopt: AdoptTrue}},
+		Lifecycle: Lifecycle{
+			Create: Create{Enabled: true, EmailVerified: true, Welcome: "none"},
+			Update: Switch{Enabled: true},
+			Deactivate: Deactivate{
+				On:    []string{OnDisabled, OnMissing, OnOutOfScope},
+				Grace: Grace{Missing: 72 * time.Hour, OutOfScope: 24 * time.Hour},
+			},
+			Reactivate: Switch{Enabled: true},
+		},
+		Guards: Guards{
+			Window:           24 * time.Hour,
+			MaxDeactivations: Limit{MinimumPopulation: 20},
+			MinSourceEntries: Shrink{PercentOfLast: 80},
+			Protect:          Protect{NeverBelow: 1},
+		},
+		Log: Log{Level: "info", Format: "auto"},
+	}
+}
+
+func defaultLDAP() *LDAP {
+	return &LDAP{MaxPageSize: 1000, QueryTimeout: 60 * time.Second}
+}
+
+func defaultGroups() *Groups {
+	return &Groups{MembershipAttribute: "memberOf"}
+}
+
+// defaultLimit fills a limit of which the file gives neither number.
+func defaultLimit(l *Limit) {
+	if l.Count == nil && l.Percent == nil {
+		l.Count, l.Percent = new(50), new(1.0)
+	}
+}
+
+// defaultAdopt is what a rule that does not say adopts.
+func defaultAdopt(by string) Adopt {
+	if by == ByAuthData {
+		return AdoptTrue
+	}
+	return AdoptAsk
+}

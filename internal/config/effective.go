@@ -1,0 +1,182 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Effective gives the configuration as YAML with every default filled in and
+// every variable replaced. Secrets read <secret>; the names of their files are
+// shown. What was not written and has no default is left out.
+func (c *Config) Effective() ([]byte, error) {
+	return encode(reflect.ValueOf(*c))
+}
+
+// policy is what decides which changes are made, as opposed to how servers are
+// reached and how much may be done at a time.
+type policy struct {
+	Sources   []sourcePolicy `yaml:"sources"`
+	UserOwned []string       `yaml:"user_owned"`
+	Matching  []Match        `yaml:"matching"`
+	Lifecycle Lifecycle      `yaml:"lifecycle"`
+	Roles     []RoleRule     `yaml:"roles"`
+	Protect   Protect        `yaml:"protect"`
+}
+
+type sourcePolicy struct {
+	Name           string     `yaml:"name"`
+	Type           string     `yaml:"type"`
+	BaseDN         string     `yaml:"base_dn"`
+	UserFilter     Expr       `yaml:"user_filter"`
+	Groups         *Groups    `yaml:"groups"`
+	Path           string     `yaml:"path"`
+	Format         string     `yaml:"format"`
+	ValueSeparator string     `yaml:"value_separator"`
+	DisabledWhen   Expr       `yaml:"disabled_when"`
+	SelfEditable   []Expr     `yaml:"self_editable"`
+	Mapping        Attributes `yaml:"mapping"`
+}
+
+// Digest gives the SHA-256, in hex, of what decides which changes are made:
+// whom the sources select, mapping, matching, lifecycle, roles and protection.
+// Where a value stands in the file, how servers are reached and the limits of
+// guards do not change it.
+func (c *Config) Digest() (string, error) {
+	p := policy{UserOwned: c.Mapping.UserOwned, Matching: c.Matching, Lifecycle: c.Lifecycle, Roles: c.Roles, Protect: c.Guards.Protect}
+	for _, s := range c.Sources {
+		out := sourcePolicy{Name: s.Name, Type: s.Type, DisabledWhen: s.DisabledWhen, SelfEditable: s.SelfEditable, Mapping: s.Mapping}
+		if l := s.LDAP; l != nil {
+			out.BaseDN, out.UserFilter, out.Groups = l.BaseDN, l.UserFilter, l.Groups
+		}
+		if f := s.File; f != nil {
+			out.Path, out.Format, out.ValueSeparator = f.Path, f.Format, f.ValueSeparator
+		}
+		p.Sources = append(p.Sources, out)
+	}
+	data, err := encode(reflect.ValueOf(p))
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+func encode(v reflect.Value) ([]byte, error) {
+	data, err := yaml.Dump(node(v), yaml.WithLineWidth(-1))
+	if err != nil {
+		return nil, fmt.Errorf("encode configuration: %w", err)
+	}
+	return data, nil
+}
+
+// node gives the YAML of a value, nil for one that is not set.
+func node(v reflect.Value) *yaml.Node {
+	switch x := v.Interface().(type) {
+	case Expr:
+		if x.Line == 0 && x.Text == "" {
+			return nil
+		}
+		return scalarNode("!!str", x.Text)
+	case time.Duration:
+		return scalarNode("!!str", formatDuration(x))
+	case Adopt:
+		if x == AdoptTrue {
+			return scalarNode("!!bool", string(x))
+		}
+	case Source:
+		targets := []reflect.Value{v}
+		for _, p := range []reflect.Value{reflect.ValueOf(x.LDAP), reflect.ValueOf(x.File)} {
+			if !p.IsNil() {
+				targets = append(targets, p.Elem())
+			}
+		}
+		return sectionNode(targets...)
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return nil
+		}
+		return node(v.Elem())
+	case reflect.Struct:
+		return sectionNode(v)
+	case reflect.Slice:
+		return listNode(v)
+	case reflect.Map:
+		out := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+		for _, k := range slices.SortedFunc(slices.Values(v.MapKeys()), byString) {
+			add(out, k.String(), node(v.MapIndex(k)))
+		}
+		return nonEmpty(out)
+	case reflect.Bool:
+		return scalarNode("!!bool", strconv.FormatBool(v.Bool()))
+	case reflect.Int:
+		return scalarNode("!!int", strconv.FormatInt(v.Int(), 10))
+	case reflect.Float64:
+		return scalarNode("!!float", strconv.FormatFloat(v.Float(), 'f', -1, 64))
+	}
+	if v.String() == "" {
+		return nil
+	}
+	return scalarNode("!!str", v.String())
+}
+
+func sectionNode(targets ...reflect.Value) *yaml.Node {
+	out := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+	for _, f := range fieldsOf(targets...) {
+		secret, ok := f.value.Interface().(Secret)
+		switch {
+		case !ok:
+			add(out, f.key, node(f.value))
+		case secret.File() != "":
+			add(out, f.key+"_file", scalarNode("!!str", secret.File()))
+		case secret.IsSet():
+			add(out, f.key, scalarNode("!!str", secret.String()))
+		}
+	}
+	return nonEmpty(out)
+}
+
+// listNode keeps the difference between a list that was not written and one
+// that was written empty.
+func listNode(v reflect.Value) *yaml.Node {
+	if v.IsNil() {
+		return nil
+	}
+	out := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+	for i := range v.Len() {
+		item := node(v.Index(i))
+		if item == nil {
+			item = scalarNode("!!str", "")
+		}
+		out.Content = append(out.Content, item)
+	}
+	return out
+}
+
+func scalarNode(tag, value string) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: value}
+}
+
+func add(section *yaml.Node, key string, value *yaml.Node) {
+	if value != nil {
+		section.Content = append(section.Content, scalarNode("!!str", key), value)
+	}
+}
+
+func nonEmpty(section *yaml.Node) *yaml.Node {
+	if len(section.Content) == 0 {
+		return nil
+	}
+	return section
+}
+
+func byString(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) }

@@ -1,0 +1,152 @@
+package config
+
+import "time"
+
+// Mapping says which Mattermost field comes from which expression.
+type Mapping struct {
+	Defaults Attributes `yaml:"defaults"`
+	// Sources overrides Defaults key by key, as written. What is in force for a
+	// source is its Source.Mapping.
+	Sources map[string]Attributes `yaml:"sources"`
+	// UserOwned fields are set at creation and never overwritten afterwards:
+	// first_name, last_name, nickname, position, locale.
+	UserOwned []string `yaml:"user_owned"`
+}
+
+// Attributes are the expressions of one source. An Expr with Line 0 was not
+// written; one that was written as "" says that the source does not own the
+// field. Neither has anything to compile.
+type Attributes struct {
+	ID        Expr `yaml:"id_attribute"`
+	LoginID   Expr `yaml:"login_id_attribute"`
+	Username  Expr `yaml:"username_attribute"`
+	Email     Expr `yaml:"email_attribute"`
+	FirstName Expr `yaml:"first_name_attribute"`
+	LastName  Expr `yaml:"last_name_attribute"`
+	Nickname  Expr `yaml:"nickname_attribute"`
+	Position  Expr `yaml:"position_attribute"`
+	Locale    Expr `yaml:"locale"`
+	// AuthService is an expression like the others. A bare service name in the
+	// file (ldap) has become the string literal ("ldap"): the server stores any
+	// word, and an account with a wrong one can never log in.
+	AuthService Expr `yaml:"auth_service"`
+	AuthData    Expr `yaml:"auth_data_attribute"`
+}
+
+// The values of Match.By and Match.Adopt.
+const (
+	ByAuthData = "auth_data"
+	ByEmail    = "email"
+	ByUsername = "username"
+
+	AdoptTrue Adopt = "true"
+	AdoptAsk  Adopt = "ask"
+)
+
+// Adopt says what a match does: take the account over, or ask a person first.
+type Adopt string
+
+// Match is one way an identity may meet an account that is there already;
+// rules are tried in order.
+type Match struct {
+	By string `yaml:"by,required"`
+	// Adopt is true only for auth_data. With ask a hit is held and named until a
+	// person approves it.
+	Adopt Adopt `yaml:"adopt"`
+}
+
+// Lifecycle says which changes are made to accounts.
+type Lifecycle struct {
+	Create     Create     `yaml:"create"`
+	Update     Switch     `yaml:"update"`
+	Deactivate Deactivate `yaml:"deactivate"`
+	Reactivate Switch     `yaml:"reactivate"`
+}
+
+// Switch turns one kind of change on or off.
+type Switch struct {
+	Enabled bool `yaml:"enabled"`
+}
+
+// Create says how accounts are made.
+type Create struct {
+	Enabled       bool `yaml:"enabled"`
+	EmailVerified bool `yaml:"email_verified"`
+	// Welcome is none or reset_link (the server mails a link to set a password).
+	Welcome string `yaml:"welcome"`
+}
+
+// The reasons an account is deactivated for.
+const (
+	OnDisabled   = "disabled"
+	OnMissing    = "missing"
+	OnOutOfScope = "out_of_scope"
+)
+
+// Deactivate says which reasons deactivate an account, and after how long.
+type Deactivate struct {
+	// On holds any of disabled, missing and out_of_scope; empty means never.
+	On    []string `yaml:"on"`
+	Grace Grace    `yaml:"grace"`
+}
+
+// Grace is how long a reason must hold before it counts; 0 means at once.
+type Grace struct {
+	Disabled   time.Duration `yaml:"disabled"`
+	Missing    time.Duration `yaml:"missing"`
+	OutOfScope time.Duration `yaml:"out_of_scope"`
+}
+
+// The values of RoleRule.Grant.
+const (
+	GrantAsk   = "ask"
+	GrantAllow = "allow"
+)
+
+// RoleRule gives a role to the people of one source who are in one of Groups
+// and for whom When is true; one of the two may be left out, not both. A role
+// that any rule names is managed: it is also taken away from owned accounts that
+// no rule gives it to.
+type RoleRule struct {
+	// Role matches [a-z0-9_]+ and is neither system_user nor system_guest.
+	Role   string `yaml:"role,required"`
+	Source string `yaml:"source,required"`
+	// Groups are DNs or stable ids, never display names.
+	Groups []string `yaml:"groups"`
+	When   Expr     `yaml:"when"`
+	Grant  string   `yaml:"grant"`
+}
+
+// Guards are the limits that withhold a plan.
+type Guards struct {
+	// Window is the trailing time that counts against the limits; at least 1 h.
+	Window           time.Duration `yaml:"window"`
+	MaxDeactivations Limit         `yaml:"max_deactivations"`
+	MinSourceEntries Shrink        `yaml:"min_source_entries"`
+	Protect          Protect       `yaml:"protect"`
+}
+
+// Limit bounds one class of changes per source and window. It trips on more
+// than the larger of Count and Percent of the linked active accounts; one that
+// is nil does not take part, and at least one is not nil: if the file gives
+// neither, both defaults are in force. Percent is ignored below
+// MinimumPopulation accounts.
+type Limit struct {
+	Count             *int     `yaml:"count"`
+	Percent           *float64 `yaml:"percent"`
+	MinimumPopulation int      `yaml:"minimum_population"`
+}
+
+// Shrink bounds how much smaller than before a source may be.
+type Shrink struct {
+	// PercentOfLast is 1 to 100; a read with fewer entries counts as unreadable.
+	PercentOfLast float64 `yaml:"percent_of_last"`
+}
+
+// Protect names what is never touched, whatever a source says.
+type Protect struct {
+	// Usernames are patterns in which * stands for any run of characters.
+	Usernames []string `yaml:"usernames"`
+	// NeverBelow is how many active human administrators must remain; at least 1.
+	NeverBelow int `yaml:"never_below"`
+}

@@ -1,0 +1,85 @@
+package config
+
+import "time"
+
+// The values of Source.Type.
+const (
+	TypeLDAP = "ldap"
+	TypeFile = "file"
+)
+
+// Source is one place identities are desired in. The keys of LDAP and File
+// stand beside name and type in the file; exactly the one that Type names is
+// not nil.
+type Source struct {
+	// Name is unique and matches [a-z][a-z0-9-]{0,31}; links are kept under it.
+	Name string `yaml:"name,required"`
+	Type string `yaml:"type,required"`
+
+	LDAP *LDAP `yaml:"-"`
+	File *File `yaml:"-"`
+
+	// DisabledWhen is the expression that tells a leaver; unset means that only
+	// absence does.
+	DisabledWhen Expr `yaml:"disabled_when"`
+	// SelfEditable names the attributes people may change on themselves in the
+	// source. None of them may decide who somebody is or what he may do.
+	SelfEditable []Expr `yaml:"self_editable"`
+
+	// Mapping is mapping.defaults with this source's own lines laid over it.
+	Mapping Attributes `yaml:"-"`
+}
+
+// LDAP is a directory. The names are those of Mattermost's LdapSettings.
+type LDAP struct {
+	// ConnectionURL lists ldap:// and ldaps:// addresses, tried in order.
+	ConnectionURL []string `yaml:"connection_url,required,single"`
+	// ConnectionSecurity is "", tls or starttls. It is tls if every address is
+	// ldaps://, whether written or not.
+	ConnectionSecurity string `yaml:"connection_security"`
+	CAFile             string `yaml:"ca_file"`
+	// ServerName is the name the certificate must bear; "" means the address's.
+	ServerName string `yaml:"server_name"`
+	// AllowCleartext lets ldap:// without starttls leave this machine.
+	AllowCleartext bool   `yaml:"allow_cleartext"`
+	BindUsername   string `yaml:"bind_username,required"`
+	BindPassword   Secret `yaml:"bind_password,required,file"`
+	BaseDN         string `yaml:"base_dn,required"`
+	// UserFilter is parenthesised and balanced; its grammar is not checked here.
+	UserFilter  Expr `yaml:"user_filter,required"`
+	MaxPageSize int  `yaml:"max_page_size"`
+	// QueryTimeout bounds one search request, not a whole read.
+	QueryTimeout time.Duration `yaml:"query_timeout"`
+	// ServerWithoutPaging reads without RFC 2696 paging.
+	ServerWithoutPaging bool `yaml:"server_without_paging"`
+	// Canary is the DN of an entry every complete read must contain; "" for none.
+	Canary string `yaml:"canary"`
+	// Groups is nil if the section is not there; no group is read then.
+	Groups *Groups `yaml:"groups"`
+}
+
+// Groups says how an LDAP source tells who belongs to which group.
+type Groups struct {
+	// MembershipAttribute is memberOf (on the person), or member, uniqueMember
+	// or memberUid (on the group).
+	MembershipAttribute string `yaml:"membership_attribute"`
+	// BaseDN is where groups are searched; required unless memberOf.
+	BaseDN      string `yaml:"base_dn"`
+	GroupFilter Expr   `yaml:"group_filter"`
+}
+
+// The values of File.Format.
+const (
+	FormatLDIF  = "ldif"
+	FormatCSV   = "csv"
+	FormatJSONL = "jsonl"
+)
+
+// File is a file of people that is replaced as a whole.
+type File struct {
+	Path string `yaml:"path,required"`
+	// Format is taken from the extension of Path if not written.
+	Format string `yaml:"format"`
+	// ValueSeparator splits a CSV cell into several values; "" means it is one.
+	ValueSeparator string `yaml:"value_separator"`
+}

@@ -1,0 +1,259 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+func (v *validator) mapping(m *Mapping) {
+	v.mappingSources(m)
+	owned := []string{"first_name", "last_name", "nickname", "position", "locale"}
+	for i, name := range m.UserOwned {
+		at := indexPath("mapping.user_owned", i)
+		if name == "username" || name == "email" {
+			v.fault(at, name+" cannot be left to the user: accounts are found by it", "the fields that can be are "+strings.Join(owned, ", "))
+			continue
+		}
+		v.oneOf(at, name, owned...)
+	}
+	v.unique("mapping.user_owned", m.UserOwned, same)
+
+	v.authService("mapping.defaults", &m.Defaults)
+	for _, name := range slices.Sorted(maps.Keys(m.Sources)) {
+		own := m.Sources[name]
+		v.authService("mapping.sources."+name, &own)
+		m.Sources[name] = own
+	}
+	// Without the section, that it is missing is the one fault.
+	if v.doc.isBad("mapping") {
+		return
+	}
+	for i := range v.config.Sources {
+		s := &v.config.Sources[i]
+		s.Mapping = overlay(m.Defaults, m.Sources[s.Name])
+		if s.Name != "" && !v.doc.isBad(indexPath("sources", i)+".name") {
+			v.complete(s)
+		}
+	}
+}
+
+// mappingSources refuses overrides for sources that are not there.
+func (v *validator) mappingSources(m *Mapping) {
+	names, known := v.sourceNames()
+	for _, name := range slices.Sorted(maps.Keys(m.Sources)) {
+		if known && !slices.Contains(names, name) {
+			v.fault("mapping.sources."+name, "no source has this name", v.sourceHint(name, names))
+		}
+	}
+}
+
+// sourceNames gives the names of the sources; known is false if there may be
+// others, for a fault hides them.
+func (v *validator) sourceNames() (names []string, known bool) {
+	known = !v.doc.isBad("sources")
+	for i, s := range v.config.Sources {
+		names = append(names, s.Name)
+		at := indexPath("sources", i)
+		known = known && s.Name != "" && !v.doc.isBad(at)
+	}
+	return names, known
+}
+
+func (v *validator) sourceHint(name string, names []string) string {
+	if best := nearest(name, names); best != "" {
+		return "did you mean " + best + "?"
+	}
+	return "the sources are " + strings.Join(names, ", ")
+}
+
+// overlay lays what was written in own over base.
+func overlay(base, own Attributes) Attributes {
+	b, o := reflect.ValueOf(&base).Elem(), reflect.ValueOf(own)
+	for i := range b.NumField() {
+		if e := o.Field(i).Interface().(Expr); e.Line > 0 {
+			b.Field(i).Set(o.Field(i))
+		}
+	}
+	return base
+}
+
+// complete checks that a source's mapping can make an account.
+func (v *validator) complete(s *Source) {
+	section := "mapping.defaults"
+	if _, ok := v.config.Mapping.Sources[s.Name]; ok {
+		section = "mapping.sources." + s.Name
+	}
+	for _, f := range fieldsOf(reflect.ValueOf(s.Mapping)) {
+		switch f.key {
+		case "id_attribute", "username_attribute", "email_attribute":
+		default:
+			continue
+		}
+		// A fault on either of the two places it can come from is enough.
+		if e := f.value.Interface().(Expr); e.Text != "" || v.doc.isBad("mapping.defaults."+f.key) || v.doc.isBad("mapping.sources."+s.Name+"."+f.key) {
+			continue
+		}
+		v.fault(section+"."+f.key, "source "+s.Name+" has none", "set it in mapping.defaults or in mapping.sources."+s.Name)
+	}
+	service, data := s.Mapping.AuthService.Text, s.Mapping.AuthData.Text
+	switch {
+	case service != "" && data == "":
+		v.fault(section+".auth_data_attribute", "source "+s.Name+" has an auth_service but no auth_data_attribute", "the server wants both or neither")
+	case service == "" && data != "":
+		v.fault(section+".auth_service", "source "+s.Name+" has an auth_data_attribute but no auth_service", "the server wants both or neither")
+	}
+}
+
+var (
+	bareWord      = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+	stringLiteral = regexp.MustCompile(`^(?:"([^"\\]*)"|'([^'\\]*)')$`)
+)
+
+// authService turns a bare service name into a string literal and refuses words
+// the server would store although nobody can log in with them.
+func (v *validator) authService(section string, a *Attributes) {
+	e, at := &a.AuthService, section+".auth_service"
+	word := e.Text
+	if m := stringLiteral.FindStringSubmatch(word); m != nil {
+		word = m[1] + m[2]
+	} else if !bareWord.MatchString(word) {
+		return
+	}
+	if word == "email" {
+		v.fault(at, "email is not a login service", `write "" for accounts that log in with a password`)
+		return
+	}
+	if word != "" && v.oneOf(at, word, "ldap", "saml", "gitlab", "google", "office365", "openid") {
+		e.Text = `"` + word + `"`
+	}
+}
+
+func (v *validator) matching(list []Match) {
+	by := make([]string, len(list))
+	for i := range list {
+		m, at := &list[i], indexPath("matching", i)
+		by[i] = m.By
+		if m.By == "" || !v.oneOf(at+".by", m.By, ByAuthData, ByEmail, ByUsername) {
+			continue
+		}
+		if m.Adopt == "" {
+			m.Adopt = defaultAdopt(m.By)
+		}
+		switch at += ".adopt"; {
+		case m.Adopt == "false":
+			v.fault(at, "a rule that adopts nothing has no use", "remove the rule, or write adopt: ask")
+		case m.Adopt == AdoptTrue && m.By != ByAuthData:
+			v.fault(at, "must be ask: an equal "+m.By+" does not prove that it is the same person", "write adopt: ask; a hit then waits for mmsync link approve")
+		default:
+			v.oneOf(at, string(m.Adopt), string(AdoptTrue), string(AdoptAsk))
+		}
+	}
+	for i, b := range by {
+		if j := slices.Index(by, b); b != "" && j < i {
+			v.fault(indexPath("matching", i)+".by", fmt.Sprintf("%s is there twice, first on line %d", b, v.doc.marks[indexPath("matching", j)+".by"].line), "keep one of the two")
+		}
+	}
+}
+
+func (v *validator) lifecycle(l *Lifecycle) {
+	v.oneOf("lifecycle.create.welcome", l.Create.Welcome, "none", "reset_link")
+	for i, reason := range l.Deactivate.On {
+		v.oneOf(indexPath("lifecycle.deactivate.on", i), reason, OnDisabled, OnMissing, OnOutOfScope)
+	}
+	v.unique("lifecycle.deactivate.on", l.Deactivate.On, same)
+}
+
+var roleName = regexp.MustCompile(`^[a-z0-9_]+$`)
+
+func (v *validator) roles(list []RoleRule) {
+	names, known := v.sourceNames()
+	for i := range list {
+		r, at := &list[i], indexPath("roles", i)
+		switch role := at + ".role"; {
+		case r.Role == "":
+		case r.Role == "system_user" || r.Role == "system_guest":
+			v.fault(role, r.Role+" is what makes an account a user or a guest and is not given by a rule", "name another role, such as system_admin")
+		case !roleName.MatchString(r.Role):
+			v.fault(role, "want lower-case letters, digits and _, found "+v.quote(role), "write the role's name, such as system_admin, not its display name")
+		}
+		if r.Grant == "" {
+			r.Grant = GrantAsk
+		}
+		v.oneOf(at+".grant", r.Grant, GrantAsk, GrantAllow)
+		for j, g := range r.Groups {
+			if g == "" {
+				v.fault(indexPath(at+".groups", j), "is empty", "")
+			}
+		}
+		if r.Source != "" && known {
+			v.roleSource(at, r, names)
+		}
+		if len(r.Groups) == 0 && r.When.Text == "" && !v.doc.isBad(at+".groups") && !v.doc.isBad(at+".when") {
+			v.fault(at, "gives "+r.Role+" to nobody: neither groups nor when is set", "name groups, or write an expression as when")
+		}
+	}
+}
+
+func (v *validator) roleSource(at string, r *RoleRule, names []string) {
+	i := slices.Index(names, r.Source)
+	if i < 0 {
+		v.fault(at+".source", "no source is named "+v.quote(at+".source"), v.sourceHint(r.Source, names))
+		return
+	}
+	if len(r.Groups) == 0 {
+		return
+	}
+	switch s := v.config.Sources[i]; {
+	case s.File != nil:
+		v.fault(at+".groups", "source "+s.Name+" is a file and tells no groups", "write an expression on the person's attributes as when")
+	case s.LDAP != nil && s.LDAP.Groups == nil:
+		v.fault(at+".groups", "source "+s.Name+" reads no groups", "add a groups section to the source")
+	}
+}
+
+func (v *validator) guards(g *Guards) {
+	if g.Window < time.Hour {
+		v.fault("guards.window", "want at least 1h, found "+formatDuration(g.Window), "a shorter window would forget what was just done")
+	}
+	v.limit("guards.max_deactivations", &g.MaxDeactivations)
+	if p := g.MinSourceEntries.PercentOfLast; p < 1 || p > 100 {
+		v.fault("guards.min_source_entries.percent_of_last", fmt.Sprintf("want 1 to 100, found %v", p), "")
+	}
+	for i, pattern := range g.Protect.Usernames {
+		v.pattern(indexPath("guards.protect.usernames", i), pattern)
+	}
+	v.unique("guards.protect.usernames", g.Protect.Usernames, same)
+	if g.Protect.NeverBelow < 1 {
+		v.fault("guards.protect.never_below", fmt.Sprintf("want at least 1, found %d", g.Protect.NeverBelow), "the last administrator is never locked out")
+	}
+}
+
+func (v *validator) limit(at string, l *Limit) {
+	if l.Count != nil && *l.Count < 0 {
+		v.fault(at+".count", fmt.Sprintf("want 0 or more, found %d", *l.Count), "")
+	}
+	if l.Percent != nil && (*l.Percent < 0 || *l.Percent > 100) {
+		v.fault(at+".percent", fmt.Sprintf("want 0 to 100, found %v", *l.Percent), "")
+	}
+	if l.MinimumPopulation < 0 {
+		v.fault(at+".minimum_population", fmt.Sprintf("want 0 or more, found %d", l.MinimumPopulation), "")
+	}
+	defaultLimit(l)
+}
+
+var namePattern = regexp.MustCompile(`^[a-z0-9._*-]+$`)
+
+// pattern checks a username pattern against the letters a username can have.
+func (v *validator) pattern(at, pattern string) {
+	switch {
+	case strings.Trim(pattern, "*") == "" && pattern != "":
+		v.fault(at, "would protect every account", "name accounts, such as breakglass or svc-*")
+	case !namePattern.MatchString(pattern):
+		v.fault(at, v.quote(at)+" matches no username", "usernames have lower-case letters, digits, dot, - and _; * stands for any run of them")
+	}
+}

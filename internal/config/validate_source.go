@@ -1,0 +1,182 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+var sourceName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+
+func (v *validator) sources(list []Source) {
+	lines := map[string]int{}
+	for i := range list {
+		s, at := &list[i], indexPath("sources", i)
+		name := at + ".name"
+		switch first := lines[s.Name]; {
+		case s.Name == "":
+		case !sourceName.MatchString(s.Name):
+			v.fault(name, "want lower-case letters, digits and -, at most 32 and a letter first, found "+v.quote(name), "links are kept under this name")
+		case first > 0:
+			v.fault(name, fmt.Sprintf("is the name of the source on line %d already", first), "links are kept under this name: every source needs its own")
+		default:
+			lines[s.Name] = v.doc.marks[name].line
+		}
+		switch {
+		case s.LDAP != nil:
+			v.ldap(at, s.LDAP)
+		case s.File != nil:
+			v.file(at, s.File)
+		case s.Type != "":
+			v.oneOf(at+".type", s.Type, TypeLDAP, TypeFile)
+		}
+		v.selfEditable(at+".self_editable", s.SelfEditable)
+	}
+}
+
+func (v *validator) selfEditable(at string, list []Expr) {
+	names := make([]string, len(list))
+	for i, e := range list {
+		names[i] = e.Text
+		if e.Text == "" {
+			v.fault(indexPath(at, i), "is empty", "")
+		}
+	}
+	v.unique(at, names, strings.ToLower)
+}
+
+func (v *validator) ldap(at string, l *LDAP) {
+	if v.oneOf(at+".connection_security", l.ConnectionSecurity, "", "tls", "starttls") {
+		v.connection(at, l)
+	}
+	l.CAFile = v.caFile(at+".ca_file", l.CAFile)
+	v.dn(at+".base_dn", l.BaseDN)
+	v.dn(at+".canary", l.Canary)
+	v.filter(at+".user_filter", l.UserFilter)
+	v.between(at+".max_page_size", l.MaxPageSize, 1, 10000)
+	if l.QueryTimeout < time.Second {
+		v.fault(at+".query_timeout", "want at least 1s, found "+formatDuration(l.QueryTimeout), "")
+	}
+	if g := l.Groups; g != nil {
+		at += ".groups"
+		ok := v.oneOf(at+".membership_attribute", g.MembershipAttribute, "memberOf", "member", "uniqueMember", "memberUid")
+		if ok && g.MembershipAttribute != "memberOf" && g.BaseDN == "" {
+			v.fault(at+".base_dn", "is required with membership_attribute "+g.MembershipAttribute, "name the entry that groups are searched under")
+		}
+		v.dn(at+".base_dn", g.BaseDN)
+		v.filter(at+".group_filter", g.GroupFilter)
+	}
+}
+
+// connection checks the addresses together with what is said about encryption.
+func (v *validator) connection(at string, l *LDAP) {
+	plain := 0
+	for i, address := range l.ConnectionURL {
+		where := indexPath(at+".connection_url", i)
+		if address == "" {
+			v.fault(where, "is empty", "")
+			continue
+		}
+		u, ok := v.ldapURL(where, address)
+		if !ok {
+			continue
+		}
+		if u.Scheme == "ldap" {
+			plain++
+		}
+		switch {
+		case u.Scheme == "ldaps" && l.ConnectionSecurity == "starttls":
+			v.fault(where, "ldaps:// is encrypted already and cannot start TLS", "write ldap:// for starttls, or connection_security: tls")
+		case u.Scheme == "ldap" && l.ConnectionSecurity == "tls":
+			v.fault(where, "ldap:// does not begin with TLS, as connection_security: tls wants", "write ldaps://, or connection_security: starttls")
+		case u.Scheme == "ldap" && l.ConnectionSecurity == "" && !l.AllowCleartext && !isLoopback(u.Hostname()):
+			v.fault(where, "ldap:// would send the bind password unencrypted", "write ldaps://, or connection_security: starttls; allow_cleartext: true if the network between is yours")
+		}
+	}
+	if plain == 0 && l.ConnectionSecurity == "" {
+		l.ConnectionSecurity = "tls"
+	}
+}
+
+func (v *validator) ldapURL(at, address string) (*url.URL, bool) {
+	const form = "write ldaps://dc1.example.com or ldaps://dc1.example.com:636"
+	u, err := url.Parse(address)
+	switch {
+	case err == nil && u.User != nil:
+		v.fault(at, "holds a user name", "give it as bind_username, and the password as bind_password_file")
+	case err != nil || u.Hostname() == "" || (u.Scheme != "ldap" && u.Scheme != "ldaps"):
+		msg := "is not an LDAP address"
+		if !strings.Contains(address, "@") {
+			msg = v.quote(at) + " " + msg
+		}
+		v.fault(at, msg, form)
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		v.fault(at, v.quote(at)+" has more than a host and a port", "the base goes into base_dn, the filter into user_filter")
+	default:
+		return u, true
+	}
+	return nil, false
+}
+
+// dn checks no more than that a name looks like one; the adapter parses it.
+func (v *validator) dn(at, dn string) {
+	if dn != "" && strings.Index(dn, "=") < 1 {
+		v.fault(at, v.quote(at)+" is not a DN", "write attribute=value pairs, such as dc=example,dc=com")
+	}
+}
+
+// filter checks the parentheses, which RFC 4515 §3 wants around every filter
+// and escaped (\28, \29) inside values.
+func (v *validator) filter(at string, f Expr) {
+	if f.Text == "" {
+		return
+	}
+	if !strings.HasPrefix(f.Text, "(") || !strings.HasSuffix(f.Text, ")") {
+		v.fault(at, "a filter stands in parentheses", "write (objectClass=person), or (&(…)(…)) for several conditions")
+		return
+	}
+	depth := 0
+	for i, r := range f.Text {
+		switch r {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		}
+		if depth == 0 && i < len(f.Text)-1 {
+			v.fault(at, fmt.Sprintf("the first parenthesis closes at character %d, before the filter ends", len([]rune(f.Text[:i]))+1), "combine conditions as (&(…)(…)); inside a value write \\28 and \\29")
+			return
+		}
+	}
+	if depth != 0 {
+		v.fault(at, fmt.Sprintf("%d parentheses are not closed", depth), "inside a value write \\28 and \\29")
+	}
+}
+
+func (v *validator) file(at string, f *File) {
+	if f.Path == "" {
+		return
+	}
+	f.Path = v.resolve(f.Path)
+	if f.Format == "" {
+		byExtension := map[string]string{".ldif": FormatLDIF, ".csv": FormatCSV, ".jsonl": FormatJSONL, ".ndjson": FormatJSONL}
+		f.Format = byExtension[strings.ToLower(filepath.Ext(f.Path))]
+		if f.Format == "" {
+			v.fault(at+".format", "is required, for the name of the file does not tell it", "write ldif, csv or jsonl")
+			return
+		}
+	}
+	if !v.oneOf(at+".format", f.Format, FormatLDIF, FormatCSV, FormatJSONL) || f.ValueSeparator == "" {
+		return
+	}
+	switch sep := at + ".value_separator"; {
+	case f.Format != FormatCSV:
+		v.fault(sep, "is for csv only, this file is "+f.Format, "remove it")
+	case slices.Contains([]string{",", `"`}, f.ValueSeparator):
+		v.fault(sep, v.quote(sep)+" has a meaning in CSV itself", `write another, such as ";" or "|"`)
+	}
+}
