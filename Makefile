@@ -1,0 +1,67 @@
+# Every target is one thing a person does; `make` lists them.
+GO   ?= go
+TOOL := $(GO) tool -modfile=tools/go.mod
+# The release binary: static, without the paths of this machine, with the time
+# zones inside, so that it runs in an empty container.
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags timetzdata -ldflags='-s -w'
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race e2e fuzz bench lint fmt vuln generate golden demo tidy-check check
+
+help: ## list these targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## the static binary, bin/mmsync
+	$(BUILD) -o bin/mmsync ./cmd/mmsync
+
+test: ## all tests under the race detector, against real slapd and PostgreSQL (installed if that is allowed)
+	scripts/test-deps
+	MMSYNC_TEST_REQUIRE=slapd,postgres $(GO) test -race -timeout 20m ./...
+
+PKG   ?= ./internal/reconcile/...
+COUNT ?= 20
+race: ## hunt a race: one package's tests, many times (PKG=./internal/reconcile/... COUNT=20)
+	$(GO) test -race -count=$(COUNT) -timeout 60m $(PKG)
+
+e2e: ## only the end-to-end tests, with their output
+	scripts/test-deps
+	MMSYNC_TEST_REQUIRE=slapd,postgres $(GO) test -race -count=1 -timeout 20m -v ./internal/e2e/...
+
+FUZZTIME ?= 10s
+fuzz: ## every fuzz target for a while (FUZZTIME=10s each)
+	scripts/fuzz $(FUZZTIME)
+
+BENCH ?= .
+bench: ## benchmarks into bin/bench.txt, compared with bin/bench.old if you kept one (BENCH=regexp)
+	@mkdir -p bin
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count=6 -timeout 60m ./... >bin/bench.txt || { cat bin/bench.txt; exit 1; }
+	$(TOOL) benchstat $(wildcard bin/bench.old) bin/bench.txt
+
+lint: ## golangci-lint in the version of tools/go.mod
+	$(TOOL) golangci-lint run ./...
+
+fmt: ## write the formatting that lint asks for
+	$(TOOL) golangci-lint fmt ./...
+
+vuln: ## known vulnerabilities in what we link (asks the Go vulnerability database)
+	$(TOOL) govulncheck ./...
+
+generate: ## generated files anew
+	$(GO) generate ./...
+
+# Golden files hold what a person has read: look at `git diff` before committing.
+golden: ## write golden files anew, then show what changed
+	@set -e; for dir in $$(grep -rlE --include='*_test.go' 'flag\.Bool\("update"' . | xargs -r -n1 dirname | sort -u); do \
+		echo "$(GO) test $$dir -update"; $(GO) test -count=1 $$dir -update; done
+	@git --no-pager diff --stat -- '*testdata*'
+
+demo: ## five minutes with mmsync: a simulated server, a small directory, a first plan
+	$(GO) run ./cmd/mmsync demo
+
+tidy-check: ## go.mod and go.sum say exactly what is needed, and what is cached is what they say
+	$(GO) mod tidy -diff
+	cd tools && $(GO) mod tidy -diff
+	$(GO) mod verify
+
+check: ## everything that has to pass before a change goes in
+	.ci/run
