@@ -1,0 +1,221 @@
+package mmsim
+
+import (
+	"net/http"
+	"strings"
+)
+
+func accountRoutes(p Profile) []route {
+	routes := []route{
+		put("users/{id}", (*Server).putUser).rewrites(),
+		put("users/{id}/patch", (*Server).patchUser).rewrites(),
+		put("users/{id}/active", (*Server).setActive).rewrites(),
+		del("users/{id}", (*Server).deleteUser).rewrites(),
+		put("users/{id}/roles", (*Server).setRoles).rewrites(),
+		put("users/{id}/auth", (*Server).setAuth).writes(),
+		put("users/{id}/password", (*Server).setPassword).hashing(),
+		post("users/{id}/demote", (*Server).demote).writes(),
+		post("users/{id}/promote", (*Server).promote).writes(),
+		post("users/{id}/email/verify/member", (*Server).verifyMember).writes(),
+		get("users/{id}/sessions", (*Server).listSessions),
+		post("users/{id}/sessions/revoke/all", (*Server).revokeSessions).writes(),
+		get("users/{id}/tokens", (*Server).listTokens),
+		post("users/{id}/tokens", (*Server).createToken).writes(),
+		post("users/tokens/disable", (*Server).disableToken).writes(),
+		post("users/tokens/enable", (*Server).enableToken).writes(),
+		post("users/tokens/revoke", (*Server).revokeToken).writes(),
+		post("users/login", (*Server).login).open().hashing(),
+		post("users/logout", (*Server).logout).writes(),
+		post("users/login/switch", (*Server).switchLogin).open().hashing(),
+		post("users/migrate_auth/ldap", (*Server).migrateLDAP),
+		post("users/migrate_auth/saml", (*Server).migrateSAML),
+	}
+	if p != Profile538 {
+		routes = append(routes,
+			post("users/{id}/reset_failed_attempts", (*Server).resetAttempts).writes(),
+			post("users/login/type", (*Server).loginType).open(),
+		)
+	}
+	return routes
+}
+
+// userPatch is what PATCH reads; a missing key and null leave a value alone.
+// auth_service, auth_data, roles, password, delete_at and email_verified are
+// answered with 200 and ignored.
+type userPatch struct {
+	Username    *string            `json:"username"`
+	Email       *string            `json:"email"`
+	Nickname    *string            `json:"nickname"`
+	FirstName   *string            `json:"first_name"`
+	LastName    *string            `json:"last_name"`
+	Position    *string            `json:"position"`
+	Locale      *string            `json:"locale"`
+	Props       map[string]string  `json:"props"`
+	NotifyProps map[string]string  `json:"notify_props"`
+	Timezone    *map[string]string `json:"timezone"`
+	RemoteID    *string            `json:"remote_id"`
+}
+
+func (s *Server) patchUser(q *request) reply {
+	var in userPatch
+	if err := q.decode(&in); err != nil {
+		return q.refuse(err, errBody)
+	}
+	u := s.row(q, q.params["id"])
+	if u == nil {
+		return badBody() // not 404: the id is taken for a bad parameter
+	}
+	if !q.admin() && !q.self(u.ID) {
+		return forbidden()
+	}
+	row := copyUser(u)
+	set := func(to *string, from *string) {
+		if from != nil {
+			*to = clean(*from)
+		}
+	}
+	set(&row.Nickname, in.Nickname)
+	set(&row.FirstName, in.FirstName)
+	set(&row.LastName, in.LastName)
+	set(&row.Position, in.Position)
+	set(&row.Locale, in.Locale)
+	if in.Username != nil {
+		row.Username = strings.ToLower(*in.Username)
+	}
+	if in.Email != nil {
+		row.Email = normalEmail(*in.Email)
+	}
+	if in.RemoteID != nil {
+		row.RemoteID, row.remoteNull = *in.RemoteID, false
+	}
+	// These three are replaced whole, not merged.
+	if in.Props != nil {
+		row.Props = in.Props
+	}
+	if in.NotifyProps != nil {
+		row.NotifyProps = in.NotifyProps
+		if len(in.NotifyProps) == 0 {
+			row.NotifyProps = nil // back to the defaults
+		}
+	}
+	if in.Timezone != nil {
+		row.Timezone = *in.Timezone
+		row.timezoneNull = false
+	}
+	return s.saveProfile(q, u, &row)
+}
+
+// putUser replaces the profile: what is missing becomes empty, and a missing
+// remote_id becomes NULL. Roles, auth and delete_at in the body are ignored.
+func (s *Server) putUser(q *request) reply {
+	var in newUser
+	if err := q.decode(&in); err != nil {
+		return q.refuse(err, errBody)
+	}
+	if in.ID != q.params["id"] {
+		return badBody()
+	}
+	u := s.row(q, in.ID)
+	if u == nil {
+		return missingUser()
+	}
+	if !q.admin() && !q.self(u.ID) {
+		return forbidden()
+	}
+	row := copyUser(u)
+	row.Username, row.Email = strings.ToLower(in.Username), normalEmail(in.Email)
+	row.Nickname, row.FirstName, row.LastName = clean(in.Nickname), clean(in.FirstName), clean(in.LastName)
+	row.Position, row.Locale, row.Props = clean(in.Position), in.Locale, in.Props
+	row.NotifyProps = in.NotifyProps
+	if len(in.NotifyProps) == 0 {
+		row.NotifyProps = nil
+	}
+	row.Timezone = in.Timezone
+	if in.Timezone == nil {
+		row.Timezone = map[string]string{}
+	}
+	row.remoteNull = in.RemoteID == nil
+	if in.RemoteID != nil {
+		row.RemoteID = *in.RemoteID
+	}
+	rep := s.saveProfile(q, u, &row)
+	if in.Timezone == nil && rep.status == http.StatusOK {
+		shown := *s.db.users[u.ID]
+		shown.timezoneNull = true
+		rep.body = s.writtenUser(q, &shown)
+	}
+	return rep
+}
+
+// saveProfile applies the locks on accounts of other services, checks the row
+// and stores it. Nothing of a refused change sticks; a change that changes
+// nothing is a write all the same and raises update_at.
+func (s *Server) saveProfile(q *request, old, row *User) reply {
+	if locked(old, row) {
+		return fail(http.StatusConflict, "api.user.patch_user.login_provider_attribute_set.app_error")
+	}
+	if row.Email != old.Email {
+		domains := s.conf.text("TeamSettings", "RestrictCreationToDomains")
+		switch {
+		case old.oauth():
+			row.Email = old.Email // 200, silently unchanged
+		case !old.sso() && !domainAllowed(row.Email, domains):
+			return fail(http.StatusBadRequest, "api.user.update_user.accepted_domain.app_error")
+		case s.conf.flag("EmailSettings", "RequireEmailVerification"):
+			row.Email = old.Email // pending until the mail is answered
+		}
+	}
+	if id := s.invalid(row); id != "" {
+		return refused(id)
+	}
+	if old.ldap() && row.Email != old.Email {
+		return fail(http.StatusBadRequest, "app.user.update.find.app_error")
+	}
+	if nul(row) {
+		return fail(http.StatusInternalServerError, "app.user.update.finding.app_error")
+	}
+	if id := s.taken(row); id != "" {
+		return refused(id)
+	}
+	if s.profile == Profile538 && tooBigProps(row.Props) {
+		return fail(http.StatusInternalServerError, "app.user.update.finding.app_error")
+	}
+	if row.Email != old.Email && !old.sso() {
+		row.EmailVerified = false
+	}
+	if row.Username != old.Username {
+		row.LastPictureUpdate = -q.now // the generated picture is made anew
+	}
+	s.rewrite(q, row)
+	return reply{status: http.StatusOK, body: s.writtenUser(q, row)}
+}
+
+// rewrite stores a whole row. 11.6 takes the e-mail of an account of another
+// service for verified whenever it does so.
+func (s *Server) rewrite(q *request, row *User) {
+	row.UpdateAt = q.now
+	if s.profile != Profile538 && row.sso() && row.AuthService != "email" {
+		row.EmailVerified = true
+	}
+	s.put(row)
+}
+
+func (s *Server) writtenUser(q *request, u *User) []byte {
+	v := s.viewFor(q.asker, u)
+	v.own = true
+	return appendUser(nil, u, v)
+}
+
+// locked: the username belongs to the sign-in service, for an admin too and
+// whether or not the service is configured; so do the names with OAuth.
+func locked(old, row *User) bool {
+	if !old.sso() {
+		return false
+	}
+	if row.Username != old.Username {
+		return true
+	}
+	return old.oauth() && (row.FirstName != old.FirstName || row.LastName != old.LastName)
+}
+
+func tooBigProps(props map[string]string) bool { return len(appendMap(nil, props)) > 8000 }

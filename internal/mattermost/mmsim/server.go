@@ -1,0 +1,247 @@
+package mmsim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Profile says which server is played.
+type Profile int
+
+const (
+	// Profile116 is Mattermost 11.6, Team Edition, unlicensed.
+	Profile116 Profile = iota
+	// Profile538 is the development build of July 2021 that calls itself 5.37.
+	Profile538
+)
+
+// Options shape a server. The zero value is an 11.6 server with one admin, no
+// seat limit, no rate limit and no cost for passwords.
+type Options struct {
+	Profile Profile
+
+	// The one account the server starts with: a human system admin who holds
+	// a personal access token.
+	AdminUsername string // default "admin"
+	AdminEmail    string // default "admin@example.test"
+	AdminPassword string // default "Admin-Passw0rd-1"
+	AdminToken    string // default: generated, see [Server.AdminToken]
+
+	// Now is the server's clock; it stamps rows and the Date header.
+	Now func() time.Time
+	// SeatLimit is the number of active people from which creation and
+	// reactivation are refused. The recorded server had 250. 0: no limit.
+	SeatLimit int
+	RateLimit *RateLimit
+	// PasswordCost is slept whenever a password is hashed or compared.
+	PasswordCost time.Duration
+	// Settings are MM_... environment variables, as [Server.Restart] takes.
+	Settings map[string]string
+
+	// LostConcurrentWrites plays the real server's read-then-write-the-row:
+	// two PATCH, roles or active requests for one account that overlap lose
+	// one of them and both answer 200. Off, they are done one after the other.
+	LostConcurrentWrites bool
+	// WriteWindow is how long such a write holds its old row. Default 2 ms.
+	WriteWindow time.Duration
+
+	// MaxCalls is how many calls are remembered, the oldest go first.
+	// 0: 100,000; negative: none.
+	MaxCalls int
+	// MaxCallBody is how much of each body is remembered. 0: 16 KiB.
+	MaxCallBody int
+
+	// Seed makes generated ids and tokens repeatable. 0: they are random.
+	Seed uint64
+}
+
+// RateLimit is the server's own limiter as it was recorded: the burst is
+// refilled at PerSec, and it answers before it asks who is calling.
+type RateLimit struct {
+	PerSec   int
+	MaxBurst int
+}
+
+// Server is one simulated Mattermost server.
+type Server struct {
+	opts    Options
+	profile Profile
+	routes  *router
+	ids     *idSource
+	calls   callLog
+	faults  faultSet
+
+	adminID    string
+	adminToken string
+	serverID   string // TelemetryId
+	publicKey  string
+	installed  int64
+
+	// mu guards what follows. Handlers run under it: readers together,
+	// writers alone.
+	mu        sync.RWMutex
+	db        *db
+	conf      *config
+	url       string
+	offset    time.Duration
+	bucket    *bucket
+	versionID string // X-Version-Id
+	// history holds replaced rows while a CacheLag fault is set.
+	history map[string][]pastRow
+
+	lmu    sync.Mutex
+	http   *http.Server
+	served chan struct{}
+}
+
+// New returns a server that has one human system admin with a personal access
+// token. It listens nowhere until [Server.Listen]; as a handler it works at once.
+func New(opts Options) *Server {
+	if opts.AdminUsername == "" {
+		opts.AdminUsername = "admin"
+	}
+	if opts.AdminEmail == "" {
+		opts.AdminEmail = opts.AdminUsername + "@example.test"
+	}
+	if opts.AdminPassword == "" {
+		opts.AdminPassword = "Admin-Passw0rd-1"
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.WriteWindow == 0 {
+		opts.WriteWindow = 2 * time.Millisecond
+	}
+	s := &Server{
+		opts:    opts,
+		profile: opts.Profile,
+		routes:  newRouter(opts.Profile),
+		ids:     newIDSource(opts.Seed),
+		db:      newDB(),
+	}
+	s.calls.init(opts.MaxCalls, opts.MaxCallBody)
+	s.serverID = s.ids.id()
+	s.publicKey = s.ids.id() + s.ids.id()
+	s.installed = s.millis()
+	s.conf = newConfig(opts.Profile, opts.Settings)
+	s.bucket = newBucket(opts.RateLimit, s.conf)
+	s.versionID = s.newVersionID()
+
+	admin := s.AddUser(User{
+		Username: opts.AdminUsername, Email: opts.AdminEmail, Password: opts.AdminPassword,
+		Roles: roleAdmin + " " + roleUser,
+	})
+	s.adminID = admin.ID
+	s.adminToken = s.addToken(admin.ID, opts.AdminToken, "mmsync")
+	return s
+}
+
+// AdminID is the id of the admin the server started with.
+func (s *Server) AdminID() string { return s.adminID }
+
+// AdminToken is that admin's personal access token.
+func (s *Server) AdminToken() string { return s.adminToken }
+
+// ServerID is what the server calls its TelemetryId and DiagnosticId.
+func (s *Server) ServerID() string { return s.serverID }
+
+// Listen serves on addr ("" is a free loopback port) and returns the base URL.
+func (s *Server) Listen(addr string) (string, error) {
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	s.lmu.Lock()
+	defer s.lmu.Unlock()
+	if s.http != nil {
+		return "", errors.New("mmsim: already listening")
+	}
+	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
+	if err != nil {
+		return "", fmt.Errorf("mmsim: %w", err)
+	}
+	url := "http://" + ln.Addr().String()
+	s.mu.Lock()
+	s.url = url
+	s.versionID = s.newVersionID()
+	s.mu.Unlock()
+	// Idle connections are kept for 60 s, as the real server does.
+	s.http = &http.Server{Handler: s, IdleTimeout: time.Minute, ReadHeaderTimeout: time.Minute}
+	served := make(chan struct{})
+	s.served = served
+	go func(srv *http.Server) {
+		defer close(served)
+		_ = srv.Serve(ln) // ends with ErrServerClosed; nobody could use another error
+	}(s.http)
+	return url, nil
+}
+
+// Close stops listening, cuts open connections and waits for the listener's
+// goroutine. It is fine on a server that never listened.
+func (s *Server) Close() error {
+	s.lmu.Lock()
+	defer s.lmu.Unlock()
+	if s.http == nil {
+		return nil
+	}
+	err := s.http.Close()
+	<-s.served
+	s.http = nil
+	return err
+}
+
+// TB is the part of testing.TB that [Server.Start] needs.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	Fatalf(format string, args ...any)
+}
+
+// Start listens on a free loopback port until the test ends and returns the
+// base URL.
+func (s *Server) Start(t TB) string {
+	t.Helper()
+	url, err := s.Listen("")
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return url
+}
+
+// URL is where the server listens, "" before [Server.Listen].
+func (s *Server) URL() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.url
+}
+
+// SetClockOffset moves the server's clock against Options.Now, rows and Date
+// header alike.
+func (s *Server) SetClockOffset(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offset = d
+}
+
+// now needs the lock, reading is enough.
+func (s *Server) now() time.Time { return s.opts.Now().Add(s.offset) }
+
+func (s *Server) millis() int64 { return s.now().UnixMilli() }
+
+// Restart plays a restart with these MM_... settings: the database stays,
+// configuration made through the API and everything held in memory goes.
+func (s *Server) Restart(settings map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conf = newConfig(s.profile, mergeSettings(s.opts.Settings, settings))
+	s.bucket = newBucket(s.opts.RateLimit, s.conf)
+	s.versionID = s.newVersionID()
+	for _, one := range s.db.sessions {
+		one.cached = false
+	}
+}
