@@ -29,7 +29,5 @@ COPY --from=build --chown=65532:65532 /empty /tmp
 # A number, so that Kubernetes can check runAsNonRoot without a passwd file.
 USER 65532:65532
 WORKDIR /var/lib/mmsync
-# SIGTERM ends `serve` with 0 after the call in flight.
-STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/mmsync"]
-CMD ["serve"]
+CMD ["--help"]
