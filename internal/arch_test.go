@@ -13,6 +13,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -55,6 +56,55 @@ func TestImports(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestDependencies(t *testing.T) {
+	t.Parallel()
+	required := directRequirements(t)
+	adr, err := os.ReadFile(filepath.FromSlash("../docs/adr/0007-dependencies.md"))
+	require.NoError(t, err)
+
+	t.Run("every required module is weighed and has its place", func(t *testing.T) {
+		t.Parallel()
+		for _, path := range required {
+			if !slices.ContainsFunc(libraries(), func(l library) bool { return l.module == path }) {
+				t.Errorf("go.mod requires %s, which libraries() of internal/arch_rules_test.go does not know: say there who may import it", path)
+			}
+			if !strings.Contains(string(adr), "| `"+path+"` |") {
+				t.Errorf("go.mod requires %s, and docs/adr/0007-dependencies.md has no row that says why", path)
+			}
+		}
+	})
+	t.Run("what is no longer required leaves no row behind", func(t *testing.T) {
+		t.Parallel()
+		for _, l := range libraries() {
+			if !slices.Contains(required, l.module) {
+				t.Errorf("go.mod does not require %s: take it out of libraries() of internal/arch_rules_test.go and of docs/adr/0007-dependencies.md", l.module)
+			}
+		}
+	})
+}
+
+// directRequirements gives the modules that go.mod requires for our own imports.
+func directRequirements(t *testing.T) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "mod", "edit", "-json", filepath.FromSlash("../go.mod")).Output()
+	require.NoError(t, err)
+	var mod struct {
+		Require []struct {
+			Path     string
+			Indirect bool
+		}
+	}
+	require.NoError(t, json.Unmarshal(out, &mod))
+	var list []string
+	for _, r := range mod.Require {
+		if !r.Indirect {
+			list = append(list, r.Path)
+		}
+	}
+	require.NotEmpty(t, list)
+	return list
 }
 
 // goPackage is what `go list -json` says about a package.
