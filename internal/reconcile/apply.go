@@ -1,0 +1,300 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// applier carries out one journaled plan.
+type applier struct {
+	e     *Engine
+	lease *lease
+	runID string
+	plan  plan.Plan
+	now   time.Time // when the plan looked at the server
+
+	mu       sync.Mutex
+	people   map[identity.Key]*person
+	counts   state.Counts
+	failures []Failure
+	done     int
+	total    int
+}
+
+// person is what is known about one Key while its ops are carried out. Only one
+// worker has it at a time.
+type person struct {
+	link    *identity.Link
+	account *identity.Account
+	fresh   time.Time
+}
+
+func newApplier(e *Engine, l *lease, run *state.Run, g *gathered, p plan.Plan) *applier {
+	a := &applier{e: e, lease: l, runID: run.ID, plan: p, now: time.Now(), people: map[identity.Key]*person{}}
+	a.counts = run.Counts
+	touched := make(map[identity.Key]*plan.Decision, len(p.Decisions))
+	for i := range p.Decisions {
+		if d := &p.Decisions[i]; len(d.Ops) > 0 {
+			touched[d.Key] = d
+			a.total += len(d.Ops)
+		}
+	}
+	for i := range g.observations {
+		o := &g.observations[i]
+		d := touched[o.Key]
+		if d == nil {
+			continue
+		}
+		who := &person{link: o.Link, account: o.Linked, fresh: a.now}
+		if d.Action == plan.Adopt { // not linked yet
+			who.account = adoptee(o, d.AccountID)
+		}
+		a.people[o.Key] = who
+	}
+	return a
+}
+
+func adoptee(o *plan.Observation, id string) *identity.Account {
+	if o.ByIntent != nil && o.ByIntent.ID == id {
+		return o.ByIntent
+	}
+	for _, h := range []*plan.Holder{o.ByAuth, o.ByEmail, o.ByUsername} {
+		if h != nil && h.Account.ID == id {
+			return h.Account
+		}
+	}
+	return nil
+}
+
+// run works through the plan phase by phase: leaving first, everything that
+// frees a name or a seat before what needs it.
+func (a *applier) run(ctx context.Context) error {
+	units := a.plan.Units()
+	for start := 0; start < len(units); {
+		end := start
+		for end < len(units) && units[end].Phase == units[start].Phase {
+			end++
+		}
+		group, gctx := errgroup.WithContext(ctx)
+		group.SetLimit(a.e.o.Workers)
+		for _, u := range units[start:end] {
+			if gctx.Err() != nil {
+				break
+			}
+			group.Go(func() error { return a.unit(gctx, u) })
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		start = end
+	}
+	return nil
+}
+
+// unit carries out the steps of one person, or of one chain, in sequence. After
+// a step that failed nothing more of the unit is sent.
+func (a *applier) unit(ctx context.Context, u plan.Unit) error {
+	broken := ""
+	for _, s := range u.Steps {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		d := &a.plan.Decisions[s.Decision]
+		ref := state.OpRef{Run: a.runID, Decision: s.Decision, Op: s.Op}
+		if broken != "" {
+			if err := a.skip(ctx, ref, d, s.Op, "an earlier step of "+broken+" was not carried out"); err != nil {
+				return err
+			}
+			continue
+		}
+		ok, err := a.step(ctx, ref, d, s.Op)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			broken = d.Username
+		}
+	}
+	return nil
+}
+
+// step carries out one op. ok false means that it was skipped or failed; an
+// error ends the run.
+func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, index int) (ok bool, err error) {
+	op := d.Ops[index]
+	who := a.people[d.Key]
+	if cause, err := a.look(ctx, who, d, op); err != nil {
+		return false, err
+	} else if cause != "" {
+		return false, a.skip(ctx, ref, d, index, cause)
+	}
+	if op.Kind == plan.LinkAccount || op.Kind == plan.UnlinkAccount {
+		return true, a.relink(ctx, ref, d, op, who)
+	}
+	if err := a.e.o.Store.MarkSent(ctx, a.lease.current(), ref, time.Now()); err != nil {
+		return false, fmt.Errorf("mark op %s as sent: %w", ref, err)
+	}
+	// From here call and record end together, whatever happens to the run.
+	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleAfter)
+	defer cancel()
+	after, callErr := a.e.o.Target.Apply(callCtx, d.AccountID, op)
+	if callErr != nil {
+		seen, err := a.reread(callCtx, d, op)
+		if err != nil {
+			// The server is away: the op stays sent, and the next run looks at the
+			// account before it does anything else.
+			return false, fmt.Errorf("%s of %s: %w; and the account could not be read afterwards: %w", op.Kind, d.Key, callErr, err)
+		}
+		if seen == nil {
+			return false, a.fail(callCtx, ref, d, op, who, callErr)
+		}
+		after = *seen
+	}
+	out := state.Outcome{Ref: ref, Status: state.OpDone, AccountID: after.ID, At: time.Now(), Before: who.account, After: &after}
+	out.Link = linkAfter(who.link, d.Key, d.Ref, op, after, out.At)
+	if err := a.record(callCtx, out); err != nil {
+		return false, err
+	}
+	who.link, who.account, who.fresh = out.Link, &after, time.Now()
+	if d.AccountID == "" {
+		d.AccountID = after.ID // later ops of a creation need it
+	}
+	a.e.log.InfoContext(ctx, "changed", "run", a.runID, "source", d.Key.Source, "anchor", d.Key.Anchor,
+		"account", after.ID, "action", string(d.Action), "reason", string(d.Reason), "op", string(op.Kind))
+	a.count(func() { a.counts.Done++ })
+	return true, nil
+}
+
+// look reads the account again before a destructive op, or when the plan has
+// become old, and says why the op must not be sent any more. Only what the op
+// changes is compared: update_at moves with every login.
+func (a *applier) look(ctx context.Context, who *person, d *plan.Decision, op plan.Op) (string, error) {
+	if d.AccountID == "" || op.Kind == plan.LinkAccount || op.Kind == plan.UnlinkAccount {
+		return "", nil
+	}
+	if who.account == nil || destructive(op) || time.Since(who.fresh) > a.e.o.StaleAfter {
+		now, ok, err := a.e.o.Target.Account(ctx, d.AccountID)
+		if err != nil {
+			return "", fmt.Errorf("read account %s before changing it: %w", d.AccountID, err)
+		}
+		if !ok {
+			return "the account is not there any more", nil
+		}
+		who.account, who.fresh = &now, time.Now()
+	}
+	for _, c := range op.Changes {
+		if is := value(*who.account, c.Field); is != c.From && op.Kind != plan.RevokeSessions {
+			return string(c.Field) + " was changed since the plan was made", nil
+		}
+	}
+	return "", nil
+}
+
+func destructive(op plan.Op) bool {
+	switch op.Kind {
+	case plan.SetActive, plan.SetRoles, plan.SetAuth, plan.RevokeSessions:
+		return true
+	default:
+		return false
+	}
+}
+
+func value(a identity.Account, f plan.Field) string {
+	switch f {
+	case plan.FieldRoles:
+		return a.Roles.String()
+	case plan.FieldActive:
+		if a.Active() {
+			return "true"
+		}
+		return "false"
+	case plan.FieldAuthService:
+		return a.Auth.Service
+	case plan.FieldAuthData:
+		return a.Auth.Data
+	}
+	return a.Value(identity.Attribute(f))
+}
+
+// relink changes ownership alone; no call is made.
+func (a *applier) relink(ctx context.Context, ref state.OpRef, d *plan.Decision, op plan.Op, who *person) error {
+	out := state.Outcome{Ref: ref, Status: state.OpDone, AccountID: d.AccountID, At: time.Now(), Before: who.account, After: who.account}
+	if op.Kind == plan.UnlinkAccount {
+		out.Unlink = true
+	} else {
+		link := linkAfter(nil, d.Key, d.Ref, op, *who.account, out.At)
+		link.Origin, link.Written = identity.OriginAuthData, time.Time{}
+		if d.Reason == plan.SameIntent {
+			link.Origin = identity.OriginIntent
+		}
+		out.Link, who.link = link, link
+	}
+	if err := a.record(ctx, out); err != nil {
+		return err
+	}
+	a.count(func() { a.counts.Done++ })
+	return nil
+}
+
+// reread looks at the account after a call that failed, for an answer may be
+// lost or wrong while the effect is there. nil means that it is not there.
+func (a *applier) reread(ctx context.Context, d *plan.Decision, op plan.Op) (*identity.Account, error) {
+	if err := a.e.o.Target.Healthy(ctx); err != nil {
+		return nil, fmt.Errorf("check the server's health: %w", err)
+	}
+	if op.Kind == plan.RevokeSessions {
+		return nil, nil
+	}
+	return a.e.effect(ctx, state.OpRecord{Key: d.Key, AccountID: d.AccountID, Op: op, SentAt: time.Now()})
+}
+
+func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, op plan.Op, who *person, cause error) error {
+	a.count(func() {
+		a.counts.Failed++
+		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: op.Kind, Error: cause.Error()})
+	})
+	if isUnknown(cause) {
+		return nil // stays sent: the call may still arrive, the next run looks
+	}
+	out := state.Outcome{Ref: ref, Status: state.OpFailed, AccountID: d.AccountID, At: time.Now(), Before: who.account, Error: cause.Error()}
+	return a.record(ctx, out)
+}
+
+func (a *applier) skip(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, cause string) error {
+	a.count(func() {
+		a.counts.Skipped++
+		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: d.Ops[index].Kind, Error: cause})
+	})
+	return a.record(ctx, state.Outcome{Ref: ref, Status: state.OpSkipped, AccountID: d.AccountID, At: time.Now(), Error: cause})
+}
+
+func (a *applier) record(ctx context.Context, o state.Outcome) error {
+	err := a.e.o.Store.RecordOp(ctx, a.lease.current(), o)
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, state.ErrFenced) {
+		a.lease.cancel(err)
+	}
+	return fmt.Errorf("record op %s: %w", o.Ref, err)
+}
+
+func (a *applier) count(f func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f()
+	a.done++
+	a.e.o.Progress(Progress{Stage: "applying", Done: a.done, Total: a.total})
+}

@@ -1,0 +1,261 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/guard"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// Source is where identities are desired.
+type Source interface {
+	// Name is the source's name in the configuration, the first half of its Keys.
+	Name() string
+	// Snapshot reads everybody. An error means that nothing could be read; a
+	// read that broke off comes back with Complete false and says why.
+	Snapshot(ctx context.Context) (identity.Snapshot, error)
+	// Confirm asks directly about anchors that a read lacked. Anchors it leaves
+	// out count as unknown.
+	Confirm(ctx context.Context, anchors []string) (map[string]identity.Presence, error)
+}
+
+// Target is the Mattermost server.
+type Target interface {
+	// Facts are read before anything is decided; an error means that nothing
+	// may be.
+	Facts(ctx context.Context) (plan.Facts, error)
+	// Observe reads accounts by id; with since > 0 only those whose update_at is
+	// later. It returns the server's clock at the first answer. Ids the server
+	// does not know are left out.
+	Observe(ctx context.Context, ids []string, since int64, each func(identity.Account) error) (time.Time, error)
+	// Lookup finds the accounts that have any of the usernames or e-mails.
+	Lookup(ctx context.Context, usernames, emails []string) ([]identity.Account, error)
+	// List walks all accounts.
+	List(ctx context.Context, each func(identity.Account) error) (time.Time, error)
+	// Account reads one account by id; an error that wraps state.ErrNotFound's
+	// meaning is reported as ok false.
+	Account(ctx context.Context, id string) (a identity.Account, ok bool, err error)
+	// Apply makes one op's call and gives the account as the server shows it
+	// afterwards. An error may leave the outcome unknown: read before repeating.
+	Apply(ctx context.Context, accountID string, op plan.Op) (identity.Account, error)
+	// Healthy fails while the server or its database is away.
+	Healthy(ctx context.Context) error
+	// Canonical applies the server's own rules to what a source wants.
+	Canonical(i identity.Identity) identity.Identity
+}
+
+// Options configure an Engine.
+type Options struct {
+	Sources []Source
+	Target  Target
+	Store   state.Store
+	Policy  plan.Policy
+	Limits  guard.Limits
+	// PolicyDigest identifies the configuration in the run's record.
+	PolicyDigest string
+	// TargetURL is shown in plans.
+	TargetURL string
+	// Protect are username patterns whose accounts are never changed. What a
+	// pattern once matched stays protected by its id.
+	Protect []string
+	// Workers is how many accounts are worked on side by side; default 4.
+	Workers int
+	// StaleAfter is the age from which a plan's view of an account is read
+	// again before it is changed; default one minute. Destructive ops always are.
+	StaleAfter time.Duration
+	// SinceOverlap is how far the since mark stays behind; default 45 minutes.
+	SinceOverlap time.Duration
+	// LeaseTTL is how long the right to write lasts without renewal; default 10 s.
+	LeaseTTL time.Duration
+	// Holder names this process in the lease.
+	Holder string
+	Logger *slog.Logger
+	// Progress is told about progress; it may be called from several goroutines.
+	Progress func(Progress)
+}
+
+// Progress is how far a run has come.
+type Progress struct {
+	Stage string // "reading corp", "observing", "applying"
+	Done  int
+	Total int // 0 = not known
+}
+
+// Engine runs plans.
+type Engine struct {
+	o   Options
+	log *slog.Logger
+}
+
+// New makes an Engine; zero options get their defaults.
+func New(o Options) *Engine {
+	if o.Workers <= 0 {
+		o.Workers = 4
+	}
+	if o.StaleAfter <= 0 {
+		o.StaleAfter = time.Minute
+	}
+	if o.SinceOverlap <= 0 {
+		o.SinceOverlap = 45 * time.Minute
+	}
+	if o.LeaseTTL <= 0 {
+		o.LeaseTTL = 10 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	return &Engine{o: o, log: o.Logger.With("component", "reconcile")}
+}
+
+// RunOptions are one run's.
+type RunOptions struct {
+	Trigger     string // "cli", "schedule"
+	RequestedBy string
+	Reason      string
+	// Audit walks all accounts of the server, whether needed or not.
+	Audit bool
+	// Limits replace the engine's for this run, if not nil.
+	Limits *guard.Limits
+}
+
+// Report is what a run saw and did.
+type Report struct {
+	RunID   string
+	Plan    plan.Plan
+	Verdict guard.Verdict
+	// Status and Counts are those of the run's record; for a plan nothing is
+	// counted but what was decided.
+	Status   state.RunStatus
+	Counts   state.Counts
+	Failures []Failure
+	// Problems are sources that could not be read at all, and entries nobody
+	// could be made of.
+	Problems []string
+	// AuditAge is how long ago the server was last walked; negative = never.
+	AuditAge time.Duration
+	Took     time.Duration
+}
+
+// Failure is one op that was not carried out as planned.
+type Failure struct {
+	Key      identity.Key
+	Username string
+	Op       plan.OpKind
+	Error    string
+}
+
+// ErrRefused is wrapped by errors that stop a run before its first write
+// because going on would be wrong, not because something broke.
+var ErrRefused = errors.New("refused")
+
+// Plan computes what Sync would do. It takes no lease and writes nothing but
+// its own run row.
+func (e *Engine) Plan(ctx context.Context, o RunOptions) (Report, error) {
+	start := time.Now()
+	run, err := e.newRun(ctx, "plan", o)
+	if err != nil {
+		return Report{}, err
+	}
+	rep, err := e.plan(ctx, &run, o)
+	rep.Took = time.Since(start)
+	return rep, e.finish(ctx, &run, &rep, err)
+}
+
+func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions) (Report, error) {
+	g, err := e.gather(ctx, o, nil)
+	if err != nil {
+		return Report{RunID: run.ID}, err
+	}
+	rep := e.decide(g, o)
+	rep.RunID, rep.Status = run.ID, state.RunPlanned
+	run.PlannedAt = g.now
+	describe(run, rep)
+	return rep, nil
+}
+
+// decide is the part that plan and sync share to the letter.
+func (e *Engine) decide(g *gathered, o RunOptions) Report {
+	limits := e.o.Limits
+	if o.Limits != nil {
+		limits = *o.Limits
+	}
+	p := plan.Build(g.observations, e.o.Policy)
+	p.Sources, p.Target = g.summaries, g.target
+	v := guard.Check(p, g.usage, limits)
+	v.Trips = append(g.trips, v.Trips...)
+	return Report{Plan: guard.Withhold(p, v), Verdict: v, Problems: g.problems, AuditAge: g.auditAge}
+}
+
+func describe(run *state.Run, rep Report) {
+	run.Digest, run.Sources, run.Target = rep.Plan.Digest(), rep.Plan.Sources, rep.Plan.Target
+	run.Counts.Planned = map[plan.Action]int{}
+	for i := range rep.Plan.Decisions {
+		d := &rep.Plan.Decisions[i]
+		run.Counts.Planned[d.Action]++
+		if d.Open() {
+			run.Counts.Held++
+		}
+	}
+	run.Counts.Unchanged = rep.Plan.Unchanged
+}
+
+func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions) (state.Run, error) {
+	now, err := e.o.Store.Now(ctx)
+	if err != nil {
+		return state.Run{}, fmt.Errorf("read the store's clock: %w", err)
+	}
+	run := state.Run{
+		ID: runID(now), Kind: kind, Trigger: o.Trigger, RequestedBy: o.RequestedBy, Reason: o.Reason,
+		Status: state.RunPlanning, Policy: e.o.PolicyDigest, RequestedAt: now, StartedAt: now,
+	}
+	if err := e.o.Store.SaveRun(ctx, run); err != nil {
+		return run, fmt.Errorf("record the run: %w", err)
+	}
+	return run, nil
+}
+
+// finish closes the run's record; err is what ended it early.
+func (e *Engine) finish(ctx context.Context, run *state.Run, rep *Report, err error) error {
+	// The record is worth more than the caller's patience: an interrupted run
+	// still says so.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	run.Status, run.Counts.Done, run.Counts.Failed, run.Counts.Skipped = rep.Status, rep.Counts.Done, rep.Counts.Failed, rep.Counts.Skipped
+	switch {
+	case err != nil && (errors.Is(err, context.Canceled) || errors.Is(err, state.ErrFenced)):
+		run.Status = state.RunInterrupted
+	case err != nil:
+		run.Status = state.RunFailed
+	}
+	rep.Status = run.Status
+	if err != nil {
+		run.Message = err.Error()
+	} else if rep.Verdict.Tripped() {
+		run.Message = rep.Verdict.Message()
+	}
+	now, clockErr := e.o.Store.Now(ctx)
+	if clockErr != nil {
+		return errors.Join(err, fmt.Errorf("record the end of the run: %w", clockErr))
+	}
+	run.FinishedAt = now
+	rep.Counts = run.Counts
+	if errors.Is(err, state.ErrFenced) {
+		return err // the successor writes this run's end
+	}
+	if saveErr := e.o.Store.SaveRun(ctx, *run); saveErr != nil {
+		return errors.Join(err, fmt.Errorf("record the end of the run: %w", saveErr))
+	}
+	e.log.InfoContext(ctx, "run ended", "run", run.ID, "kind", run.Kind, "status", string(run.Status),
+		"done", run.Counts.Done, "failed", run.Counts.Failed, "skipped", run.Counts.Skipped,
+		"held", run.Counts.Held, "unchanged", run.Counts.Unchanged, "took", rep.Took.Round(time.Millisecond))
+	return err
+}

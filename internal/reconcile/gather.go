@@ -1,0 +1,444 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/guard"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// gathered is everything known before deciding.
+type gathered struct {
+	now          time.Time
+	facts        plan.Facts
+	observations []plan.Observation
+	summaries    []plan.SourceSummary
+	target       plan.TargetSummary
+	usage        guard.Usage
+	trips        []guard.Trip
+	sightings    state.SightingChanges
+	problems     []string
+	auditAge     time.Duration
+	links        []identity.Link // as read, for the applier to build on
+}
+
+// view is what the server showed, by every way an account is looked for.
+type view struct {
+	byID       map[string]*identity.Account
+	byUsername map[string]*identity.Account
+	byEmail    map[string]*identity.Account
+	byAuth     map[string]*identity.Account
+	unseen     map[string]bool // linked ids whose absence proves nothing
+}
+
+// gather reads sources, links and the server. With a lease it also writes down
+// what reading taught (observed accounts, the since mark, the index); without
+// one it writes nothing.
+func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease) (*gathered, error) {
+	g := &gathered{auditAge: -1}
+	var err error
+	if g.facts, err = e.o.Target.Facts(ctx); err != nil {
+		return nil, fmt.Errorf("read facts of the server: %w", err)
+	}
+	if g.now, err = e.o.Store.Now(ctx); err != nil {
+		return nil, fmt.Errorf("read the store's clock: %w", err)
+	}
+	if err := e.bind(ctx, "mattermost", g.facts.ServerID, e.o.TargetURL, l); err != nil {
+		return nil, err
+	}
+	// Sources and server are read side by side: neither needs the other.
+	var snaps []*identity.Snapshot
+	v := &view{byID: map[string]*identity.Account{}, unseen: map[string]bool{}}
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		snaps, g.problems, err = e.readSources(gctx)
+		return err
+	})
+	group.Go(func() (err error) {
+		if g.links, err = e.o.Store.Links(gctx, state.LinkFilter{}); err != nil {
+			return fmt.Errorf("read links: %w", err)
+		}
+		return e.observe(gctx, g, v, l)
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	for _, s := range snaps {
+		if s == nil {
+			continue
+		}
+		if err := e.bind(ctx, "source/"+s.Source, s.Directory, s.Directory, l); err != nil {
+			return nil, err
+		}
+		for i := range s.Identities {
+			s.Identities[i] = e.o.Target.Canonical(s.Identities[i])
+		}
+	}
+	if err := e.lookup(ctx, g, v, snaps, o, l); err != nil {
+		return nil, err
+	}
+	if err := e.protect(ctx, g, v, l); err != nil {
+		return nil, err
+	}
+	return g, e.assemble(ctx, g, v, snaps, o, l)
+}
+
+// bind refuses to go on with another server or directory than the store was
+// made with. Without a lease a first meeting is not written down.
+func (e *Engine) bind(ctx context.Context, name, id, note string, l *lease) error {
+	if id == "" {
+		return nil
+	}
+	known, err := e.o.Store.Bind(ctx, state.Binding{Name: name, ID: id, Note: note})
+	if errors.Is(err, state.ErrConflict) {
+		return fmt.Errorf("%w: this store belongs to %s %q (%s), but the configuration leads to %q (%s); use another state.url, or correct the configuration",
+			ErrBinding, name, known.ID, known.Note, id, note)
+	}
+	if err != nil {
+		return fmt.Errorf("check what the store is bound to: %w", err)
+	}
+	_ = l
+	return nil
+}
+
+// ErrBinding is wrapped when the store was made with another server or
+// directory.
+var ErrBinding = errors.New("wrong store")
+
+// readSources reads all sources side by side. A source that cannot be read at
+// all is a problem, not the end: the others go on, and nobody of it is missed.
+func (e *Engine) readSources(ctx context.Context) ([]*identity.Snapshot, []string, error) {
+	snaps := make([]*identity.Snapshot, len(e.o.Sources))
+	failed := make([]error, len(e.o.Sources))
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(4)
+	for i, src := range e.o.Sources {
+		group.Go(func() error {
+			e.o.Progress(Progress{Stage: "reading " + src.Name()})
+			s, err := src.Snapshot(gctx)
+			if ctxErr := gctx.Err(); ctxErr != nil {
+				return ctxErr
+			}
+			if err != nil {
+				failed[i] = err
+				return nil
+			}
+			snaps[i] = &s
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, nil, err
+	}
+	var problems []string
+	read := 0
+	for i, err := range failed {
+		if err == nil {
+			read++
+			continue
+		}
+		problems = append(problems, fmt.Sprintf("source %s could not be read: %v", e.o.Sources[i].Name(), err))
+	}
+	if read == 0 && len(failed) > 0 {
+		return nil, nil, fmt.Errorf("read sources: %w", errors.Join(failed...))
+	}
+	return snaps, problems, nil
+}
+
+// assemble makes one observation for each Key that is desired or linked.
+func (e *Engine) assemble(ctx context.Context, g *gathered, v *view, snaps []*identity.Snapshot, o RunOptions, l *lease) error {
+	owners := make(map[string]identity.Key, len(g.links))
+	byKey := make(map[identity.Key]*identity.Link, len(g.links))
+	for i := range g.links {
+		k := &g.links[i]
+		byKey[k.Key] = k
+		if k.Part != identity.Contributor {
+			owners[k.AccountID] = k.Key
+		}
+	}
+	intents, err := e.intents(ctx, v, owners)
+	if err != nil {
+		return err
+	}
+	n := len(g.links)
+	for _, s := range snaps {
+		if s != nil {
+			n += len(s.Identities)
+		}
+	}
+	g.observations = make([]plan.Observation, 0, n)
+	g.usage.Deactivations = map[string]int{}
+	for i, src := range e.o.Sources {
+		if err := e.assembleSource(ctx, g, v, src, snaps[i], byKey, o, l); err != nil {
+			return err
+		}
+	}
+	for i := range g.observations {
+		ob := &g.observations[i]
+		ob.Facts, ob.Now = &g.facts, g.now
+		if ob.Link == nil {
+			ob.ByIntent = intents[ob.Key]
+		}
+		v.holders(ob, owners)
+	}
+	for i := range g.summaries {
+		g.target.Active += g.summaries[i].Linked
+	}
+	g.target.URL, g.target.Version, g.target.SeatsLeft = e.o.TargetURL, g.facts.Version, g.facts.SeatsLeft
+	return nil
+}
+
+func (e *Engine) assembleSource(ctx context.Context, g *gathered, v *view, src Source, s *identity.Snapshot, byKey map[identity.Key]*identity.Link, o RunOptions, l *lease) error {
+	name := src.Name()
+	used, err := e.o.Store.Usage(ctx, name, g.now.Add(-e.o.Limits.Window))
+	if err != nil {
+		return fmt.Errorf("read what was done of late for source %s: %w", name, err)
+	}
+	g.usage.Deactivations[name] = used
+	sum := plan.SourceSummary{Name: name}
+	for i := range g.links {
+		k := &g.links[i]
+		if a := v.byID[k.AccountID]; k.Key.Source == name && k.Part != identity.Contributor && a != nil && a.Active() {
+			sum.Linked++
+		}
+	}
+	if s == nil {
+		sum.Doubt = "it could not be read"
+		g.summaries = append(g.summaries, sum)
+		return nil // nobody of it is observed, so nothing about them is decided
+	}
+	if err := e.judgeRead(ctx, g, s, &sum, o, l); err != nil {
+		return err
+	}
+	present := make(map[identity.Key]bool, len(s.Identities))
+	for i := range s.Identities {
+		id := &s.Identities[i]
+		present[id.Key] = true
+		ob := plan.Observation{Key: id.Key, Desired: id, Link: byKey[id.Key]}
+		v.attach(&ob)
+		g.observations = append(g.observations, ob)
+	}
+	if l != nil {
+		if err := e.keepPlaces(ctx, s, byKey, l); err != nil {
+			return err
+		}
+	}
+	absent, doubt := missingLinks(g.links, name, present, s.Unreadable)
+	if doubt != "" && sum.Complete {
+		sum.Complete, sum.Doubt = false, doubt
+	}
+	g.summaries = append(g.summaries, sum)
+	return e.missed(ctx, g, v, src, sum, present, absent)
+}
+
+// keepPlaces notes where the source keeps people now: moves alone change nothing
+// on the server, but an absence is later explained by its last place.
+func (e *Engine) keepPlaces(ctx context.Context, s *identity.Snapshot, byKey map[identity.Key]*identity.Link, l *lease) error {
+	var moved []identity.Link
+	for i := range s.Identities {
+		id := &s.Identities[i]
+		if k := byKey[id.Key]; k != nil && k.Ref != id.Ref {
+			k.Ref = id.Ref
+			moved = append(moved, *k)
+		}
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	if err := e.o.Store.PutLinks(ctx, l.current(), moved); err != nil {
+		return fmt.Errorf("record where people of source %s are: %w", s.Source, err)
+	}
+	return nil
+}
+
+// judgeRead decides whether a read may prove absences, and notes it.
+func (e *Engine) judgeRead(ctx context.Context, g *gathered, s *identity.Snapshot, sum *plan.SourceSummary, o RunOptions, l *lease) error {
+	sum.Entries, sum.Complete, sum.Doubt, sum.Took = s.Entries, s.Complete, s.Incomplete, s.Took
+	sum.Faults = len(s.Unreadable)
+	for i := range s.Identities {
+		if s.Identities[i].Fault != "" {
+			sum.Faults++
+		}
+	}
+	for _, p := range s.Unreadable {
+		g.problems = append(g.problems, p.Ref+": "+p.Message)
+	}
+	if sum.Complete && sum.Faults*100 > s.Entries {
+		sum.Complete = false
+		sum.Doubt = fmt.Sprintf("%d of %d entries cannot be used, more than 1 %%; correct them or the mapping", sum.Faults, s.Entries)
+	}
+	limits := e.o.Limits
+	if o.Limits != nil {
+		limits = *o.Limits
+	}
+	reads, err := e.o.Store.Reads(ctx, s.Source, g.now.Add(-7*24*time.Hour))
+	if err != nil {
+		return fmt.Errorf("read earlier reads of source %s: %w", s.Source, err)
+	}
+	largest := 0
+	for _, r := range reads {
+		if r.Complete {
+			largest = max(largest, r.Entries)
+		}
+	}
+	for _, r := range reads {
+		if r.Complete {
+			sum.Last = r.Entries
+			break
+		}
+	}
+	if sum.Complete {
+		if trip, shrunk := guard.Shrunk(s.Source, s.Entries, largest, limits); shrunk {
+			sum.Complete, sum.Doubt = false, fmt.Sprintf("%d entries, but %d in the largest complete read of the last 7 days", s.Entries, largest)
+			g.trips = append(g.trips, trip)
+		}
+	}
+	if l == nil {
+		return nil
+	}
+	// A shrunken read must not become the measure of the next one.
+	read := state.Read{Source: s.Source, At: g.now, Entries: s.Entries, Faults: sum.Faults, Complete: sum.Complete, Doubt: sum.Doubt, Took: s.Took}
+	if err := e.o.Store.RecordRead(ctx, read); err != nil {
+		return fmt.Errorf("record the read of source %s: %w", s.Source, err)
+	}
+	return nil
+}
+
+// missingLinks gives the owned links of a source that its read lacked. An entry
+// that could not be read counts as the link that was last at its place; one
+// that nobody was at leaves it open who is missing.
+func missingLinks(links []identity.Link, source string, present map[identity.Key]bool, unreadable []identity.Problem) (absent []*identity.Link, doubt string) {
+	places := map[string]bool{}
+	for _, p := range unreadable {
+		places[strings.ToLower(p.Ref)] = true
+	}
+	joined := map[string]bool{}
+	for i := range links {
+		k := &links[i]
+		if k.Key.Source != source || k.Part == identity.Contributor || present[k.Key] {
+			continue
+		}
+		if place := strings.ToLower(k.Ref); place != "" && places[place] {
+			joined[place] = true
+			continue
+		}
+		absent = append(absent, k)
+	}
+	for _, p := range unreadable {
+		if !joined[strings.ToLower(p.Ref)] && len(absent) > 0 {
+			return absent, fmt.Sprintf("%s could not be read and belongs to nobody known: %s", p.Ref, p.Message)
+		}
+	}
+	return absent, ""
+}
+
+// missed observes the links whose Key the source no longer lists: since when,
+// how often, and what the source says when asked directly.
+func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, sum plan.SourceSummary, present map[identity.Key]bool, absent []*identity.Link) error {
+	known, err := e.o.Store.Sightings(ctx, src.Name())
+	if err != nil {
+		return fmt.Errorf("read who is missing from source %s: %w", src.Name(), err)
+	}
+	seen := make(map[identity.Key]*state.Sighting, len(known))
+	for i := range known {
+		seen[known[i].Key] = &known[i]
+		if present[known[i].Key] {
+			g.sightings.Seen = append(g.sightings.Seen, known[i].Key)
+		}
+	}
+	var ask []string
+	first := len(g.observations)
+	for _, k := range absent {
+		ob := plan.Observation{Key: k.Key, Link: k}
+		v.attach(&ob)
+		ob.Absence = plan.Absence{Complete: sum.Complete, Doubt: sum.Doubt}
+		if s := seen[k.Key]; s != nil {
+			ob.Absence.Since, ob.Absence.Reads = s.Since, s.Reads
+		}
+		if sum.Complete {
+			s := e.sight(g, seen[k.Key], k.Key)
+			ob.Absence.Since, ob.Absence.Reads = s.Since, s.Reads
+			if e.due(s, g.now) && ob.Linked != nil && ob.Linked.Active() {
+				ask = append(ask, k.Key.Anchor)
+			}
+		}
+		g.observations = append(g.observations, ob)
+	}
+	if len(ask) == 0 {
+		return nil
+	}
+	slices.Sort(ask)
+	answers, err := src.Confirm(ctx, ask)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		g.problems = append(g.problems, fmt.Sprintf("source %s could not be asked about %d missing people: %v", src.Name(), len(ask), err))
+	}
+	for i := first; i < len(g.observations); i++ {
+		ob := &g.observations[i]
+		ob.Absence.Presence = answers[ob.Key.Anchor]
+		if ob.Absence.Presence == identity.PresencePresent {
+			g.sightings.Seen = append(g.sightings.Seen, ob.Key)
+			g.sightings.Missed = slices.DeleteFunc(g.sightings.Missed, func(s state.Sighting) bool { return s.Key == ob.Key })
+		}
+	}
+	return nil
+}
+
+// sight counts one more complete read that lacked the Key. Reads closer than
+// ten minutes to the last counted one are the same observation.
+func (e *Engine) sight(g *gathered, s *state.Sighting, k identity.Key) state.Sighting {
+	next := state.Sighting{Key: k, Since: g.now, Reads: 1, LastRead: g.now}
+	if s != nil {
+		next = *s
+		if g.now.Sub(s.LastRead) < 10*time.Minute {
+			return next
+		}
+		next.Reads++
+		next.LastRead = g.now
+	}
+	g.sightings.Missed = append(g.sightings.Missed, next)
+	return next
+}
+
+// due tells whether a missing person could be switched off by now, whichever
+// grace applies, so that it is worth asking the source.
+func (e *Engine) due(s state.Sighting, now time.Time) bool {
+	grace := min(e.o.Policy.Grace.Missing, e.o.Policy.Grace.OutOfScope)
+	return !now.Before(s.Since.Add(grace))
+}
+
+func (v *view) attach(ob *plan.Observation) {
+	if ob.Link == nil {
+		return
+	}
+	ob.Linked, ob.Unseen = v.byID[ob.Link.AccountID], v.unseen[ob.Link.AccountID]
+}
+
+// holders finds who has the values that a Key wants.
+func (v *view) holders(ob *plan.Observation, owners map[string]identity.Key) {
+	d := ob.Desired
+	if d == nil || d.Fault != "" {
+		return
+	}
+	find := func(m map[string]*identity.Account, value string) *plan.Holder {
+		a := m[value]
+		if value == "" || a == nil || (ob.Link != nil && a.ID == ob.Link.AccountID) {
+			return nil
+		}
+		return &plan.Holder{Account: a, Owner: owners[a.ID]}
+	}
+	ob.ByUsername = find(v.byUsername, d.Profile.Username)
+	ob.ByEmail = find(v.byEmail, strings.ToLower(d.Profile.Email))
+	ob.ByAuth = find(v.byAuth, d.Auth.Data)
+}

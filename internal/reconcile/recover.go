@@ -1,0 +1,224 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// settleAfter is how long after its send a call may still reach the server: the
+// client's time-out and some slack.
+const settleAfter = 50 * time.Second
+
+// clockSkew is how far the server's clock may be from ours for a creation to be
+// recognised by its time.
+const clockSkew = 5 * time.Minute
+
+// recover looks into what an interrupted run left: ops never sent are closed,
+// ops sent without a recorded answer are closed by what the server shows.
+func (e *Engine) recover(ctx context.Context, l state.Lease) error {
+	if _, err := e.o.Store.InterruptRuns(ctx, l); err != nil {
+		return fmt.Errorf("close interrupted runs: %w", err)
+	}
+	open, err := e.o.Store.Ops(ctx, state.OpFilter{Statuses: []state.OpStatus{state.OpPending, state.OpSent}})
+	if err != nil {
+		return fmt.Errorf("read unfinished ops: %w", err)
+	}
+	for i := range open {
+		if err := e.settle(ctx, l, open[i]); err != nil {
+			return fmt.Errorf("settle op %s of an interrupted run: %w", open[i].Ref, err)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord) error {
+	now, err := e.o.Store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	out := state.Outcome{Ref: op.Ref, Status: state.OpDropped, At: now, AccountID: op.AccountID, Error: "the run was interrupted before this call"}
+	if op.Status == state.OpPending {
+		return e.o.Store.RecordOp(ctx, l, out)
+	}
+	for {
+		a, err := e.effect(ctx, op)
+		if err != nil {
+			return err
+		}
+		if a != nil {
+			out.Status, out.AccountID, out.After, out.Error = state.OpObserved, a.ID, a, ""
+			link, err := e.linkOf(ctx, op.Key)
+			if err != nil {
+				return err
+			}
+			out.Link = linkAfter(link, op.Key, op.SourceRef, op.Op, *a, now)
+			return e.o.Store.RecordOp(ctx, l, out)
+		}
+		// The call may still be on its way; nothing else is sent for this account
+		// until it cannot be any more.
+		wait := time.Until(op.SentAt.Add(settleAfter))
+		if wait <= 0 {
+			out.Error = "the run was interrupted; the call had no effect"
+			return e.o.Store.RecordOp(ctx, l, out)
+		}
+		e.o.Progress(Progress{Stage: "waiting for a call of an interrupted run"})
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(min(wait, 2*time.Second)):
+		}
+	}
+}
+
+// effect gives the account if it shows what a sent op asked for, else nil.
+func (e *Engine) effect(ctx context.Context, op state.OpRecord) (*identity.Account, error) {
+	if op.Op.Kind != plan.CreateAccount {
+		a, ok, err := e.o.Target.Account(ctx, op.AccountID)
+		if err != nil || !ok || !satisfied(op.Op, a) || op.Op.Kind == plan.RevokeSessions {
+			return nil, err
+		}
+		if op.Op.Kind == plan.SetActive && !a.Active() && !near(a.DeleteAt, op.SentAt) {
+			return nil, nil // off, but not by this call
+		}
+		return &a, nil
+	}
+	name, _ := op.Op.To(plan.Field(identity.Username))
+	found, err := e.o.Target.Lookup(ctx, []string{name}, nil)
+	if err != nil {
+		return nil, err
+	}
+	for i := range found {
+		if e.intended(ctx, op, &found[i]) {
+			return &found[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// intended tells whether an account is what a creation that lost its answer
+// made: all that was asked for, in that time, owned by nobody.
+func (e *Engine) intended(ctx context.Context, op state.OpRecord, a *identity.Account) bool {
+	if !satisfied(op.Op, *a) || !near(a.CreateAt, op.SentAt) || a.Bot || a.Remote || a.Roles.Privileged() {
+		return false
+	}
+	links, err := e.o.Store.Links(ctx, state.LinkFilter{AccountIDs: []string{a.ID}})
+	return err == nil && len(links) == 0
+}
+
+func near(ms int64, t time.Time) bool {
+	d := time.UnixMilli(ms).Sub(t)
+	return d > -clockSkew && d < clockSkew+settleAfter
+}
+
+func (e *Engine) linkOf(ctx context.Context, k identity.Key) (*identity.Link, error) {
+	links, err := e.o.Store.Links(ctx, state.LinkFilter{Keys: []identity.Key{k}})
+	if err != nil || len(links) == 0 {
+		return nil, err
+	}
+	return &links[0], nil
+}
+
+// intents finds, for runs that may not write, the accounts that interrupted
+// creations made: plan shows them as adoptions, sync closes them in recover.
+func (e *Engine) intents(ctx context.Context, v *view, owners map[string]identity.Key) (map[identity.Key]*identity.Account, error) {
+	open, err := e.o.Store.Ops(ctx, state.OpFilter{Statuses: []state.OpStatus{state.OpSent}})
+	if err != nil {
+		return nil, fmt.Errorf("read unfinished ops: %w", err)
+	}
+	out := map[identity.Key]*identity.Account{}
+	for _, op := range open {
+		if op.Op.Kind != plan.CreateAccount {
+			continue
+		}
+		name, _ := op.Op.To(plan.Field(identity.Username))
+		a := v.byUsername[name]
+		if a != nil && owners[a.ID].IsZero() && satisfied(op.Op, *a) && near(a.CreateAt, op.SentAt) && !a.Roles.Privileged() {
+			out[op.Key] = a
+		}
+	}
+	return out, nil
+}
+
+// satisfied tells whether an account shows what an op asked for. Auth data that
+// the server hides cannot speak against it.
+func satisfied(op plan.Op, a identity.Account) bool {
+	for _, c := range op.Changes {
+		ok := true
+		switch c.Field {
+		case plan.FieldRoles:
+			ok = a.Roles.Equal(identity.ParseRoles(c.To))
+		case plan.FieldActive:
+			ok = op.Kind == plan.RevokeSessions || a.Active() == (c.To == "true")
+		case plan.FieldAuthService:
+			ok = a.Auth.Service == c.To
+		case plan.FieldAuthData:
+			ok = a.Auth.Data == c.To || a.Auth.Data == ""
+		case plan.Field(identity.Email):
+			ok = strings.EqualFold(a.Email, c.To)
+		default:
+			ok = a.Value(identity.Attribute(c.Field)) == c.To
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// linkAfter gives the link as it stands once an op has had its effect. The link
+// learns from the op and the account alone, so that a later run can close an
+// op whose plan is gone.
+func linkAfter(old *identity.Link, k identity.Key, ref string, op plan.Op, a identity.Account, now time.Time) *identity.Link {
+	next := identity.Link{Key: k, Part: identity.Owner, Origin: identity.OriginCreated, CreatedAt: now}
+	if old != nil {
+		next = *old
+	}
+	next.AccountID, next.Observed, next.UpdatedAt, next.Written = a.ID, &a, now, now
+	if ref != "" {
+		next.Ref = ref
+	}
+	switch op.Kind {
+	case plan.LinkAccount:
+		next.Applied.Active = a.Active()
+	case plan.CreateAccount:
+		next.Applied.Active = true
+	case plan.SetActive:
+		next.Applied.Active = a.Active()
+		next.DeactivatedAt = a.DeleteAt
+	case plan.RevokeSessions:
+		next.Applied.Active = false
+	default:
+	}
+	for _, c := range op.Changes {
+		switch c.Field {
+		case plan.FieldRoles:
+			next.Applied.Roles = identity.ParseRoles(c.To)
+		case plan.FieldAuthService:
+			next.Applied.Auth.Service = c.To
+		case plan.FieldAuthData:
+			next.Applied.Auth.Data = c.To
+		case plan.FieldActive:
+		default:
+			if !op.Parks {
+				next.Applied.Profile = next.Applied.Profile.With(identity.Attribute(c.Field), c.To)
+			}
+		}
+	}
+	return &next
+}
+
+// outcomeUnknown is what an error of Target.Apply implements when the call may
+// have had its effect without an answer.
+type outcomeUnknown interface{ OutcomeUnknown() bool }
+
+func isUnknown(err error) bool {
+	var u outcomeUnknown
+	return errors.As(err, &u) && u.OutcomeUnknown()
+}

@@ -1,0 +1,182 @@
+package reconcile
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// leaseName is the one lease: whoever holds it plans and talks to Mattermost,
+// because rate, order and budget are one for the whole server.
+const leaseName = "reconcile"
+
+// Sync plans, guards, journals and applies. state.ErrHeld means that another
+// process is at it.
+func (e *Engine) Sync(ctx context.Context, o RunOptions) (Report, error) {
+	start := time.Now()
+	l, err := e.takeLease(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	defer l.release()
+	run, err := e.newRun(l.ctx, "sync", o)
+	if err != nil {
+		return Report{}, err
+	}
+	run.Token = l.current().Token
+	rep, err := e.sync(l, &run, o)
+	if cause := context.Cause(l.ctx); err != nil && errors.Is(cause, state.ErrFenced) {
+		err = cause
+	}
+	rep.Took = time.Since(start)
+	return rep, e.finish(ctx, &run, &rep, err)
+}
+
+func (e *Engine) sync(l *lease, run *state.Run, o RunOptions) (Report, error) {
+	rep := Report{RunID: run.ID}
+	ctx := l.ctx
+	if err := e.recover(ctx, l.current()); err != nil {
+		return rep, err
+	}
+	g, err := e.gather(ctx, o, l)
+	if err != nil {
+		return rep, err
+	}
+	rep = e.decide(g, o)
+	rep.RunID = run.ID
+	describe(run, rep)
+	if err := refuse(g.facts, rep.Plan); err != nil {
+		return rep, err
+	}
+	if run.PlannedAt, err = e.o.Store.Now(ctx); err != nil {
+		return rep, fmt.Errorf("read the store's clock: %w", err)
+	}
+	run.Status = state.RunApplying
+	if err := e.o.Store.BeginRun(ctx, l.current(), *run, rep.Plan, g.sightings); err != nil {
+		return rep, fmt.Errorf("journal the plan: %w", err)
+	}
+	a := newApplier(e, l, run, g, rep.Plan)
+	err = a.run(ctx)
+	rep.Counts, rep.Failures = a.counts, a.failures
+	rep.Status = outcome(rep)
+	return rep, err
+}
+
+// refuse stops a run before its first write where going on could not be
+// undone: on a server without an active human administrator the next human who
+// signs up becomes one.
+func refuse(f plan.Facts, p plan.Plan) error {
+	if len(f.HumanAdmins) == 0 && p.Effective() {
+		return fmt.Errorf("%w: the server has no active human administrator, and the next person to sign up would become one; give a person system_admin, then run again", ErrRefused)
+	}
+	return nil
+}
+
+func outcome(rep Report) state.RunStatus {
+	open := false
+	for i := range rep.Plan.Decisions {
+		d := &rep.Plan.Decisions[i]
+		open = open || (d.Open() && d.Reason != plan.GuardTripped)
+	}
+	degraded := false
+	for _, s := range rep.Plan.Sources {
+		degraded = degraded || !s.Complete
+	}
+	switch {
+	case rep.Verdict.Tripped():
+		return state.RunWithheld
+	case rep.Counts.Failed > 0 || rep.Counts.Skipped > 0 || open || degraded || len(rep.Problems) > 0:
+		return state.RunPartial
+	}
+	return state.RunDone
+}
+
+// lease is the right to write, kept alive by a goroutine that release waits
+// for. Its context ends, with the cause, before the right could run out.
+type lease struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	store  state.Store
+	held   atomic.Pointer[state.Lease]
+	ttl    time.Duration
+	done   chan struct{}
+}
+
+func (l *lease) current() state.Lease { return *l.held.Load() }
+
+func (e *Engine) takeLease(ctx context.Context) (*lease, error) {
+	holder := e.o.Holder
+	if holder == "" {
+		holder = "mmsync-" + token()
+	}
+	held, err := e.o.Store.AcquireLease(ctx, leaseName, holder, e.o.LeaseTTL)
+	if err != nil {
+		return nil, fmt.Errorf("take the lease: %w", err)
+	}
+	l := &lease{store: e.o.Store, ttl: e.o.LeaseTTL, done: make(chan struct{})}
+	l.held.Store(&held)
+	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	go l.keep()
+	return l, nil
+}
+
+// keep renews the lease at a third of its time. A renewal that fails is tried
+// again until shortly before the time is over by this process's own clock; from
+// then on nothing more is sent.
+func (l *lease) keep() {
+	defer close(l.done)
+	renewed := time.Now()
+	tick := time.NewTicker(l.ttl / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		at := time.Now()
+		next, err := l.renew()
+		switch {
+		case err == nil:
+			l.held.Store(&next)
+			renewed = at
+		case errors.Is(err, state.ErrFenced):
+			l.cancel(err)
+			return
+		case time.Since(renewed) > l.ttl*7/10:
+			l.cancel(fmt.Errorf("renew the lease: %w: %w", err, state.ErrFenced))
+			return
+		}
+	}
+}
+
+func (l *lease) renew() (state.Lease, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, l.ttl/3)
+	defer cancel()
+	return l.store.RenewLease(ctx, l.current(), l.ttl)
+}
+
+func (l *lease) release() {
+	l.cancel(nil)
+	<-l.done
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), 5*time.Second)
+	defer cancel()
+	// A lease that cannot be given back runs out by itself.
+	_ = l.store.ReleaseLease(ctx, l.current())
+}
+
+// runID is ordered by time and short enough to type.
+func runID(now time.Time) string { return now.UTC().Format("20060102-150405") + "-" + token()[:6] }
+
+func token() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails, by its contract
+	return hex.EncodeToString(b[:])
+}
