@@ -1,0 +1,262 @@
+package mattermost
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options say which server to talk to and how. BaseURL and Token are required.
+type Options struct {
+	// BaseURL is the site URL, below which /api/v4 is found; it may have a path.
+	BaseURL string
+	// Token is asked before each request, so that a token file can be replaced
+	// while mmsync runs.
+	Token func() (string, error)
+	// CAFile is a PEM file of authorities trusted besides the system's.
+	CAFile string
+	// RootCAs, if set, stands in for the system's authorities and CAFile.
+	RootCAs *x509.CertPool
+	// ProxyURL is "" for the environment's proxy, "direct" for none.
+	ProxyURL string
+	// AllowHTTP permits plain http to a host that is not loopback; the token
+	// then crosses the network unprotected.
+	AllowHTTP bool
+	// Timeout is for one request and its answer. Default 45 s; the server gives
+	// up on its database after 30.
+	Timeout time.Duration
+	// RatePerSecond is the most requests a second. Default 50.
+	RatePerSecond float64
+	// MaxInFlight is the most requests at a time. Default 4; more only adds
+	// waiting on the server's side.
+	MaxInFlight int
+	// ReadOnly lets no write leave.
+	ReadOnly bool
+	// UserAgent defaults to "mmsync".
+	UserAgent string
+	// Logger gets one debug line a request: route, ids, status, duration. nil
+	// means none.
+	Logger *slog.Logger
+	// HTTPTransport stands in for the network in tests; CAFile, RootCAs and
+	// ProxyURL then mean nothing.
+	HTTPTransport http.RoundTripper
+}
+
+// Client makes the requests of [Routes] to one server. It is safe for use by
+// many goroutines, which share its rate and its places in flight.
+type Client struct {
+	base      *url.URL
+	token     func() (string, error)
+	http      *http.Client
+	timeout   time.Duration
+	userAgent string
+	log       *slog.Logger
+	limit     *limiter
+	slots     chan struct{}
+	accounts  keyed
+	readOnly  bool
+
+	// What answers told in passing.
+	versionID atomic.Pointer[string] // X-Version-Id
+	authData  atomic.Bool            // auth data was seen in an answer to a read
+	clock     serverClock
+}
+
+// New makes a client. Nothing is sent yet.
+func New(o Options) (*Client, error) {
+	base, err := parseBase(o.BaseURL, o.AllowHTTP)
+	if err != nil {
+		return nil, err
+	}
+	if o.Token == nil {
+		return nil, errors.New("mattermost token: none configured; set mattermost.token_file")
+	}
+	if o.RatePerSecond < 0 || o.MaxInFlight < 0 || o.Timeout < 0 {
+		return nil, errors.New("mattermost: rate, requests in flight and timeout cannot be negative")
+	}
+	next := o.HTTPTransport
+	if next == nil {
+		if next, err = newTransport(o); err != nil {
+			return nil, err
+		}
+	}
+	c := &Client{
+		base:      base,
+		token:     o.Token,
+		timeout:   orDefault(o.Timeout, 45*time.Second),
+		userAgent: orDefault(o.UserAgent, "mmsync"),
+		log:       o.Logger,
+		limit:     newLimiter(orDefault(o.RatePerSecond, 50)),
+		slots:     make(chan struct{}, orDefault(o.MaxInFlight, 4)),
+		readOnly:  o.ReadOnly,
+	}
+	c.http = &http.Client{
+		Transport: &fence{next: next, base: base, routes: Routes(), readOnly: o.ReadOnly},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse // reported by the caller, never followed
+		},
+	}
+	return c, nil
+}
+
+// BaseURL is the configured URL without a trailing slash.
+func (c *Client) BaseURL() string { return c.base.String() }
+
+// Version is the server's version as its last answer told it; zero before the
+// first. It can change while a cluster is being upgraded.
+func (c *Client) Version() Version {
+	if id := c.versionID.Load(); id != nil {
+		return parseVersionID(*id)
+	}
+	return Version{}
+}
+
+// CloseIdle closes connections that are not in use.
+func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
+
+// CloseIdleConnections passes the wish on to the real transport.
+func (f *fence) CloseIdleConnections() {
+	if n, ok := f.next.(interface{ CloseIdleConnections() }); ok {
+		n.CloseIdleConnections()
+	}
+}
+
+func parseBase(s string, allowHTTP bool) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimRight(s, "/"))
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return nil, errors.New("mattermost url: not an http(s) URL; set mattermost.url to the site URL, like https://chat.example.com")
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, errors.New("mattermost url: it may hold no user, query or fragment")
+	}
+	if strings.HasSuffix(u.Path, apiPrefix) {
+		return nil, fmt.Errorf("mattermost url: leave %s away, mmsync adds it", apiPrefix)
+	}
+	if u.Scheme == "http" && !allowHTTP && !loopback(u.Hostname()) {
+		return nil, fmt.Errorf("mattermost url: plain http to %s would send the administrator's token unprotected; "+
+			"use https, or set mattermost.allow_http if the network in between is safe", u.Hostname())
+	}
+	return u, nil
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func newTransport(o Options) (*http.Transport, error) {
+	roots := o.RootCAs
+	if roots == nil && o.CAFile != "" {
+		pem, err := os.ReadFile(o.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("mattermost ca_file: %w", err)
+		}
+		if roots, err = x509.SystemCertPool(); err != nil {
+			roots = x509.NewCertPool()
+		}
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("mattermost ca_file: %s holds no PEM certificate", o.CAFile)
+		}
+	}
+	proxy := http.ProxyFromEnvironment
+	switch o.ProxyURL {
+	case "":
+	case "direct":
+		proxy = nil
+	default:
+		u, err := url.Parse(o.ProxyURL)
+		if err != nil || u.Host == "" { // the parse error would show the URL, and with it a password
+			return nil, errors.New("mattermost proxy: not a URL like http://proxy.example.com:3128")
+		}
+		proxy = http.ProxyURL(u)
+	}
+	return &http.Transport{
+		Proxy:               proxy,
+		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: 10 * time.Second,
+		ForceAttemptHTTP2:   true,
+		MaxIdleConnsPerHost: orDefault(o.MaxInFlight, 4),
+		// The server closes idle connections after 60 s; a write must not meet that.
+		IdleConnTimeout:        30 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+	}, nil
+}
+
+func orDefault[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// serverClock keeps the last Date header beside the local monotonic time at
+// which it came, so that the server's time can be told at any moment.
+type serverClock struct {
+	mu   sync.Mutex
+	date time.Time
+	at   time.Time
+}
+
+func (s *serverClock) set(date time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.date, s.at = date, time.Now()
+}
+
+// now is the server's time, to about a second; zero before the first answer.
+func (s *serverClock) now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.date.IsZero() {
+		return time.Time{}
+	}
+	return s.date.Add(time.Since(s.at))
+}
+
+// readToken asks for the token and checks that it can be a header.
+func (c *Client) readToken() (string, error) {
+	t, err := c.token()
+	if err != nil {
+		return "", fmt.Errorf("read token: %w", err)
+	}
+	t = strings.TrimSpace(t)
+	if t == "" {
+		return "", errors.New("read token: it is empty")
+	}
+	for _, b := range []byte(t) {
+		if b <= ' ' || b >= 0x7f {
+			return "", errors.New("read token: it holds a character that no token has; is the file a token and nothing else?")
+		}
+	}
+	return t, nil
+}
+
+// enter waits for the rate and for a place in flight.
+func (c *Client) enter(ctx context.Context, urgent bool) (leave func(), err error) {
+	if err := c.limit.wait(ctx, urgent); err != nil {
+		return nil, err
+	}
+	select {
+	case c.slots <- struct{}{}:
+		return func() { <-c.slots }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

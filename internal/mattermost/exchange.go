@@ -1,0 +1,354 @@
+package mattermost
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"mime"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+)
+
+const (
+	maxRetries   = 3
+	maxRequest   = 300_000   // bytes; the server's default limit
+	maxAnswer    = 4 << 20   // of one object; /config is the largest
+	maxList      = 512 << 20 // of a list; 9,000 accounts are about 6 MB
+	maxErrorBody = 64 << 10
+)
+
+// call is one request as this package makes it.
+type call struct {
+	method string
+	path   string // below /api/v4, escaped
+	shown  string // the same without values; "" means path
+	query  url.Values
+	body   any
+	write  bool
+	urgent bool
+	// account is whose write it is; writes to one account go one at a time.
+	account string
+	limit   int64
+	decode  func(*json.Decoder) error
+}
+
+// answer is what is known about a successful answer besides its body.
+type answer struct {
+	date time.Time // the server's Date, zero if absent
+}
+
+func (q *call) name() string {
+	if q.shown != "" {
+		return apiPrefix + q.shown
+	}
+	return apiPrefix + q.path
+}
+
+func (q *call) fail(err error, sent, permanent bool) *CallError {
+	return &CallError{Method: q.method, Path: q.name(), Err: err, Sent: sent, write: q.write, permanent: permanent}
+}
+
+// do makes a call. Reads are repeated up to three times while the failure looks
+// passing. A write is repeated only when it is certain that it was not done: no
+// connection, or a 429, which the server sends before it looks at the request.
+func (c *Client) do(ctx context.Context, q call) (answer, error) {
+	var body []byte
+	if q.body != nil {
+		var err error
+		if body, err = json.Marshal(q.body); err != nil {
+			return answer{}, q.fail(fmt.Errorf("encode: %w", err), false, true)
+		}
+		if len(body) > maxRequest {
+			return answer{}, q.fail(fmt.Errorf("the request is larger than the %d bytes the server takes", maxRequest), false, true)
+		}
+	}
+	if q.write && q.account != "" {
+		unlock, err := c.accounts.lock(ctx, q.account)
+		if err != nil {
+			return answer{}, q.fail(err, false, false)
+		}
+		defer unlock()
+	}
+	for attempt := 0; ; attempt++ {
+		a, err := c.once(ctx, &q, body)
+		if denied(err) {
+			a, err = c.confirmDenial(ctx, &q, body, err)
+		}
+		if err == nil || attempt == maxRetries || ctx.Err() != nil || !repeatable(&q, err) {
+			return a, err
+		}
+		if serr := sleep(ctx, backoff(attempt)); serr != nil {
+			return answer{}, err
+		}
+	}
+}
+
+func repeatable(q *call, err error) bool {
+	if !q.write {
+		return IsTransient(err)
+	}
+	if e, ok := asAPI(err); ok {
+		return e.Status == http.StatusTooManyRequests
+	}
+	var ce *CallError
+	return errors.As(err, &ce) && !ce.Sent && ce.Transient()
+}
+
+// backoff gives 250 ms, 500 ms, 1 s with jitter. A 429 needs no more: the
+// limiter holds everybody back for as long as the server asked.
+func backoff(attempt int) time.Duration {
+	d := 250 * time.Millisecond << attempt
+	return d/2 + rand.N(d) //nolint:gosec // jitter
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// denied tells a 401 or 403 that may be a database failure in disguise: with
+// its database away the server answers 401 to a good token that it does not
+// hold in memory, and 403 to a PATCH.
+func denied(err error) bool {
+	e, ok := asAPI(err)
+	return ok && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden) && !e.aboutRequest()
+}
+
+// confirmDenial believes a 401 or 403 only if the server's database is well and
+// the answer is the same again. Nothing was done by the denied request, so
+// repeating it is safe for writes as well.
+func (c *Client) confirmDenial(ctx context.Context, q *call, body []byte, err error) (answer, error) {
+	e, _ := asAPI(err)
+	h, herr := c.ping(ctx)
+	if herr != nil || !h.Database {
+		e.away = true
+		return answer{}, e
+	}
+	return c.once(ctx, q, body)
+}
+
+// once sends the request and reads its answer.
+func (c *Client) once(ctx context.Context, q *call, body []byte) (answer, error) {
+	leave, err := c.enter(ctx, q.urgent)
+	if err != nil {
+		return answer{}, q.fail(err, false, false)
+	}
+	defer leave()
+
+	timed, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	var connected atomic.Bool
+	traced := httptrace.WithClientTrace(timed, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})
+	req, err := c.request(traced, q, body)
+	if err != nil {
+		return answer{}, q.fail(err, false, true)
+	}
+	started := time.Now()
+	resp, err := c.http.Do(req)
+	if err != nil {
+		c.debug(ctx, q, 0, "", time.Since(started))
+		return answer{}, c.noAnswer(ctx, q, err, connected.Load())
+	}
+	defer drain(resp.Body)
+	a, err := c.read(q, resp)
+	c.debug(ctx, q, resp.StatusCode, resp.Header.Get("X-Request-Id"), time.Since(started))
+	if err != nil && timed.Err() != nil && ctx.Err() == nil {
+		return answer{}, q.fail(fmt.Errorf("the answer did not end within %s", c.timeout), true, false)
+	}
+	return a, err
+}
+
+func (c *Client) request(ctx context.Context, q *call, body []byte) (*http.Request, error) {
+	token, err := c.readToken()
+	if err != nil {
+		return nil, err
+	}
+	target := c.base.String() + apiPrefix + q.path
+	if len(q.query) > 0 {
+		target += "?" + q.query.Encode()
+	}
+	var r io.Reader
+	if body != nil {
+		r = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, q.method, target, r)
+	if err != nil { // it would show the URL, and with it an e-mail
+		return nil, errors.New("the request cannot be formed")
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept-Language", "en")
+	req.Header.Set("User-Agent", c.userAgent)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, nil
+}
+
+// noAnswer describes a request that got none.
+func (c *Client) noAnswer(ctx context.Context, q *call, err error, connected bool) error {
+	if ue := (*url.Error)(nil); errors.As(err, &ue) {
+		err = ue.Err // the outer one shows the URL, and with it an e-mail
+	}
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, ErrNotAllowed):
+		return q.fail(err, false, true)
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("no answer within %s", c.timeout)
+	case errors.As(err, &cert):
+		return q.fail(fmt.Errorf("%w; if your own authority signed the server's certificate, set mattermost.ca_file", err), false, true)
+	}
+	// A transport that is not net/http's does not tell when it connected.
+	_, traced := c.http.Transport.(*fence).next.(*http.Transport)
+	return q.fail(err, connected || !traced, false)
+}
+
+// read judges the answer and decodes its body.
+func (c *Client) read(q *call, resp *http.Response) (answer, error) {
+	a := c.note(resp)
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	isJSON := kind == "application/json"
+	switch {
+	case resp.StatusCode == http.StatusTooManyRequests:
+		d := retryAfter(resp.Header, time.Now())
+		c.limit.pause(d)
+		return a, &APIError{Status: resp.StatusCode, RetryAfter: d, Method: q.method, Path: q.name(), write: q.write}
+	case resp.StatusCode >= 300 && resp.StatusCode < 400:
+		return a, q.fail(redirected(resp), true, true)
+	case resp.StatusCode >= 400:
+		return a, c.refusal(q, resp, isJSON)
+	case resp.StatusCode < 200 || !isJSON:
+		return a, q.fail(fmt.Errorf("%d with %q instead of JSON: the web app or a proxy answered, not the API; "+
+			"is mattermost.url the site URL with its path?", resp.StatusCode, kind), true, true)
+	}
+	limit := q.limit
+	if limit == 0 {
+		limit = maxAnswer
+	}
+	if q.decode == nil {
+		return a, nil
+	}
+	body := &bounded{r: resp.Body, left: limit}
+	if err := q.decode(json.NewDecoder(body)); err != nil {
+		return a, q.fail(fmt.Errorf("read answer: %w", err), true, errors.Is(err, errTooLarge))
+	}
+	return a, nil
+}
+
+// note keeps what an answer tells in passing.
+func (c *Client) note(resp *http.Response) answer {
+	c.limit.learn(resp.Header)
+	if id := resp.Header.Get("X-Version-Id"); id != "" {
+		if old := c.versionID.Load(); old == nil || *old != id {
+			c.versionID.Store(&id)
+		}
+	}
+	date, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return answer{}
+	}
+	c.clock.set(date)
+	return answer{date: date.UTC()}
+}
+
+// refusal reads the server's error body. Its id is kept, its message only for
+// whoever asks for it, and a body that is not the server's JSON not at all.
+func (c *Client) refusal(q *call, resp *http.Response, isJSON bool) error {
+	e := &APIError{Status: resp.StatusCode, Method: q.method, Path: q.name(), write: q.write}
+	if isJSON {
+		var body struct {
+			ID        string `json:"id"`
+			Message   string `json:"message"`
+			RequestID string `json:"request_id"`
+		}
+		// A body that cannot be read leaves the status, which is what counts.
+		if json.NewDecoder(io.LimitReader(resp.Body, maxErrorBody)).Decode(&body) == nil {
+			e.ID, e.Message, e.RequestID = cut(body.ID, 120), cut(body.Message, 200), cut(body.RequestID, 40)
+		}
+	}
+	if e.RequestID == "" {
+		e.RequestID = cut(resp.Header.Get("X-Request-Id"), 40)
+	}
+	e.wrongBase = e.Status == http.StatusNotFound && (e.ID == "" || e.ID == idUnknownRoute)
+	e.unknown = q.write && e.Status >= 500 && e.Status != http.StatusNotImplemented
+	return e
+}
+
+func redirected(resp *http.Response) error {
+	host := "an unreadable address"
+	if u, err := resp.Location(); err == nil {
+		host = u.Scheme + "://" + u.Host
+	}
+	return fmt.Errorf("%d redirect to %s, which is not followed because the token would go there; "+
+		"set mattermost.url to the address that answers itself", resp.StatusCode, host)
+}
+
+// cut makes a text from outside safe to print, and short.
+func cut(s string, n int) string {
+	s = strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
+	if len(s) > n {
+		s = strings.ToValidUTF8(s[:n], "")
+	}
+	return s
+}
+
+// drain reads what little may be left, so that the connection can be used again.
+func drain(body io.ReadCloser) {
+	_, _ = io.CopyN(io.Discard, body, 64<<10) // best effort
+	_ = body.Close()
+}
+
+func (c *Client) debug(ctx context.Context, q *call, status int, requestID string, took time.Duration) {
+	if c.log == nil {
+		return
+	}
+	c.log.DebugContext(ctx, "mattermost request", slog.String("method", q.method), slog.String("path", q.name()),
+		slog.Int("status", status), slog.String("request", cut(requestID, 40)), slog.Duration("took", took))
+}
+
+var errTooLarge = errors.New("it is larger than any answer should be")
+
+// bounded fails, instead of ending, when an answer is too large.
+type bounded struct {
+	r    io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errTooLarge
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.r.Read(p)
+	b.left -= int64(n)
+	return n, err
+}

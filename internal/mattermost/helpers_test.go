@@ -1,0 +1,84 @@
+package mattermost_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/mattermost"
+	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+)
+
+// token gives a fixed token.
+func token(s string) func() (string, error) { return func() (string, error) { return s, nil } }
+
+// client makes a client without a rate to speak of.
+func client(t *testing.T, url, tok string, change ...func(*mattermost.Options)) *mattermost.Client {
+	t.Helper()
+	o := mattermost.Options{BaseURL: url, Token: token(tok), RatePerSecond: 1e6, ProxyURL: "direct"}
+	for _, f := range change {
+		f(&o)
+	}
+	c, err := mattermost.New(o)
+	require.NoError(t, err)
+	t.Cleanup(c.CloseIdle)
+	return c
+}
+
+// simulated starts a server and a Target that talks to it as its admin.
+func simulated(t *testing.T, o mmsim.Options) (*mmsim.Server, *mattermost.Target) {
+	t.Helper()
+	s := mmsim.New(o)
+	c := client(t, s.Start(t), s.AdminToken())
+	return s, mattermost.NewTarget(c, mattermost.TargetOptions{})
+}
+
+// scripted starts a server that answers by f.
+func scripted(t *testing.T, f http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	s := httptest.NewServer(f)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// answerJSON writes an answer as Mattermost does.
+func answerJSON(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Version-Id", "11.6.0.11.6.0.abc.false")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(body)) // a client that went away is the test's own doing
+}
+
+func change(field, from, to string) plan.Change {
+	return plan.Change{Field: plan.Field(field), From: from, To: to}
+}
+
+func op(kind plan.OpKind, changes ...plan.Change) plan.Op {
+	return plan.Op{Kind: kind, Changes: changes}
+}
+
+// create is the op that makes name an account with login service saml.
+func create(name string) plan.Op {
+	return op(plan.CreateAccount, change("username", "", name), change("email", "", name+"@example.test"),
+		change("auth_service", "", "saml"), change("auth_data", "", "id-"+name))
+}
+
+func mustApply(t *testing.T, target *mattermost.Target, id string, o plan.Op) identity.Account {
+	t.Helper()
+	a, err := target.Apply(t.Context(), id, o, mattermost.ApplyOptions{EmailVerified: true})
+	require.NoError(t, err)
+	return a
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}

@@ -1,0 +1,178 @@
+package mattermost
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// The bucket never holds more than this, so that a pause is not followed by a
+// burst, and a third of what it holds is kept for deactivations.
+const maxBurst = 50
+
+// limiter is a token bucket that starts empty, lowers itself to what the server
+// says about its own limit, and is paused for everybody by a 429.
+type limiter struct {
+	configured float64
+
+	mu     sync.Mutex
+	rate   float64 // requests a second
+	burst  float64
+	tokens float64
+	last   time.Time
+	paused time.Time // nobody goes before
+}
+
+func newLimiter(perSecond float64) *limiter {
+	return &limiter{configured: perSecond, rate: perSecond, burst: fullBurst(perSecond), last: time.Now()}
+}
+
+func fullBurst(perSecond float64) float64 { return math.Min(math.Max(perSecond, 3), maxBurst) }
+
+// wait blocks until a request may go. An urgent one may use the whole bucket,
+// any other only what is above the reserved third.
+func (l *limiter) wait(ctx context.Context, urgent bool) error {
+	for {
+		d := l.take(time.Now(), urgent)
+		if d <= 0 {
+			return ctx.Err()
+		}
+		timer := time.NewTimer(d)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+// take takes a token, or tells how long until there may be one.
+func (l *limiter) take(now time.Time, urgent bool) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if d := l.paused.Sub(now); d > 0 {
+		return d
+	}
+	if d := now.Sub(l.last); d > 0 {
+		l.tokens = math.Min(l.burst, l.tokens+d.Seconds()*l.rate)
+		l.last = now
+	}
+	need := 1.0
+	if !urgent {
+		need += l.burst / 3
+	}
+	if l.tokens >= need {
+		l.tokens--
+		return 0
+	}
+	return time.Duration((need-l.tokens)/l.rate*float64(time.Second)) + time.Microsecond
+}
+
+// pause stops everybody until d has passed; a longer pause stands.
+func (l *limiter) pause(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if until := time.Now().Add(d); until.After(l.paused) {
+		l.paused = until
+		l.last = until
+	}
+	l.tokens = 0
+}
+
+// perSecond is the rate in force.
+func (l *limiter) perSecond() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rate
+}
+
+// learn follows what the headers of an answer tell about the server's own
+// limiter; without them it is off. X-Ratelimit-Limit is its burst, not its rate;
+// but X-Ratelimit-Reset, the whole seconds until its bucket is full again, tells
+// the rate once much of the bucket is used. Being rounded up, it tells too low a
+// rate rather than too high a one.
+func (l *limiter) learn(h http.Header) {
+	limit, ok := headerNumber(h, "X-Ratelimit-Limit")
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !ok || limit < 1 {
+		l.rate, l.burst = l.configured, fullBurst(l.configured)
+		return
+	}
+	l.burst = math.Min(fullBurst(l.configured), math.Max(limit/2, 1.5))
+	l.rate = math.Min(l.rate, limit)
+	remaining, ok1 := headerNumber(h, "X-Ratelimit-Remaining")
+	reset, ok2 := headerNumber(h, "X-Ratelimit-Reset")
+	if used := limit - remaining; ok1 && ok2 && reset >= 1 && used >= limit/2 {
+		l.rate = math.Max(math.Min(l.configured, used/reset), 0.2)
+	}
+	l.tokens = math.Min(l.tokens, l.burst)
+}
+
+// headerNumber reads the smallest of a header's values: servers that limit by
+// user as well send the header twice.
+func headerNumber(h http.Header, name string) (float64, bool) {
+	least, found := 0.0, false
+	for _, v := range h.Values(name) {
+		n, err := strconv.ParseFloat(v, 64)
+		if err != nil || math.IsNaN(n) || n < 0 {
+			continue
+		}
+		if !found || n < least {
+			least, found = n, true
+		}
+	}
+	return least, found
+}
+
+// retryAfter reads the header's seconds; dates are not sent by Mattermost, but
+// may be by a proxy. Without it a second is waited, and never above a minute.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	d := time.Second
+	if v := h.Get("Retry-After"); v != "" {
+		if n, err := strconv.Atoi(v); err == nil {
+			d = time.Duration(min(max(n, 0), 3600)) * time.Second
+		} else if t, err := http.ParseTime(v); err == nil {
+			d = t.Sub(now)
+		}
+	}
+	return min(max(d, 100*time.Millisecond), time.Minute)
+}
+
+// keyed is a set of locks by name, held one at a time each.
+type keyed struct {
+	mu   sync.Mutex
+	held map[string]chan struct{}
+}
+
+// lock waits until nobody else holds key and returns what gives it back.
+func (k *keyed) lock(ctx context.Context, key string) (unlock func(), err error) {
+	for {
+		k.mu.Lock()
+		held := k.held[key]
+		if held == nil {
+			if k.held == nil {
+				k.held = map[string]chan struct{}{}
+			}
+			mine := make(chan struct{})
+			k.held[key] = mine
+			k.mu.Unlock()
+			return func() {
+				k.mu.Lock()
+				delete(k.held, key)
+				k.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		k.mu.Unlock()
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}

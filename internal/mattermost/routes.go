@@ -1,0 +1,143 @@
+package mattermost
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// ErrNotAllowed is returned for a request that is not in the table of routes,
+// or that writes through a client made with ReadOnly. Nothing was sent.
+var ErrNotAllowed = errors.New("mmsync does not make this request")
+
+const apiPrefix = "/api/v4"
+
+// Route is one line of the table of requests this package can make.
+type Route struct {
+	Method string
+	// Path is below /api/v4; {user_id} and {bot_id} stand for a 26-character
+	// id, {email} and {username} for one segment.
+	Path string
+	// Query lists the only parameters that may be sent.
+	Query []string
+	// Writes tells a request that changes something.
+	Writes bool
+	// Purpose says in a few words what the request is for.
+	Purpose string
+}
+
+// Routes is the table of all requests this package can make, reads first.
+// Deletion is not among them, nor is any way to set a password.
+func Routes() []Route {
+	return []Route{
+		{http.MethodGet, "/system/ping", []string{"get_server_status"}, false, "is the server up, and its database"},
+		{http.MethodGet, "/config/client", []string{"format"}, false, "version, server id, site URL, e-mail verification"},
+		{http.MethodGet, "/config", nil, false, "settings that explain refusals"},
+		{http.MethodGet, "/license/client", []string{"format"}, false, "licensed or not"},
+		{http.MethodGet, "/limits/server", nil, false, "seats"},
+		{http.MethodGet, "/bots/{bot_id}", nil, false, "the owner of mmsync's own bot"},
+		{http.MethodGet, "/users", []string{"page", "per_page", "role"}, false, "audit, administrators"},
+		{http.MethodGet, "/users/stats", nil, false, "number of active accounts"},
+		{http.MethodGet, "/users/me", nil, false, "the token's account"},
+		{http.MethodGet, "/users/{user_id}", nil, false, "one account"},
+		{http.MethodGet, "/users/username/{username}", nil, false, "one account"},
+		{http.MethodGet, "/users/email/{email}", nil, false, "one account"},
+		{http.MethodPost, "/users/ids", []string{"since"}, false, "many accounts by id"},
+		{http.MethodPost, "/users/usernames", nil, false, "many accounts by username"},
+
+		{http.MethodPost, "/users", nil, true, "create an account"},
+		{http.MethodPut, "/users/{user_id}/patch", nil, true, "change profile fields"},
+		{http.MethodPut, "/users/{user_id}/active", nil, true, "deactivate, reactivate"},
+		{http.MethodPut, "/users/{user_id}/roles", nil, true, "set system roles"},
+		{http.MethodPut, "/users/{user_id}/auth", nil, true, "set the login service"},
+		{http.MethodPost, "/users/{user_id}/sessions/revoke/all", nil, true, "end sessions"},
+		{http.MethodPost, "/users/{user_id}/email/verify/member", nil, true, "mark the e-mail verified"},
+		{http.MethodPost, "/users/password/reset/send", nil, true, "mail a password reset link"},
+	}
+}
+
+// String gives "GET /users/{user_id}".
+func (r Route) String() string { return r.Method + " " + r.Path }
+
+// fence lets only the table's requests to the configured server through. It
+// sits below the client's own code, so that a mistake there cannot leave.
+type fence struct {
+	next     http.RoundTripper
+	base     *url.URL
+	routes   []Route
+	readOnly bool
+}
+
+func (f *fence) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := f.check(r); err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close() // a RoundTripper must, and there is nobody to tell
+		}
+		return nil, err
+	}
+	return f.next.RoundTrip(r)
+}
+
+func (f *fence) check(r *http.Request) error {
+	if r.URL.Scheme != f.base.Scheme || r.URL.Host != f.base.Host {
+		return fmt.Errorf("%w: %s to another host", ErrNotAllowed, r.Method)
+	}
+	path, ok := strings.CutPrefix(r.URL.EscapedPath(), f.base.EscapedPath()+apiPrefix)
+	if !ok {
+		return fmt.Errorf("%w: %s outside %s", ErrNotAllowed, r.Method, apiPrefix)
+	}
+	i := slices.IndexFunc(f.routes, func(rt Route) bool { return rt.Method == r.Method && rt.matches(path) })
+	if i < 0 {
+		return fmt.Errorf("%w: %s on a path that is not in the table", ErrNotAllowed, r.Method)
+	}
+	rt := f.routes[i]
+	for name, values := range r.URL.Query() {
+		if !slices.Contains(rt.Query, name) || len(values) != 1 {
+			return fmt.Errorf("%w: %s with a parameter that is not in the table", ErrNotAllowed, rt)
+		}
+	}
+	if rt.Writes && f.readOnly {
+		return fmt.Errorf("%w: %s writes, and this client only reads", ErrNotAllowed, rt)
+	}
+	return nil
+}
+
+func (r Route) matches(path string) bool {
+	want, got := strings.Split(r.Path, "/"), strings.Split(path, "/")
+	if len(want) != len(got) {
+		return false
+	}
+	for i, w := range want {
+		switch w {
+		case "{user_id}", "{bot_id}":
+			if !validID(got[i]) {
+				return false
+			}
+		case "{email}", "{username}":
+			if got[i] == "" || got[i] == "." || got[i] == ".." {
+				return false
+			}
+		default:
+			if w != got[i] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// validID tells the server's id syntax: 26 characters of [a-z0-9].
+func validID(id string) bool {
+	if len(id) != 26 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,223 @@
+package mattermost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/mmsync/mmsync/internal/identity"
+)
+
+// Health is the server's answer about itself.
+type Health struct {
+	// Database is whether the server reaches its database. The plain ping says
+	// OK without it; this one asks.
+	Database bool
+	// FileStore is whether it reaches its files, which mmsync has no use for.
+	FileStore bool
+}
+
+// Ping asks the server about itself and its database. Each such question makes
+// the server write to its database: it is not for polling.
+func (c *Client) Ping(ctx context.Context) (Health, error) { return c.ping(ctx) }
+
+// ping does not repeat itself and is not checked for a denial: it is what
+// denials are checked with.
+func (c *Client) ping(ctx context.Context) (Health, error) {
+	var b struct {
+		Status    string `json:"status"`
+		Database  string `json:"database_status"`
+		FileStore string `json:"filestore_status"`
+	}
+	q := call{
+		method: http.MethodGet, path: "/system/ping", query: url.Values{"get_server_status": {"true"}},
+		urgent: true, decode: into(&b),
+	}
+	_, err := c.once(ctx, &q, nil)
+	var e *APIError
+	switch {
+	case err == nil:
+		return Health{Database: b.Database == "OK", FileStore: b.FileStore == "OK"}, nil
+	case errors.As(err, &e) && e.Status == http.StatusInternalServerError:
+		return Health{}, nil
+	}
+	return Health{}, err
+}
+
+// ClientConfig is what the server tells every client about itself.
+type ClientConfig struct {
+	Version Version
+	// ServerID is TelemetryId, or DiagnosticId where that is missing.
+	ServerID string
+	SiteURL  string
+	// RequireEmailVerification keeps a patched e-mail pending.
+	RequireEmailVerification bool
+	EnableUserCreation       bool
+	MinimumPasswordLength    int
+	EnterpriseBuild          bool
+}
+
+// ClientConfig reads config/client.
+func (c *Client) ClientConfig(ctx context.Context) (ClientConfig, error) {
+	var b struct {
+		Version                  string `json:"Version"`
+		TelemetryID              string `json:"TelemetryId"`
+		DiagnosticID             string `json:"DiagnosticId"`
+		SiteURL                  string `json:"SiteURL"`
+		RequireEmailVerification string `json:"RequireEmailVerification"`
+		EnableUserCreation       string `json:"EnableUserCreation"`
+		PasswordMinimumLength    string `json:"PasswordMinimumLength"`
+		BuildEnterpriseReady     string `json:"BuildEnterpriseReady"`
+	}
+	_, err := c.do(ctx, call{
+		method: http.MethodGet, path: "/config/client", query: url.Values{"format": {"old"}}, decode: into(&b),
+	})
+	if err != nil {
+		return ClientConfig{}, err
+	}
+	length, _ := strconv.Atoi(b.PasswordMinimumLength) // 0: not told
+	return ClientConfig{
+		Version:                  parseVersionID(b.Version + "..."),
+		ServerID:                 orDefault(b.TelemetryID, b.DiagnosticID),
+		SiteURL:                  b.SiteURL,
+		RequireEmailVerification: b.RequireEmailVerification == "true",
+		EnableUserCreation:       b.EnableUserCreation == "true",
+		MinimumPasswordLength:    length,
+		EnterpriseBuild:          b.BuildEnterpriseReady == "true",
+	}, nil
+}
+
+// License is what the server tells about its licence.
+type License struct {
+	Licensed bool
+	SKU      string // "" without a licence
+}
+
+// License reads license/client.
+func (c *Client) License(ctx context.Context) (License, error) {
+	var b struct {
+		IsLicensed   string `json:"IsLicensed"`
+		SkuShortName string `json:"SkuShortName"`
+	}
+	_, err := c.do(ctx, call{
+		method: http.MethodGet, path: "/license/client", query: url.Values{"format": {"old"}}, decode: into(&b),
+	})
+	return License{Licensed: b.IsLicensed == "true", SKU: b.SkuShortName}, err
+}
+
+// Limits is how many accounts may be active.
+type Limits struct {
+	// Hard is the number from which creation and reactivation are refused; 0
+	// means no limit.
+	Hard int
+	// Active counts active people; bots and remote users are not among them.
+	Active int
+}
+
+// SeatsLeft is how many more accounts may be active; negative means no limit.
+func (l Limits) SeatsLeft() int {
+	if l.Hard <= 0 {
+		return -1
+	}
+	return max(l.Hard-l.Active, 0)
+}
+
+// Limits reads limits/server. Servers that do not have it (before 9.5) have no
+// limit.
+func (c *Client) Limits(ctx context.Context) (Limits, error) {
+	var b struct {
+		Hard   int `json:"maxUsersHardLimit"`
+		Active int `json:"activeUserCount"`
+	}
+	_, err := c.do(ctx, call{method: http.MethodGet, path: "/limits/server", decode: into(&b)})
+	if unknownRoute(err) {
+		return Limits{}, nil
+	}
+	return Limits(b), err
+}
+
+// Settings are the parts of the server's configuration that explain what it
+// will refuse. Only an administrator may read them.
+type Settings struct {
+	RestrictCreationToDomains       string
+	EnableUserDeactivation          bool
+	RequireEmailVerification        bool
+	DisableBotsWhenOwnerDeactivated bool
+	RateLimit                       bool
+	RatePerSecond                   int
+	// LDAPSync and SAMLSync tell that the server's own LDAP job (de)activates
+	// ldap respectively saml accounts.
+	LDAPSync, SAMLSync bool
+}
+
+// Settings reads config.
+func (c *Client) Settings(ctx context.Context) (Settings, error) {
+	var b struct {
+		TeamSettings struct {
+			RestrictCreationToDomains string
+			EnableUserDeactivation    bool
+		}
+		EmailSettings     struct{ RequireEmailVerification bool }
+		ServiceSettings   struct{ DisableBotsWhenOwnerIsDeactivated bool }
+		RateLimitSettings struct {
+			Enable bool
+			PerSec int
+		}
+		LdapSettings struct{ Enable, EnableSync bool }
+		SamlSettings struct{ Enable, EnableSyncWithLdap bool }
+	}
+	if _, err := c.do(ctx, call{method: http.MethodGet, path: "/config", decode: into(&b)}); err != nil {
+		return Settings{}, err
+	}
+	return Settings{
+		RestrictCreationToDomains:       b.TeamSettings.RestrictCreationToDomains,
+		EnableUserDeactivation:          b.TeamSettings.EnableUserDeactivation,
+		RequireEmailVerification:        b.EmailSettings.RequireEmailVerification,
+		DisableBotsWhenOwnerDeactivated: b.ServiceSettings.DisableBotsWhenOwnerIsDeactivated,
+		RateLimit:                       b.RateLimitSettings.Enable,
+		RatePerSecond:                   b.RateLimitSettings.PerSec,
+		LDAPSync:                        b.LdapSettings.Enable && b.LdapSettings.EnableSync,
+		SAMLSync:                        b.SamlSettings.Enable && b.SamlSettings.EnableSyncWithLdap,
+	}, nil
+}
+
+// BotOwner gives who owns a bot: an account's id, or a plugin's name.
+func (c *Client) BotOwner(ctx context.Context, botID string) (string, error) {
+	if err := checkID("read bot", botID); err != nil {
+		return "", err
+	}
+	var b struct {
+		OwnerID string `json:"owner_id"`
+	}
+	_, err := c.do(ctx, call{method: http.MethodGet, path: "/bots/" + botID, decode: into(&b)})
+	return b.OwnerID, err
+}
+
+// ActiveCount gives the number of active accounts, bots included.
+func (c *Client) ActiveCount(ctx context.Context) (int, error) {
+	var b struct {
+		Total int `json:"total_users_count"`
+	}
+	_, err := c.do(ctx, call{method: http.MethodGet, path: "/users/stats", decode: into(&b)})
+	return b.Total, err
+}
+
+// HumanAdmins gives the ids of active human system administrators. It filters
+// the listing itself: asking for active accounts only makes pages skip somebody
+// whenever an account is deactivated meanwhile.
+func (c *Client) HumanAdmins(ctx context.Context) ([]identity.Account, error) {
+	var out []identity.Account
+	_, err := c.EachUser(ctx, identity.RoleAdmin, func(a identity.Account) error {
+		if a.HumanAdmin() {
+			out = append(out, a)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the administrators: %w", err)
+	}
+	return out, nil
+}

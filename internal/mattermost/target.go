@@ -1,0 +1,196 @@
+package mattermost
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+)
+
+// TargetOptions shape a Target. The zero value is good.
+type TargetOptions struct {
+	// SettleFor is how long a security-relevant write that does not show when
+	// read back is asked about again before it counts as a mismatch; behind a
+	// cluster's caches it may take a moment. 0 means it is asked about once.
+	// The daemon sets 60 s.
+	SettleFor time.Duration
+}
+
+// Target is the Mattermost server as the engine sees it: what there is, and the
+// calls of a plan, one at a time.
+type Target struct {
+	c *Client
+	o TargetOptions
+}
+
+// NewTarget makes a Target that talks through c. Its lifetime is c's.
+func NewTarget(c *Client, o TargetOptions) *Target { return &Target{c: c, o: o} }
+
+// Client is the client the Target talks through.
+func (t *Target) Client() *Client { return t.c }
+
+// Healthy asks the server whether it and its database are up. nil means yes;
+// any error is a reason to believe no denial and no "not found".
+func (t *Target) Healthy(ctx context.Context) error {
+	h, err := t.c.Ping(ctx)
+	if err != nil {
+		return err
+	}
+	if !h.Database {
+		return &CallError{Method: "GET", Path: apiPrefix + "/system/ping", Sent: true,
+			Err: errors.New("the server does not reach its database; wait until it does")}
+	}
+	return nil
+}
+
+// Observe asks for the accounts with these ids, 9,000 a request, one request
+// after another, and passes on those that exist, ordered within a request as
+// the server answers. With since > 0 it passes on only those whose update_at is
+// greater, so that a missing one may just be unchanged; with 0 a missing one is
+// one the server denies having, which alone proves nothing. The time is the
+// server's Date at the first answer; zero if it sent none or nothing was asked.
+func (t *Target) Observe(ctx context.Context, ids []string, since int64, each func(identity.Account) error) (time.Time, error) {
+	var first time.Time
+	for from := 0; from < len(ids); from += idsPerRequest {
+		chunk := ids[from:min(from+idsPerRequest, len(ids))]
+		list, date, err := t.c.UsersByIDs(ctx, chunk, since)
+		if err != nil {
+			return first, fmt.Errorf("observe accounts %d to %d of %d: %w", from+1, from+len(chunk), len(ids), err)
+		}
+		if from == 0 {
+			first = date
+		}
+		for _, a := range list {
+			if err := each(a); err != nil {
+				return first, err
+			}
+		}
+	}
+	return first, nil
+}
+
+// Wanted are the values that new identities want, to find who holds them.
+type Wanted struct{ Usernames, Emails []string }
+
+// Lookup finds the accounts that hold any of the wanted usernames or e-mails,
+// deactivated ones and bots included, each once, ordered by id. Usernames cost
+// one request for each 5,000, e-mails one each: ask only for those that matter.
+// Values that no account can have are not asked about.
+func (t *Target) Lookup(ctx context.Context, w Wanted) ([]identity.Account, error) {
+	var out []identity.Account
+	for names := range chunkNames(distinct(w.Usernames, validUsername)) {
+		list, err := t.c.UsersByUsernames(ctx, names)
+		if err != nil {
+			return nil, fmt.Errorf("look up %d usernames: %w", len(names), err)
+		}
+		out = append(out, list...)
+	}
+	byEmail, err := t.lookUpEmails(ctx, distinct(w.Emails, validEmail))
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, byEmail...)
+	slices.SortFunc(out, func(a, b identity.Account) int { return cmp.Compare(a.ID, b.ID) })
+	return slices.CompactFunc(out, func(a, b identity.Account) bool { return a.ID == b.ID }), nil
+}
+
+// distinct gives the valid ones in lower case, sorted and once each.
+func distinct(values []string, valid func(string) bool) []string {
+	out := make([]string, 0, len(values))
+	for _, v := range values {
+		if v = strings.ToLower(strings.TrimSpace(v)); valid(v) {
+			out = append(out, v)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// chunkNames cuts names into requests that the server's body limit lets through.
+func chunkNames(names []string) func(yield func([]string) bool) {
+	return func(yield func([]string) bool) {
+		for len(names) > 0 {
+			n, size := 0, 2
+			for n < len(names) && n < namesPerRequest && size+len(names[n])+3 <= bytesOfNames {
+				size += len(names[n]) + 3
+				n++
+			}
+			if !yield(names[:n]) {
+				return
+			}
+			names = names[n:]
+		}
+	}
+}
+
+// lookUpEmails asks for each address, several at a time. The first error ends it.
+func (t *Target) lookUpEmails(ctx context.Context, emails []string) ([]identity.Account, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	work := make(chan string)
+	var (
+		mu  sync.Mutex
+		out []identity.Account
+		wg  sync.WaitGroup
+	)
+	for range min(cap(t.c.slots), len(emails)) {
+		wg.Go(func() {
+			for email := range work {
+				a, err := t.c.UserByEmail(ctx, email)
+				switch e, ok := asAPI(err); {
+				case err == nil:
+					mu.Lock()
+					out = append(out, a)
+					mu.Unlock()
+				case ok && (e.NotFound() || e.Status == 400): // 400: not an address, so nobody has it
+				default:
+					cancel(fmt.Errorf("look up an e-mail: %w", err))
+				}
+			}
+		})
+	}
+feed:
+	for _, email := range emails {
+		select {
+		case work <- email:
+		case <-ctx.Done():
+			break feed
+		}
+	}
+	close(work)
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// List walks all accounts, each once, ordered by username as far as the server
+// keeps that order: active and deactivated people, bots and remote users, told
+// apart by their flags. An account renamed during the walk may be missed, so
+// that a missing one proves nothing. The time is the server's Date at the first
+// answer.
+func (t *Target) List(ctx context.Context, each func(identity.Account) error) (time.Time, error) {
+	return t.c.EachUser(ctx, "", each)
+}
+
+// Account gives one account by id; see [IsNotFound] for "there is none".
+func (t *Target) Account(ctx context.Context, id string) (identity.Account, error) {
+	return t.c.UserByID(ctx, id)
+}
+
+// AccountByUsername gives one account by username, from the server's database.
+func (t *Target) AccountByUsername(ctx context.Context, name string) (identity.Account, error) {
+	return t.c.UserByUsername(ctx, name)
+}
+
+// AccountByEmail gives one account by e-mail, from the server's database.
+func (t *Target) AccountByEmail(ctx context.Context, email string) (identity.Account, error) {
+	return t.c.UserByEmail(ctx, email)
+}
