@@ -161,7 +161,7 @@ func libraries() []library {
 			narrow: map[string][]string{"internal/sources": {"ParseDN"}}, // a group rule compares DNs, whatever read them
 			why:    "LDAP is seen by its source alone",
 		},
-		{module: "github.com/go-asn1-ber/asn1-ber", in: []string{"internal/sources/ldap"}, why: "only the LDAP source reads controls, and its tests fake a server on the wire"},
+		{module: "github.com/go-asn1-ber/asn1-ber", in: []string{"internal/sources/ldap", "internal/slapdtest"}, why: "only the LDAP source reads controls, and its tests fake a server on the wire"},
 		{module: "github.com/spf13/cobra", in: []string{"cmd/mmsync"}, why: "flags and commands end where the program begins"},
 		{module: "go.yaml.in/yaml/v4", in: []string{"internal/config", "cmd/mmsync"}, why: "only the configuration is YAML, and what a command prints as YAML"},
 		{module: "github.com/lmittmann/tint", in: []string{"cmd/mmsync", "internal/daemon"}, why: "how a log looks is decided once, at the top"},

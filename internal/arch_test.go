@@ -13,6 +13,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,6 +46,21 @@ func TestImports(t *testing.T) {
 		for name, r := range table {
 			for _, other := range append(slices.Clone(r.imports), r.tests...) {
 				require.Contains(t, table, other, "row %s of rules() in internal/arch_test.go", name)
+			}
+		}
+	})
+	t.Run("no row is left behind by its package", func(t *testing.T) {
+		t.Parallel()
+		var names []string
+		for _, p := range packages {
+			names = append(names, p.name())
+		}
+		if !slices.Contains(names, "cmd/mmsync") {
+			return // the parts come before the whole
+		}
+		for _, name := range slices.Sorted(maps.Keys(table)) {
+			if !slices.Contains(names, name) {
+				t.Errorf("rules() of internal/arch_rules_test.go has a row for %s, and there is no such package", name)
 			}
 		}
 	})
