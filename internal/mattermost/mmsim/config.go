@@ -14,11 +14,12 @@ import (
 //go:embed data
 var defaults embed.FS
 
-// config is the server's configuration by section and key, as GET /config
-// shows it, and which of it comes from the environment.
+// config is the server's configuration by section and key. What was set through
+// the API is stored and outlives a restart; the environment lies over it.
 type config struct {
-	values map[string]map[string]any
-	env    map[string]map[string]any
+	stored map[string]map[string]any
+	values map[string]map[string]any // as GET /config shows it
+	env    map[string]map[string]any // what the environment fixes
 	client clientConfig
 }
 
@@ -62,17 +63,27 @@ func unseen() map[string]map[string]any {
 }
 
 // newConfig is the default configuration under these MM_SECTION_KEY variables.
-// A variable that names no known setting is ignored, as the server does.
 func newConfig(p Profile, settings map[string]string) *config {
-	c := &config{values: unseen(), env: map[string]map[string]any{}}
+	c := &config{stored: unseen()}
 	version := "11.6"
 	if p == Profile538 {
 		version = "5.38"
 	}
 	seen := map[string]map[string]any{}
 	load("data/config-"+version+".json", &seen)
-	maps.Copy(c.values, seen)
+	maps.Copy(c.stored, seen)
 	load("data/clientconfig-"+version+".json", &c.client)
+	c.restart(settings)
+	return c
+}
+
+// restart lays another environment over what is stored. A variable that names
+// no known setting is ignored, as the server does.
+func (c *config) restart(settings map[string]string) {
+	c.values, c.env = map[string]map[string]any{}, map[string]map[string]any{}
+	for section, keys := range c.stored {
+		c.values[section] = maps.Clone(keys)
+	}
 	// Personal access tokens and sign-up are off by default; the recorded
 	// servers, which this one plays, had both on from their environment.
 	environment := map[string]string{
@@ -83,7 +94,6 @@ func newConfig(p Profile, settings map[string]string) *config {
 	for name, value := range environment {
 		c.setEnv(name, value)
 	}
-	return c
 }
 
 func load(name string, into any) {
@@ -151,10 +161,12 @@ func (c *config) patch(change map[string]map[string]any) {
 			if c.env[section][key] != nil {
 				continue
 			}
-			if c.values[section] == nil {
-				c.values[section] = map[string]any{}
+			for _, into := range []map[string]map[string]any{c.stored, c.values} {
+				if into[section] == nil {
+					into[section] = map[string]any{}
+				}
+				into[section][key] = value
 			}
-			c.values[section][key] = value
 		}
 	}
 }

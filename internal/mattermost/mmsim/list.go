@@ -41,10 +41,11 @@ func (s *Server) listUsers(q *request) reply {
 	if sort := q.query.Get("sort"); sort != "" && inTeam == "" && q.query.Get("in_channel") == "" {
 		return badURL()
 	}
-	roles := strings.FieldsFunc(q.query.Get("roles")+","+q.query.Get("role"), func(r rune) bool { return r == ',' })
+	role := q.query.Get("role")
+	roles := strings.FieldsFunc(q.query.Get("roles")+","+role, func(r rune) bool { return r == ',' })
 	if s.profile != Profile538 {
-		for _, role := range roles {
-			if !knownRole(role, s.profile) {
+		for _, one := range roles {
+			if !knownRole(one, s.profile) {
 				return badBody()
 			}
 		}
@@ -55,8 +56,8 @@ func (s *Server) listUsers(q *request) reply {
 		switch {
 		case inactive && u.Active(), active && !inactive && !u.Active():
 			return false
-		case len(roles) > 0 && !anyRole(u, roles):
-			return false
+		case len(roles) > 0 && !anyRole(u, roles), role == roleUser && u.IsAdmin():
+			return false // asked for users by "role", the server leaves the admins out
 		case inTeam != "" && !s.inTeam(inTeam, u.ID), notInTeam != "" && s.inTeam(notInTeam, u.ID):
 			return false
 		case noTeam && s.hasTeam(u.ID):
@@ -72,8 +73,11 @@ func (s *Server) listUsers(q *request) reply {
 		// object follow each other with status 200.
 		rep.body = append(rep.body, errorBody(http.StatusBadRequest, errURL, s.ids.id())...)
 	}
-	if inTeam != "" || notInTeam != "" {
-		rep.etag = s.listETag(inTeam + notInTeam)
+	switch {
+	case inTeam != "":
+		rep.etag = s.listETag(s.teamNewest(inTeam))
+	case notInTeam != "":
+		rep.etag = s.listETag(s.newest())
 	}
 	return rep
 }
@@ -125,8 +129,12 @@ func anyRole(u *User, roles []string) bool {
 	return false
 }
 
-// listETag changes when a member of the team changes.
-func (s *Server) listETag(teamID string) string {
+func (s *Server) listETag(of string) string {
+	return fmt.Sprintf("%s.%s.0x%x.0x%x.", s.version(), of, s.installed, s.installed-1)
+}
+
+// teamNewest changes when the team or one of its members does.
+func (s *Server) teamNewest(teamID string) string {
 	newest := int64(0)
 	if t := s.db.teams[teamID]; t != nil {
 		newest = t.updateAt
@@ -137,7 +145,15 @@ func (s *Server) listETag(teamID string) string {
 			}
 		}
 	}
-	return fmt.Sprintf("%s.%d.0x%x.0x%x.", s.version(), newest, s.installed, s.installed-1)
+	return strconv.FormatInt(newest, 10)
+}
+
+func (s *Server) newest() string {
+	newest := int64(0)
+	for _, u := range s.db.users {
+		newest = max(newest, u.UpdateAt)
+	}
+	return fmt.Sprintf("%d.%d", newest, len(s.db.users))
 }
 
 // reportUsers pages by key instead of offset and is stable. It has no bots.
@@ -215,7 +231,7 @@ func (s *Server) filteredStats(q *request) reply {
 	}
 	n := 0
 	for _, u := range s.db.users {
-		if (deleted || u.Active()) && (bots || !u.IsBot) && (len(roles) == 0 || anyRole(u, roles)) {
+		if !u.IsRemote() && (deleted || u.Active()) && (bots || !u.IsBot) && (len(roles) == 0 || anyRole(u, roles)) {
 			n++
 		}
 	}
@@ -233,6 +249,6 @@ func (s *Server) invalidEmails(q *request) reply {
 	}
 	offset, limit := q.paging()
 	return reply{status: http.StatusOK, body: s.appendUsers(q, s.page(offset, limit, false, func(u *User) bool {
-		return u.Active() && !u.sso() && !u.IsBot && !u.IsAdmin()
+		return u.Active() && !u.sso() && !u.IsBot
 	}))}
 }

@@ -171,6 +171,7 @@ func (s *Server) RestoreState(st State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.db = st.db.clone()
+	s.forgetCaches()
 }
 
 // put stores a row and keeps the one it replaces while a cache is asked to lag.
@@ -179,6 +180,7 @@ func (s *Server) put(u *User) {
 		now := s.millis()
 		s.history[u.ID] = append(s.history[u.ID], pastRow{until: now, row: s.db.users[u.ID]})
 	}
+	delete(s.memory, u.ID)
 	s.db.put(u)
 }
 
@@ -211,6 +213,9 @@ func (s *Server) byID(q *request, id string) *User {
 				return past.row
 			}
 		}
+	}
+	if u := s.memory[id]; u != nil && s.db.users[id] != nil {
+		return u
 	}
 	return s.db.users[id]
 }

@@ -91,6 +91,9 @@ type Server struct {
 	offset    time.Duration
 	bucket    *bucket
 	versionID string // X-Version-Id
+	// memory holds the rows that reads by id show where the server's cache is
+	// behind its database.
+	memory map[string]*User
 	// history holds replaced rows while a CacheLag fault is set.
 	history map[string][]pastRow
 
@@ -123,6 +126,7 @@ func New(opts Options) *Server {
 		routes:  newRouter(opts.Profile),
 		ids:     newIDSource(opts.Seed),
 		db:      newDB(),
+		memory:  map[string]*User{},
 	}
 	s.calls.init(opts.MaxCalls, opts.MaxCallBody)
 	s.serverID = s.ids.id()
@@ -233,14 +237,20 @@ func (s *Server) now() time.Time { return s.opts.Now().Add(s.offset) }
 
 func (s *Server) millis() int64 { return s.now().UnixMilli() }
 
-// Restart plays a restart with these MM_... settings: the database stays,
-// configuration made through the API and everything held in memory goes.
+// Restart plays a restart with these MM_... settings over those of Options: the
+// database and configuration made through the API stay, what was held in memory
+// goes.
 func (s *Server) Restart(settings map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conf = newConfig(s.profile, mergeSettings(s.opts.Settings, settings))
+	s.conf.restart(mergeSettings(s.opts.Settings, settings))
 	s.bucket = newBucket(s.opts.RateLimit, s.conf)
 	s.versionID = s.newVersionID()
+	s.forgetCaches()
+}
+
+func (s *Server) forgetCaches() {
+	clear(s.memory)
 	for _, one := range s.db.sessions {
 		one.cached = false
 	}

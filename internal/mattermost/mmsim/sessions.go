@@ -121,7 +121,9 @@ func (s *Server) login(q *request) reply {
 		return refuse("api.user.login.bot_login_forbidden.app_error")
 	case u.FailedAttempts >= s.conf.number("ServiceSettings", "MaximumLoginAttempts"):
 		return refuse("api.user.check_user_login_attempts.too_many.app_error")
-	case u.Password == "" || u.Password != in.Password:
+	case u.Password == "":
+		return refuse(errCredentials) // as a wrong password, but not counted
+	case u.Password != in.Password:
 		row := copyUser(u)
 		row.FailedAttempts++
 		s.put(&row)
@@ -132,12 +134,15 @@ func (s *Server) login(q *request) reply {
 		return refuse("api.user.login.not_verified.app_error")
 	}
 	shown := *u // the answer still has the failed attempts that end here
-	row := copyUser(u)
-	row.FailedAttempts = 0
+	row, before := copyUser(u), copyUser(u)
+	row.FailedAttempts, before.FailedAttempts = 0, 0
 	if s.profile != Profile538 {
-		row.UpdateAt = q.now // 11.6: update_at is no sign that a profile changed
+		// 11.6 raises update_at with each login, so it is no sign of a change;
+		// reads by id go on showing the old one until the next write.
+		row.UpdateAt = q.now
 	}
 	s.put(&row)
+	s.memory[u.ID] = &before
 	one := &session{
 		id: s.ids.id(), token: s.ids.id(), userID: u.ID, csrf: s.ids.id(), createAt: q.now,
 		expiresAt: q.now + (180 * 24 * time.Hour).Milliseconds(),

@@ -111,8 +111,10 @@ func dropOwn(index map[string]string, key, id string) {
 	}
 }
 
+// count keeps the numbers of active accounts; those that came from another
+// server are in none of them.
 func (d *db) count(u *User, n int) {
-	if u.DeleteAt != 0 {
+	if u.DeleteAt != 0 || u.IsRemote() {
 		return
 	}
 	if u.IsBot {

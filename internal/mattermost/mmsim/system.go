@@ -191,9 +191,7 @@ func (s *Server) invalidateCaches(q *request) reply {
 	if !q.admin() {
 		return forbidden()
 	}
-	for _, one := range s.db.sessions {
-		one.cached = false
-	}
+	s.forgetCaches()
 	return statusOK()
 }
 
