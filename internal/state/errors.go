@@ -14,6 +14,9 @@ var (
 	ErrFenced = errors.New("lease lost to another instance")
 	// ErrHeld: somebody else holds the lease.
 	ErrHeld = errors.New("lease is held by another instance")
+	// ErrInvalid: the record itself cannot be kept, whatever is stored (text that
+	// is not UTF-8, a Key twice in one list). A fault of the caller's input.
+	ErrInvalid = errors.New("invalid record")
 	// ErrSchema: the database's schema is older or newer than the program's.
 	ErrSchema = errors.New("schema version does not fit")
 )

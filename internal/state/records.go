@@ -9,7 +9,8 @@ import (
 )
 
 // Lease is the right to plan and to write to Mattermost. Token rises with each
-// acquisition; a write under an older token is refused with ErrFenced.
+// acquisition, over all names, so that it alone names a lease; a write under an
+// older token is refused with ErrFenced.
 type Lease struct {
 	Name    string
 	Holder  string // host, process id and a random part: unique to one process
@@ -113,8 +114,8 @@ type OpRecord struct {
 	Detail    string
 	Op        plan.Op
 	Status    OpStatus
-	Token     int64 // lease token of the send
-	PlannedAt time.Time
+	Token     int64     // lease token of the send
+	PlannedAt time.Time // its run's
 	SentAt    time.Time
 	ClosedAt  time.Time
 	Before    *identity.Account
@@ -141,6 +142,13 @@ type DecisionRecord struct {
 	Run      string
 	Index    int
 	Decision plan.Decision
+}
+
+// PastLink says that a Key was once, or still is, linked to an account.
+type PastLink struct {
+	Key       identity.Key
+	AccountID string
+	Since     time.Time // UpdatedAt of the first such link
 }
 
 // Sighting is one Key that a source's complete reads miss.

@@ -9,12 +9,19 @@ import (
 )
 
 // Store keeps links, the journal, sightings and the lease. Each method is one
-// transaction. All times are UTC with microseconds. Methods that take a Lease
-// check that its token is the current one of its name in the same transaction
-// and return ErrFenced otherwise; a zero Lease is always refused.
+// transaction, and safe for concurrent use. All times are UTC with microseconds;
+// a zero time stays zero. Methods that take a Lease check that its token is the
+// current one of its name in the same transaction and return ErrFenced otherwise;
+// a zero Lease is always refused. An expired lease that nobody took is still
+// current.
+//
+// What is read is what was written, byte for byte, case and all. Text that is not
+// UTF-8 or holds a NUL byte is refused with ErrInvalid before anything is
+// written; so are records that CheckLinks, CheckBegin and their like refuse.
 //
 // Lists come ordered: links and sightings by Key, runs newest first, ops by
-// run, decision and op.
+// run, decision and op, all byte by byte. An empty list in a filter is a field
+// that is not set.
 type Store interface {
 	// AcquireLease takes the named lease for ttl, by the store's clock. It fails
 	// with ErrHeld while another holder's is unexpired; the same holder gets it
@@ -34,23 +41,34 @@ type Store interface {
 	// Links gives the links that match.
 	Links(ctx context.Context, f LinkFilter) ([]identity.Link, error)
 	// PutLinks writes links; ErrConflict if an account would get a second owner.
-	// It never changes CreatedAt of an existing link. All or nothing.
+	// It never changes CreatedAt of an existing link. All or nothing. Only the
+	// result counts: two Keys may swap their accounts in one call.
 	PutLinks(ctx context.Context, l Lease, links []identity.Link) error
+	// PastLinks gives every Key that the accounts were ever linked to, as owner
+	// or contributor, present links included, by account and Key.
+	PastLinks(ctx context.Context, accountIDs []string) ([]PastLink, error)
 
-	// SaveRun inserts or updates a run row by ID. The lease is checked if the
-	// run's Token is not 0.
+	// SaveRun inserts or updates a run row by ID. If the run's Token is not 0 it
+	// must be a current lease's, ErrFenced otherwise; ErrFenced as well if the
+	// stored row has a higher one.
 	SaveRun(ctx context.Context, r Run) error
-	// BeginRun writes the run row, every decision of p and every op of it as
-	// pending, and the sightings' changes, in one transaction.
+	// BeginRun writes the run row (new, or one that SaveRun wrote), every decision
+	// of p and every op of it as pending, and the sightings' changes, in one
+	// transaction. The run's Token must be the lease's. Its PlannedAt is the ops'
+	// too; the store's clock if zero. ErrConflict if the run has begun already.
 	BeginRun(ctx context.Context, l Lease, r Run, p plan.Plan, s SightingChanges) error
 	// MarkSent notes that the op's call is about to be made. ErrConflict if the
-	// op is not pending.
+	// op is not pending, ErrNotFound if there is none.
 	MarkSent(ctx context.Context, l Lease, ref OpRef, at time.Time) error
-	// RecordOp closes an op and changes ownership with it. ErrConflict if the op
-	// is closed already, or an account would get a second owner.
+	// RecordOp closes an op, sent or still pending, and changes ownership with
+	// it: Unlink first, then Link. ErrConflict if the op is closed already, or an
+	// account would get a second owner; ErrNotFound if there is no such op. An
+	// empty AccountID keeps the planned one.
 	RecordOp(ctx context.Context, l Lease, o Outcome) error
-	// InterruptRuns turns open runs of older tokens into interrupted ones and
-	// gives their ids. Their unclosed ops stay unclosed, to be looked into.
+	// InterruptRuns turns open runs of older tokens into interrupted ones, finished
+	// now and with a Message if they have none, and gives their ids, oldest first.
+	// Runs without a token (requests, plans) stay. Unclosed ops stay unclosed, to
+	// be looked into.
 	InterruptRuns(ctx context.Context, l Lease) ([]string, error)
 	// Runs lists runs, newest first.
 	Runs(ctx context.Context, f RunFilter) ([]Run, error)
@@ -58,8 +76,9 @@ type Store interface {
 	Decisions(ctx context.Context, run string) ([]DecisionRecord, error)
 	// Ops lists ops.
 	Ops(ctx context.Context, f OpFilter) ([]OpRecord, error)
-	// Usage counts, for one source, the accounts that were switched off (ops
-	// done or observed) since the given time.
+	// Usage counts, for one source, the accounts that were switched off since the
+	// given time: those with a set_active op of a deactivate decision that was
+	// closed as done or observed then or later.
 	Usage(ctx context.Context, source string, since time.Time) (int, error)
 
 	// RecordRead notes one reading of a source.
@@ -75,7 +94,7 @@ type Store interface {
 	SetMark(ctx context.Context, l Lease, m Mark) error
 	// Index gives the indexed accounts that match.
 	Index(ctx context.Context, f IndexFilter) ([]IndexedAccount, error)
-	// ReplaceIndex replaces the whole index.
+	// ReplaceIndex replaces the whole index; ErrInvalid if an id comes twice.
 	ReplaceIndex(ctx context.Context, l Lease, accounts []IndexedAccount) error
 	// Protected lists protected accounts by id.
 	Protected(ctx context.Context) ([]ProtectedAccount, error)
@@ -96,11 +115,13 @@ type LinkFilter struct {
 
 // RunFilter selects runs.
 type RunFilter struct {
-	ID       string // exact, or a unique prefix
+	// ID is exact or a prefix; an exact match comes alone, a prefix may match
+	// several.
+	ID       string
 	Kind     string
 	Statuses []RunStatus
-	Since    time.Time
-	Limit    int // 0 = all
+	Since    time.Time // requested at or after
+	Limit    int       // 0 = all; the newest are kept
 }
 
 // OpFilter selects ops.

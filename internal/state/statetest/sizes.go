@@ -1,0 +1,134 @@
+package statetest
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+func sizes(t *testing.T, open Factory) {
+	t.Helper()
+	t.Run("Links/a hundred thousand come back", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("-short")
+		}
+		t.Parallel()
+		s := open(t)
+		want := linksOf(0, 100_000)
+		put(t, s, want...)
+		got := allLinks(t, s)
+		require.Len(t, got, len(want))
+		for i := range want {
+			require.Equal(t, want[i].Key, got[i].Key)
+		}
+		require.Equal(t, want[77_777], got[77_777])
+		keys := make([]identity.Key, 0, 50_000)
+		ids := make([]string, 0, 50_000)
+		for n := 0; n < 100_000; n += 2 {
+			keys, ids = append(keys, key(n)), append(ids, accountID(n))
+		}
+		got, err := s.Links(t.Context(), state.LinkFilter{Keys: keys, AccountIDs: ids})
+		require.NoError(t, err)
+		require.Len(t, got, 50_000, "long filters")
+	})
+}
+
+// Bench measures what grows with the number of people, and what every API call
+// waits for.
+func Bench(b *testing.B, open Factory) {
+	b.Helper()
+	const many, some = 100_000, 20_000
+	links := linksOf(0, many)
+	b.Run("PutLinks20k", func(b *testing.B) {
+		s := open(b)
+		l := acquire(b, s)
+		for b.Loop() {
+			require.NoError(b, s.PutLinks(b.Context(), l, links[:some]))
+		}
+	})
+	b.Run("Links100k", func(b *testing.B) {
+		s := open(b)
+		put(b, s, links...)
+		for b.Loop() {
+			require.Len(b, allLinks(b, s), many)
+		}
+	})
+	b.Run("LinksOfOneKey", func(b *testing.B) {
+		s := open(b)
+		put(b, s, links...)
+		for b.Loop() {
+			got, err := s.Links(b.Context(), state.LinkFilter{Keys: []identity.Key{key(4711)}})
+			require.NoError(b, err)
+			require.Len(b, got, 1)
+		}
+	})
+	b.Run("BeginRun50k", func(b *testing.B) {
+		s := open(b)
+		l := acquire(b, s)
+		var p plan.Plan
+		for n := range 50_000 {
+			p.Decisions = append(p.Decisions, deactivation(n))
+		}
+		n := 0
+		for b.Loop() {
+			require.NoError(b, s.BeginRun(b.Context(), l, run(fmt.Sprintf("%06d", n), l), p, state.SightingChanges{}))
+			n++
+		}
+	})
+	b.Run("ReplaceIndex100k", func(b *testing.B) {
+		s := open(b)
+		l := acquire(b, s)
+		accounts := make([]state.IndexedAccount, many)
+		for n := range accounts {
+			a := account(n)
+			accounts[n] = state.IndexedAccount{ID: a.ID, Username: a.Username, Email: a.Email, Auth: a.Auth, Active: true, SeenAt: at(1)}
+		}
+		for b.Loop() {
+			require.NoError(b, s.ReplaceIndex(b.Context(), l, accounts))
+		}
+	})
+	b.Run("SentAndRecorded", func(b *testing.B) { benchCalls(b, open, 1) })
+	b.Run("SentAndRecordedBy4", func(b *testing.B) { benchCalls(b, open, 4) })
+}
+
+// benchCalls measures the two writes around one API call.
+func benchCalls(b *testing.B, open Factory, parallel int) {
+	b.Helper()
+	s := open(b)
+	l := acquire(b, s)
+	var p plan.Plan
+	for n := range b.N {
+		p.Decisions = append(p.Decisions, deactivation(n))
+	}
+	require.NoError(b, s.BeginRun(b.Context(), l, run("01a", l), p, state.SightingChanges{}))
+	next := make(chan int)
+	errs := make(chan error, parallel)
+	b.ResetTimer()
+	for range parallel {
+		go func() {
+			for n := range next {
+				if err := s.MarkSent(b.Context(), l, ref("01a", n, 0), at(20)); err != nil {
+					errs <- err
+					return
+				}
+				if err := s.RecordOp(b.Context(), l, withLink(ref("01a", n, 0), link(n))); err != nil {
+					errs <- err
+					return
+				}
+			}
+			errs <- nil
+		}()
+	}
+	for n := range b.N {
+		next <- n
+	}
+	close(next)
+	for range parallel {
+		require.NoError(b, <-errs)
+	}
+}
