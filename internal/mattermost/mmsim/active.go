@@ -92,8 +92,8 @@ func (s *Server) activate(q *request, u *User, active bool) {
 	if !s.conf.flag("ServiceSettings", "DisableBotsWhenOwnerIsDeactivated") {
 		return
 	}
-	for _, bot := range s.db.users {
-		if bot.IsBot && bot.OwnerID == u.ID && bot.ID != u.ID && bot.BotDeleteAt == 0 {
+	for id, owner := range s.db.bots {
+		if bot := s.db.users[id]; owner == u.ID && id != u.ID && bot.BotDeleteAt == 0 {
 			s.enableBot(q, bot, false)
 		}
 	}

@@ -72,7 +72,6 @@ func (s *Server) createBot(q *request) reply {
 	if id := s.refusal(u); id != "" {
 		return refused(id)
 	}
-	s.db.creations++
 	s.put(u)
 	return ok(http.StatusCreated, shownBot(u))
 }

@@ -16,6 +16,16 @@ import (
 type pairs struct {
 	own      map[string]string // recorded -> own
 	recorded map[string]string // and back: two may not become one
+	made     []string          // recorded values in the order they were bound
+}
+
+// undo takes back what was bound since there were n.
+func (p *pairs) undo(n int) {
+	for _, recorded := range p.made[n:] {
+		delete(p.recorded, p.own[recorded])
+		delete(p.own, recorded)
+	}
+	p.made = p.made[:n]
 }
 
 func newPairs() *pairs { return &pairs{own: map[string]string{}, recorded: map[string]string{}} }
@@ -29,6 +39,7 @@ func (p *pairs) bind(recorded, own string) bool {
 		return false
 	}
 	p.own[recorded], p.recorded[own] = own, recorded
+	p.made = append(p.made, recorded)
 	return true
 }
 
@@ -265,15 +276,13 @@ next:
 			if taken[j] {
 				continue
 			}
-			try := &comparison{
-				pairs:   &pairs{own: maps.Clone(c.own), recorded: maps.Clone(c.recorded)},
-				renamed: map[string]string{},
-			}
+			bound := len(c.made)
+			try := &comparison{pairs: c.pairs, renamed: map[string]string{}}
 			if try.values(where, row, candidate); len(try.diffs) > 0 {
+				c.undo(bound)
 				continue
 			}
 			taken[j] = true
-			c.own, c.recorded = try.own, try.recorded
 			continue next
 		}
 		c.differ(fmt.Sprintf("%s[%d]", where, i), row, "no such row")

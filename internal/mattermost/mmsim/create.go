@@ -67,7 +67,6 @@ func (s *Server) createUser(q *request) reply {
 	if id := s.refusal(u); id != "" {
 		return refused(id)
 	}
-	s.db.creations++
 	s.put(u)
 	v := s.viewFor(q.asker, u)
 	v.own = true

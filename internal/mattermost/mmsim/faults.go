@@ -31,7 +31,7 @@ type Fault struct {
 	RetryAfter   int    // seconds, for 429; 0: the recorded 1
 	CutBefore    bool   // the connection is closed, nothing was done
 	CutAfter     bool   // it was done, then the connection is closed without an answer
-	LostWrite    bool   // the usual answer, but nothing was done
+	LostWrite    bool   // the usual answer, but the database stays as it was
 	DatabaseAway bool   // answers as the server does while its database is away
 	HTML         bool   // 200 and a web page: a captive portal, a wrong URL
 	Redirect     string // 302 to this URL

@@ -79,7 +79,6 @@ func (s *Server) addUser(u User) User {
 	if s.db.users[row.ID] != nil || s.taken(&row) != "" {
 		panic("mmsim: AddUser: " + row.Username + ": id, username, e-mail or auth data is taken")
 	}
-	s.db.creations++
 	s.put(&row)
 	return copyUser(&row)
 }

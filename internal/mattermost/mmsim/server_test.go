@@ -15,12 +15,12 @@ import (
 
 // client asks a server as one account.
 type client struct {
-	t     *testing.T
+	t     testing.TB
 	srv   http.Handler
 	token string
 }
 
-func admin(t *testing.T, s *mmsim.Server) client {
+func admin(t testing.TB, s *mmsim.Server) client {
 	t.Helper()
 	return client{t: t, srv: s, token: s.AdminToken()}
 }

@@ -19,11 +19,11 @@ type db struct {
 	pats     map[string]*pat     // by token
 	teams    map[string]*team
 	channels map[string]*channel
+	bots     map[string]string // id -> owner
 	order    *nameOrder
 
 	activeHumans int
 	activeBots   int
-	creations    int64 // counts rows, for orders that follow creation
 }
 
 func newDB() *db {
@@ -36,6 +36,7 @@ func newDB() *db {
 		pats:     map[string]*pat{},
 		teams:    map[string]*team{},
 		channels: map[string]*channel{},
+		bots:     map[string]string{},
 		order:    &nameOrder{},
 	}
 }
@@ -46,6 +47,7 @@ func (d *db) clone() *db {
 	c.byName = maps.Clone(d.byName)
 	c.byEmail = maps.Clone(d.byEmail)
 	c.byAuth = maps.Clone(d.byAuth)
+	c.bots = maps.Clone(d.bots)
 	c.sessions = make(map[string]*session, len(d.sessions))
 	for k, v := range d.sessions {
 		row := *v
@@ -82,6 +84,9 @@ func (d *db) put(u *User) {
 	if u.AuthData != "" {
 		d.byAuth[u.AuthData] = u.ID
 	}
+	if u.IsBot {
+		d.bots[u.ID] = u.OwnerID
+	}
 	d.count(u, 1)
 	d.order.put(old, u)
 }
@@ -100,6 +105,7 @@ func (d *db) unindex(u *User) {
 	dropOwn(d.byName, u.Username, u.ID)
 	dropOwn(d.byEmail, u.Email, u.ID)
 	dropOwn(d.byAuth, u.AuthData, u.ID)
+	delete(d.bots, u.ID)
 	d.count(u, -1)
 }
 
