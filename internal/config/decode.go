@@ -2,11 +2,10 @@ package config
 
 import (
 	"fmt"
-	"math"
 	"path/filepath"
 	"reflect"
-	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -35,16 +34,41 @@ func (d *decoder) section(n *yaml.Node, path string, targets ...reflect.Value) {
 		child := joinPath(path, f.key)
 		value := nodes[f.key]
 		switch {
-		case f.value.Type() == secretType:
+		case is[Secret](f.value.Type()):
 			d.secret(path, f, value, nodes[f.key+"_file"])
 			continue
 		case value != nil:
 			d.value(value, child, f.value, f.single)
 		}
 		if f.required && (value == nil || isEmpty(f.value)) {
-			d.doc.fault(child, "is required", "")
+			d.doc.fault(child, "is required", requiredHint(f))
 		}
 	}
+}
+
+// requiredHint says what a section that is missing must hold.
+func requiredHint(f field) string {
+	switch t := f.value.Type(); {
+	case is[[]Source](t):
+		return "list at least one, of type ldap or file"
+	case is[Mapping](t):
+		return "it must hold defaults with id_attribute, username_attribute and email_attribute"
+	case t.Kind() != reflect.Struct || is[Expr](t):
+		return ""
+	}
+	var keys []string
+	for _, child := range fieldsOf(f.value) {
+		switch {
+		case child.required && child.file:
+			keys = append(keys, child.key+" or "+child.key+"_file")
+		case child.required:
+			keys = append(keys, child.key)
+		}
+	}
+	if len(keys) == 0 {
+		return ""
+	}
+	return "it must hold " + strings.Join(keys, ", and ")
 }
 
 // keys gives the values of a mapping by key, without those that are null, and
@@ -60,7 +84,7 @@ func (d *decoder) keys(n *yaml.Node, path string, fields []field) map[string]*ya
 		child := joinPath(path, k.Value)
 		switch {
 		case k.Kind != yaml.ScalarNode || k.Value == "<<":
-			d.doc.faultAt(k.Line, k.Column, path, "a key must be a plain word", "write every key of the section out")
+			d.doc.faultAt(k.Line, k.Column, path, "a key must be a plain word: aliases and merges are not supported", "write every key of the section out")
 		case first[k.Value] != 0:
 			d.doc.faultAt(k.Line, k.Column, child, fmt.Sprintf("is there twice, first on line %d", first[k.Value]), "keep one of the two")
 		case !known[k.Value]:
@@ -98,12 +122,12 @@ func (d *decoder) unknown(k *yaml.Node, path string, fields []field) {
 // value fills one value of any kind.
 func (d *decoder) value(n *yaml.Node, path string, v reflect.Value, single bool) {
 	switch {
-	case v.Type() == exprType:
+	case is[Expr](v.Type()):
 		d.expr(n, path, v)
-	case v.Type() == durationType:
+	case is[time.Duration](v.Type()):
 		d.duration(n, path, v)
-	case v.Type() == sourceType:
-		d.source(n, path, v.Addr().Interface().(*Source))
+	case is[Source](v.Type()):
+		d.source(n, path, v)
 	case v.Kind() == reflect.Slice:
 		d.list(n, path, v, single)
 	case v.Kind() == reflect.Map:
@@ -111,11 +135,9 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value, single bool)
 	case v.Kind() == reflect.Struct:
 		d.section(n, path, v)
 	case v.Kind() == reflect.Pointer:
-		if v.IsNil() {
-			v.Set(reflect.New(v.Type().Elem()))
-		}
-		if g, ok := v.Interface().(*Groups); ok {
-			*g = *defaultGroups()
+		v.Set(reflect.New(v.Type().Elem()))
+		if is[*Groups](v.Type()) {
+			v.Set(reflect.ValueOf(defaultGroups()))
 		}
 		d.value(n, path, v.Elem(), single)
 	default:
@@ -123,32 +145,40 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value, single bool)
 	}
 }
 
-func (d *decoder) source(n *yaml.Node, path string, s *Source) {
-	ldap, file := defaultLDAP(), &File{}
-	kind := ""
-	if n.Kind == yaml.MappingNode {
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			if n.Content[i].Value == "type" {
-				kind, _ = expandQuietly(n.Content[i+1].Value, d.loader.lookup)
-			}
-		}
-	}
-	switch kind {
+// source fills a Source and the struct of its type, whose keys stand side by
+// side in the file.
+func (d *decoder) source(n *yaml.Node, path string, v reflect.Value) {
+	ldap, file := reflect.ValueOf(defaultLDAP()), reflect.ValueOf(&File{})
+	switch d.typeOf(n) {
 	case TypeLDAP:
-		s.LDAP = ldap
-		d.section(n, path, reflect.ValueOf(s).Elem(), reflect.ValueOf(ldap).Elem())
+		v.FieldByName("LDAP").Set(ldap)
+		d.section(n, path, v, ldap.Elem())
 	case TypeFile:
-		s.File = file
-		d.section(n, path, reflect.ValueOf(s).Elem(), reflect.ValueOf(file).Elem())
+		v.FieldByName("File").Set(file)
+		d.section(n, path, v, file.Elem())
 	default:
-		// Without a type nobody can tell which other keys belong here.
-		d.untyped(n, path, s)
+		d.untyped(n, path, fieldsOf(v, ldap.Elem(), file.Elem()))
 	}
 }
 
-// untyped reads a source whose type is missing or wrong: only that is reported,
-// and whatever the keys of any type would report about keys.
-func (d *decoder) untyped(n *yaml.Node, path string, s *Source) {
+// typeOf looks ahead at the type of a source.
+func (d *decoder) typeOf(n *yaml.Node) string {
+	if n.Kind != yaml.MappingNode {
+		return ""
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == "type" {
+			text, _ := expand(n.Content[i+1].Value, d.loader.lookup)
+			return text
+		}
+	}
+	return ""
+}
+
+// untyped reads a source whose type is missing or wrong. Which other keys belong
+// in it nobody can tell then: only name and type are judged, and keys no type
+// knows.
+func (d *decoder) untyped(n *yaml.Node, path string, fields []field) {
 	if !d.plain(n, path) {
 		return
 	}
@@ -156,14 +186,17 @@ func (d *decoder) untyped(n *yaml.Node, path string, s *Source) {
 		d.wrongKind(n, path, "a section of keys", "")
 		return
 	}
-	all := fieldsOf(reflect.ValueOf(s).Elem(), reflect.ValueOf(&LDAP{}).Elem(), reflect.ValueOf(&File{}).Elem())
-	nodes := d.keys(n, path, all)
-	for _, f := range all[:2] {
-		if value := nodes[f.key]; value != nil {
-			d.value(value, joinPath(path, f.key), f.value, false)
+	nodes := d.keys(n, path, fields)
+	for _, f := range fields {
+		child := joinPath(path, f.key)
+		if f.key != "name" && f.key != "type" {
+			continue
 		}
-		if f.value.IsZero() {
-			d.doc.fault(joinPath(path, f.key), "is required", typeHint(f.key))
+		if value := nodes[f.key]; value != nil {
+			d.value(value, child, f.value, false)
+		}
+		if isEmpty(f.value) {
+			d.doc.fault(child, "is required", typeHint(f.key))
 		}
 	}
 }
@@ -244,113 +277,6 @@ func (d *decoder) plain(n *yaml.Node, path string) bool {
 	return false
 }
 
-// text gives a scalar with its variables replaced, and notes where it stands.
-// Quoted tells whether it was in quotes and so cannot mean a number or a switch.
-func (d *decoder) text(n *yaml.Node, path, want string) (text string, quoted, ok bool) {
-	if !d.plain(n, path) {
-		return "", false, false
-	}
-	if n.Kind != yaml.ScalarNode {
-		hint := ""
-		if n.Style&yaml.FlowStyle != 0 {
-			hint = "quote the value if it is meant to begin with { or ["
-		}
-		d.wrongKind(n, path, want, hint)
-		return "", false, false
-	}
-	line, col := d.contentStart(n)
-	d.doc.marks[path] = mark{line: line, col: col, raw: n.Value}
-	text, fault := expand(n.Value, d.loader.lookup)
-	if fault != nil {
-		if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
-			col += fault.offset
-		}
-		d.doc.faultAt(line, col, path, fault.msg, fault.hint)
-		return "", false, false
-	}
-	return text, text == n.Value && n.Style != 0, true
-}
-
-// contentStart is where the first character of a scalar's content stands.
-func (d *decoder) contentStart(n *yaml.Node) (line, col int) {
-	switch {
-	case n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0:
-		return n.Line, n.Column + 1
-	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
-		for l := n.Line + 1; l <= len(d.doc.lines); l++ {
-			if text := d.doc.line(l); strings.TrimSpace(text) != "" {
-				return l, indentation(text) + 1
-			}
-		}
-	}
-	return n.Line, n.Column
-}
-
-func (d *decoder) scalar(n *yaml.Node, path string, v reflect.Value) {
-	want := map[reflect.Kind]string{
-		reflect.String: "text", reflect.Bool: "true or false", reflect.Int: "a whole number", reflect.Float64: "a number",
-	}[v.Kind()]
-	text, quoted, ok := d.text(n, path, want)
-	if !ok {
-		return
-	}
-	wrong := func(hint string) { d.doc.fault(path, "want "+want+", found "+d.doc.quote(path), hint) }
-	if quoted && v.Kind() != reflect.String {
-		wrong("write it without quotes")
-		return
-	}
-	switch v.Kind() {
-	case reflect.String:
-		if strings.IndexFunc(text, isControl) >= 0 {
-			d.doc.fault(path, "holds a line break or another control character", "write it on one line")
-			return
-		}
-		v.SetString(text)
-	case reflect.Bool:
-		if text != "true" && text != "false" {
-			wrong("")
-			return
-		}
-		v.SetBool(text == "true")
-	case reflect.Int:
-		i, err := strconv.Atoi(text)
-		if err != nil {
-			wrong("")
-			return
-		}
-		v.SetInt(int64(i))
-	case reflect.Float64:
-		f, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(text, "%")), 64)
-		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) || strings.HasSuffix(text, "%") {
-			wrong(map[bool]string{true: "write it without %"}[err == nil && strings.HasSuffix(text, "%")])
-			return
-		}
-		v.SetFloat(f)
-	}
-}
-
-func (d *decoder) expr(n *yaml.Node, path string, v reflect.Value) {
-	text, _, ok := d.text(n, path, "text")
-	if !ok {
-		return
-	}
-	m := d.doc.marks[path]
-	v.Set(reflect.ValueOf(Expr{Text: strings.TrimSpace(text), Line: m.line, Col: m.col}))
-}
-
-func (d *decoder) duration(n *yaml.Node, path string, v reflect.Value) {
-	text, _, ok := d.text(n, path, "a duration")
-	if !ok {
-		return
-	}
-	value, err := parseDuration(text)
-	if err != nil {
-		d.doc.fault(path, "want a duration, found "+d.doc.quote(path), err.Error())
-		return
-	}
-	v.SetInt(int64(value))
-}
-
 // secret fills a Secret from its key or from the file its <key>_file names.
 func (d *decoder) secret(path string, f field, inline, file *yaml.Node) {
 	child := joinPath(path, f.key)
@@ -406,15 +332,10 @@ func resolve(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
-func expandQuietly(text string, lookup func(string) (string, bool)) (string, bool) {
-	out, fault := expand(text, lookup)
-	return out, fault == nil
-}
-
 // isEmpty tells a value that was written but says nothing. Sections are never
 // empty in this sense: their own keys are required, or have defaults.
 func isEmpty(v reflect.Value) bool {
-	if e, ok := v.Interface().(Expr); ok {
+	if e, ok := reflect.TypeAssert[Expr](v); ok {
 		return e.Text == ""
 	}
 	switch v.Kind() {

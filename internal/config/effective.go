@@ -132,7 +132,7 @@ func node(v reflect.Value) *yaml.Node {
 func sectionNode(targets ...reflect.Value) *yaml.Node {
 	out := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	for _, f := range fieldsOf(targets...) {
-		secret, ok := f.value.Interface().(Secret)
+		secret, ok := reflect.TypeAssert[Secret](f.value)
 		switch {
 		case !ok:
 			add(out, f.key, node(f.value))

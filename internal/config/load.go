@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,6 +43,7 @@ func (l Loader) Load(path string) (*Config, error) {
 
 // Parse is like the function Parse.
 func (l Loader) Parse(name string, data []byte) (*Config, error) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	doc := newDocument(name, data)
 	root := doc.parse(data)
 	if root == nil {

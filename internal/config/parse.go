@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"regexp"
@@ -19,7 +18,6 @@ const maxRepairs = 100
 // YAML of that shape. A value whose only fault is that it wants quotes is read
 // as if it had them, so that the faults behind it are found as well.
 func (d *document) parse(data []byte) *yaml.Node {
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if !d.checkText(data) {
 		return nil
 	}
@@ -30,9 +28,9 @@ func (d *document) parse(data []byte) *yaml.Node {
 		if err == nil {
 			return root
 		}
-		n := d.syntaxFault(err)
+		n, wantsQuotes := d.syntaxFault(err)
 		repaired, ok := quoteValue(d.line(n))
-		if !ok || quoted[n] || len(quoted) == maxRepairs || d.indentFault(err) {
+		if !wantsQuotes || !ok || quoted[n] || len(quoted) == maxRepairs {
 			return nil
 		}
 		quoted[n], text[n-1] = true, repaired
@@ -83,7 +81,8 @@ func (d *document) checkText(data []byte) bool {
 		case r == utf8.RuneError && size <= 1:
 			d.syntaxAt(line, col, "not UTF-8", "save the file with the encoding UTF-8")
 			return false
-		case isControl(r) && r != '\n' && r != '\t' && r != '\r':
+		case isControl(r) && r != '\n' && r != '\t' && (r != '\r' || len(data) < 2 || data[1] != '\n'),
+			r == '\u0085', r == '\u2028', r == '\u2029': // line breaks to YAML, but to no editor
 			d.syntaxAt(line, col, "a control character ("+strconv.QuoteRuneToASCII(r)+")", "remove it; is this a text file?")
 			return false
 		case r == '\n':
@@ -105,50 +104,56 @@ func (d *document) syntaxAt(line, col int, msg, hint string) {
 
 var tabIndent = regexp.MustCompile(`^ *\t\s*[^\s#]`)
 
-// syntaxFault says what is wrong in our own words and gives the line. The
-// parser's words are used only where they cannot quote the file: a password may
-// begin with * or !.
-func (d *document) syntaxFault(e *yaml.LoadError) int {
-	line, col := e.Mark.Line, e.Mark.Column
-	if line == 0 {
-		line, col = 1, 1
-	}
+// syntaxFault says what is wrong in our own words, and whether quotes around
+// the value of that line would mend it. The parser's words are used only where
+// they cannot quote the file: a password may begin with * or !.
+func (d *document) syntaxFault(e *yaml.LoadError) (line int, wantsQuotes bool) {
+	line, col := max(e.Mark.Line, 1), max(e.Mark.Column, 1)
 	text := d.line(line)
+	says := func(words string) bool { return strings.Contains(e.Message, words) }
+	quotes := func(msg string) (int, bool) {
+		d.syntaxAt(line, col, msg, quoteHint(text))
+		return line, true
+	}
 	switch {
 	case tabIndent.MatchString(text):
-		for n, l := range d.lines {
-			if tabIndent.MatchString(l) {
-				d.syntaxAt(n+1, strings.IndexByte(l, '\t')+1, "a tab in the indentation", "indent with spaces; YAML allows no tabs there")
-			}
-		}
-	case strings.Contains(e.Message, "mapping values are not allowed") && d.indentFault(e):
+		d.tabFaults()
+	case says("mapping values are not allowed") && firstColon(text) == col:
 		d.syntaxAt(line, indentation(text)+1, "mapping values are not allowed here: the line is indented further than the one it follows", "align it with the other keys of its section")
-	case strings.Contains(e.Message, "mapping values are not allowed"):
-		d.syntaxAt(line, col, "mapping values are not allowed here: the value holds a colon followed by a space", quoteHint(text))
-	case strings.Contains(e.Message, "did not find expected key") && startsQuoted(text):
-		d.syntaxAt(line, col, "the value goes on after its closing quote", quoteHint(text))
-	case strings.Contains(e.Message, "did not find expected ',' or"):
+	case says("mapping values are not allowed"):
+		return quotes("mapping values are not allowed here: the value holds a colon followed by a space")
+	case says("did not find expected key") && startsQuoted(text):
+		return quotes("the value goes on after its closing quote")
+	case says("cannot start any token"):
+		return quotes("a value cannot start with this character")
+	case says("unknown anchor"):
+		return quotes("a value that starts with * is an alias in YAML, and aliases are not supported")
+	case says("tag") || strings.Contains(e.ContextMsg, "tag"):
+		return quotes("a value that starts with ! is a tag in YAML, and tags are not supported")
+	case says("did not find expected ',' or"):
 		d.flowFault(e)
-	case strings.Contains(e.Message, "cannot start any token"):
-		d.syntaxAt(line, col, "a value cannot start with this character", quoteHint(text))
-	case strings.Contains(e.Message, "unknown anchor"):
-		d.syntaxAt(line, col, "a value that starts with * is an alias in YAML, and aliases are not supported", quoteHint(text))
-	case strings.Contains(e.Message, "could not find expected ':'"):
-		line, col = e.ContextMark.Line, e.ContextMark.Column
-		d.syntaxAt(line, col, "this line has no key", "write key: value, with a space after the colon")
+	case says("could not find expected ':'"):
+		d.syntaxAt(e.ContextMark.Line, e.ContextMark.Column, "this line has no key", "write key: value, with a space after the colon")
 	case strings.Contains(e.ContextMsg, "quoted scalar"):
-		line, col = e.ContextMark.Line, e.ContextMark.Column
-		d.syntaxAt(line, col, "the quote that opens here is not closed", "close it on the same line")
-	case strings.Contains(e.Message, "did not find expected key"), strings.Contains(e.Message, "expected '-' indicator"):
+		d.syntaxAt(e.ContextMark.Line, e.ContextMark.Column, "the quote that opens here is not closed", "close it on the same line")
+	case says("did not find expected key") || says("expected '-' indicator"):
 		d.syntaxAt(line, col, "this does not belong to the section it stands in", "check the indentation of this line and the one above it")
-	case strings.Contains(e.Message, "sequence entries are not allowed"):
+	case says("sequence entries are not allowed"):
 		d.syntaxAt(line, col, "a list item cannot stand on the line of its key", "put it on a line of its own, indented")
-	case strings.Contains(e.Message, "tag"), strings.Contains(e.ContextMsg, "tag"):
-		d.syntaxAt(line, col, "a value that starts with ! is a tag in YAML, and tags are not supported", quoteHint(text))
 	default:
 		d.syntaxAt(line, col, "not YAML: "+e.Message, "")
 	}
-	return line
+	return line, false
+}
+
+// tabFaults reports every line that is indented by a tab, for they come in
+// groups and the parser stops at the first.
+func (d *document) tabFaults() {
+	for n, l := range d.lines {
+		if tabIndent.MatchString(l) {
+			d.syntaxAt(n+1, strings.IndexByte(l, '\t')+1, "a tab in the indentation", "indent with spaces; YAML allows no tabs there")
+		}
+	}
 }
 
 // flowFault explains a fault inside {…} or […].
@@ -165,14 +170,11 @@ func (d *document) flowFault(e *yaml.LoadError) {
 	}
 }
 
-// indentFault tells whether the colon the parser stopped at is the first of its
-// line: then the line itself, not its value, is out of place.
-func (d *document) indentFault(e *yaml.LoadError) bool {
-	if !strings.Contains(e.Message, "mapping values are not allowed") {
-		return false
-	}
-	before, _, ok := strings.Cut(d.line(e.Mark.Line), ":")
-	return ok && utf8.RuneCountInString(before)+1 == e.Mark.Column
+// firstColon is the column of the first colon of a line: if the parser stops
+// there, the line itself is out of place, not its value.
+func firstColon(line string) int {
+	before, _, _ := strings.Cut(line, ":")
+	return utf8.RuneCountInString(before) + 1
 }
 
 var blockValue = regexp.MustCompile(`^(\s*(?:-\s+)*[A-Za-z_][\w-]*:\s+)(\S.*?)\s*$`)

@@ -26,9 +26,9 @@ type Attributes struct {
 	Nickname  Expr `yaml:"nickname_attribute"`
 	Position  Expr `yaml:"position_attribute"`
 	Locale    Expr `yaml:"locale"`
-	// AuthService is an expression like the others. A bare service name in the
-	// file (ldap) has become the string literal ("ldap"): the server stores any
-	// word, and an account with a wrong one can never log in.
+	// AuthService is the one text here that is not an expression but the name of
+	// a login service: ldap, saml, gitlab, google, office365 or openid. The server
+	// stores any word, and an account with a wrong one can never log in.
 	AuthService Expr `yaml:"auth_service"`
 	AuthData    Expr `yaml:"auth_data_attribute"`
 }

@@ -4,15 +4,10 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 )
 
-var (
-	secretType   = reflect.TypeFor[Secret]()
-	exprType     = reflect.TypeFor[Expr]()
-	durationType = reflect.TypeFor[time.Duration]()
-	sourceType   = reflect.TypeFor[Source]()
-)
+// is tells whether t is the type T.
+func is[T any](t reflect.Type) bool { return t == reflect.TypeFor[T]() }
 
 // field is one key of a section.
 type field struct {
@@ -60,14 +55,10 @@ func keysOf(fields []field) []string {
 func schemaKeys() map[string][]string {
 	out := map[string][]string{}
 	var visit func(t reflect.Type, path string)
-	add := func(path string, targets ...reflect.Type) {
-		var values []reflect.Value
-		for _, t := range targets {
-			values = append(values, reflect.New(t).Elem())
-		}
-		fields := fieldsOf(values...)
+	add := func(path, label string, t reflect.Type) {
+		fields := fieldsOf(reflect.New(t).Elem())
 		for _, key := range keysOf(fields) {
-			out[key] = append(out[key], path)
+			out[key] = append(out[key], label)
 		}
 		for _, f := range fields {
 			visit(f.value.Type(), joinPath(path, f.key))
@@ -75,11 +66,13 @@ func schemaKeys() map[string][]string {
 	}
 	visit = func(t reflect.Type, path string) {
 		switch {
-		case t == secretType || t == exprType:
-		case t == sourceType:
-			add(path, t, reflect.TypeFor[LDAP](), reflect.TypeFor[File]())
+		case is[Secret](t) || is[Expr](t):
+		case is[Source](t):
+			add(path, path, t)
+			add(path, path+" of type ldap", reflect.TypeFor[LDAP]())
+			add(path, path+" of type file", reflect.TypeFor[File]())
 		case t.Kind() == reflect.Struct:
-			add(path, t)
+			add(path, path, t)
 		case t.Kind() == reflect.Pointer:
 			visit(t.Elem(), path)
 		case t.Kind() == reflect.Slice:
@@ -109,7 +102,8 @@ func unknownKeyHint(key string, fields []field) string {
 	return "the keys here are " + strings.Join(known, ", ")
 }
 
-// nearest gives the known word that word is a slip of, "" if none is close.
+// nearest gives the known word that word is a slip of, or that is the beginning
+// of it or the other way round; "" if none is close.
 func nearest(word string, known []string) string {
 	plain := func(s string) string {
 		return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(s))
@@ -118,6 +112,11 @@ func nearest(word string, known []string) string {
 	for _, k := range known {
 		if n := distance(plain(word), plain(k)); n < least {
 			best, least = k, n
+		}
+	}
+	for _, k := range known {
+		if best == "" && min(len(k), len(word)) >= 3 && (strings.HasPrefix(k, word) || strings.HasPrefix(word, k)) {
+			best = k
 		}
 	}
 	return best

@@ -121,7 +121,7 @@ func (v *validator) state(s *State) {
 		v.fault(at, "a state in memory would forget which accounts are mmsync's", "write sqlite:/var/lib/mmsync/state.db")
 	case ok && scheme == "sqlite":
 		if !path.IsAbs(rest) || strings.HasPrefix(rest, "//") || strings.HasSuffix(rest, "/") || strings.ContainsAny(rest, "?#") {
-			v.fault(at, "sqlite: wants the absolute path of a file and nothing else", "write sqlite:/var/lib/mmsync/state.db")
+			v.fault(at, "what stands behind sqlite: is not the absolute path of a file", "write sqlite:/var/lib/mmsync/state.db")
 		}
 	default:
 		v.fault(at, "is neither a PostgreSQL nor a SQLite address", form)

@@ -23,11 +23,9 @@ func (v *validator) mapping(m *Mapping) {
 	}
 	v.unique("mapping.user_owned", m.UserOwned, same)
 
-	v.authService("mapping.defaults", &m.Defaults)
+	v.authService("mapping.defaults", m.Defaults.AuthService)
 	for _, name := range slices.Sorted(maps.Keys(m.Sources)) {
-		own := m.Sources[name]
-		v.authService("mapping.sources."+name, &own)
-		m.Sources[name] = own
+		v.authService("mapping.sources."+name, m.Sources[name].AuthService)
 	}
 	// Without the section, that it is missing is the one fault.
 	if v.doc.isBad("mapping") {
@@ -75,7 +73,7 @@ func (v *validator) sourceHint(name string, names []string) string {
 func overlay(base, own Attributes) Attributes {
 	b, o := reflect.ValueOf(&base).Elem(), reflect.ValueOf(own)
 	for i := range b.NumField() {
-		if e := o.Field(i).Interface().(Expr); e.Line > 0 {
+		if e, ok := reflect.TypeAssert[Expr](o.Field(i)); ok && e.Line > 0 {
 			b.Field(i).Set(o.Field(i))
 		}
 	}
@@ -88,17 +86,14 @@ func (v *validator) complete(s *Source) {
 	if _, ok := v.config.Mapping.Sources[s.Name]; ok {
 		section = "mapping.sources." + s.Name
 	}
-	for _, f := range fieldsOf(reflect.ValueOf(s.Mapping)) {
-		switch f.key {
-		case "id_attribute", "username_attribute", "email_attribute":
-		default:
-			continue
+	for _, f := range []struct {
+		key  string
+		expr Expr
+	}{{"id_attribute", s.Mapping.ID}, {"username_attribute", s.Mapping.Username}, {"email_attribute", s.Mapping.Email}} {
+		// A fault at either of the two places it can come from is enough.
+		if f.expr.Text == "" && !v.doc.isBad("mapping.defaults."+f.key) && !v.doc.isBad("mapping.sources."+s.Name+"."+f.key) {
+			v.fault(section+"."+f.key, "source "+s.Name+" has no "+f.key, "set it in mapping.defaults or in mapping.sources."+s.Name)
 		}
-		// A fault on either of the two places it can come from is enough.
-		if e := f.value.Interface().(Expr); e.Text != "" || v.doc.isBad("mapping.defaults."+f.key) || v.doc.isBad("mapping.sources."+s.Name+"."+f.key) {
-			continue
-		}
-		v.fault(section+"."+f.key, "source "+s.Name+" has none", "set it in mapping.defaults or in mapping.sources."+s.Name)
 	}
 	service, data := s.Mapping.AuthService.Text, s.Mapping.AuthData.Text
 	switch {
@@ -109,27 +104,16 @@ func (v *validator) complete(s *Source) {
 	}
 }
 
-var (
-	bareWord      = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-	stringLiteral = regexp.MustCompile(`^(?:"([^"\\]*)"|'([^'\\]*)')$`)
-)
-
-// authService turns a bare service name into a string literal and refuses words
-// the server would store although nobody can log in with them.
-func (v *validator) authService(section string, a *Attributes) {
-	e, at := &a.AuthService, section+".auth_service"
-	word := e.Text
-	if m := stringLiteral.FindStringSubmatch(word); m != nil {
-		word = m[1] + m[2]
-	} else if !bareWord.MatchString(word) {
-		return
-	}
-	if word == "email" {
+// authService refuses words that the server would store although nobody can log
+// in with them.
+func (v *validator) authService(section string, service Expr) {
+	at := section + ".auth_service"
+	switch service.Text {
+	case "":
+	case "email":
 		v.fault(at, "email is not a login service", `write "" for accounts that log in with a password`)
-		return
-	}
-	if word != "" && v.oneOf(at, word, "ldap", "saml", "gitlab", "google", "office365", "openid") {
-		e.Text = `"` + word + `"`
+	default:
+		v.oneOf(at, service.Text, "ldap", "saml", "gitlab", "google", "office365", "openid")
 	}
 }
 

@@ -153,7 +153,7 @@ func (v *validator) filter(at string, f Expr) {
 		}
 	}
 	if depth != 0 {
-		v.fault(at, fmt.Sprintf("%d parentheses are not closed", depth), "inside a value write \\28 and \\29")
+		v.fault(at, fmt.Sprintf("%d more parentheses open than close", depth), "inside a value write \\28 and \\29")
 	}
 }
 

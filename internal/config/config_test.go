@@ -1,0 +1,373 @@
+package config_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/config"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// canaries are the secrets of the test files: no output may hold one.
+var canaries = []string{"hunter2", "hunter3", "t0ken", "pa$$word"}
+
+func env(name string) (string, bool) {
+	value, ok := map[string]string{
+		"TOKEN":            "t0ken-of-the-environment",
+		"PASSWORD":         `pa$$word # "': ${TOKEN}`,
+		"MMSYNC_STATE_URL": "postgres://mmsync:hunter2@db/mmsync",
+		"EMPTY":            "",
+	}[name]
+	return value, ok
+}
+
+func render(t *testing.T, err error) string {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, config.Render(&b, err))
+	return b.String()
+}
+
+func noCanary(t *testing.T, text string) {
+	t.Helper()
+	for _, c := range canaries {
+		require.NotContains(t, text, c)
+	}
+}
+
+func TestLoad_Invalid(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/invalid-*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			t.Parallel()
+			c, err := config.Load(file, env)
+			require.Error(t, err)
+			require.Nil(t, c)
+			require.NotEmpty(t, config.Errors(err))
+			got := strings.ReplaceAll(render(t, err), "testdata/", "")
+			noCanary(t, got+err.Error())
+			golden := strings.TrimSuffix(file, ".yaml") + ".want"
+			if *update {
+				require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
+			}
+			want, err := os.ReadFile(golden)
+			require.NoError(t, err)
+			require.Equal(t, string(want), got)
+		})
+	}
+}
+
+const minimal = `version: 1
+mattermost: {url: https://chat.example.com/sub/, token: "${TOKEN}"}
+state: {url: "sqlite:/var/lib/mmsync/state.db"}
+sources:
+  - name: corp
+    type: ldap
+    connection_url: ldaps://dc1.example.com
+    bind_username: cn=mmsync,dc=example,dc=com
+    bind_password: ${PASSWORD}
+    base_dn: dc=example,dc=com
+    user_filter: (objectClass=person)
+mapping:
+  defaults:
+    id_attribute: attr.entryUUID
+    username_attribute: attr.uid
+    email_attribute: attr.mail
+`
+
+func parse(t *testing.T, text string) *config.Config {
+	t.Helper()
+	c, err := config.Parse("/etc/mmsync/config.yaml", []byte(text), env)
+	require.NoError(t, err, render(t, err))
+	return c
+}
+
+// replace puts new in place of old, which must be there once.
+func replace(t *testing.T, old, new string) string {
+	t.Helper()
+	require.Equal(t, 1, strings.Count(minimal, old), old)
+	return strings.Replace(minimal, old, new, 1)
+}
+
+func TestParse_defaults(t *testing.T) {
+	t.Parallel()
+	c := parse(t, minimal)
+	require.Equal(t, "https://chat.example.com/sub", c.Mattermost.URL)
+	require.Equal(t, 45*time.Second, c.Mattermost.RequestTimeout)
+	require.Equal(t, 50, c.Mattermost.RateLimit.PerSecond)
+	require.Equal(t, 4, c.Mattermost.MaxInFlight)
+	require.Equal(t, []string{"ldaps://dc1.example.com"}, c.Sources[0].LDAP.ConnectionURL)
+	require.Equal(t, "tls", c.Sources[0].LDAP.ConnectionSecurity)
+	require.Equal(t, 1000, c.Sources[0].LDAP.MaxPageSize)
+	require.Nil(t, c.Sources[0].LDAP.Groups)
+	require.Equal(t, []config.Match{{By: config.ByAuthData, Adopt: config.AdoptTrue}}, c.Matching)
+	require.Equal(t, config.Lifecycle{
+		Create:     config.Create{Enabled: true, EmailVerified: true, Welcome: "none"},
+		Update:     config.Switch{Enabled: true},
+		Deactivate: config.Deactivate{On: []string{"disabled", "missing", "out_of_scope"}, Grace: config.Grace{Missing: 72 * time.Hour, OutOfScope: 24 * time.Hour}},
+		Reactivate: config.Switch{Enabled: true},
+	}, c.Lifecycle)
+	require.Equal(t, 24*time.Hour, c.Guards.Window)
+	require.Equal(t, config.Limit{Count: new(50), Percent: new(1.0), MinimumPopulation: 20}, c.Guards.MaxDeactivations)
+	require.InDelta(t, 80, c.Guards.MinSourceEntries.PercentOfLast, 0)
+	require.Equal(t, 1, c.Guards.Protect.NeverBelow)
+	require.Equal(t, config.Log{Level: "info", Format: "auto"}, c.Log)
+}
+
+func TestParse_a_limit_written_in_half_stands_alone(t *testing.T) {
+	t.Parallel()
+	c := parse(t, minimal+"guards: {max_deactivations: {percent: 2.5}}\n")
+	require.Equal(t, config.Limit{Percent: new(2.5), MinimumPopulation: 20}, c.Guards.MaxDeactivations)
+}
+
+func TestParse_an_empty_list_is_not_the_default(t *testing.T) {
+	t.Parallel()
+	c := parse(t, minimal+"matching: []\nlifecycle: {deactivate: {on: []}}\nroles:\nlog:\n")
+	require.Empty(t, c.Matching)
+	require.Empty(t, c.Lifecycle.Deactivate.On)
+	require.Equal(t, "info", c.Log.Level)
+}
+
+func TestParse_files_are_relative_to_the_configuration(t *testing.T) {
+	t.Parallel()
+	c := parse(t, replace(t, "mapping:\n", "  - {name: feed, type: file, path: feeds/people.NDJSON}\n  - {name: feed2, type: file, path: /srv/people.csv, value_separator: \";\"}\nmapping:\n"))
+	require.Equal(t, config.File{Path: "/etc/mmsync/feeds/people.NDJSON", Format: config.FormatJSONL}, *c.Sources[1].File)
+	require.Equal(t, config.File{Path: "/srv/people.csv", Format: config.FormatCSV, ValueSeparator: ";"}, *c.Sources[2].File)
+	require.Nil(t, c.Sources[1].LDAP)
+}
+
+func TestParse_encryption_of_the_connection(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ url, security, want string }{
+		"starttls":             {"ldap://dc1", "starttls", "starttls"},
+		"loopback by name":     {"ldap://localhost:389", `""`, ""},
+		"loopback by address":  {`"ldap://[::1]:389"`, `""`, ""},
+		"cleartext on purpose": {"ldap://dc1\n    allow_cleartext: true", `""`, ""},
+		"both":                 {"[ldaps://dc1, ldap://127.0.0.1]", `""`, ""},
+		"tls named":            {"[ldaps://dc1, ldaps://dc2]", "tls", "tls"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := parse(t, replace(t, "ldaps://dc1.example.com", c.url+"\n    connection_security: "+c.security))
+			require.Equal(t, c.want, got.Sources[0].LDAP.ConnectionSecurity)
+		})
+	}
+}
+
+func TestParse_http_only_where_nobody_listens(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"http://localhost:8065", "http://127.0.0.1:8065", `"http://[::1]:8065"`, "http://chat.example.com, allow_http: true"} {
+		parse(t, replace(t, "https://chat.example.com/sub/", url))
+	}
+}
+
+func TestParse_state_addresses(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"postgres://mmsync@db/mmsync", "postgresql://u:p%23@db:5432/x?sslmode=verify-full",
+		"postgres:///mmsync?host=/run/postgresql", "sqlite:/var/lib/memory/state.db", "sqlite:/a b/state.db",
+	} {
+		c := parse(t, replace(t, "sqlite:/var/lib/mmsync/state.db", url))
+		got, err := c.State.URL.Value()
+		require.NoError(t, err)
+		require.Equal(t, url, got)
+	}
+}
+
+func TestParse_overrides_key_by_key(t *testing.T) {
+	t.Parallel()
+	c := parse(t, minimal+`    nickname_attribute: attr.displayName
+    auth_service: ldap
+    auth_data_attribute: attr.uid
+  sources:
+    corp:
+      nickname_attribute: ""
+      email_attribute: attr.proxyMail
+`)
+	m := c.Sources[0].Mapping
+	require.Equal(t, "attr.uid", m.Username.Text)
+	require.Equal(t, config.Expr{Text: "attr.proxyMail", Line: 23, Col: 24}, m.Email)
+	require.Equal(t, config.Expr{Line: 22, Col: 28}, m.Nickname, "written as not owned")
+	require.Equal(t, config.Expr{}, m.Position, "never written")
+	require.Equal(t, "ldap", m.AuthService.Text)
+	require.Equal(t, "attr.displayName", c.Mapping.Defaults.Nickname.Text)
+}
+
+func TestExpr_keeps_the_place_of_its_first_character(t *testing.T) {
+	t.Parallel()
+	c := parse(t, minimal+`    first_name_attribute:   attr.a
+    last_name_attribute: 'attr.b'
+    nickname_attribute: "attr.c"
+    position_attribute: >-
+
+        attr.d + "x"
+roles: [{role: ops_1, source: corp, when: 'ü == attr.e'}]
+`)
+	d := c.Mapping.Defaults
+	require.Equal(t, config.Expr{Text: "attr.a", Line: 17, Col: 29}, d.FirstName)
+	require.Equal(t, config.Expr{Text: "attr.b", Line: 18, Col: 27}, d.LastName)
+	require.Equal(t, config.Expr{Text: "attr.c", Line: 19, Col: 26}, d.Nickname)
+	require.Equal(t, config.Expr{Text: `attr.d + "x"`, Line: 22, Col: 9}, d.Position)
+	require.Equal(t, config.Expr{Text: "ü == attr.e", Line: 23, Col: 44}, c.Roles[0].When)
+	require.Equal(t, config.GrantAsk, c.Roles[0].Grant)
+}
+
+func TestParse_variables_cannot_break_the_document(t *testing.T) {
+	t.Parallel()
+	c := parse(t, replace(t, "cn=mmsync,dc=example,dc=com", "$${A}-${EMPTY}-$$${TOKEN}-$b"))
+	password, err := c.Sources[0].LDAP.BindPassword.Value()
+	require.NoError(t, err)
+	require.Equal(t, `pa$$word # "': ${TOKEN}`, password, "what a variable holds is not looked through again")
+	require.Equal(t, "${A}--$${TOKEN}-$b", c.Sources[0].LDAP.BindUsername)
+}
+
+func TestParse_line_ends_and_byte_order_mark(t *testing.T) {
+	t.Parallel()
+	c := parse(t, "\ufeff"+strings.ReplaceAll(minimal, "\n", "\r\n"))
+	require.Equal(t, 14, c.Mapping.Defaults.ID.Line)
+	_, err := config.Parse("c", []byte(strings.ReplaceAll(minimal, "\n", "\r")), env)
+	require.ErrorContains(t, err, `c:1:11: a control character ('\r')`)
+}
+
+func TestParse_numbers_and_switches_from_variables(t *testing.T) {
+	t.Parallel()
+	vars := map[string]string{"N": "7", "B": "true", "D": "40s"}
+	c, err := config.Parse("c", []byte(strings.NewReplacer("${TOKEN}", "t", "${PASSWORD}", "p", ", token",
+		`, max_in_flight: "${N}", allow_http: "${B}", request_timeout: "${D}", token`).Replace(minimal)),
+		func(name string) (string, bool) { v, ok := vars[name]; return v, ok })
+	require.NoError(t, err)
+	require.Equal(t, 7, c.Mattermost.MaxInFlight)
+	require.True(t, c.Mattermost.AllowHTTP)
+	require.Equal(t, 40*time.Second, c.Mattermost.RequestTimeout)
+}
+
+func TestLoad_no_file(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load(filepath.Join(t.TempDir(), "absent.yaml"), nil)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.Len(t, config.Errors(err), 1)
+	require.Contains(t, render(t, err), "absent.yaml: cannot be read: no such file or directory")
+}
+
+func TestConfig_Fault(t *testing.T) {
+	t.Parallel()
+	c := parse(t, minimal)
+	e := c.Fault("sources[0].user_filter", "no such attribute", "write objectClass")
+	require.Equal(t, "/etc/mmsync/config.yaml:11:18: sources[0].user_filter: no such attribute", e.Error())
+	require.Equal(t, `/etc/mmsync/config.yaml:11:18: sources[0].user_filter: no such attribute
+   11 |     user_filter: (objectClass=person)
+      |                  ^
+  hint: write objectClass
+`, render(t, e))
+	absent := c.Fault("sources[0].groups.base_dn", "x", "")
+	require.Equal(t, []int{5, 5}, []int{absent.Line, absent.Col}, "the section around it")
+	hidden := render(t, c.Fault("sources[0].bind_password", "refused", ""))
+	require.Equal(t, "/etc/mmsync/config.yaml:9:20: sources[0].bind_password: refused\n", hidden)
+}
+
+func TestErrors_order_and_reach(t *testing.T) {
+	t.Parallel()
+	a, b, c := &config.Error{File: "f", Line: 3, Col: 1, Msg: "a"}, &config.Error{File: "f", Line: 1, Col: 9, Msg: "b"}, &config.Error{File: "f", Line: 1, Col: 2, Msg: "c"}
+	err := fmt.Errorf("load: %w", errors.Join(a, fmt.Errorf("inner: %w", b), errors.New("other"), c))
+	require.Equal(t, []*config.Error{c, b, a}, config.Errors(err))
+	require.Empty(t, config.Errors(errors.New("other")))
+	require.Empty(t, config.Errors(nil))
+	require.Equal(t, "other\n", render(t, errors.New("other")))
+	require.Empty(t, render(t, nil))
+}
+
+func TestConfig_Effective(t *testing.T) {
+	t.Parallel()
+	l := exampleLoader()
+	c, err := l.Load(examplePath)
+	require.NoError(t, err)
+	first, err := c.Effective()
+	require.NoError(t, err)
+	noCanary(t, string(first))
+	require.Contains(t, string(first), "url: <secret>")
+	require.Contains(t, string(first), "request_timeout: 45s")
+
+	// What it prints is a configuration again, and says the same.
+	again, err := l.Parse(examplePath, bytes.ReplaceAll(first, []byte("<secret>"), []byte("postgres://a@b/c")))
+	require.NoError(t, err, render(t, err))
+	second, err := again.Effective()
+	require.NoError(t, err)
+	require.Equal(t, string(first), string(second))
+	require.Equal(t, digest(t, c), digest(t, again))
+}
+
+func digest(t *testing.T, c *config.Config) string {
+	t.Helper()
+	sum, err := c.Digest()
+	require.NoError(t, err)
+	return sum
+}
+
+func TestConfig_Digest(t *testing.T) {
+	t.Parallel()
+	base := digest(t, parse(t, minimal))
+	require.Len(t, base, 64)
+	for name, text := range map[string]string{
+		"a comment":         "# moved by a line\n" + minimal,
+		"another server":    replace(t, "ldaps://dc1.example.com", "ldaps://dc2.example.com"),
+		"another secret":    replace(t, "${PASSWORD}", "p"),
+		"a default written": minimal + "lifecycle: {update: {enabled: true}}\n",
+		"a guard's limit":   minimal + "guards: {max_deactivations: {count: 1}}\n",
+		"moved expression":  replace(t, "    email_attribute: attr.mail\n", "  sources: {corp: {email_attribute: attr.mail}}\n"),
+	} {
+		require.Equal(t, base, digest(t, parse(t, text)), name)
+	}
+	seen := map[string]string{base: "base"}
+	for name, text := range map[string]string{
+		"filter":     replace(t, "=person", "=user"),
+		"base":       replace(t, "base_dn: dc=example", "base_dn: ou=x,dc=example"),
+		"mapping":    replace(t, "attr.mail", "attr.mail2"),
+		"not owned":  minimal + "    locale: \"\"\n",
+		"user owned": minimal + "  user_owned: [locale]\n",
+		"matching":   minimal + "matching: []\n",
+		"lifecycle":  minimal + "lifecycle: {deactivate: {grace: {missing: 1h}}}\n",
+		"role":       minimal + "roles: [{role: r, source: corp, when: \"true\"}]\n",
+		"protect":    minimal + "guards: {protect: {usernames: [root]}}\n",
+	} {
+		sum := digest(t, parse(t, text))
+		require.Empty(t, seen[sum], name)
+		seen[sum] = name
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	require.NoError(f, err)
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(f, err)
+		f.Add(data)
+	}
+	f.Add([]byte(minimal))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l := config.Loader{Env: env, ReadFile: func(string) ([]byte, error) { return []byte("stub"), nil }}
+		c, err := l.Parse("config.yaml", data)
+		require.Equal(t, err == nil, c != nil)
+		if err != nil {
+			require.NotEmpty(t, config.Errors(err))
+			require.NotEmpty(t, render(t, err))
+			return
+		}
+		_, err = c.Effective()
+		require.NoError(t, err)
+		digest(t, c)
+	})
+}
