@@ -86,10 +86,16 @@ func (d *document) isBad(path string) bool {
 	return false
 }
 
-// quote gives the value at path as it was written, for use in a message.
+// quote gives the value at path as it was written, for use in a message. It
+// gives "…" for what may be more than that value: text that runs over the end of
+// a line swallows the keys below when one space is wrong, secrets among them.
 func (d *document) quote(path string) string {
 	const most = 60
-	r := []rune(d.marks[path].raw)
+	m := d.marks[path]
+	if !strings.Contains(d.line(m.line), m.raw) || secretKey.MatchString(m.raw) || userinfo.MatchString(m.raw) {
+		return `"…"`
+	}
+	r := []rune(m.raw)
 	if len(r) > most {
 		r = append(r[:most], '…')
 	}

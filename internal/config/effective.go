@@ -163,7 +163,11 @@ func listNode(v reflect.Value) *yaml.Node {
 }
 
 func scalarNode(tag, value string) *yaml.Node {
-	return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: value}
+	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: value}
+	if value == "" {
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	return n
 }
 
 func add(section *yaml.Node, key string, value *yaml.Node) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -109,4 +110,28 @@ func TestSecret_Value_a_file_is_read_at_use(t *testing.T) {
 	require.NoError(t, os.Remove(file))
 	_, err = token.Value()
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// One slip of the keyboard anywhere in a file must not bring a secret into a
+// message, whatever the parser makes of the file then.
+func TestRender_no_secret_in_a_broken_file(t *testing.T) {
+	t.Parallel()
+	text := replace(t, `mattermost: {url: https://chat.example.com/sub/, token: "${TOKEN}"}
+state: {url: "sqlite:/var/lib/mmsync/state.db"}`, `mattermost:
+  url: https://chat.example.com
+  token: hunter2
+state:
+  url: postgres://mmsync:hunter3@db/mmsync`)
+	text = strings.Replace(text, "${PASSWORD}", `"hunter2 hunter3"`, 1)
+	end := strings.Index(text, "    base_dn")
+	for i := range end {
+		for _, insert := range []string{"", " ", "\t", "\n", "x", ":", ": ", "- ", "'", `"`, "{", "[", "#", "*", "&", "!", "${", "@", "|"} {
+			for _, skip := range []int{0, 1} {
+				broken := text[:i] + insert + text[i+skip:]
+				if _, err := config.Parse("config.yaml", []byte(broken), env); err != nil {
+					noCanary(t, render(t, err)+err.Error())
+				}
+			}
+		}
+	}
 }

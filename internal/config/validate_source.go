@@ -109,11 +109,7 @@ func (v *validator) ldapURL(at, address string) (*url.URL, bool) {
 	case err == nil && u.User != nil:
 		v.fault(at, "holds a user name", "give it as bind_username, and the password as bind_password_file")
 	case err != nil || u.Hostname() == "" || (u.Scheme != "ldap" && u.Scheme != "ldaps"):
-		msg := "is not an LDAP address"
-		if !strings.Contains(address, "@") {
-			msg = v.quote(at) + " " + msg
-		}
-		v.fault(at, msg, form)
+		v.fault(at, v.quote(at)+" is not an LDAP address", form)
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		v.fault(at, v.quote(at)+" has more than a host and a port", "the base goes into base_dn, the filter into user_filter")
 	default:
