@@ -97,11 +97,11 @@ func parse(t *testing.T, text string) *config.Config {
 	return c
 }
 
-// replace puts new in place of old, which must be there once.
-func replace(t *testing.T, old, new string) string {
+// replace puts one text in place of another, which must be in minimal once.
+func replace(t *testing.T, is, want string) string {
 	t.Helper()
-	require.Equal(t, 1, strings.Count(minimal, old), old)
-	return strings.Replace(minimal, old, new, 1)
+	require.Equal(t, 1, strings.Count(minimal, is), is)
+	return strings.Replace(minimal, is, want, 1)
 }
 
 func TestParse_defaults(t *testing.T) {

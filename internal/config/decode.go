@@ -112,11 +112,14 @@ func (d *decoder) unknown(k *yaml.Node, path string, fields []field) {
 	if glued {
 		hint = "put a space after the colon"
 	}
-	e := d.doc.faultAt(k.Line, k.Column, joinPath(path, name), "unknown key", hint)
-	e.keyFault, e.keyEnd = true, k.Column+len([]rune(name))
+	end := k.Column + len([]rune(name))
 	if k.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
-		e.keyEnd += 2
+		end += 2
 	}
+	d.doc.record(&Error{
+		File: d.doc.name, Line: k.Line, Col: k.Column, Path: joinPath(path, name),
+		Msg: "unknown key", Hint: hint, keyFault: true, keyEnd: end,
+	})
 }
 
 // value fills one value of any kind.

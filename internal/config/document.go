@@ -61,19 +61,19 @@ func (d *document) errorAt(path, msg, hint string) *Error {
 
 // fault records a fault of the value at path, unless that value has one.
 func (d *document) fault(path, msg, hint string) {
-	if d.isBad(path) {
-		return
+	if !d.isBad(path) {
+		d.record(d.errorAt(path, msg, hint))
 	}
-	d.bad[path] = true
-	d.faults = append(d.faults, d.errorAt(path, msg, hint))
 }
 
 // faultAt records a fault at a place that is not where path begins.
-func (d *document) faultAt(line, col int, path, msg, hint string) *Error {
-	e := &Error{File: d.name, Line: line, Col: col, Path: path, Msg: msg, Hint: hint}
-	d.bad[path] = true
+func (d *document) faultAt(line, col int, path, msg, hint string) {
+	d.record(&Error{File: d.name, Line: line, Col: col, Path: path, Msg: msg, Hint: hint})
+}
+
+func (d *document) record(e *Error) {
+	d.bad[e.Path] = true
 	d.faults = append(d.faults, e)
-	return e
 }
 
 // isBad tells whether path or a section around it has a fault.

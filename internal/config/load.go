@@ -81,8 +81,7 @@ func (l Loader) lookup(name string) (string, bool) {
 // reason gives the words of the operating system without the operation and the
 // path, which the message around it names.
 func reason(err error) string {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathErr.Err.Error()
 	}
 	return fmt.Sprint(err)

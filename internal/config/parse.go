@@ -99,7 +99,7 @@ func (d *document) syntaxAt(line, col int, msg, hint string) {
 			return
 		}
 	}
-	d.faultAt(line, col, "", msg, hint).syntax = true
+	d.record(&Error{File: d.name, Line: line, Col: col, Msg: msg, Hint: hint, syntax: true})
 }
 
 var tabIndent = regexp.MustCompile(`^ *\t\s*[^\s#]`)
