@@ -9,6 +9,8 @@ package guard
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -40,7 +42,16 @@ func (l Limit) Allowed(base int) int {
 	if base < l.MinimumPopulation {
 		return l.Count
 	}
-	return max(l.Count, int(l.Percent/100*float64(base)))
+	// A hair more, so that 29 % of 100 are 29 whatever binary fractions say.
+	return max(l.Count, int(math.Floor(l.Percent*float64(base)/100+1e-9)))
+}
+
+// rule says in words where Allowed's number comes from.
+func (l Limit) rule(base int) string {
+	if base < l.MinimumPopulation {
+		return fmt.Sprintf("%d; percent counts only from %d accounts on", l.Count, l.MinimumPopulation)
+	}
+	return fmt.Sprintf("the larger of %d and %g %%", l.Count, l.Percent)
 }
 
 // Usage is what was already done in the window, per source.
@@ -87,25 +98,28 @@ func (v Verdict) Message() string {
 	return strings.Join(all, "\n")
 }
 
-// Check judges a plan. Trips come ordered by source.
+// Check judges a plan. Trips come ordered by source. A source that the plan
+// decides about without having a summary of it has a base of 0.
 func Check(p plan.Plan, u Usage, l Limits) Verdict {
-	var v Verdict
-	for _, s := range p.Sources {
-		var causes []cause
-		planned := 0
-		for i := range p.Decisions {
-			d := &p.Decisions[i]
-			if d.Action == plan.Deactivate && d.Key.Source == s.Name {
-				planned++
-				causes = count(causes, d)
-			}
-		}
-		before, limit := u.Deactivations[s.Name], l.Deactivations.Allowed(s.Linked+u.Deactivations[s.Name])
-		if planned == 0 || planned+before <= limit {
+	causes := map[string]map[cause]int{}
+	for i := range p.Decisions {
+		d := &p.Decisions[i]
+		if !Counts(*d) {
 			continue
 		}
-		t := Trip{Class: Deactivations, Source: s.Name, Planned: planned, Before: before, Base: s.Linked + before, Limit: limit}
-		t.Cause = largest(causes, planned, s)
+		if causes[d.Key.Source] == nil {
+			causes[d.Key.Source] = map[cause]int{}
+		}
+		causes[d.Key.Source][cause{d.Reason, parent(d.Ref)}]++
+	}
+	var v Verdict
+	for name, list := range causes {
+		s := summary(p, name)
+		t := measure(s, sum(list), u, l)
+		if t.Planned+t.Before <= t.Limit {
+			continue
+		}
+		t.Cause = largest(list, t.Planned, s)
 		t.Message = t.sentence(l)
 		v.Trips = append(v.Trips, t)
 	}
@@ -113,25 +127,92 @@ func Check(p plan.Plan, u Usage, l Limits) Verdict {
 	return v
 }
 
+// Counts tells whether a decision counts as a deactivation: it switches the
+// account off or, where the server forbids that, does what is left to do to a
+// leaver.
+func Counts(d plan.Decision) bool {
+	return d.Action == plan.Deactivate || (d.Action == plan.Hold && d.Held == plan.Deactivate && len(d.Ops) > 0)
+}
+
+// Summary is the line under a plan that says how near to the limits it is. It
+// reads the same before and after Withhold.
+func Summary(p plan.Plan, u Usage, l Limits) string {
+	planned := map[string]int{}
+	for _, s := range p.Sources {
+		planned[s.Name] = 0
+	}
+	for i := range p.Decisions {
+		if d := &p.Decisions[i]; Counts(*d) || (d.Reason == plan.GuardTripped && d.Held == plan.Deactivate) {
+			planned[d.Key.Source]++
+		}
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(planned)) {
+		t := measure(summary(p, name), planned[name], u, l)
+		state := "ok"
+		if t.Planned > 0 && t.Planned+t.Before > t.Limit {
+			state = "tripped"
+		}
+		of := ""
+		if len(planned) > 1 {
+			of = " from " + name
+		}
+		parts = append(parts, fmt.Sprintf("deactivate%s %d of %d (%.1f %%) %s", of, t.Planned+t.Before, t.Limit, t.share(), state))
+	}
+	if len(parts) == 0 {
+		return "Guards: nothing to judge"
+	}
+	return "Guards: " + strings.Join(parts, "   ")
+}
+
+func summary(p plan.Plan, source string) plan.SourceSummary {
+	for _, s := range p.Sources {
+		if s.Name == source {
+			return s
+		}
+	}
+	return plan.SourceSummary{Name: source}
+}
+
+// measure compares what is planned with what is allowed. The base is what was
+// active at the window's start.
+func measure(s plan.SourceSummary, planned int, u Usage, l Limits) Trip {
+	before := u.Deactivations[s.Name]
+	base := s.Linked + before
+	return Trip{Class: Deactivations, Source: s.Name, Planned: planned, Before: before, Base: base, Limit: l.Deactivations.Allowed(base)}
+}
+
+func (t Trip) share() float64 {
+	if t.Base == 0 {
+		return 0
+	}
+	return 100 * float64(t.Planned+t.Before) / float64(t.Base)
+}
+
 func (t Trip) sentence(l Limits) string {
-	share := 0.0
-	if t.Base > 0 {
-		share = 100 * float64(t.Planned+t.Before) / float64(t.Base)
-	}
-	earlier := ""
+	earlier, none := "", "None of them was written."
 	if t.Before > 0 {
-		earlier = fmt.Sprintf(" (%d of them in the last %s)", t.Before, l.Window)
+		earlier = fmt.Sprintf(" (%d of them were made in the last %s)", t.Before, span(l.Window))
+		none = fmt.Sprintf("None of the %d new ones was written.", t.Planned)
 	}
-	return fmt.Sprintf("too many deactivations from %s: %d%s of %d linked active accounts (%.2f %%), limit %d. Largest cause: %s. None of them was written. "+
+	return fmt.Sprintf("too many deactivations from %s: %d%s of %d linked active accounts (%.2f %%), limit %d (%s). Largest cause: %s. %s "+
 		"If this is right, allow it once with: mmsync sync --max-deactivations %d",
-		t.Source, t.Planned+t.Before, earlier, t.Base, share, t.Limit, t.Cause, t.Planned+t.Before)
+		t.Source, t.Planned+t.Before, earlier, t.Base, t.share(), t.Limit, l.Deactivations.rule(t.Base), t.Cause, none, t.Planned+t.Before)
+}
+
+// span writes a duration of whole hours as people do.
+func span(d time.Duration) string {
+	if d%time.Hour == 0 {
+		return fmt.Sprintf("%d h", d/time.Hour)
+	}
+	return d.String()
 }
 
 // Shrunk tells whether a complete read holds so few entries, compared with the
 // largest complete one of late, that it must count as incomplete; the sentence
 // says so.
 func Shrunk(source string, entries, largest int, l Limits) (Trip, bool) {
-	if largest == 0 || float64(entries) >= l.MinEntriesPercent/100*float64(largest) {
+	if largest <= 0 || float64(entries) >= l.MinEntriesPercent/100*float64(largest) {
 		return Trip{}, false
 	}
 	t := Trip{Class: SourceShrink, Source: source, Planned: entries, Base: largest, Limit: int(l.MinEntriesPercent / 100 * float64(largest))}
@@ -147,19 +228,14 @@ func Shrunk(source string, entries, largest int, l Limits) (Trip, bool) {
 type cause struct {
 	reason plan.Reason
 	place  string
-	n      int
 }
 
-func count(list []cause, d *plan.Decision) []cause {
-	c := cause{reason: d.Reason, place: parent(d.Ref)}
-	for i := range list {
-		if list[i].reason == c.reason && list[i].place == c.place {
-			list[i].n++
-			return list
-		}
+func sum(list map[cause]int) int {
+	n := 0
+	for _, k := range list {
+		n += k
 	}
-	c.n = 1
-	return append(list, c)
+	return n
 }
 
 // parent gives the container of a DN: what stands behind the first unescaped
@@ -176,27 +252,32 @@ func parent(ref string) string {
 	return ""
 }
 
-func largest(list []cause, planned int, s plan.SourceSummary) string {
-	slices.SortFunc(list, func(a, b cause) int {
-		if c := cmp.Compare(b.n, a.n); c != 0 {
-			return c
+// largest says in words which cause has most of the planned changes.
+func largest(list map[cause]int, planned int, s plan.SourceSummary) string {
+	var c cause
+	for k, n := range list {
+		if n > list[c] || (n == list[c] && (k.reason < c.reason || (k.reason == c.reason && k.place < c.place))) {
+			c = k
 		}
-		return cmp.Compare(string(a.reason)+a.place, string(b.reason)+b.place)
-	})
-	c := list[0]
+	}
 	where := ""
 	if c.place != "" {
 		where = fmt.Sprintf(", last under %q", c.place)
 	}
+	head := fmt.Sprintf("%d of %d", list[c], planned)
 	switch c.reason {
 	case plan.SourceDisabled:
-		return fmt.Sprintf("%d of %d are disabled in source %s%s", c.n, planned, s.Name, where)
+		return fmt.Sprintf("%s are disabled in source %s%s", head, s.Name, where)
+	case plan.SourceDeleted:
+		return fmt.Sprintf("%s were deleted in source %s%s", head, s.Name, where)
 	case plan.OutOfScope:
-		return fmt.Sprintf("%d of %d are no longer selected by the filter of source %s%s", c.n, planned, s.Name, where)
+		return fmt.Sprintf("%s are no longer selected by the filter of source %s%s", head, s.Name, where)
+	case plan.LockedByLDAP:
+		return fmt.Sprintf("%s have left source %s and would lose their sessions and rights%s", head, s.Name, where)
 	}
 	last := ""
 	if s.Last > 0 {
 		last = fmt.Sprintf(" (last entries %d, now %d)", s.Last, s.Entries)
 	}
-	return fmt.Sprintf("%d of %d are missing from source %s%s%s", c.n, planned, s.Name, last, where)
+	return fmt.Sprintf("%s are missing from source %s%s%s", head, s.Name, last, where)
 }

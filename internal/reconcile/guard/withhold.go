@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -8,6 +9,8 @@ import (
 
 // Withhold gives the plan with everything of a tripped class turned into a
 // visible Hold; the safe rest stays. It is the only thing that edits a plan.
+// Accounts that should have taken the seats of withheld leavers are held as
+// well, for the server would refuse them.
 func Withhold(p plan.Plan, v Verdict) plan.Plan {
 	if !v.Tripped() {
 		return p
@@ -19,10 +22,18 @@ func Withhold(p plan.Plan, v Verdict) plan.Plan {
 		}
 		for i := range p.Decisions {
 			d := &p.Decisions[i]
-			if d.Action == plan.Deactivate && d.Key.Source == t.Source {
-				d.Held, d.Action, d.Reason, d.Ops = plan.Deactivate, plan.Hold, plan.GuardTripped, nil
+			if d.Key.Source != t.Source || !Counts(*d) {
+				continue
 			}
+			why := fmt.Sprintf("%d deactivations from %s are too many at once, limit %d", t.Planned+t.Before, t.Source, t.Limit)
+			if d.Detail != "" {
+				why = d.Detail + "; " + why
+			}
+			d.Held, d.Action, d.Reason, d.Detail, d.Ops = plan.Deactivate, plan.Hold, plan.GuardTripped, why, nil
 		}
+	}
+	if p.Target.Version != "" { // the server was asked for its seats
+		plan.HoldBeyondSeats(p.Decisions, p.Target.SeatsLeft)
 	}
 	// Holds come behind everything that is carried out.
 	slices.SortStableFunc(p.Decisions, func(a, b plan.Decision) int { return rank(a) - rank(b) })

@@ -14,26 +14,29 @@ const ParkedPrefix = "mmsync-parked-"
 // Key meets an account, or gets one.
 func decideUnlinked(d Decision, o Observation, p Policy, r released) Decision {
 	want := o.Desired
-	if a := o.ByIntent; a != nil && a.Active() && protection(*a, o.Facts) == "" {
+	if a := o.ByIntent; a != nil && a.Active() && !a.Roles.Privileged() && protection(*a, o.Facts) == "" {
 		return adopt(d, o, p, a, SameIntent)
+	}
+	if fault := unusable(want); fault != "" {
+		return d.hold(EntryFault, Create, fault)
 	}
 	if pattern := reserved(want.Profile.Username, p.ReservedNames); pattern != "" {
 		return d.hold(NameReserved, Create, "username "+quote(want.Profile.Username)+" matches the protected pattern "+quote(pattern))
 	}
-	if h := o.ByAuth; h != nil && !want.Auth.IsZero() {
+	if h := o.holder(FieldAuthData); h != nil {
 		return meet(d, o, p, h, "login data ("+want.Auth.Service+")", AuthDataTaken)
 	}
-	if h := o.ByEmail; h != nil && !(r.email && h.Owner != identity.Key{}) {
+	if h := o.holder(Field(identity.Email)); h != nil && (!r.email || h.Owner.IsZero()) {
 		return meet(d, o, p, h, "e-mail", EmailTaken)
 	}
-	if h := o.ByUsername; h != nil && !(r.username && h.Owner != identity.Key{}) {
+	if h := o.holder(Field(identity.Username)); h != nil && (!r.username || h.Owner.IsZero()) {
 		return meet(d, o, p, h, "username", UsernameTaken)
 	}
 	if !p.Create {
 		return d.none(Kept)
 	}
 	d.Action, d.Reason, d.Username = Create, Wanted, want.Profile.Username
-	d.Detail = "from " + o.Key.Source
+	d.Detail = "from " + clean(o.Key.Source)
 	op := Op{Kind: CreateAccount}
 	for _, a := range identity.AllAttributes() {
 		if v := want.Profile.Value(a); want.Owned.Has(a) && v != "" {
@@ -54,18 +57,17 @@ func decideUnlinked(d Decision, o Observation, p Policy, r released) Decision {
 
 // meet is about an unlinked Key that finds an account with one of its values.
 func meet(d Decision, o Observation, p Policy, h *Holder, what string, taken Reason) Decision {
-	a := h.Account
-	who := quote(a.Username) + " (" + a.ID + ")"
+	a, who := h.Account, describeHolder(h)
 	if !h.Owner.IsZero() {
-		return d.hold(taken, Create, what+" is held by account "+who+" of "+h.Owner.String())
+		return d.hold(taken, Create, what+" is held by "+who)
 	}
 	if cause := protection(*a, o.Facts); cause != "" {
-		return d.hold(taken, Create, what+" is held by account "+who+": "+cause)
+		return d.hold(taken, Create, what+" is held by "+who+", which is protected: "+cause)
 	}
 	doubt := ""
 	switch {
 	case taken == AuthDataTaken && a.Auth.Service != o.Desired.Auth.Service:
-		return d.hold(taken, Create, what+" is held by account "+who+", which logs in by "+loginName(a.Auth.Service))
+		return d.hold(taken, Create, what+" is held by "+who+", which logs in by "+loginName(a.Auth.Service))
 	case taken != AuthDataTaken:
 		doubt = "the same " + what + " alone proves nothing"
 	case !p.AdoptByAuth:
@@ -81,7 +83,7 @@ func meet(d Decision, o Observation, p Policy, h *Holder, what string, taken Rea
 	}
 	if doubt != "" {
 		d.Username = a.Username
-		return d.hold(MatchNeedsWord, Adopt, "account "+who+" has the same "+what+"; "+doubt)
+		return d.hold(MatchNeedsWord, Adopt, who+" has the same "+what+"; "+doubt)
 	}
 	return adopt(d, o, p, a, SameAuthData)
 }
@@ -89,35 +91,45 @@ func meet(d Decision, o Observation, p Policy, h *Holder, what string, taken Rea
 func adopt(d Decision, o Observation, p Policy, a *identity.Account, why Reason) Decision {
 	d.AccountID, d.Username = a.ID, a.Username
 	o.Linked = a
-	o.ByAuth, o.ByEmail, o.ByUsername = other(o.ByAuth, a), other(o.ByEmail, a), other(o.ByUsername, a)
 	o.Link = &identity.Link{Key: o.Key, AccountID: a.ID, Part: identity.Owner}
 	ops, notes, _ := diff(o, p, released{})
 	d.Action, d.Reason, d.Notes = Adopt, why, notes
-	d.Detail = "existing account " + quote(a.Username) + " becomes " + o.Key.Source + "'s"
+	switch why {
+	case SameIntent:
+		d.Detail = "made by an interrupted run for " + keyName(o.Key)
+	default:
+		d.Detail = "same login data (" + clean(a.Auth.Service) + ") as " + keyName(o.Key)
+	}
 	// The link is written before the first call, so that a crash in between
 	// cannot strand the account half changed and unowned.
 	d.Ops = append([]Op{{Kind: LinkAccount}}, ops...)
 	return d
 }
 
-// other drops a holder that is the account itself.
-func other(h *Holder, a *identity.Account) *Holder {
-	if h != nil && h.Account.ID == a.ID {
-		return nil
+// unusable says what an entry lacks for an account to be made; the server would
+// refuse it, or make an account that nobody can find or log in to.
+func unusable(want *identity.Identity) string {
+	switch {
+	case !want.Owned.Has(identity.Username) || want.Profile.Username == "":
+		return "the source gives no username, and an account must have one"
+	case !want.Owned.Has(identity.Email) || want.Profile.Email == "":
+		return "the source gives no e-mail, and an account must have one"
+	case (want.Auth.Service == "") != (want.Auth.Data == ""):
+		return halfLogin
 	}
-	return h
+	return ""
 }
 
 func loginName(service string) string {
 	if service == "" {
 		return "password"
 	}
-	return service
+	return clean(service)
 }
 
 // reserved gives the pattern that keeps a username from being taken, or "".
 func reserved(name string, patterns []string) string {
-	if strings.HasPrefix(name, ParkedPrefix) {
+	if strings.HasPrefix(strings.ToLower(name), ParkedPrefix) {
 		return ParkedPrefix + "*"
 	}
 	for _, p := range patterns {

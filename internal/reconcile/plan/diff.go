@@ -15,16 +15,13 @@ func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, drift bo
 		if !owned.Has(a) {
 			continue
 		}
-		from, to := o.Linked.Value(a), o.Desired.Profile.Value(a)
-		if a == identity.Username && o.Link.Applied.Username != "" {
-			to = o.Link.Applied.Username
-		}
+		from, to := o.Linked.Value(a), o.wants(a)
 		if from == to {
 			continue
 		}
 		c := Change{Field: Field(a), From: from, To: to}
 		if why, detail := obstacle(o, p, r, a, to); why != "" {
-			notes = append(notes, Note{Field: c.Field, Reason: why, Detail: detail, From: from, To: to})
+			notes = append(notes, Note{Field: c.Field, Reason: why, Detail: clean(detail), From: from, To: to})
 			continue
 		}
 		if o.Link.Applied.Profile.Value(a) != to {
@@ -53,26 +50,29 @@ func obstacle(o Observation, p Policy, r released, a identity.Attribute, to stri
 	if service := o.Linked.Auth.Service; Locked(service, a) {
 		return LockedByLogin, string(a) + " is owned by " + service + " on the server"
 	}
+	if to == "" && (a == identity.Username || a == identity.Email) {
+		return EntryFault, "the source gives no " + string(a) + ", and an account must have one"
+	}
 	switch a {
 	case identity.Username:
 		if pattern := reserved(to, p.ReservedNames); pattern != "" {
 			return NameReserved, "username " + quote(to) + " matches the protected pattern " + quote(pattern)
 		}
 		if o.Linked.Roles.Privileged() {
-			return NeedsApproval, "the account holds " + o.Linked.Roles.String()
+			return NeedsApproval, "changing the username of an account that holds " + o.Linked.Roles.String() + " needs approval"
 		}
-		if h := o.ByUsername; h != nil && !r.username {
-			return UsernameTaken, "username is held by " + holder(h)
+		if h := o.holder(Field(a)); h != nil && !r.username {
+			return UsernameTaken, "username is held by " + describeHolder(h)
 		}
 	case identity.Email:
 		if o.Facts.EmailVerification {
-			return LockedByVerify, "the server keeps a new e-mail pending until it is verified"
+			return LockedByVerify, "email stays pending on the server until its owner verifies it"
 		}
 		if o.Linked.Roles.Privileged() {
-			return NeedsApproval, "the account holds " + o.Linked.Roles.String()
+			return NeedsApproval, "changing the e-mail of an account that holds " + o.Linked.Roles.String() + " needs approval"
 		}
-		if h := o.ByEmail; h != nil && !r.email {
-			return EmailTaken, "e-mail is held by " + holder(h)
+		if h := o.holder(Field(a)); h != nil && !r.email {
+			return EmailTaken, "e-mail is held by " + describeHolder(h)
 		}
 	}
 	return "", ""
@@ -98,13 +98,15 @@ func Locked(service string, a identity.Attribute) bool {
 	return false
 }
 
-func holder(h *Holder) string {
-	s := "account " + quote(h.Account.Username) + " (" + h.Account.ID + ")"
+// describeHolder names the account that has a wanted value, so that it can be
+// found.
+func describeHolder(h *Holder) string {
+	s := "account " + quote(h.Account.Username) + " (" + visible(h.Account.ID) + ")"
 	if !h.Account.Active() {
 		s = "deactivated " + s
 	}
 	if !h.Owner.IsZero() {
-		s += " of " + h.Owner.String()
+		s += " of " + keyName(h.Owner)
 	}
 	return s
 }
@@ -125,19 +127,25 @@ func authDiff(o Observation, p Policy) (*Op, *Note) {
 	if want == is {
 		return nil, nil
 	}
+	if want.Service == "" || want.Data == "" {
+		return nil, &Note{Field: FieldAuthService, Reason: EntryFault, Detail: halfLogin, From: is.Service, To: want.Service}
+	}
 	note := Note{Field: FieldAuthService, Reason: AuthNotChanged, From: is.Service, To: want.Service}
 	if is.Service == want.Service {
 		note.Field, note.From, note.To = FieldAuthData, is.Data, want.Data
 	}
 	switch {
 	case !p.ChangeAuth:
-		note.Detail = "logins of existing accounts are not moved"
+		note.Detail = "login is by " + loginName(is.Service) + ", the source wants " + clean(want.Service) + "; logins of existing accounts are not moved"
+		if is.Service == want.Service {
+			note.Detail = "login data differs from the source's; logins of existing accounts are not moved"
+		}
 		return nil, &note
 	case o.Linked.Roles.Privileged():
-		note.Reason, note.Detail = NeedsApproval, "the account holds "+o.Linked.Roles.String()
+		note.Reason, note.Detail = NeedsApproval, "changing the login of an account that holds "+clean(o.Linked.Roles.String())+" needs approval"
 		return nil, &note
-	case o.ByAuth != nil:
-		note.Reason, note.Detail = AuthDataTaken, "login data is held by "+holder(o.ByAuth)
+	case o.holder(FieldAuthData) != nil:
+		note.Reason, note.Detail = AuthDataTaken, "login data is held by "+describeHolder(o.ByAuth)
 		return nil, &note
 	}
 	return &Op{Kind: SetAuth, Changes: []Change{
@@ -150,6 +158,12 @@ func authDiff(o Observation, p Policy) (*Op, *Note) {
 // has, plus the managed ones it is given. Grants beyond user and guest that the
 // policy does not allow by themselves come back as notes.
 func rolesWanted(has identity.Roles, o Observation, p Policy) (identity.Roles, []Note) {
+	if !o.Desired.Active {
+		if !p.Deactivate.Disabled {
+			return has, nil
+		}
+		return leaverRoles(o, p), nil
+	}
 	auth := p.rolesOf(o.Key.Source)
 	if len(auth.Managed) == 0 {
 		return withBase(has), nil
@@ -164,10 +178,12 @@ func rolesWanted(has identity.Roles, o Observation, p Policy) (identity.Roles, [
 			keep = keep.Union(identity.Roles{role})
 			continue
 		}
-		notes = append(notes, Note{Field: FieldRoles, Reason: NeedsApproval, Detail: "granting " + role + " needs approval", To: role})
+		notes = append(notes, Note{Field: FieldRoles, Reason: NeedsApproval, Detail: "granting " + clean(role) + " needs approval", To: role})
 	}
 	return withBase(keep), notes
 }
+
+const halfLogin = "the source gives a login service without login data, or the other way round"
 
 // withBase adds system_user if neither it nor system_guest is there: an account
 // without both has no rights at all, and the server would accept that.

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash"
+	"strconv"
+	"unicode/utf8"
 )
 
 // FormatVersion is the version of the JSON form. It is additive within a major
@@ -23,9 +25,9 @@ func (p Plan) Digest() string {
 		if len(d.Ops) == 0 {
 			continue
 		}
-		put(h, d.Key.Source, d.Key.Anchor, string(d.Action), d.AccountID)
+		put(h, d.Key.Source, d.Key.Anchor, string(d.Action), d.AccountID, strconv.Itoa(d.Chain), strconv.Itoa(len(d.Ops)))
 		for _, op := range d.Ops {
-			put(h, string(op.Kind))
+			put(h, string(op.Kind), strconv.FormatBool(op.Parks), strconv.Itoa(len(op.Changes)))
 			for _, c := range op.Changes {
 				put(h, string(c.Field), c.From, c.To)
 			}
@@ -41,9 +43,14 @@ func (p Plan) ShortDigest() string {
 }
 
 // put writes fields with their lengths, so that no two lists look the same.
+// Bytes that are no UTF-8 count as what JSON makes of them, so that a plan that
+// was written and read again keeps its digest.
 func put(h hash.Hash, fields ...string) {
 	var n [8]byte
 	for _, f := range fields {
+		if !utf8.ValidString(f) {
+			f = string([]rune(f))
+		}
 		binary.BigEndian.PutUint64(n[:], uint64(len(f)))
 		h.Write(n[:])
 		h.Write([]byte(f))

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -33,6 +34,46 @@ type Observation struct {
 	Facts                       *Facts
 	Now                         time.Time
 }
+
+// wants gives the value that a profile field is to have: for a username that
+// was chosen at creation, because the wanted one was taken, the chosen one.
+func (o *Observation) wants(a identity.Attribute) string {
+	if a == identity.Username && o.Link != nil && o.Link.Applied.Username != "" {
+		return o.Link.Applied.Username
+	}
+	return o.Desired.Profile.Value(a)
+}
+
+// holder gives the other account that has the value wanted for a field; nil if
+// there is none.
+func (o *Observation) holder(f Field) *Holder {
+	if o.Desired == nil {
+		return nil
+	}
+	var h *Holder
+	same := false
+	switch f {
+	case FieldAuthData:
+		h = o.ByAuth
+		same = h != nil && h.Account != nil && o.Desired.Auth.Data != "" && h.Account.Auth.Data == o.Desired.Auth.Data
+	case Field(identity.Username):
+		h = o.ByUsername
+		same = h != nil && h.Account != nil && strings.EqualFold(h.Account.Username, o.wants(identity.Username))
+	case Field(identity.Email):
+		h = o.ByEmail
+		same = h != nil && h.Account != nil && strings.EqualFold(h.Account.Email, o.Desired.Profile.Email)
+	}
+	if !same || (o.Linked != nil && h.Account.ID == o.Linked.ID) {
+		return nil
+	}
+	return h
+}
+
+// left tells that the person has left as far as the source says or shows.
+func (o *Observation) left() bool { return o.Desired == nil || !o.Desired.Active }
+
+// off tells that the linked account is there and switched off.
+func (o *Observation) off() bool { return o.Linked != nil && !o.Linked.Active() }
 
 // Holder is an account that already has a value somebody wants, and who owns it.
 type Holder struct {

@@ -30,10 +30,11 @@ func Actions() []Action {
 }
 
 func (a Action) rank() int {
-	if i := slices.Index(Actions(), a); i >= 0 {
+	order := [...]Action{Forget, Deactivate, Adopt, Update, Reactivate, Create, Hold, NoOp}
+	if i := slices.Index(order[:], a); i >= 0 {
 		return i
 	}
-	return len(Actions())
+	return len(order)
 }
 
 // OpKind is one kind of API call (or link write).
@@ -206,7 +207,9 @@ type Unit struct {
 }
 
 // Units cuts the plan into units, in the order of execution. Units of one phase
-// may run side by side; a phase starts when the one before has ended.
+// may run side by side; a phase starts when the one before has ended. What is
+// done to a leaver who cannot be switched off belongs to the phase of those who
+// can.
 func (p Plan) Units() []Unit {
 	var out []Unit
 	chains := map[int]int{}
@@ -224,7 +227,11 @@ func (p Plan) Units() []Unit {
 			}
 		}
 		if at == len(out) {
-			out = append(out, Unit{Phase: d.Action})
+			phase := d.Action
+			if phase == Hold {
+				phase = Deactivate
+			}
+			out = append(out, Unit{Phase: phase})
 		}
 		for j := range d.Ops {
 			out[at].Steps = append(out[at].Steps, Step{Decision: i, Op: j})
@@ -235,6 +242,7 @@ func (p Plan) Units() []Unit {
 			return cmp.Compare(parkRank(p, a), parkRank(p, b))
 		})
 	}
+	slices.SortStableFunc(out, func(a, b Unit) int { return cmp.Compare(a.Phase.rank(), b.Phase.rank()) })
 	return out
 }
 

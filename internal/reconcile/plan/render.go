@@ -3,8 +3,11 @@ package plan
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"time"
+	"unicode/utf8"
+
+	"github.com/mmsync/mmsync/internal/identity"
 )
 
 // Style is how a plan is printed.
@@ -14,7 +17,8 @@ type Style struct {
 	// Lines limits how many decisions are listed; 0 lists all. The sums at the
 	// end always count every decision.
 	Lines int
-	// Redact leaves attribute values out.
+	// Redact leaves attribute values and usernames out; people are named by
+	// account id, or by anchor before they have an account.
 	Redact bool
 }
 
@@ -61,56 +65,108 @@ func (d Decision) Open() bool {
 // Render writes the plan as people read it.
 func Render(w io.Writer, p Plan, s Style) error {
 	var b strings.Builder
+	width := 0
 	for _, src := range p.Sources {
-		fmt.Fprintf(&b, "Source  %s   %s\n", src.Name, describe(src))
+		width = max(width, utf8.RuneCountInString(visible(src.Name)))
+	}
+	for _, src := range p.Sources {
+		fmt.Fprintf(&b, "Source  %s   %s\n", pad(visible(src.Name), width), describe(src))
 	}
 	if p.Target.URL != "" {
-		fmt.Fprintf(&b, "Target  %s   %s\n", p.Target.URL, describeTarget(p.Target))
+		fmt.Fprintf(&b, "Target  %s   %s\n", clean(p.Target.URL), describeTarget(p.Target))
 	}
 	if b.Len() > 0 {
 		b.WriteByte('\n')
 	}
-	if err := list(&b, p, s); err != nil {
-		return err
-	}
+	list(&b, p, s)
+	legend(&b, p)
 	fmt.Fprintf(&b, "Plan %s: %s\n", p.ShortDigest(), p.Summary())
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func list(b *strings.Builder, p Plan, s Style) error {
-	shown := 0
+func list(b *strings.Builder, p Plan, s Style) {
+	shown := p.Decisions
+	if s.Lines > 0 && len(shown) > s.Lines {
+		shown = shown[:s.Lines]
+	}
 	width := 10
-	for i := range p.Decisions {
-		width = min(max(width, len(p.Decisions[i].Username)), 24)
+	for i := range shown {
+		width = min(max(width, utf8.RuneCountInString(shown[i].who(s))), 24)
 	}
-	for i := range p.Decisions {
-		if s.Lines > 0 && shown == s.Lines {
-			fmt.Fprintf(b, "  … and %s more; --limit-lines 0 shows all\n", thousands(len(p.Decisions)-shown))
-			break
-		}
-		shown++
-		RenderDecision(b, p.Decisions[i], s, width)
+	for i := range shown {
+		RenderDecision(b, shown[i], s, width)
 	}
-	if shown > 0 {
+	if more := len(p.Decisions) - len(shown); more > 0 {
+		fmt.Fprintf(b, "  … and %s more; --limit-lines 0 shows all\n", thousands(more))
+	}
+	if len(shown) > 0 {
 		b.WriteByte('\n')
 	}
-	return nil
 }
 
-// RenderDecision writes the lines of one decision, the username padded to width.
-func RenderDecision(b *strings.Builder, d Decision, s Style, width int) {
-	lines := d.lines(s)
-	name := visible(d.Username)
-	for i, l := range lines {
-		sign, who := d.Sign(), name
-		if i > 0 {
-			sign, who = l.sign, ""
+// legend says once for each reason what ends the Holds that carry it.
+func legend(b *strings.Builder, p Plan) {
+	count := map[Reason]int{}
+	for i := range p.Decisions {
+		d := &p.Decisions[i]
+		if d.Action == Hold {
+			count[d.Reason]++
 		}
-		pad := strings.Repeat(" ", max(0, width-len([]rune(who))))
-		text := strings.TrimRight(fmt.Sprintf("  %s %s%s  %-10s %s", sign, who, pad, l.label, l.text), " ")
+		for _, n := range d.openNotes() {
+			count[n.Reason]++
+		}
+	}
+	width, any := 0, false
+	for r := range count {
+		if r.Explain().Next != "" {
+			width, any = max(width, len(r)), true
+		}
+	}
+	if !any {
+		return
+	}
+	b.WriteString("What is held, and what ends it:\n")
+	for _, e := range Explanations() {
+		if n := count[e.Reason]; n > 0 && e.Next != "" {
+			fmt.Fprintf(b, "  %s  %s: %s\n", pad(string(e.Reason), width), thousands(n), e.Next)
+		}
+	}
+	b.WriteByte('\n')
+}
+
+// RenderDecision writes the lines of one decision, the name padded to width.
+func RenderDecision(b *strings.Builder, d Decision, s Style, width int) {
+	who := d.who(s)
+	for i, l := range d.lines(s) {
+		sign := l.sign
+		if i == 0 {
+			sign = d.Sign()
+		} else {
+			who = ""
+		}
+		text := clean(l.text)
+		if s.Redact {
+			text = hide(text)
+		}
+		text = strings.TrimRight(fmt.Sprintf("  %s %s  %-10s %s", sign, pad(who, width), l.label, text), " ")
 		fmt.Fprintln(b, paint(text, sign, s.Color))
 	}
+}
+
+// who names the person of a decision in its first column.
+func (d Decision) who(s Style) string {
+	switch {
+	case !s.Redact:
+		return visible(d.Username)
+	case d.AccountID != "":
+		return visible(d.AccountID)
+	}
+	return visible(d.Key.Anchor)
+}
+
+func pad(s string, width int) string {
+	return s + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
 }
 
 type line struct{ sign, label, text string }
@@ -119,76 +175,106 @@ func (d Decision) lines(s Style) []line {
 	var out []line
 	switch d.Action {
 	case Hold:
-		text := d.Reason.Explain().Sentence
-		if d.Detail != "" {
-			text = d.Detail
-		}
-		if d.Locked() {
-			out = append(out, line{"#", "locked", text + "; not changed"})
-			return append(out, d.noteLines(1)...)
-		}
-		if d.Held != "" {
-			text = "would " + string(d.Held) + ": " + text
-		}
-		out = append(out, line{"!", "held", text})
-		return append(out, d.noteLines(skipFirst(d))...)
+		out = append(out, d.holdLine())
+	case Create:
+		out = append(out, line{"+", string(Create), d.person()})
 	case Update:
 	default:
 		out = append(out, line{d.Sign(), string(d.Action), d.Detail})
 	}
 	for _, op := range d.Ops {
-		out = append(out, op.lines(d.Action, s)...)
+		out = append(out, op.lines()...)
 	}
-	return append(out, d.noteLines(0)...)
-}
-
-// skipFirst drops the note that became the Hold itself.
-func skipFirst(d Decision) int {
-	if len(d.Notes) > 0 && d.Notes[0].Reason == d.Reason && d.Notes[0].Detail == d.Detail {
-		return 1
-	}
-	return 0
-}
-
-func (d Decision) noteLines(from int) []line {
-	var out []line
-	for i := from; i < len(d.Notes); i++ {
-		n := d.Notes[i]
+	for _, n := range d.restNotes() {
 		if n.Reason.Explain().Ender == "" {
 			out = append(out, line{"#", "locked", n.Detail + "; not changed"})
 			continue
 		}
-		out = append(out, line{"!", "held", string(n.Field) + ": " + n.Detail})
+		out = append(out, line{"!", "held", n.Detail + " [" + string(n.Reason) + "]"})
 	}
 	return out
 }
 
-func (o Op) lines(a Action, s Style) []line {
-	var out []line
+func (d Decision) holdLine() line {
+	text := d.Detail
+	if text == "" {
+		text = strings.TrimSuffix(d.Reason.Explain().Sentence, ".")
+	}
+	if d.Locked() {
+		return line{"#", "locked", text + "; not changed"}
+	}
+	if d.Held != "" {
+		text = "would " + string(d.Held) + ": " + text
+	}
+	return line{"!", "held", text + " [" + string(d.Reason) + "]"}
+}
+
+// person sums up who gets an account: e-mail, name, way to log in, source.
+func (d Decision) person() string {
+	var email, first, last, login string
+	for _, op := range d.Ops {
+		if op.Kind == CreateAccount {
+			email, _ = op.To(Field(identity.Email))
+			first, _ = op.To(Field(identity.FirstName))
+			last, _ = op.To(Field(identity.LastName))
+			login, _ = op.To(FieldAuthService)
+		}
+	}
+	parts := []string{quote(email)}
+	if name := strings.TrimSpace(first + " " + last); name != "" {
+		parts = append(parts, quote(name))
+	}
+	if login != "" {
+		parts = append(parts, "login by "+login)
+	}
+	return strings.Join(append(parts, d.Detail), ", ")
+}
+
+// restNotes are the notes less the one that is the headline of a Hold.
+func (d Decision) restNotes() []Note {
+	for i, n := range d.Notes {
+		if d.Action == Hold && n.Reason == d.Reason && n.Detail == d.Detail {
+			return slices.Concat(d.Notes[:i], d.Notes[i+1:])
+		}
+	}
+	return d.Notes
+}
+
+// openNotes are the rest of the notes that somebody, or time, has to end.
+func (d Decision) openNotes() []Note {
+	return slices.DeleteFunc(slices.Clone(d.restNotes()), func(n Note) bool { return n.Reason.Explain().Ender == "" })
+}
+
+func (o Op) lines() []line {
 	switch o.Kind {
 	case SetActive, LinkAccount, UnlinkAccount:
 		return nil // the action's own line says it
 	case RevokeSessions:
-		return []line{{"-", "sessions", "revoked"}}
+		return []line{{"-", "sessions", "are all ended"}}
 	}
+	var out []line
 	for _, c := range o.Changes {
-		sign := "~"
+		l := line{"~", string(c.Field), quote(c.From) + " -> " + quote(c.To)}
 		switch c.Field {
 		case FieldRoles:
-			sign = "@"
-		case FieldAuthService, FieldAuthData:
-			sign = ">"
+			l.sign = "@"
+		case FieldAuthService:
+			l.sign, l.label = ">", "login"
+		case FieldAuthData:
+			l.sign, l.label = ">", "login data"
 		}
-		text := quote(c.From) + " -> " + quote(c.To)
-		switch {
-		case s.Redact:
-			text = "(value hidden)"
-		case a == Create && o.Kind == CreateAccount:
-			text = quote(c.To)
-		case o.Parks:
-			text += " (for the moment)"
+		if o.Kind == CreateAccount {
+			switch c.Field {
+			case Field(identity.Nickname), Field(identity.Position), Field(identity.Locale):
+				l.sign, l.text = "+", quote(c.To)
+			default:
+				continue // in the first line
+			}
 		}
-		out = append(out, line{sign, string(c.Field), text})
+		if o.Parks {
+			l.text += " (for a moment, to break a ring)"
+		}
+		out = append(out, l)
 	}
 	return out
 }
@@ -239,16 +325,16 @@ func describe(s SourceSummary) string {
 		text += ", " + thousands(s.Faults) + " unusable"
 	}
 	if s.Took > 0 {
-		text += "   " + s.Took.Round(100*time.Millisecond).String()
+		text += fmt.Sprintf("   %.1f s", s.Took.Seconds())
 	}
 	if !s.Complete {
-		text += "\n        incomplete: " + s.Doubt + "\n        nobody missing from it is considered for deactivation"
+		text += "\n        incomplete: " + clean(s.Doubt) + "\n        nobody missing from it is considered for deactivation"
 	}
 	return text
 }
 
 func describeTarget(t TargetSummary) string {
-	text := t.Version + "   " + thousands(t.Active) + " linked and active"
+	text := clean(t.Version) + "   " + thousands(t.Active) + " linked and active"
 	if t.SeatsLeft >= 0 {
 		text += ", " + thousands(t.SeatsLeft) + " seats free"
 	}
@@ -265,18 +351,27 @@ func thousands(n int) string {
 }
 
 func paint(s, sign string, color bool) string {
-	code := map[string]string{"+": "32", "-": "31", "x": "31", "~": "33", "@": "35", ">": "35", "^": "36", "=": "36", "!": "33;1", "#": "2"}[sign]
-	if !color || code == "" {
+	if !color {
+		return s
+	}
+	code := ""
+	switch sign {
+	case "+":
+		code = "32"
+	case "-", "x":
+		code = "31"
+	case "~":
+		code = "33"
+	case "@", ">":
+		code = "35"
+	case "^", "=":
+		code = "36"
+	case "!":
+		code = "33;1"
+	case "#":
+		code = "2"
+	default:
 		return s
 	}
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
-}
-
-// visible makes a name safe to print without quoting what is plainly readable.
-func visible(s string) string {
-	q := quote(s)
-	if q == `"`+s+`"` {
-		return s
-	}
-	return q
 }
