@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
 // The server's own limits (User.IsValid, 5.38 to 11.x).
@@ -18,9 +19,6 @@ const (
 	maxPosition = 128 // characters
 	maxAuthData = 128 // bytes
 )
-
-// ParkedPrefix begins the temporary names that rename chains use.
-const ParkedPrefix = "mmsync-parked-"
 
 // Canonical brings an identity into the form in which the server would store
 // it, so that a rule of the server is not taken for a difference for ever:
@@ -82,8 +80,8 @@ func usernameFault(v string) string {
 		return "username: the source gives none, and Mattermost would invent one" + next
 	case len(v) > maxUsername:
 		return fmt.Sprintf("username %s: it has %d characters and Mattermost takes %d%s", quoteShort(v), len(v), maxUsername, next)
-	case strings.HasPrefix(v, ParkedPrefix):
-		return fmt.Sprintf("username %s: names beginning with %s are kept for renames in progress%s", quoteShort(v), ParkedPrefix, next)
+	case strings.HasPrefix(v, plan.ParkedPrefix):
+		return fmt.Sprintf("username %s: names beginning with %s are kept for renames in progress%s", quoteShort(v), plan.ParkedPrefix, next)
 	case slices.Contains([]string{"all", "channel", "matterbot", "system"}, v):
 		return fmt.Sprintf("username %s: Mattermost reserves this name%s", quoteShort(v), next)
 	case !validUsername(v):

@@ -178,8 +178,10 @@ func (f *findings) version(v Version) {
 	switch {
 	case v.IsZero():
 		f.warn("version", "the server does not tell its version; mmsync treats it as an old one", "Does a proxy remove the X-Version-Id header?")
-	case !v.AtLeast(5, 38) && v.Major != 5:
-		f.warn("version", v.String()+" is older than any mmsync was made for (5.38)", "Upgrade the server, or try on a copy first.")
+	case !v.AtLeast(5, 37):
+		f.warn("version", v.String()+" is older than any mmsync was tried with (5.38)", "Upgrade the server, or try on a copy first.")
+	case v.Major > 11:
+		f.warn("version", v.String()+" is newer than any mmsync was tried with (11.x)", "Look for a newer mmsync, or try on a copy first.")
 	case !v.AtLeast(11, 0):
 		f.warn("version", v.String()+" shows nobody's auth data: mmsync relies on what it wrote itself and cannot see changes made elsewhere",
 			"Nothing has to be done; from 11.0 the server shows it.")

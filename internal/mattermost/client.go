@@ -42,6 +42,9 @@ type Options struct {
 	// MaxInFlight is the most requests at a time. Default 4; more only adds
 	// waiting on the server's side.
 	MaxInFlight int
+	// RetryWait is the pause before a failed read is first repeated; it doubles
+	// twice. Default 250 ms.
+	RetryWait time.Duration
 	// ReadOnly lets no write leave.
 	ReadOnly bool
 	// UserAgent defaults to "mmsync".
@@ -61,6 +64,7 @@ type Client struct {
 	token     func() (string, error)
 	http      *http.Client
 	timeout   time.Duration
+	retryWait time.Duration
 	userAgent string
 	log       *slog.Logger
 	limit     *limiter
@@ -83,8 +87,8 @@ func New(o Options) (*Client, error) {
 	if o.Token == nil {
 		return nil, errors.New("mattermost token: none configured; set mattermost.token_file")
 	}
-	if o.RatePerSecond < 0 || o.MaxInFlight < 0 || o.Timeout < 0 {
-		return nil, errors.New("mattermost: rate, requests in flight and timeout cannot be negative")
+	if o.RatePerSecond < 0 || o.MaxInFlight < 0 || o.Timeout < 0 || o.RetryWait < 0 {
+		return nil, errors.New("mattermost: rate, requests in flight, timeout and retry wait cannot be negative")
 	}
 	next := o.HTTPTransport
 	if next == nil {
@@ -96,6 +100,7 @@ func New(o Options) (*Client, error) {
 		base:      base,
 		token:     o.Token,
 		timeout:   orDefault(o.Timeout, 45*time.Second),
+		retryWait: orDefault(o.RetryWait, 250*time.Millisecond),
 		userAgent: orDefault(o.UserAgent, "mmsync"),
 		log:       o.Logger,
 		limit:     newLimiter(orDefault(o.RatePerSecond, 50)),

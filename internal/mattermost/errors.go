@@ -25,13 +25,12 @@ type APIError struct {
 	// name the field that is locked, and sometimes a value; it is not in Error().
 	Message   string
 	RequestID string
-	// RetryAfter is how long a 429 asks to wait; 0 if it does not say.
+	// RetryAfter is how long a 429 or 503 asks to wait; 0 if it does not say.
 	RetryAfter time.Duration
 	Method     string
 	// Path is the route, with ids filled in and other values not.
 	Path string
 
-	write     bool
 	away      bool // 401 or 403 while the server's database did not answer
 	unknown   bool // a write whose answer does not tell whether it was done
 	wrongBase bool // a 404 that is not about an account
@@ -113,13 +112,16 @@ func (e *APIError) saveFailed() bool {
 
 // Refused tells that the server understood and will not do it, now or later,
 // without somebody changing something: 4xx other than 404, 429 and conflicts (a
-// dead token's 401 among them), and 501, which stands for "not licensed".
+// dead token's 401 among them), a 404 that is about the call and not about an account,
+// and 501, which stands for "not licensed".
 func (e *APIError) Refused() bool {
 	if e.Taken() != "" {
 		return false
 	}
 	switch e.Status {
-	case http.StatusNotFound, http.StatusTooManyRequests:
+	case http.StatusNotFound:
+		return e.wrongBase
+	case http.StatusTooManyRequests:
 		return false
 	case http.StatusNotImplemented:
 		return true

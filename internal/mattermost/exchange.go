@@ -40,7 +40,9 @@ type call struct {
 	// account is whose write it is; writes to one account go one at a time.
 	account string
 	limit   int64
-	decode  func(*json.Decoder) error
+	// sick decodes the body of a 500 as well: the ping answers so.
+	sick   bool
+	decode func(*json.Decoder) error
 }
 
 // answer is what is known about a successful answer besides its body.
@@ -88,7 +90,7 @@ func (c *Client) do(ctx context.Context, q call) (answer, error) {
 		if err == nil || attempt == maxRetries || ctx.Err() != nil || !repeatable(&q, err) {
 			return a, err
 		}
-		if serr := sleep(ctx, backoff(attempt)); serr != nil {
+		if serr := sleep(ctx, c.backoff(attempt)); serr != nil {
 			return answer{}, err
 		}
 	}
@@ -105,10 +107,10 @@ func repeatable(q *call, err error) bool {
 	return errors.As(err, &ce) && !ce.Sent && ce.Transient()
 }
 
-// backoff gives 250 ms, 500 ms, 1 s with jitter. A 429 needs no more: the
+// backoff doubles with each attempt and has jitter. A 429 needs no more: the
 // limiter holds everybody back for as long as the server asked.
-func backoff(attempt int) time.Duration {
-	d := 250 * time.Millisecond << attempt
+func (c *Client) backoff(attempt int) time.Duration {
+	d := c.retryWait << attempt
 	return d/2 + rand.N(d) //nolint:gosec // jitter
 }
 
@@ -159,8 +161,8 @@ func (c *Client) once(ctx context.Context, q *call, body []byte) (answer, error)
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	})
 	req, err := c.request(traced, q, body)
-	if err != nil {
-		return answer{}, q.fail(err, false, true)
+	if err != nil { // a token file that is just being replaced is read again
+		return answer{}, q.fail(err, false, false)
 	}
 	started := time.Now()
 	resp, err := c.http.Do(req)
@@ -234,9 +236,10 @@ func (c *Client) read(q *call, resp *http.Response) (answer, error) {
 	case resp.StatusCode == http.StatusTooManyRequests:
 		d := retryAfter(resp.Header, time.Now())
 		c.limit.pause(d)
-		return a, &APIError{Status: resp.StatusCode, RetryAfter: d, Method: q.method, Path: q.name(), write: q.write}
+		return a, &APIError{Status: resp.StatusCode, RetryAfter: d, Method: q.method, Path: q.name()}
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		return a, q.fail(redirected(resp), true, true)
+	case resp.StatusCode == http.StatusInternalServerError && isJSON && q.sick:
 	case resp.StatusCode >= 400:
 		return a, c.refusal(q, resp, isJSON)
 	case resp.StatusCode < 200 || !isJSON:
@@ -276,7 +279,10 @@ func (c *Client) note(resp *http.Response) answer {
 // refusal reads the server's error body. Its id is kept, its message only for
 // whoever asks for it, and a body that is not the server's JSON not at all.
 func (c *Client) refusal(q *call, resp *http.Response, isJSON bool) error {
-	e := &APIError{Status: resp.StatusCode, Method: q.method, Path: q.name(), write: q.write}
+	e := &APIError{Status: resp.StatusCode, Method: q.method, Path: q.name()}
+	if e.Status == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "" {
+		e.RetryAfter = retryAfter(resp.Header, time.Now())
+	}
 	if isJSON {
 		var body struct {
 			ID        string `json:"id"`

@@ -2,8 +2,13 @@ package mattermost_test
 
 import (
 	"context"
+	"encoding/pem"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -21,7 +26,7 @@ func token(s string) func() (string, error) { return func() (string, error) { re
 // client makes a client without a rate to speak of.
 func client(t *testing.T, url, tok string, change ...func(*mattermost.Options)) *mattermost.Client {
 	t.Helper()
-	o := mattermost.Options{BaseURL: url, Token: token(tok), RatePerSecond: 1e6, ProxyURL: "direct"}
+	o := mattermost.Options{BaseURL: url, Token: token(tok), RatePerSecond: 1e6, RetryWait: time.Millisecond, ProxyURL: "direct"}
 	for _, f := range change {
 		f(&o)
 	}
@@ -45,6 +50,25 @@ func scripted(t *testing.T, f http.HandlerFunc) *httptest.Server {
 	s := httptest.NewServer(f)
 	t.Cleanup(s.Close)
 	return s
+}
+
+// scriptedTLS is the same with a certificate that nobody trusts.
+func scriptedTLS(t *testing.T, f http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(f)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // the refused handshake is the test
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// writePEM writes the server's certificate to a file.
+func writePEM(t *testing.T, s *httptest.Server) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	require.NoError(t, os.WriteFile(path, block, 0o600))
+	return path
 }
 
 // answerJSON writes an answer as Mattermost does.

@@ -2,7 +2,6 @@ package mattermost
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -28,23 +27,15 @@ func (c *Client) Ping(ctx context.Context) (Health, error) { return c.ping(ctx) 
 // denials are checked with.
 func (c *Client) ping(ctx context.Context) (Health, error) {
 	var b struct {
-		Status    string `json:"status"`
 		Database  string `json:"database_status"`
 		FileStore string `json:"filestore_status"`
 	}
 	q := call{
 		method: http.MethodGet, path: "/system/ping", query: url.Values{"get_server_status": {"true"}},
-		urgent: true, decode: into(&b),
+		urgent: true, sick: true, decode: into(&b),
 	}
 	_, err := c.once(ctx, &q, nil)
-	var e *APIError
-	switch {
-	case err == nil:
-		return Health{Database: b.Database == "OK", FileStore: b.FileStore == "OK"}, nil
-	case errors.As(err, &e) && e.Status == http.StatusInternalServerError:
-		return Health{}, nil
-	}
-	return Health{}, err
+	return Health{Database: b.Database == "OK", FileStore: b.FileStore == "OK"}, err
 }
 
 // ClientConfig is what the server tells every client about itself.
@@ -184,7 +175,8 @@ func (c *Client) Settings(ctx context.Context) (Settings, error) {
 	}, nil
 }
 
-// BotOwner gives who owns a bot: an account's id, or a plugin's name.
+// BotOwner gives who owns a bot: an account's id, or a plugin's name. A bot's own
+// record can be deleted while its account is active, so deleted ones are asked for.
 func (c *Client) BotOwner(ctx context.Context, botID string) (string, error) {
 	if err := checkID("read bot", botID); err != nil {
 		return "", err
@@ -192,7 +184,7 @@ func (c *Client) BotOwner(ctx context.Context, botID string) (string, error) {
 	var b struct {
 		OwnerID string `json:"owner_id"`
 	}
-	_, err := c.do(ctx, call{method: http.MethodGet, path: "/bots/" + botID, decode: into(&b)})
+	_, err := c.do(ctx, call{method: http.MethodGet, path: "/bots/" + botID, query: url.Values{"include_deleted": {"true"}}, decode: into(&b)})
 	return b.OwnerID, err
 }
 
@@ -205,8 +197,8 @@ func (c *Client) ActiveCount(ctx context.Context) (int, error) {
 	return b.Total, err
 }
 
-// HumanAdmins gives the ids of active human system administrators. It filters
-// the listing itself: asking for active accounts only makes pages skip somebody
+// HumanAdmins gives the active human system administrators, in no order. It
+// filters the listing itself: asking for active accounts only makes pages skip somebody
 // whenever an account is deactivated meanwhile.
 func (c *Client) HumanAdmins(ctx context.Context) ([]identity.Account, error) {
 	var out []identity.Account
