@@ -57,6 +57,9 @@ func (s *Server) deleteUser(q *request) reply {
 		}
 	}
 	u := s.row(q, id)
+	if u == nil && s.memory[id] != nil {
+		return fail(http.StatusBadRequest, "app.user.update.find.app_error") // 5.38, deleted for good
+	}
 	if u == nil {
 		return missingUser()
 	}
@@ -68,6 +71,11 @@ func (s *Server) deleteUser(q *request) reply {
 		return fail(http.StatusUnauthorized, "api.user.delete_user.not_enabled"+s.forAdmin()+".app_error")
 	}
 	s.erase(id)
+	if s.profile == Profile538 {
+		gone := copyUser(u)
+		gone.DeleteAt, gone.UpdateAt = q.now, q.now
+		s.memory[id] = &gone // reads by id went on finding it
+	}
 	return statusOK()
 }
 

@@ -36,7 +36,14 @@ func (s *Server) setAuth(q *request) reply {
 	row := copyUser(u)
 	row.AuthService, row.AuthData, row.Password = in.AuthService, data, ""
 	row.UpdateAt, row.LastPasswordUpdate = q.now, q.now
+	cached := s.memory[u.ID]
 	s.put(&row)
+	if s.profile == Profile538 {
+		if cached == nil {
+			cached = u
+		}
+		s.memory[u.ID] = cached // by-id reads go on with the old service
+	}
 	return answer
 }
 
@@ -80,7 +87,9 @@ func (s *Server) verifyMember(q *request) reply {
 	row := copyUser(u)
 	row.EmailVerified, row.UpdateAt = true, q.now
 	s.put(&row)
-	return reply{status: http.StatusOK, body: appendUser(nil, &row, s.viewFor(q.asker, &row))}
+	v := s.viewFor(q.asker, &row)
+	v.own = v.old
+	return reply{status: http.StatusOK, body: appendUser(nil, &row, v)}
 }
 
 func (s *Server) resetAttempts(q *request) reply {

@@ -139,6 +139,9 @@ func (s *Server) convertToBot(q *request) reply {
 	row.IsBot, row.OwnerID, row.Password = true, u.ID, ""
 	row.UpdateAt, row.BotCreateAt, row.BotUpdateAt = q.now, q.now, q.now
 	s.put(&row)
+	if s.profile == Profile538 {
+		s.memory[u.ID] = u // reads by id did not know yet
+	}
 	out := shownBot(&row)
 	out.DisplayName = strings.TrimSpace(u.FirstName + " " + u.LastName)
 	if out.DisplayName == "" {

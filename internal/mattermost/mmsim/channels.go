@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-func channelRoutes() []route {
-	return []route{
+func channelRoutes(p Profile) []route {
+	routes := []route{
 		post("channels", (*Server).createChannel).writes(),
 		get("channels/{channel}", (*Server).getChannel),
 		put("channels/{channel}/patch", (*Server).patchChannel).writes(),
@@ -20,8 +20,11 @@ func channelRoutes() []route {
 		del("channels/{channel}/members/{user}", (*Server).removeChannelMember).writes(),
 		put("channels/{channel}/members/{user}/roles", (*Server).setChannelRoles).writes(),
 		put("channels/{channel}/members/{user}/schemeRoles", (*Server).setChannelScheme).writes(),
-		get("users/{id}/channel_members", (*Server).userChannels),
 	}
+	if p != Profile538 {
+		routes = append(routes, get("users/{id}/channel_members", (*Server).userChannels))
+	}
+	return routes
 }
 
 type channel struct {
@@ -40,8 +43,8 @@ func (c *channel) clone() *channel {
 // isDefault: everybody in the team is in these.
 func (c *channel) isDefault() bool { return c.name == "town-square" || c.name == "off-topic" }
 
-func (c *channel) shown() map[string]any {
-	return map[string]any{
+func (s *Server) shownChannel(c *channel) map[string]any {
+	body := map[string]any{
 		"id": c.id, "create_at": c.createAt, "update_at": c.updateAt, "delete_at": c.deleteAt, "team_id": c.teamID,
 		"type": c.kind, "display_name": c.displayName, "name": c.name, "header": "", "purpose": "",
 		"last_post_at": c.lastPostAt, "total_msg_count": 0, "extra_update_at": 0, "creator_id": c.creatorID,
@@ -49,10 +52,19 @@ func (c *channel) shown() map[string]any {
 		"total_msg_count_root": 0, "policy_id": nil, "last_root_post_at": c.lastPostAt, "banner_info": nil,
 		"policy_enforced": false, "policy_is_active": false, "default_category_name": "",
 	}
+	if s.profile == Profile538 {
+		for _, later := range []string{
+			"autotranslation", "last_root_post_at", "banner_info", "policy_enforced", "policy_is_active",
+			"default_category_name",
+		} {
+			delete(body, later)
+		}
+	}
+	return body
 }
 
-func (c *channel) shownMember(m *member) map[string]any {
-	return map[string]any{
+func (s *Server) shownChannelMember(c *channel, m *member) map[string]any {
+	body := map[string]any{
 		"channel_id": c.id, "user_id": m.userID, "roles": m.roles("channel"), "last_viewed_at": m.viewedAt,
 		"msg_count": 0, "mention_count": m.mentions, "mention_count_root": m.mentions, "urgent_mention_count": 0,
 		"msg_count_root": 0, "notify_props": map[string]string{
@@ -62,6 +74,16 @@ func (c *channel) shownMember(m *member) map[string]any {
 		"last_update_at": m.updated, "scheme_guest": m.guest, "scheme_user": m.user, "scheme_admin": m.admin,
 		"explicit_roles": m.explicit, "autotranslation_disabled": false,
 	}
+	if s.profile == Profile538 {
+		delete(body, "urgent_mention_count")
+		delete(body, "autotranslation_disabled")
+		body["last_viewed_at"], body["last_update_at"] = 0, m.joined
+		body["notify_props"] = map[string]string{
+			"desktop": "default", "email": "default", "ignore_channel_mentions": "default", "mark_unread": "all",
+			"push": "default",
+		}
+	}
+	return body
 }
 
 func (s *Server) addChannel(q *request, teamID, name, display, kind, creator string) *channel {
@@ -77,7 +99,7 @@ func (s *Server) addChannel(q *request, teamID, name, display, kind, creator str
 func (c *channel) join(q *request, userID string, guest bool) *member {
 	m := c.members[userID]
 	if m == nil {
-		m = &member{userID: userID, user: !guest, guest: guest, viewedAt: -1, updated: -1}
+		m = &member{userID: userID, user: !guest, guest: guest, viewedAt: -1, updated: -1, joined: q.now}
 		c.members[userID] = m
 		c.lastPostAt = q.now
 	}
@@ -103,7 +125,7 @@ func (s *Server) createChannel(q *request) reply {
 		}
 	}
 	c := s.addChannel(q, in.TeamID, in.Name, in.DisplayName, in.Type, q.asker.ID)
-	rep := ok(http.StatusCreated, c.shown())
+	rep := ok(http.StatusCreated, s.shownChannel(c))
 	m := c.join(q, q.asker.ID, false)
 	m.admin, m.viewedAt, m.updated = true, 0, q.now
 	return rep
@@ -115,7 +137,7 @@ func missingChannel() reply {
 
 func (s *Server) getChannel(q *request) reply {
 	if c := s.db.channels[q.params["channel"]]; c != nil {
-		return ok(http.StatusOK, c.shown())
+		return ok(http.StatusOK, s.shownChannel(c))
 	}
 	return missingChannel()
 }
@@ -132,7 +154,7 @@ func (s *Server) channelByName(q *request) reply {
 	}
 	for _, c := range s.db.channels {
 		if c.teamID == teamID && c.name == strings.ToLower(q.params["name"]) && c.deleteAt == 0 {
-			return ok(http.StatusOK, c.shown())
+			return ok(http.StatusOK, s.shownChannel(c))
 		}
 	}
 	return fail(http.StatusNotFound, "app.channel.get_by_name.missing.app_error")
@@ -160,7 +182,7 @@ func (s *Server) patchChannel(q *request) reply {
 		c.constrained = in.Constrained
 	}
 	c.updateAt = q.now
-	return ok(http.StatusOK, c.shown())
+	return ok(http.StatusOK, s.shownChannel(c))
 }
 
 func (s *Server) archiveChannel(q *request) reply {
@@ -198,7 +220,7 @@ func (s *Server) admitToChannel(c *channel, userID string) (status int, id strin
 		return 0, ""
 	case m == nil:
 		return http.StatusNotFound, "app.team.get_member.missing.app_error"
-	case !u.Active():
+	case !u.Active() && s.profile != Profile538:
 		return http.StatusForbidden, "app.channel.add_member.deleted_user.app_error"
 	case m.deleteAt != 0:
 		return http.StatusBadRequest, "api.channel.add_user.to.channel.failed.deleted.app_error"
@@ -243,7 +265,7 @@ func (s *Server) addChannelMember(q *request) reply {
 		}
 		fresh := c.members[id] == nil
 		m := c.join(q, id, s.db.users[id].IsGuest())
-		out = append(out, c.shownMember(m))
+		out = append(out, s.shownChannelMember(c, m))
 		if fresh && !q.self(id) && !c.isDefault() {
 			m.mentions = 1 // the message that says who added whom
 		}
@@ -265,7 +287,7 @@ func (s *Server) listChannelMembers(q *request) reply {
 	}
 	offset, limit := q.paging()
 	for _, m := range cutPage(sortedMembers(c.members), offset, limit) {
-		out = append(out, c.shownMember(m))
+		out = append(out, s.shownChannelMember(c, m))
 	}
 	return ok(http.StatusOK, out)
 }
@@ -283,7 +305,7 @@ func (s *Server) getChannelMember(q *request) reply {
 	if m == nil {
 		return missingChannelMember()
 	}
-	return ok(http.StatusOK, c.shownMember(m))
+	return ok(http.StatusOK, s.shownChannelMember(c, m))
 }
 
 // removeChannelMember cannot be repeated, unlike leaving a team.
@@ -331,7 +353,7 @@ func (s *Server) userChannels(q *request) reply {
 	offset, limit := q.paging()
 	out := []map[string]any{}
 	for _, c := range cutPage(in, offset, limit) {
-		row := c.shownMember(c.members[id])
+		row := s.shownChannelMember(c, c.members[id])
 		if t := s.db.teams[c.teamID]; t != nil {
 			row["team_display_name"], row["team_name"], row["team_update_at"] = t.displayName, t.name, t.updateAt
 		}

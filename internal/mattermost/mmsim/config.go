@@ -68,6 +68,11 @@ func newConfig(p Profile, settings map[string]string) *config {
 	version := "11.6"
 	if p == Profile538 {
 		version = "5.38"
+		// Some keys were spelled otherwise.
+		c.stored["CloudSettings"] = map[string]any{"CWSAPIUrl": "", "CWSUrl": ""}
+		c.stored["PluginSettings"]["MarketplaceUrl"] = ""
+		delete(c.stored["PluginSettings"], "MarketplaceURL")
+		c.stored["NotificationLogSettings"] = map[string]any{"FileLocation": ""}
 	}
 	seen := map[string]map[string]any{}
 	load("data/config-"+version+".json", &seen)

@@ -26,6 +26,8 @@ type newUser struct {
 	Timezone            map[string]string `json:"timezone"`
 	RemoteID            *string           `json:"remote_id"`
 	DisableWelcomeEmail bool              `json:"disable_welcome_email"`
+	DeleteAt            int64             `json:"delete_at"` // read by 5.38 only, as is create_at
+	CreateAt            int64             `json:"create_at"`
 }
 
 func (s *Server) createUser(q *request) reply {
@@ -63,9 +65,15 @@ func (s *Server) createUser(q *request) reply {
 	if u.Username == "" {
 		u.Username = "a" + s.ids.id()
 	}
+	if s.profile == Profile538 {
+		s.createOld(in, u)
+	}
 	u.CreateAt, u.UpdateAt, u.LastPasswordUpdate = q.now, q.now, q.now
 	if id := s.refusal(u); id != "" {
 		return refused(id)
+	}
+	if s.profile == Profile538 && tooBigProps(u.Props) {
+		return refused(errSave)
 	}
 	s.put(u)
 	v := s.viewFor(q.asker, u)
@@ -74,6 +82,22 @@ func (s *Server) createUser(q *request) reply {
 		v.hideAuth, v.hideNotify = false, false // one sees the account one has just made
 	}
 	return reply{status: http.StatusCreated, body: appendUser(nil, u, v)}
+}
+
+// createOld is what 5.38 did otherwise: id, remote id and time of deactivation in
+// the request are taken, and the invented name had no letter before it.
+func (s *Server) createOld(in newUser, u *User) {
+	if isID(in.ID) && s.db.users[in.ID] == nil {
+		u.ID = in.ID
+	}
+	u.DeleteAt = in.DeleteAt
+	u.remoteNull = in.RemoteID == nil
+	if in.RemoteID != nil {
+		u.RemoteID = *in.RemoteID
+	}
+	if in.Username == "" {
+		u.Username = u.Username[1:]
+	}
 }
 
 // refusal returns the error id of the first rule a new or changed row breaks.

@@ -8,21 +8,21 @@ import (
 
 // view says how much of an account the asker may see.
 type view struct {
-	hideAuth     bool // auth_service and auth_data are "" to a plain user
-	hideAuthData bool // 5.38 shows auth_data to nobody
-	hideNotify   bool
-	own          bool // password time and verified flag: one's own account, and answers to writes
-	failed       bool
+	old        bool // 5.38: auth_data is "" to everybody, keys that came later are not there
+	hideAuth   bool // auth_service and auth_data are "" to a plain user
+	hideNotify bool
+	own        bool // password time and verified flag: one's own account, and answers to writes
+	failed     bool
 }
 
 func (s *Server) viewFor(asker *User, u *User) view {
 	admin := asker != nil && asker.IsAdmin()
 	self := asker != nil && asker.ID == u.ID
 	return view{
-		hideAuth:     !admin && !self,
-		hideAuthData: s.profile == Profile538,
-		hideNotify:   !admin && !self,
-		failed:       admin || self,
+		old:        s.profile == Profile538,
+		hideAuth:   !admin && !self,
+		hideNotify: !admin && !self,
+		failed:     admin || self,
 	}
 }
 
@@ -37,7 +37,7 @@ func appendUser(b []byte, u *User, v view) []byte {
 	b = appendInt(b, "delete_at", u.DeleteAt)
 	b = appendField(b, "username", u.Username)
 	switch {
-	case v.hideAuth || v.hideAuthData:
+	case v.hideAuth || v.old:
 		b = append(b, `,"auth_data":""`...)
 	case u.AuthData != "":
 		b = appendField(b, "auth_data", u.AuthData)
@@ -60,12 +60,15 @@ func appendUser(b []byte, u *User, v view) []byte {
 		b = append(b, `,"props":`...)
 		b = appendMap(b, u.Props)
 	}
-	if !v.hideNotify {
+	if !v.hideNotify && (v.own || !v.old) {
 		b = append(b, `,"notify_props":`...)
-		if u.NotifyProps == nil {
-			b = append(b, defaultNotifyProps...)
-		} else {
+		switch {
+		case u.NotifyProps != nil:
 			b = appendMap(b, u.NotifyProps)
+		case v.old:
+			b = append(b, oldNotifyProps...)
+		default:
+			b = append(b, defaultNotifyProps...)
 		}
 	}
 	if v.own && u.LastPasswordUpdate != 0 {
@@ -74,7 +77,7 @@ func appendUser(b []byte, u *User, v view) []byte {
 	if u.LastPictureUpdate != 0 {
 		b = appendInt(b, "last_picture_update", u.LastPictureUpdate)
 	}
-	if v.failed && u.FailedAttempts != 0 {
+	if v.failed && (v.own || !v.old) && u.FailedAttempts != 0 {
 		b = appendInt(b, "failed_attempts", int64(u.FailedAttempts))
 	}
 	b = appendField(b, "locale", u.Locale)
@@ -155,5 +158,7 @@ const (
 	defaultNotifyProps = `{"channel":"true","comments":"never","desktop":"mention","desktop_sound":"true",` +
 		`"desktop_threads":"all","email":"true","email_threads":"all","first_name":"false",` +
 		`"mention_keys":"","push":"mention","push_status":"online","push_threads":"all"}`
+	oldNotifyProps = `{"channel":"true","comments":"never","desktop":"mention","desktop_sound":"true","email":"true",` +
+		`"first_name":"false","mention_keys":"","push":"mention","push_status":"away"}`
 	defaultTimezone = `{"automaticTimezone":"","manualTimezone":"","useAutomaticTimezone":"true"}`
 )

@@ -42,13 +42,17 @@ func (s *Server) listUsers(q *request) reply {
 		return badURL()
 	}
 	role := q.query.Get("role")
-	roles := strings.FieldsFunc(q.query.Get("roles")+","+role, func(r rune) bool { return r == ',' })
-	if s.profile != Profile538 {
-		for _, one := range roles {
-			if !knownRole(one, s.profile) {
-				return badBody()
-			}
+	var roles []string
+	for _, one := range strings.FieldsFunc(q.query.Get("roles")+","+role, func(r rune) bool { return r == ',' }) {
+		switch {
+		case knownRole(one, s.profile), one == role:
+			roles = append(roles, one)
+		case s.profile != Profile538: // which ignored it in a list
+			return badBody()
 		}
+	}
+	if role != "" && s.profile != Profile538 && !knownRole(role, s.profile) {
+		return badBody()
 	}
 	active, inactive := q.flag("active"), q.flag("inactive")
 	noTeam := q.flag("without_team")
@@ -209,7 +213,7 @@ func (s *Server) reported(q *request, u *User) bool {
 	case role != "" && !u.HasRole(role):
 		return false
 	}
-	return term == "" || contains(u, term)
+	return term == "" || s.contains(u, term)
 }
 
 // stats counts active accounts, bots included.
@@ -231,7 +235,7 @@ func (s *Server) filteredStats(q *request) reply {
 	}
 	n := 0
 	for _, u := range s.db.users {
-		if !u.IsRemote() && (deleted || u.Active()) && (bots || !u.IsBot) && (len(roles) == 0 || anyRole(u, roles)) {
+		if (s.db.countRemote || !u.IsRemote()) && (deleted || u.Active()) && (bots || !u.IsBot) && (len(roles) == 0 || anyRole(u, roles)) {
 			n++
 		}
 	}

@@ -109,12 +109,12 @@ func (s *Server) usersByIDs(q *request) reply {
 		}
 		since = n
 	}
-	slices.Sort(ids)
+	if s.profile != Profile538 { // which answered in the order asked, doubles too
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+	}
 	found := make([]*User, 0, len(ids)/8)
-	for i, id := range ids {
-		if i > 0 && id == ids[i-1] {
-			continue
-		}
+	for _, id := range ids {
 		if u := s.byID(q, id); u != nil && u.UpdateAt > since {
 			found = append(found, u)
 		}
@@ -139,8 +139,8 @@ func (s *Server) usersByNames(q *request) reply {
 	return reply{status: http.StatusOK, body: s.appendUsers(q, found)}
 }
 
-// searchUsers finds a term anywhere in the names and the e-mail, never in the
-// auth data; without allow_inactive only active accounts.
+// searchUsers finds a term anywhere in the names and the e-mail (5.38: at their
+// start), never in the auth data; without allow_inactive only active accounts.
 func (s *Server) searchUsers(q *request) reply {
 	in := struct {
 		Term          string   `json:"term"`
@@ -163,13 +163,14 @@ func (s *Server) searchUsers(q *request) reply {
 		in.Roles = append(in.Roles, in.Role)
 	}
 	return reply{status: http.StatusOK, body: s.appendUsers(q, s.page(0, in.Limit, false, func(u *User) bool {
-		return (in.AllowInactive || u.Active()) && (len(in.Roles) == 0 || anyRole(u, in.Roles)) && contains(u, term)
+		return (in.AllowInactive || u.Active()) && (len(in.Roles) == 0 || anyRole(u, in.Roles)) && s.contains(u, term)
 	}))}
 }
 
-func contains(u *User, term string) bool {
+func (s *Server) contains(u *User, term string) bool {
 	for _, text := range []string{u.Username, u.Nickname, u.FirstName, u.LastName, u.Email} {
-		if strings.Contains(strings.ToLower(text), term) {
+		text = strings.ToLower(text)
+		if s.profile != Profile538 && strings.Contains(text, term) || strings.HasPrefix(text, term) {
 			return true
 		}
 	}

@@ -21,6 +21,7 @@ type request struct {
 	asker    *User
 	stale    *User // LostConcurrentWrites: the row as it was when the request came in
 	lag      int64 // CacheLag: by-id reads answer as of this many milliseconds ago
+	lenient  bool  // 5.38 skips values of the wrong type
 	now      int64
 }
 
@@ -70,7 +71,14 @@ func expired() reply { return fail(http.StatusUnauthorized, errSession) }
 
 func missingUser() reply { return fail(http.StatusNotFound, errMissingUser) }
 
-func noRoute() reply { return reply{status: http.StatusNotFound, id: errNoRoute, bare: true} }
+// noRoute: 5.38 forgot the content type of this one.
+func (s *Server) noRoute() reply {
+	rep := reply{status: http.StatusNotFound, id: errNoRoute, bare: true}
+	if s.profile == Profile538 {
+		rep.kind = "text/plain; charset=utf-8"
+	}
+	return rep
+}
 
 const (
 	errBody        = "api.context.invalid_body_param.app_error"
@@ -125,7 +133,11 @@ func (s *Server) readBody(r *http.Request) (body []byte, tooLarge bool, err erro
 // decode reads the first JSON value of the body and, as the server does,
 // ignores what follows it, unknown keys and the content type.
 func (q *request) decode(into any) error {
-	return json.NewDecoder(bytes.NewReader(q.body)).Decode(into)
+	err := json.NewDecoder(bytes.NewReader(q.body)).Decode(into)
+	if wrongType := (*json.UnmarshalTypeError)(nil); q.lenient && errors.As(err, &wrongType) {
+		return nil // the rest has been read
+	}
+	return err
 }
 
 // refuse answers for a body that decode did not take: only a body that was

@@ -41,7 +41,7 @@ const apiPrefix = "/api/v4/"
 func newRouter(p Profile) *router {
 	rt := &router{byShape: map[string][]route{}}
 	for _, table := range [][]route{
-		userRoutes(p), accountRoutes(p), botRoutes(), teamRoutes(), channelRoutes(), systemRoutes(p),
+		userRoutes(p), accountRoutes(p), botRoutes(), teamRoutes(), channelRoutes(p), systemRoutes(p),
 	} {
 		for _, r := range table {
 			r.words = strings.Split(r.path, "/")

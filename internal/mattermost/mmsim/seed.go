@@ -70,8 +70,8 @@ func (s *Server) addUser(u User) User {
 	row.LastPasswordUpdate = cmp.Or(row.LastPasswordUpdate, row.CreateAt)
 	row.Roles = cmp.Or(row.Roles, roleUser)
 	row.Locale = cmp.Or(row.Locale, "en")
+	row.remoteNull = row.RemoteID == "" && (row.IsBot || s.profile == Profile538)
 	if row.IsBot {
-		row.remoteNull = true
 		row.Email = cmp.Or(row.Email, row.Username+"@localhost")
 		row.BotCreateAt = cmp.Or(row.BotCreateAt, row.CreateAt)
 		row.BotUpdateAt = cmp.Or(row.BotUpdateAt, row.BotCreateAt)
@@ -123,6 +123,7 @@ func (s *Server) erase(id string) {
 	for _, c := range s.db.channels {
 		delete(c.members, id)
 	}
+	delete(s.memory, id)
 	s.db.remove(id)
 }
 
@@ -213,7 +214,7 @@ func (s *Server) byID(q *request, id string) *User {
 			}
 		}
 	}
-	if u := s.memory[id]; u != nil && s.db.users[id] != nil {
+	if u := s.memory[id]; u != nil {
 		return u
 	}
 	return s.db.users[id]

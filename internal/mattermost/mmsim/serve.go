@@ -57,7 +57,7 @@ func (s *Server) answer(r *http.Request, body []byte, tooLarge bool, hit *Fault)
 	if !strings.HasPrefix(r.URL.Path, "/api/") {
 		return reply{status: http.StatusOK, body: []byte(webApp), kind: "text/html; charset=utf-8", bare: true}, ""
 	}
-	q := &request{Request: r, body: body, tooLarge: tooLarge}
+	q := &request{Request: r, body: body, tooLarge: tooLarge, lenient: s.profile == Profile538}
 	rep := s.dispatch(q, hit)
 	if rep.extra == nil {
 		rep.extra = limits
@@ -72,7 +72,7 @@ func (s *Server) answer(r *http.Request, body []byte, tooLarge bool, hit *Fault)
 func (s *Server) dispatch(q *request, hit *Fault) reply {
 	rt, params := s.routes.find(q.Method, q.URL.Path)
 	if rt == nil {
-		return noRoute()
+		return s.noRoute()
 	}
 	q.params, q.query = params, q.URL.Query()
 	away := hit != nil && hit.DatabaseAway

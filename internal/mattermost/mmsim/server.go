@@ -128,6 +128,7 @@ func New(opts Options) *Server {
 		db:      newDB(),
 		memory:  map[string]*User{},
 	}
+	s.db.countRemote = opts.Profile == Profile538
 	s.calls.init(opts.MaxCalls, opts.MaxCallBody)
 	s.serverID = s.ids.id()
 	s.publicKey = s.ids.id() + s.ids.id()

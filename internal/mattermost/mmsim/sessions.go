@@ -186,6 +186,9 @@ func (s *Server) switchLogin(q *request) reply {
 		return ok(http.StatusOK, map[string]string{"follow_link": s.siteURL() + "/login/sso/" + in.New +
 			"?action=email_to_sso&email_token=" + s.ids.text(64)})
 	case in.Current != "" && in.New == "email":
+		if s.profile == Profile538 {
+			return fail(http.StatusForbidden, "api.user.oauth_to_email.context.app_error")
+		}
 		return expired()
 	}
 	return badBody()

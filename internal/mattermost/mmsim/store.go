@@ -22,6 +22,7 @@ type db struct {
 	bots     map[string]string // id -> owner
 	order    *nameOrder
 
+	countRemote  bool // 5.38 counts accounts of other servers
 	activeHumans int
 	activeBots   int
 }
@@ -118,9 +119,9 @@ func dropOwn(index map[string]string, key, id string) {
 }
 
 // count keeps the numbers of active accounts; those that came from another
-// server are in none of them.
+// server are in none of them since 11.6.
 func (d *db) count(u *User, n int) {
-	if u.DeleteAt != 0 || u.IsRemote() {
+	if u.DeleteAt != 0 || u.IsRemote() && !d.countRemote {
 		return
 	}
 	if u.IsBot {

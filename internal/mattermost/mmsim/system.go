@@ -15,6 +15,9 @@ func systemRoutes(p Profile) []route {
 		return func(*Server, *request) reply { return fail(status, id) }
 	}
 	unlicensed := refusing(http.StatusNotImplemented, "api.license_error")
+	if p == Profile538 {
+		unlicensed = refusing(http.StatusNotImplemented, "api.ldap_groups.license_error")
+	}
 	noLDAP := refusing(http.StatusNotImplemented, "api.ldap_groups.license_error")
 	routes := []route{
 		get("system/ping", (*Server).ping).open(),

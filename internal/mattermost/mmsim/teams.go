@@ -45,6 +45,7 @@ type member struct {
 	deleteAt           int64
 	mentions           int   // channels: the message "was added" mentions one
 	viewedAt, updated  int64 // channels
+	joined             int64
 }
 
 func (t *team) clone() *team {
@@ -79,15 +80,19 @@ type teamBody struct {
 	SchemeID       *string `json:"scheme_id"`
 	Constrained    *bool   `json:"group_constrained"`
 	PolicyID       *string `json:"policy_id"`
-	CloudArchived  bool    `json:"cloud_limits_archived"`
+	CloudArchived  *bool   `json:"cloud_limits_archived,omitempty"` // not in 5.38
 }
 
-func (t *team) shown() teamBody {
-	return teamBody{
+func (s *Server) shownTeam(t *team) teamBody {
+	body := teamBody{
 		ID: t.id, CreateAt: t.createAt, UpdateAt: t.updateAt, DeleteAt: t.deleteAt, DisplayName: t.displayName,
 		Name: t.name, Description: t.description, Email: t.email, Type: t.kind,
 		AllowedDomains: t.allowedDomains, InviteID: t.inviteID, Constrained: t.constrained,
 	}
+	if s.profile != Profile538 {
+		body.CloudArchived = new(bool)
+	}
+	return body
 }
 
 func missingTeam() reply { return fail(http.StatusNotFound, "app.team.get.find.app_error") }
@@ -132,7 +137,7 @@ func (s *Server) createTeam(q *request) reply {
 	s.addChannel(q, t.id, "town-square", "Town Square", "O", "")
 	s.addChannel(q, t.id, "off-topic", "Off-Topic", "O", "")
 	s.join(q, t, q.asker.ID).admin = true
-	return ok(http.StatusCreated, t.shown())
+	return ok(http.StatusCreated, s.shownTeam(t))
 }
 
 func invalidTeam(name, display, kind string) string {
@@ -143,11 +148,16 @@ func invalidTeam(name, display, kind string) string {
 		return "name"
 	case len(name) < 2 || !teamName(name):
 		return "characters"
+	case strings.Contains(reservedTeams, " "+name+" "):
+		return "reserved"
 	case kind != "O" && kind != "I":
 		return "type"
 	}
 	return ""
 }
+
+// reservedTeams would be taken for pages of the web app.
+const reservedTeams = " admin api channel claim error files help landing login mfa oauth plug plugins post signup "
 
 func teamName(name string) bool {
 	for i := range len(name) {
@@ -173,7 +183,7 @@ func (s *Server) listTeams(q *request) reply {
 	offset, limit := q.paging()
 	out := []teamBody{}
 	for _, t := range cutPage(all, offset, limit) {
-		out = append(out, t.shown())
+		out = append(out, s.shownTeam(t))
 	}
 	if q.flag("include_total_count") {
 		return ok(http.StatusOK, map[string]any{"teams": out, "total_count": len(all)})
@@ -183,7 +193,7 @@ func (s *Server) listTeams(q *request) reply {
 
 func (s *Server) getTeam(q *request) reply {
 	if t := s.db.teams[q.params["team"]]; t != nil {
-		return ok(http.StatusOK, t.shown())
+		return ok(http.StatusOK, s.shownTeam(t))
 	}
 	return missingTeam()
 }
@@ -191,7 +201,7 @@ func (s *Server) getTeam(q *request) reply {
 // teamByName takes any case and finds archived teams too.
 func (s *Server) teamByName(q *request) reply {
 	if t := s.teamByLowerName(q.params["name"]); t != nil {
-		return ok(http.StatusOK, t.shown())
+		return ok(http.StatusOK, s.shownTeam(t))
 	}
 	return fail(http.StatusNotFound, "app.team.get_by_name.missing.app_error")
 }
@@ -228,14 +238,14 @@ func (s *Server) patchTeam(q *request) reply {
 	}
 	if in.Constrained != nil {
 		t.constrained = in.Constrained
-		if *in.Constrained {
+		if *in.Constrained && s.profile != Profile538 { // which removed nobody
 			for _, m := range t.members {
 				s.leave(q, t, m)
 			}
 		}
 	}
 	t.updateAt = q.now
-	return ok(http.StatusOK, t.shown())
+	return ok(http.StatusOK, s.shownTeam(t))
 }
 
 func (s *Server) archiveTeam(q *request) reply {
@@ -306,7 +316,7 @@ func (s *Server) userTeams(q *request) reply {
 	out := []teamBody{}
 	for _, t := range s.teamsOf(id) {
 		if m := t.members[id]; m.deleteAt == 0 && t.deleteAt == 0 {
-			out = append(out, t.shown())
+			out = append(out, s.shownTeam(t))
 		}
 	}
 	return ok(http.StatusOK, out)

@@ -22,7 +22,7 @@ func (s *Server) invalid(u *User) string {
 	field := func(name string) string { return "model.user.is_valid." + name + ".app_error" }
 	// An account with a remote id is taken to be checked elsewhere; even
 	// "nope" is an e-mail then.
-	if u.RemoteID == "" {
+	if u.RemoteID == "" || s.profile == Profile538 {
 		if !validUsername(u.Username) {
 			return field("username")
 		}
@@ -160,6 +160,14 @@ func nul(u *User) bool {
 
 // weak returns the refusal of a password, "" for a good one.
 func (s *Server) weak(password string) string {
+	id := s.weakness(password)
+	if id != "" && s.profile == Profile538 {
+		return "model.user.is_valid.pwd_lowercase_uppercase_number_symbol.app_error" // names all classes asked for
+	}
+	return id
+}
+
+func (s *Server) weakness(password string) string {
 	if len(password) < s.conf.number("PasswordSettings", "MinimumLength") {
 		return errPasswordShort
 	}
