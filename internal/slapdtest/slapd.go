@@ -71,7 +71,7 @@ type Server struct {
 // fails it if the environment variable MMSYNC_TEST_REQUIRE names slapd.
 func Require(t testing.TB) {
 	t.Helper()
-	_, err := binary("slapd")
+	_, err := program("slapd")
 	if err == nil {
 		return
 	}
@@ -81,8 +81,8 @@ func Require(t testing.TB) {
 	t.Skipf("needs OpenLDAP's server: %v", err)
 }
 
-// binary finds a program that distributions keep out of the usual path.
-func binary(name string) (string, error) {
+// program finds a program that distributions keep out of the usual path.
+func program(name string) (string, error) {
 	if p, err := exec.LookPath(name); err == nil {
 		return p, nil
 	}
@@ -149,7 +149,7 @@ func (s *Server) must(err error) {
 
 func (s *Server) load(ldif string) {
 	s.t.Helper()
-	slapadd, err := binary("slapadd")
+	slapadd, err := program("slapadd")
 	s.must(err)
 	file := filepath.Join(s.dir, "load.ldif")
 	s.must(os.WriteFile(file, []byte(ldif), 0o600))
@@ -165,7 +165,7 @@ func (s *Server) config() string { return filepath.Join(s.dir, "slapd.conf") }
 // for, on the ports it had before or on new ones.
 func (s *Server) run() {
 	s.t.Helper()
-	slapd, err := binary("slapd")
+	slapd, err := program("slapd")
 	s.must(err)
 	for try := 0; ; try++ {
 		if s.port == 0 {

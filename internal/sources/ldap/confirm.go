@@ -1,0 +1,184 @@
+package ldap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/sources"
+)
+
+// confirmBatch is how many anchors one filter names; far below every size limit.
+const confirmBatch = 100
+
+// Confirm asks the directory for each anchor by itself, with the user filter
+// and without. Only where a search for somebody who is there succeeds in the
+// same session does an empty answer mean gone; any error or doubt is unknown.
+// The error says why all of them are.
+func (s *Source) Confirm(ctx context.Context, anchors []string) (map[string]identity.Presence, error) {
+	out := make(map[string]identity.Presence, len(anchors))
+	for _, a := range anchors {
+		out[a] = identity.PresenceUnknown
+	}
+	if len(anchors) == 0 {
+		return out, nil
+	}
+	name, guid, ok := s.o.Mapper.AnchorAttribute()
+	if !ok {
+		return out, fmt.Errorf("source %s: the anchor is computed, so that nobody can be searched for by it; set id_attribute to one attribute, or to its guid()", s.o.Name)
+	}
+	sess, err := s.connect(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer sess.close()
+	if _, err := s.prepare(sess, func(string) {}); err != nil {
+		return out, err
+	}
+	c := confirmer{s, sess, name, guid}
+	if err := c.witness(); err != nil {
+		return out, fmt.Errorf("source %s: %w", s.o.Name, err)
+	}
+	var errs []error
+	for len(anchors) > 0 {
+		n := min(confirmBatch, len(anchors))
+		if err := c.batch(anchors[:n], out); err != nil {
+			errs = append(errs, s.failed("confirm who is missing", err))
+			if ctx.Err() != nil || !limited(err) {
+				break
+			}
+		}
+		anchors = anchors[n:]
+	}
+	return out, errors.Join(errs...)
+}
+
+type confirmer struct {
+	*Source
+	sess *session
+	name string
+	guid bool
+}
+
+// equals makes the filter for one anchor.
+func (c confirmer) equals(anchor string) (string, bool) {
+	if !c.guid {
+		return "(" + c.name + "=" + ldap.EscapeFilter(anchor) + ")", anchor != ""
+	}
+	wire, ok := sources.GUIDBytes(anchor)
+	if !ok {
+		return "", false
+	}
+	var b strings.Builder
+	for _, x := range wire {
+		fmt.Fprintf(&b, `\%02x`, x)
+	}
+	return "(" + c.name + "=" + b.String() + ")", true
+}
+
+// witness proves that a search by anchor finds somebody who is there, and that
+// the canary is.
+func (c confirmer) witness() error {
+	var watch canaryWatch
+	if err := c.findCanary(c.sess, &watch); err != nil {
+		return errors.New(c.sentence("look for the canary", err))
+	}
+	if watch.asked && !watch.found {
+		return errors.New(watch.verdict(c.o.Canary))
+	}
+	q := query{base: c.o.BaseDN, filter: c.o.UserFilter, attributes: []string{c.name}}.request(ldap.ScopeWholeSubtree)
+	q.SizeLimit = 1
+	res, err := c.sess.conn.Search(q)
+	if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
+		return c.failed("look for anybody", c.sess.cause(err))
+	}
+	if len(res.Entries) == 0 {
+		return errors.New("nobody matches the user filter, so that the answers about the missing prove nothing; check filter and rights")
+	}
+	anchors, err := c.anchors(res.Entries[:1])
+	if err != nil || len(anchors) != 1 {
+		return fmt.Errorf("the anchor of %s cannot be read, so that the answers about the missing prove nothing", sources.Printable(res.Entries[0].DN))
+	}
+	for anchor := range anchors {
+		found, err := c.search(c.o.UserFilter, []string{anchor})
+		if err != nil {
+			return c.failed("look for "+sources.Printable(res.Entries[0].DN)+" by its anchor", err)
+		}
+		if !found[anchor] {
+			return fmt.Errorf("a search by %s does not find %s, who is there; the attribute is not searchable for %s", c.name, sources.Printable(res.Entries[0].DN), c.o.BindDN)
+		}
+	}
+	return nil
+}
+
+// batch settles up to confirmBatch anchors, or none of them.
+func (c confirmer) batch(anchors []string, out map[string]identity.Presence) error {
+	inScope, err := c.search(c.o.UserFilter, anchors)
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for _, a := range anchors {
+		if inScope[a] {
+			out[a] = identity.PresencePresent
+		} else if _, ok := c.equals(a); ok {
+			missing = append(missing, a)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	anywhere, err := c.search("", missing)
+	if err != nil {
+		return err
+	}
+	base, err := c.sess.entry(c.o.BaseDN, "(objectClass=*)", "1.1")
+	if err != nil || base == nil {
+		return errors.Join(err, errors.New("the base is not shown any more"))
+	}
+	for _, a := range missing {
+		if out[a] = identity.PresenceGone; anywhere[a] {
+			out[a] = identity.PresenceOutOfScope
+		}
+	}
+	return nil
+}
+
+// search finds which anchors occur below the base.
+func (c confirmer) search(filter string, anchors []string) (map[string]bool, error) {
+	var b strings.Builder
+	for _, a := range anchors {
+		if f, ok := c.equals(a); ok {
+			b.WriteString(f)
+		}
+	}
+	if b.Len() == 0 {
+		return nil, nil
+	}
+	q := query{base: c.o.BaseDN, filter: "(&" + filter + "(|" + b.String() + "))", attributes: []string{c.name}}
+	res, err := c.sess.conn.Search(q.request(ldap.ScopeWholeSubtree))
+	if err != nil {
+		return nil, c.sess.cause(err)
+	}
+	return c.anchors(res.Entries)
+}
+
+func (c confirmer) anchors(entries []*ldap.Entry) (map[string]bool, error) {
+	out := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		rec, err := c.sess.record(e)
+		if err != nil {
+			return nil, err
+		}
+		anchor, err := c.o.Mapper.Anchor(rec)
+		if err != nil {
+			return nil, err
+		}
+		out[anchor] = true
+	}
+	return out, nil
+}

@@ -1,0 +1,168 @@
+package ldap
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// session is one bound connection, used for one read from begin to end:
+// paging cookies are bound to it (RFC 2696).
+type session struct {
+	conn *ldap.Conn
+	url  string
+	ctx  context.Context //nolint:containedctx // lives as long as one read
+	stop func() bool
+}
+
+// close ends the session. The server is not waited for.
+func (s *session) close() {
+	s.stop()
+	_ = s.conn.Close() // nothing was written that could be lost
+}
+
+// dial opens a connection to one server within the timeout, encryption
+// included: the library's own timeout does not cover the TLS handshake.
+func (s *Source) dial(ctx context.Context, e endpoint) (*session, error) {
+	bounded, cancel := context.WithTimeout(ctx, s.o.Timeout)
+	defer cancel()
+	var d net.Dialer
+	raw, err := d.DialContext(bounded, "tcp", e.host)
+	if err != nil {
+		return nil, &connectError{url: e.url, err: &explained{oneLine(err), err}, hint: "check host, port and firewall", again: true}
+	}
+	deadline, _ := bounded.Deadline()
+	_ = raw.SetDeadline(deadline) // fails only on a closed connection, which the next call tells
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	var config *tls.Config
+	if e.tls || s.o.Security == SecurityStartTLS {
+		if config, err = s.tlsConfig(e); err != nil {
+			stop()
+			_ = raw.Close()
+			return nil, &connectError{url: e.url, err: err, hint: "check ca_file"}
+		}
+	}
+	conn := raw
+	if e.tls {
+		t := tls.Client(raw, config)
+		if err := t.HandshakeContext(bounded); err != nil {
+			stop()
+			_ = raw.Close()
+			return nil, &connectError{url: e.url, err: &explained{"TLS: " + oneLine(err), err}, hint: tlsHint(err), again: true}
+		}
+		conn = t
+	}
+	l := ldap.NewConn(conn, e.tls)
+	l.SetTimeout(s.o.Timeout)
+	l.Start()
+	out := &session{conn: l, url: e.url, ctx: ctx, stop: stop}
+	if s.o.Security == SecurityStartTLS {
+		if err := l.StartTLS(config); err != nil {
+			out.close()
+			var refused *ldap.Error
+			if errors.As(err, &refused) && refused.ResultCode < 200 {
+				return nil, &connectError{url: e.url, err: &explained{"the server refuses StartTLS: " + oneLine(err), err}, hint: "give it a certificate, or use ldaps://"}
+			}
+			return nil, &connectError{url: e.url, err: &explained{"StartTLS: " + oneLine(err), err}, hint: tlsHint(err), again: true}
+		}
+	}
+	_ = raw.SetDeadline(time.Time{})
+	return out, nil
+}
+
+func (s *Source) tlsConfig(e endpoint) (*tls.Config, error) {
+	c := &tls.Config{ServerName: e.name, MinVersion: tls.VersionTLS12}
+	if s.o.CAFile == "" {
+		return c, nil
+	}
+	pem, err := os.ReadFile(s.o.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	c.RootCAs = x509.NewCertPool()
+	if !c.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", s.o.CAFile)
+	}
+	return c, nil
+}
+
+// connect finds the first server that accepts the bind and shows the base
+// entry. Servers that are away or busy are passed over; one that refuses ends
+// the search, since the next would refuse as well and wrong passwords lock
+// accounts.
+func (s *Source) connect(ctx context.Context) (*session, error) {
+	password, err := s.o.BindPassword()
+	if err != nil {
+		return nil, fmt.Errorf("source %s: read the bind password: %w", s.o.Name, err)
+	}
+	if password == "" {
+		return nil, fmt.Errorf("source %s: the bind password is empty; a bind without password is anonymous and sees too little", s.o.Name)
+	}
+	var errs []error
+	for _, e := range s.urls {
+		sess, err := s.open(ctx, e, password)
+		if err == nil {
+			return sess, nil
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("source %s: %w", s.o.Name, ctx.Err())
+		}
+		var c *connectError
+		if !errors.As(err, &c) || !c.again {
+			break
+		}
+		s.log.WarnContext(ctx, "directory server passed over", "source", s.o.Name, "url", e.url, "error", err)
+	}
+	return nil, fmt.Errorf("source %s: %w", s.o.Name, errors.Join(errs...))
+}
+
+func (s *Source) open(ctx context.Context, e endpoint, password string) (*session, error) {
+	sess, err := s.dial(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if err := sess.conn.Bind(s.o.BindDN, password); err != nil {
+		sess.close()
+		return nil, s.refused(e.url, "bind as "+s.o.BindDN, err)
+	}
+	entry, err := sess.entry(s.o.BaseDN, "(objectClass=*)", "1.1")
+	if err == nil && entry == nil {
+		err = ldap.NewError(ldap.LDAPResultNoSuchObject, errors.New("the entry is not shown"))
+	}
+	if err != nil {
+		sess.close()
+		return nil, s.refused(e.url, "read base_dn "+s.o.BaseDN, err)
+	}
+	return sess, nil
+}
+
+// connectError is a server that could not be used, and whether the next one
+// may do better.
+type connectError struct {
+	url, hint string
+	err       error
+	again     bool
+}
+
+func (e *connectError) Error() string {
+	text := e.url + ": " + e.err.Error()
+	if e.hint != "" {
+		text += "; " + e.hint
+	}
+	return text
+}
+
+func (e *connectError) Unwrap() error { return e.err }
+
+func (s *Source) refused(url, what string, err error) error {
+	cause, hint, again := s.explain(err)
+	return &connectError{url: url, err: fmt.Errorf("%s: %w", what, &explained{cause, err}), hint: hint, again: again}
+}

@@ -1,0 +1,149 @@
+package ldap
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/mmsync/mmsync/internal/sources"
+)
+
+// rootInfo is what the server says about itself.
+type rootInfo struct {
+	contexts  []string
+	subschema string
+	paging    bool // announced
+	known     bool // the root entry was readable
+}
+
+func (s *session) root() (rootInfo, error) {
+	e, err := s.entry("", "(objectClass=*)", "namingContexts", "subschemaSubentry", "supportedControl")
+	if err != nil {
+		var refused *ldap.Error
+		if errors.As(err, &refused) && refused.ResultCode < 200 {
+			return rootInfo{}, nil // a server may hide it
+		}
+		return rootInfo{}, err
+	}
+	if e == nil {
+		return rootInfo{}, nil
+	}
+	r := rootInfo{known: true, contexts: e.GetEqualFoldAttributeValues("namingContexts"), subschema: e.GetEqualFoldAttributeValue("subschemaSubentry")}
+	for _, oid := range e.GetEqualFoldAttributeValues("supportedControl") {
+		r.paging = r.paging || oid == ldap.ControlTypePaging
+	}
+	return r, nil
+}
+
+// directory names what is read: the naming context that holds the base. It is
+// the same on every replica.
+func (r rootInfo) directory(base string) string {
+	best, key := base, sources.DNKey(base)
+	found := false
+	for _, c := range r.contexts {
+		k := sources.DNKey(c)
+		if (key == k || strings.HasSuffix(key, ","+k)) && (!found || len(k) > len(sources.DNKey(best))) {
+			best, found = c, true
+		}
+	}
+	return "ldap:" + sources.DNKey(best)
+}
+
+// schema holds the attribute names a server knows, folded; nil if it does not
+// say.
+type schema map[string]bool
+
+var (
+	schemaOID    = regexp.MustCompile(`^\(\s*([0-9][0-9.]*)`)                            //nolint:gochecknoglobals // compiled once, read-only
+	schemaNames  = regexp.MustCompile(`\bNAME\s+(?:'([^']*)'|\(\s*((?:'[^']*'\s*)+)\))`) //nolint:gochecknoglobals // as above
+	schemaQuoted = regexp.MustCompile(`'([^']*)'`)                                       //nolint:gochecknoglobals // as above
+)
+
+// schema reads the attribute types (RFC 4512 4.1.2 and 4.2). A filter on a name
+// that is not among them succeeds and finds nothing.
+func (s *session) schema(r rootInfo) (schema, []string, error) {
+	if r.subschema == "" {
+		return nil, nil, nil
+	}
+	e, err := s.entry(r.subschema, "(objectClass=subschema)", "attributeTypes")
+	if err == nil && e == nil {
+		e, err = s.entry(r.subschema, "(objectClass=*)", "attributeTypes")
+	}
+	if err != nil {
+		var refused *ldap.Error
+		if errors.As(err, &refused) && refused.ResultCode < 200 {
+			return nil, nil, nil
+		}
+		return nil, nil, err
+	}
+	if e == nil {
+		return nil, nil, nil
+	}
+	rec, err := s.record(e)
+	if err != nil {
+		return nil, nil, err
+	}
+	types := rec.Values("attributeTypes")
+	known, names := make(schema, 2*len(types)), make([]string, 0, len(types))
+	for _, t := range types {
+		if m := schemaOID.FindStringSubmatch(t); m != nil {
+			known[m[1]] = true
+		}
+		m := schemaNames.FindStringSubmatch(t)
+		if m == nil {
+			continue
+		}
+		list := []string{m[1]}
+		if m[1] == "" {
+			list = nil
+			for _, q := range schemaQuoted.FindAllStringSubmatch(m[2], -1) {
+				list = append(list, q[1])
+			}
+		}
+		for _, n := range list {
+			known[strings.ToLower(n)] = true
+			names = append(names, n)
+		}
+	}
+	if len(known) == 0 {
+		return nil, nil, nil
+	}
+	return known, names, nil
+}
+
+// has tells a known name; options such as ;lang-de do not count.
+func (k schema) has(name string) bool {
+	name, _, _ = strings.Cut(name, ";")
+	return k[strings.ToLower(name)]
+}
+
+// checkSchema compares what the configuration mentions with what the server
+// knows.
+func (s *Source) checkSchema(known schema, names []string) error {
+	var errs []error
+	if err := s.o.Mapper.CheckNames(known.has, names...); err != nil {
+		errs = append(errs, err)
+	}
+	unknown := func(setting string, list []string) {
+		for _, n := range list {
+			if !known.has(n) {
+				errs = append(errs, fmt.Errorf("%s names the attribute %s, which the server does not know; the filter would succeed and find nobody", setting, sources.Printable(n)))
+			}
+		}
+	}
+	unknown("user_filter", s.filterNames)
+	switch s.o.Groups.Mode {
+	case GroupsMemberOf:
+		unknown("groups.mode member_of", []string{"memberOf"})
+	case GroupsSearch:
+		list, _ := filterAttributes(s.o.Groups.Filter) // New has compiled it
+		unknown("group_filter", with(list, s.o.Groups.MembershipAttribute))
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("source %s does not fit the directory: %w", s.o.Name, errors.Join(errs...))
+	}
+	return nil
+}

@@ -1,0 +1,314 @@
+// Package ldap reads people from an LDAP directory: OpenLDAP, Active
+// Directory, 389 and their kin. A read ends either as a complete Snapshot, with
+// proof that nothing was cut off, or as an incomplete one with the reason.
+//
+// It never writes to the directory, never follows a referral, never binds
+// anonymously, and keeps no connection between reads. What an entry means is
+// the business of package sources.
+package ldap
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	ber "github.com/go-asn1-ber/asn1-ber"
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/mmsync/mmsync/internal/sources"
+)
+
+// The values of Options.Security.
+const (
+	SecurityNone     = ""
+	SecurityTLS      = "tls"
+	SecurityStartTLS = "starttls"
+)
+
+// The values of GroupOptions.Mode.
+const (
+	GroupsOff      = ""
+	GroupsMemberOf = "member_of" // the memberOf attribute of people
+	GroupsSearch   = "search"    // the member lists of groups
+)
+
+// Options describe one directory.
+type Options struct {
+	Name string // of the source; empty takes the Mapper's
+	// URLs are tried in order until one accepts the bind; a read that has begun
+	// stays on its server. ldap:// and ldaps:// only.
+	URLs     []string
+	Security string // SecurityNone with an ldaps:// URL means SecurityTLS
+	CAFile   string // PEM; empty takes the system's authorities
+	// ServerName is the name the certificate must bear; empty takes the URL's.
+	ServerName string
+	// AllowCleartext permits a password in clear to a host that is not this one.
+	AllowCleartext bool
+	BindDN         string
+	BindPassword   func() (string, error)
+	BaseDN         string
+	UserFilter     string
+	PageSize       int           // entries a page; 0 is 1000
+	Timeout        time.Duration // for connecting and for each request; 0 is 60 s
+	// WithoutPaging declares that the server cannot page and never limits a
+	// result. Without it a server that ignores paging proves no absence.
+	WithoutPaging bool
+	// Canary is the DN of an entry, or a filter that matches one, that must be
+	// there; a directory without it proves no absence. If it names a person the
+	// read must have found that person too.
+	Canary string
+	Groups GroupOptions
+	Mapper *sources.Mapper
+	Logger *slog.Logger // nil is silent
+}
+
+// GroupOptions say where a person's groups are read.
+type GroupOptions struct {
+	Mode   string
+	BaseDN string // of GroupsSearch; empty takes Options.BaseDN
+	// Filter finds the groups of GroupsSearch when an expression reads all of a
+	// person's groups; role rules need only the groups they name.
+	Filter string
+	// MembershipAttribute of GroupsSearch: member, uniqueMember or memberUid;
+	// empty is member.
+	MembershipAttribute string
+}
+
+// Source reads one directory. It is safe for use by many goroutines; each call
+// has its own connection.
+type Source struct {
+	o           Options
+	urls        []endpoint
+	log         *slog.Logger
+	filterNames []string // attributes of the user filter
+	attributes  []string // to ask people for
+	groupNames  []string // DNs that role rules name
+	allGroups   bool
+}
+
+type endpoint struct {
+	url  string // as configured, for messages
+	host string // host:port
+	name string // for the certificate
+	tls  bool
+}
+
+// maxMessage bounds one message of the server, in bytes: the library's own
+// bound of 2 GiB would let a broken server take all memory.
+const maxMessage = 64 << 20
+
+// The library's bound is a package variable read by its reader goroutines, so
+// it is set before any of them can run.
+func init() { ber.MaxPacketLengthBytes = maxMessage } //nolint:gochecknoinits // see above
+
+// New checks the options without connecting.
+func New(o Options) (*Source, error) {
+	if o.Mapper == nil {
+		return nil, errors.New("ldap source: no mapping given")
+	}
+	if o.Name == "" {
+		o.Name = o.Mapper.Source()
+	}
+	if o.PageSize == 0 {
+		o.PageSize = 1000
+	}
+	if o.Timeout == 0 {
+		o.Timeout = time.Minute
+	}
+	if o.Groups.BaseDN == "" {
+		o.Groups.BaseDN = o.BaseDN
+	}
+	if o.Groups.MembershipAttribute == "" {
+		o.Groups.MembershipAttribute = "member"
+	}
+	if o.Groups.Filter == "" {
+		o.Groups.Filter = "(" + o.Groups.MembershipAttribute + "=*)"
+	}
+	s := &Source{o: o, log: o.Logger}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.groupNames, s.allGroups = o.Mapper.GroupNames()
+	var errs []error
+	fault := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("source %s: "+format, append([]any{o.Name}, args...)...))
+	}
+	if o.Name != o.Mapper.Source() {
+		fault("the mapping was made for source %s", o.Mapper.Source())
+	}
+	s.checkURLs(fault)
+	s.checkNames(fault)
+	s.checkGroups(fault)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	s.attributes = o.Mapper.Attributes()
+	switch {
+	case o.Groups.Mode == GroupsMemberOf:
+		s.attributes = with(s.attributes, "memberOf")
+	case o.Groups.Mode == GroupsSearch && o.Groups.MembershipAttribute == "memberUid":
+		s.attributes = with(s.attributes, "uid")
+	}
+	return s, nil
+}
+
+// Name gives the source's name.
+func (s *Source) Name() string { return s.o.Name }
+
+type faultFunc func(format string, args ...any)
+
+func (s *Source) checkURLs(fault faultFunc) {
+	if len(s.o.URLs) == 0 {
+		fault("no server is named; give at least one URL, such as ldaps://dc1.example.com")
+	}
+	for _, raw := range s.o.URLs {
+		u, err := url.Parse(raw)
+		if err != nil || u.Host == "" || u.Scheme != "ldap" && u.Scheme != "ldaps" || u.User != nil || strings.Trim(u.Path, "/") != "" {
+			fault("the URL %q is not of the form ldap://host:port or ldaps://host:port", redacted(u, raw))
+			continue
+		}
+		if s.o.Security == SecurityStartTLS && u.Scheme == "ldaps" {
+			fault("%s is encrypted from the start, so starttls cannot be; use ldap:// with starttls, or ldaps:// alone", raw)
+			continue
+		}
+		e := endpoint{url: u.Scheme + "://" + u.Host, name: s.o.ServerName, tls: u.Scheme == "ldaps" || s.o.Security == SecurityTLS}
+		port := u.Port()
+		if port == "" {
+			if port = "389"; e.tls {
+				port = "636"
+			}
+		}
+		if e.name == "" {
+			e.name = u.Hostname()
+		}
+		e.host = net.JoinHostPort(u.Hostname(), port)
+		if !e.tls && s.o.Security != SecurityStartTLS && !loopback(u.Hostname()) && !s.o.AllowCleartext {
+			fault("%s would send the password in clear; use ldaps:// or connection_security: starttls", raw)
+		}
+		s.urls = append(s.urls, e)
+	}
+	if !slices.Contains([]string{SecurityNone, SecurityTLS, SecurityStartTLS}, s.o.Security) {
+		fault("connection_security %q is unknown; it is empty, tls or starttls", s.o.Security)
+	}
+}
+
+// redacted gives a URL without a password that somebody put into it.
+func redacted(u *url.URL, raw string) string {
+	if u != nil {
+		return u.Redacted()
+	}
+	if strings.Contains(raw, "@") {
+		return "…"
+	}
+	return raw
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (s *Source) checkNames(fault faultFunc) {
+	o := s.o
+	if o.BindDN == "" || o.BindPassword == nil {
+		fault("bind_username and a password are needed; an anonymous bind sees too little to be believed")
+	}
+	if dn, err := ldap.ParseDN(o.BaseDN); err != nil || len(dn.RDNs) == 0 {
+		fault("base_dn %q is not a DN, such as dc=example,dc=com", o.BaseDN)
+	}
+	if o.UserFilter == "" {
+		fault("user_filter is missing; for example (objectClass=inetOrgPerson), or (&(objectCategory=person)(objectClass=user)) in Active Directory")
+	} else if names, err := filterAttributes(o.UserFilter); err != nil {
+		fault("user_filter %s: %w", sources.Printable(o.UserFilter), err)
+	} else {
+		s.filterNames = names
+	}
+	if strings.HasPrefix(o.Canary, "(") {
+		if _, err := filterAttributes(o.Canary); err != nil {
+			fault("canary %s: %w", sources.Printable(o.Canary), err)
+		}
+	} else if dn, err := ldap.ParseDN(o.Canary); err != nil || o.Canary != "" && len(dn.RDNs) == 0 {
+		fault("canary %q is neither a DN nor a filter in brackets", o.Canary)
+	}
+	if o.PageSize < 1 || o.PageSize > 100_000 {
+		fault("max_page_size %d is not between 1 and 100000", o.PageSize)
+	}
+}
+
+func (s *Source) checkGroups(fault faultFunc) {
+	g := s.o.Groups
+	needed := len(s.groupNames) > 0 || s.allGroups
+	switch g.Mode {
+	case GroupsOff:
+		if needed {
+			fault("the mapping reads groups, but groups.mode is not set; set it to member_of or search")
+		}
+	case GroupsMemberOf:
+	case GroupsSearch:
+		if !slices.Contains([]string{"member", "uniqueMember", "memberUid"}, g.MembershipAttribute) {
+			fault("membership_attribute %q is unknown; it is member, uniqueMember or memberUid", g.MembershipAttribute)
+		}
+		if _, err := filterAttributes(g.Filter); err != nil {
+			fault("group_filter %s: %w", sources.Printable(g.Filter), err)
+		}
+		if _, err := ldap.ParseDN(g.BaseDN); err != nil {
+			fault("groups.base_dn %q is not a DN", g.BaseDN)
+		}
+	default:
+		fault("groups.mode %q is unknown; it is empty, member_of or search", g.Mode)
+	}
+	for _, name := range s.groupNames {
+		if dn, err := ldap.ParseDN(name); err != nil || len(dn.RDNs) == 0 {
+			fault("the role rules name the group %q, which is not a DN; a display name can be given to any group", name)
+		}
+	}
+}
+
+// needsGroups tells whether the groups of people change what becomes of them.
+func (s *Source) needsGroups() bool { return len(s.groupNames) > 0 || s.allGroups }
+
+// with adds a name to a sorted list unless it is there in any case.
+func with(names []string, name string) []string {
+	if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
+		return names
+	}
+	return append(slices.Clone(names), name)
+}
+
+// filterAttributes lists the attribute names of a filter (RFC 4515).
+func filterAttributes(filter string) ([]string, error) {
+	p, err := ldap.CompileFilter(filter)
+	if err != nil {
+		return nil, fmt.Errorf("not a filter: %w", err)
+	}
+	var names []string
+	var walk func(*ber.Packet)
+	walk = func(p *ber.Packet) {
+		switch p.Tag {
+		case ldap.FilterAnd, ldap.FilterOr, ldap.FilterNot:
+			for _, c := range p.Children {
+				walk(c)
+			}
+		case ldap.FilterPresent:
+			names = with(names, p.Data.String())
+		case ldap.FilterExtensibleMatch:
+			for _, c := range p.Children {
+				if c.Tag == ldap.MatchingRuleAssertionType {
+					names = with(names, c.Data.String())
+				}
+			}
+		default:
+			if len(p.Children) > 0 {
+				names = with(names, p.Children[0].Data.String())
+			}
+		}
+	}
+	walk(p)
+	slices.Sort(names)
+	return names, nil
+}
