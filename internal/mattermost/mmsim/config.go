@@ -34,7 +34,7 @@ type clientConfig struct {
 func unseen() map[string]map[string]any {
 	blank := func(keys string) map[string]any {
 		out := map[string]any{}
-		for _, key := range strings.Fields(keys) {
+		for key := range strings.FieldsSeq(keys) {
 			out[key] = ""
 		}
 		return out
@@ -53,12 +53,10 @@ func unseen() map[string]map[string]any {
 		"SqlSettings": blank("DataSource DriverName"),
 	}
 	out["EmailSettings"]["RequireEmailVerification"] = false
-	for key, value := range map[string]any{
+	maps.Copy(out["ServiceSettings"], map[string]any{
 		"EnableAPIUserDeletion": false, "EnableBotAccountCreation": false, "EnableUserAccessTokens": true,
 		"DisableBotsWhenOwnerIsDeactivated": true, "MaximumLoginAttempts": 10,
-	} {
-		out["ServiceSettings"][key] = value
-	}
+	})
 	return out
 }
 

@@ -60,6 +60,23 @@ func appendUser(b []byte, u *User, v view) []byte {
 		b = append(b, `,"props":`...)
 		b = appendMap(b, u.Props)
 	}
+	b = appendSettings(b, u, v)
+	if !u.remoteNull {
+		b = appendField(b, "remote_id", u.RemoteID)
+	}
+	if u.IsBot {
+		b = append(b, `,"is_bot":true`...)
+		if u.BotDescription != "" {
+			b = appendField(b, "bot_description", u.BotDescription)
+		}
+	}
+	b = append(b, `,"disable_welcome_email":`...)
+	b = strconv.AppendBool(b, u.DisableWelcomeEmail)
+	return append(b, '}')
+}
+
+// appendSettings writes what a person chose and what belongs to the password.
+func appendSettings(b []byte, u *User, v view) []byte {
 	if !v.hideNotify && (v.own || !v.old) {
 		b = append(b, `,"notify_props":`...)
 		switch {
@@ -93,18 +110,7 @@ func appendUser(b []byte, u *User, v view) []byte {
 	if u.MFAActive {
 		b = append(b, `,"mfa_active":true`...)
 	}
-	if !u.remoteNull {
-		b = appendField(b, "remote_id", u.RemoteID)
-	}
-	if u.IsBot {
-		b = append(b, `,"is_bot":true`...)
-		if u.BotDescription != "" {
-			b = appendField(b, "bot_description", u.BotDescription)
-		}
-	}
-	b = append(b, `,"disable_welcome_email":`...)
-	b = strconv.AppendBool(b, u.DisableWelcomeEmail)
-	return append(b, '}')
+	return b
 }
 
 func appendInt(b []byte, key string, n int64) []byte {

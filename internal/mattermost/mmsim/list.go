@@ -3,6 +3,7 @@ package mmsim
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -125,12 +126,7 @@ func (s *Server) appendUsers(q *request, page []*User) []byte {
 }
 
 func anyRole(u *User, roles []string) bool {
-	for _, role := range roles {
-		if u.HasRole(role) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(roles, u.HasRole)
 }
 
 func (s *Server) listETag(of string) string {
@@ -228,7 +224,7 @@ func (s *Server) filteredStats(q *request) reply {
 	}
 	deleted, bots := q.flag("include_deleted"), q.flag("include_bots")
 	var roles []string
-	for _, role := range strings.Split(q.query.Get("roles"), ",") {
+	for role := range strings.SplitSeq(q.query.Get("roles"), ",") {
 		if knownRole(role, s.profile) {
 			roles = append(roles, role)
 		}

@@ -44,7 +44,7 @@ func (m *member) roles(of string) string {
 // of this kind.
 func (m *member) setRoles(of, roles string) bool {
 	m.admin, m.user, m.guest, m.explicit = false, false, false, ""
-	for _, role := range strings.Fields(roles) {
+	for role := range strings.FieldsSeq(roles) {
 		switch role {
 		case of + "_admin":
 			m.admin = true
@@ -300,7 +300,7 @@ func (s *Server) changeMember(q *request, m *member, of string, missing func() r
 		in = nil
 	}
 	roles, _ := in["roles"].(string) // as for system roles, anything else is empty
-	for _, role := range strings.Fields(roles) {
+	for role := range strings.FieldsSeq(roles) {
 		switch {
 		case !knownRole(role, s.profile):
 			return fail(http.StatusBadRequest, "app.role.get_by_name.app_error")

@@ -2,6 +2,7 @@ package mmsim
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -38,10 +39,8 @@ func (s *Server) setRoles(q *request) reply {
 	if !validRoles(words) {
 		return badBody()
 	}
-	for _, role := range words {
-		if licensedRole(role) {
-			return fail(http.StatusBadRequest, "api.user.update_user_roles.license.app_error")
-		}
+	if slices.ContainsFunc(words, licensedRole) {
+		return fail(http.StatusBadRequest, "api.user.update_user_roles.license.app_error")
 	}
 	u := s.row(q, q.params["id"])
 	if u == nil {

@@ -2,6 +2,7 @@ package mmsim
 
 import (
 	"compress/gzip"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -186,9 +187,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, rep reply) {
 		h.Set("X-Request-Id", requestID)
 		h.Set("X-Version-Id", version)
 	}
-	for key, values := range rep.extra {
-		h[key] = values
-	}
+	maps.Copy(h, rep.extra)
 	if rep.id != "" && rep.body == nil {
 		rep.body = errorBody(rep.status, rep.id, requestID)
 	}

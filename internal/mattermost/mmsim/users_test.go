@@ -3,6 +3,7 @@ package mmsim_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -98,7 +99,7 @@ func TestBody_limit(t *testing.T) {
 	}
 	c := admin(t, s)
 	require.Empty(t, c.listOf("POST", "/users/ids", ids))
-	c.want(413, "POST", "/users/ids", append(ids, ids...))
+	c.want(413, "POST", "/users/ids", slices.Concat(ids, ids))
 }
 
 func TestCreate_uniqueUnderConcurrency(t *testing.T) {
