@@ -73,16 +73,16 @@ func meet(d Decision, o Observation, p Policy, h *Holder, what string, taken Rea
 	case !p.AdoptByAuth:
 		doubt = "adoption is switched off"
 	case a.Roles.Privileged():
-		doubt = "it holds " + a.Roles.String()
+		doubt = "it holds " + rights(a.Roles)
 	case !a.Active():
-		doubt = "it is deactivated"
+		doubt = "who switched it off is not known"
 	case h.Formerly:
 		doubt = "it was linked to somebody else before"
 	case h.OwnsBotOrToken:
 		doubt = "it owns a bot or a personal access token"
 	}
 	if doubt != "" {
-		d.Username = a.Username
+		d.AccountID, d.Username = a.ID, a.Username
 		return d.hold(MatchNeedsWord, Adopt, who+" has the same "+what+"; "+doubt)
 	}
 	return adopt(d, o, p, a, SameAuthData)

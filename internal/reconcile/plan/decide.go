@@ -131,7 +131,7 @@ func absent(d Decision, o Observation, p Policy) Decision {
 		return d.hold(ReadIncomplete, Deactivate, a.Doubt)
 	}
 	if a.Presence == identity.PresencePresent {
-		return d.hold(StillPresent, "", "the read of "+o.Key.Source+" missed the entry, but asked for it directly the source has it")
+		return d.hold(StillPresent, "", "the read of "+o.Key.Source+" missed the entry, but "+o.Key.Source+" has it when asked for it directly")
 	}
 	since := a.Since
 	if since.IsZero() {
@@ -315,7 +315,7 @@ func reactivate(d Decision, o Observation, p Policy, r released) Decision {
 	case o.Linked.Auth.Service == "ldap" && o.Facts.LDAPLocked:
 		return d.hold(LockedByLDAP, Reactivate, "the person is back; the server lets only its own LDAP sync switch the account on")
 	case o.Linked.Roles.Privileged():
-		return d.hold(NeedsApproval, Reactivate, "the account holds "+o.Linked.Roles.String())
+		return d.hold(NeedsApproval, Reactivate, "the account holds "+rights(o.Linked.Roles))
 	case !p.Reactivate:
 		return d.none(Kept)
 	}

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"strings"
+
 	"github.com/mmsync/mmsync/internal/identity"
 )
 
@@ -59,17 +61,17 @@ func obstacle(o Observation, p Policy, r released, a identity.Attribute, to stri
 			return NameReserved, "username " + quote(to) + " matches the protected pattern " + quote(pattern)
 		}
 		if o.Linked.Roles.Privileged() {
-			return NeedsApproval, "changing the username of an account that holds " + o.Linked.Roles.String() + " needs approval"
+			return NeedsApproval, "changing the username of an account that holds " + rights(o.Linked.Roles) + " needs approval"
 		}
 		if h := o.holder(Field(a)); h != nil && !r.username {
 			return UsernameTaken, "username is held by " + describeHolder(h)
 		}
 	case identity.Email:
 		if o.Facts.EmailVerification {
-			return LockedByVerify, "email stays pending on the server until its owner verifies it"
+			return LockedByVerify, "a new e-mail would stay pending until its owner verifies it"
 		}
 		if o.Linked.Roles.Privileged() {
-			return NeedsApproval, "changing the e-mail of an account that holds " + o.Linked.Roles.String() + " needs approval"
+			return NeedsApproval, "changing the e-mail of an account that holds " + rights(o.Linked.Roles) + " needs approval"
 		}
 		if h := o.holder(Field(a)); h != nil && !r.email {
 			return EmailTaken, "e-mail is held by " + describeHolder(h)
@@ -136,13 +138,13 @@ func authDiff(o Observation, p Policy) (*Op, *Note) {
 	}
 	switch {
 	case !p.ChangeAuth:
-		note.Detail = "login is by " + loginName(is.Service) + ", the source wants " + clean(want.Service) + "; logins of existing accounts are not moved"
+		note.Detail = "login is by " + loginName(is.Service) + ", the source wants " + clean(want.Service)
 		if is.Service == want.Service {
-			note.Detail = "login data differs from the source's; logins of existing accounts are not moved"
+			note.Detail = "login data differs from the source's"
 		}
 		return nil, &note
 	case o.Linked.Roles.Privileged():
-		note.Reason, note.Detail = NeedsApproval, "changing the login of an account that holds "+clean(o.Linked.Roles.String())+" needs approval"
+		note.Reason, note.Detail = NeedsApproval, "changing the login of an account that holds "+rights(o.Linked.Roles)+" needs approval"
 		return nil, &note
 	case o.holder(FieldAuthData) != nil:
 		note.Reason, note.Detail = AuthDataTaken, "login data is held by "+describeHolder(o.ByAuth)
@@ -192,6 +194,11 @@ func withBase(r identity.Roles) identity.Roles {
 		return r
 	}
 	return r.Union(identity.Roles{identity.RoleUser})
+}
+
+// rights names what makes an account privileged.
+func rights(r identity.Roles) string {
+	return clean(strings.Join(r.Minus(identity.Roles{identity.RoleGuest, identity.RoleUser}), ", "))
 }
 
 func rolesOp(from, to identity.Roles) Op {

@@ -90,7 +90,7 @@ func Explanations() []Explanation {
 		{EmailTaken, "Another account, perhaps a deactivated one, holds the wanted e-mail.", "Change the e-mail of one of the two: in the source or, if no source owns that account or they form a ring, in Mattermost.", EndOperator},
 		{AuthDataTaken, "Another account holds the wanted login data.", "Find out which of the two people it belongs to and correct the source.", EndOperator},
 		{Contested, "Two people in the sources claim the same username, e-mail or login data.", "Correct one of them in the source.", EndSource},
-		{WaitsForOther, "The wanted value is held by somebody who has to give it up first.", "It is taken as soon as he can move; what keeps him is named with it.", EndWait},
+		{WaitsForOther, "The wanted value is held by somebody who has to give it up first.", "It is taken as soon as it is free; the line says what keeps it.", EndWait},
 		{MatchNeedsWord, "An account that mmsync does not own looks like this person's.", "If it is the same person, say so with mmsync link approve; if not, change the value that both have.", EndOperator},
 		{Protected, "The account is protected and must not be changed.", "Take the person out of the source's scope; if guards.protect names the account, change that.", EndOperator},
 		{LastAdmin, "Too few active human administrators would be left.", "Give another person system_admin first.", EndOperator},

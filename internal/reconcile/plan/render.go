@@ -175,7 +175,11 @@ func (d Decision) lines(s Style) []line {
 	var out []line
 	switch d.Action {
 	case Hold:
-		out = append(out, d.holdLine())
+		l := d.holdLine()
+		if s.Redact && d.Reason == EntryFault {
+			l.text = "the source's entry cannot be used [" + string(d.Reason) + "]" // a fault names its entry
+		}
+		out = append(out, l)
 	case Create:
 		out = append(out, line{"+", string(Create), d.person()})
 	case Update:
@@ -184,6 +188,9 @@ func (d Decision) lines(s Style) []line {
 	}
 	for _, op := range d.Ops {
 		out = append(out, op.lines()...)
+	}
+	if d.Reason == Drifted && len(out) > 0 {
+		out[0].text += " (it was changed in Mattermost)"
 	}
 	for _, n := range d.restNotes() {
 		if n.Reason.Explain().Ender == "" {
@@ -254,6 +261,9 @@ func (o Op) lines() []line {
 	}
 	var out []line
 	for _, c := range o.Changes {
+		if c.From == c.To {
+			continue // one half of a login that is written whole
+		}
 		l := line{"~", string(c.Field), quote(c.From) + " -> " + quote(c.To)}
 		switch c.Field {
 		case FieldRoles:
