@@ -260,7 +260,7 @@ func (t *Target) setAuth(ctx context.Context, id string, op plan.Op) (identity.A
 // readBack reads the account until check is content or SettleFor is over.
 func (t *Target) readBack(ctx context.Context, id string, check func(identity.Account) *MismatchError) (identity.Account, error) {
 	deadline := time.Now().Add(t.o.SettleFor)
-	for wait := time.Second; ; wait = min(2*wait, 10*time.Second) {
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
 		a, err := t.read(ctx, id)
 		if IsNotFound(err) { // some calls answer success for an id that does not exist
 			return identity.Account{}, err

@@ -241,7 +241,7 @@ func (c *Client) read(q *call, resp *http.Response) (answer, error) {
 		return a, q.fail(redirected(resp), true, true)
 	case resp.StatusCode == http.StatusInternalServerError && isJSON && q.sick:
 	case resp.StatusCode >= 400:
-		return a, c.refusal(q, resp, isJSON)
+		return a, c.refusal(q, resp, kind)
 	case resp.StatusCode < 200 || !isJSON:
 		return a, q.fail(fmt.Errorf("%d with %q instead of JSON: the web app or a proxy answered, not the API; "+
 			"is mattermost.url the site URL with its path?", resp.StatusCode, kind), true, true)
@@ -278,12 +278,12 @@ func (c *Client) note(resp *http.Response) answer {
 
 // refusal reads the server's error body. Its id is kept, its message only for
 // whoever asks for it, and a body that is not the server's JSON not at all.
-func (c *Client) refusal(q *call, resp *http.Response, isJSON bool) error {
+func (c *Client) refusal(q *call, resp *http.Response, kind string) error {
 	e := &APIError{Status: resp.StatusCode, Method: q.method, Path: q.name()}
 	if e.Status == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "" {
 		e.RetryAfter = retryAfter(resp.Header, time.Now())
 	}
-	if isJSON {
+	if kind == "application/json" || kind == "text/plain" { // 5.38 calls its JSON about unknown routes so
 		var body struct {
 			ID        string `json:"id"`
 			Message   string `json:"message"`

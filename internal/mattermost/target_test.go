@@ -1,77 +1,342 @@
 package mattermost_test
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/mattermost"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
-	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
-func TestTarget_Apply(t *testing.T) {
+func TestTarget_Facts(t *testing.T) {
 	t.Parallel()
-	for name, profile := range map[string]mmsim.Profile{"11.6": mmsim.Profile116, "5.38": mmsim.Profile538} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s, target := simulated(t, mmsim.Options{Profile: profile})
-			facts, err := target.Facts(t.Context())
-			require.NoError(t, err)
-			require.Equal(t, []string{s.AdminID()}, facts.HumanAdmins)
+	t.Run("11.6 shows auth data and locks ldap accounts", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{SeatLimit: 10})
+		f, err := target.Facts(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "11.6.0", f.Version)
+		require.Equal(t, s.ServerID(), f.ServerID)
+		require.Equal(t, s.URL(), f.SiteURL)
+		require.True(t, f.AuthDataVisible)
+		require.True(t, f.LDAPLocked)
+		require.False(t, f.EmailVerification)
+		require.Equal(t, 9, f.SeatsLeft)
+		require.Equal(t, []string{s.AdminID()}, f.HumanAdmins)
+		require.Equal(t, map[string]string{s.AdminID(): "it is the account of mmsync's own token"}, f.Protected)
+	})
+	t.Run("5.38 does neither and has no limit", func(t *testing.T) {
+		t.Parallel()
+		_, target := simulated(t, mmsim.Options{Profile: mmsim.Profile538})
+		f, err := target.Facts(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "5.37.0", f.Version)
+		require.NotEmpty(t, f.ServerID)
+		require.False(t, f.AuthDataVisible)
+		require.False(t, f.LDAPLocked)
+		require.Negative(t, f.SeatsLeft)
+	})
+	t.Run("required e-mail verification is seen", func(t *testing.T) {
+		t.Parallel()
+		_, target := simulated(t, mmsim.Options{Settings: verification()})
+		f, err := target.Facts(t.Context())
+		require.NoError(t, err)
+		require.True(t, f.EmailVerification)
+	})
+	t.Run("a bot's owner is protected, and only active people count as administrators", func(t *testing.T) {
+		t.Parallel()
+		s := mmsim.New(mmsim.Options{})
+		owner := s.AddUser(mmsim.User{Username: "owner", Email: "owner@example.test"})
+		bot := s.AddUser(mmsim.User{Username: "mmsync", IsBot: true, OwnerID: owner.ID, Roles: "system_admin system_user"})
+		s.AddUser(mmsim.User{Username: "gone", Email: "gone@example.test", Roles: "system_admin system_user", DeleteAt: 1})
+		s.AddUser(mmsim.User{Username: "far", Email: "far@example.test", Roles: "system_admin system_user", RemoteID: "r"})
+		target := mattermost.NewTarget(client(t, s.Start(t), s.AddToken(bot.ID)), mattermost.TargetOptions{})
+		f, err := target.Facts(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []string{s.AdminID()}, f.HumanAdmins)
+		require.Contains(t, f.Protected[bot.ID], "own token")
+		require.Contains(t, f.Protected[owner.ID], "it owns mmsync's own bot")
+		require.Len(t, f.Protected, 2)
 
-			a := mustApply(t, target, "", create("ada"))
-			require.Equal(t, "ada", a.Username)
-			require.Equal(t, identity.Roles{"system_user"}, a.Roles)
-
-			a = mustApply(t, target, a.ID, op(plan.PatchProfile, change("nickname", "", "Ada"), change("position", "", "Countess")))
-			require.Equal(t, "Countess", a.Position)
-
-			a = mustApply(t, target, a.ID, op(plan.SetRoles, change("roles", "system_user", "system_admin system_user")))
-			require.True(t, a.HumanAdmin())
-
-			a = mustApply(t, target, a.ID, op(plan.SetAuth, change("auth_service", "saml", "openid"), change("auth_data", "id-ada", "sub-ada")))
-			require.Equal(t, "openid", a.Auth.Service)
-
-			a = mustApply(t, target, a.ID, op(plan.RevokeSessions))
-			require.True(t, a.Active())
-
-			a = mustApply(t, target, a.ID, op(plan.SetActive, change("active", "true", "false")))
-			require.False(t, a.Active())
-			u, ok := s.User(a.ID)
-			require.True(t, ok)
-			require.Equal(t, u.DeleteAt, a.DeleteAt, "the delete_at of our own call")
-
-			a = mustApply(t, target, a.ID, op(plan.SetActive, change("active", "false", "true")))
-			require.True(t, a.Active())
-			require.Equal(t, facts.AuthDataVisible, a.Auth.Data == "sub-ada")
-		})
-	}
+		s.SetUser(s.AdminID(), func(u *mmsim.User) { u.DeleteAt = 1 })
+		f, err = target.Facts(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, f.HumanAdmins)
+	})
+	t.Run("administrators are sorted by id, over several pages", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		for i := range 250 {
+			name := fmt.Sprintf("adm%d", i)
+			s.AddUser(mmsim.User{Username: name, Email: name + "@example.test", Roles: "system_user system_admin"})
+		}
+		f, err := target.Facts(t.Context())
+		require.NoError(t, err)
+		require.Len(t, f.HumanAdmins, 251)
+		require.True(t, slices.IsSorted(f.HumanAdmins))
+	})
+	t.Run("a token without the role is refused by name", func(t *testing.T) {
+		t.Parallel()
+		s := mmsim.New(mmsim.Options{})
+		plain := s.AddUser(mmsim.User{Username: "plain", Email: "plain@example.test"})
+		target := mattermost.NewTarget(client(t, s.Start(t), s.AddToken(plain.ID)), mattermost.TargetOptions{})
+		_, err := target.Facts(t.Context())
+		var na *mattermost.NotAdminError
+		require.ErrorAs(t, err, &na)
+		require.True(t, mattermost.IsRefused(err))
+		require.ErrorContains(t, err, `belongs to "plain"`)
+		require.ErrorContains(t, err, "mmctl roles system-admin plain")
+	})
+	t.Run("a dead token is told from a database that is away", func(t *testing.T) {
+		t.Parallel()
+		s := mmsim.New(mmsim.Options{})
+		target := mattermost.NewTarget(client(t, s.Start(t), "nonsense"), mattermost.TargetOptions{})
+		_, err := target.Facts(t.Context())
+		require.True(t, mattermost.IsUnauthorized(err))
+		s.Fail(mmsim.Fault{DatabaseAway: true})
+		_, err = target.Facts(t.Context())
+		require.True(t, mattermost.IsTransient(err), "%v", err)
+		require.True(t, mattermost.IsTransient(target.Healthy(t.Context())))
+	})
 }
 
-func TestTarget_Apply_passwordAccount(t *testing.T) {
-	t.Parallel()
-	for name, profile := range map[string]mmsim.Profile{"11.6": mmsim.Profile116, "5.38": mmsim.Profile538} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s, target := simulated(t, mmsim.Options{Profile: profile})
-			o := mattermost.ApplyOptions{EmailVerified: true}
-			a, err := target.Apply(t.Context(), "", op(plan.CreateAccount, change("username", "", "bob"), change("email", "", "bob@example.test")), o)
-			require.NoError(t, err)
-			u, _ := s.User(a.ID)
-			require.GreaterOrEqual(t, len(u.Password), 24)
-			require.LessOrEqual(t, len(u.Password), 64)
-			require.True(t, u.EmailVerified)
-			require.Regexp(t, `[a-z]`, u.Password)
-			require.Regexp(t, `[A-Z]`, u.Password)
-			require.Regexp(t, `[0-9]`, u.Password)
-			require.Regexp(t, `[^A-Za-z0-9]`, u.Password)
+func verification() map[string]string {
+	return map[string]string{"MM_EMAILSETTINGS_REQUIREEMAILVERIFICATION": "true"}
+}
 
-			_, err = target.Apply(t.Context(), a.ID, op(plan.PatchProfile, change("email", a.Email, "bob2@example.test")), o)
-			require.NoError(t, err)
-			u, _ = s.User(a.ID)
-			require.True(t, u.EmailVerified, "a changed e-mail is marked verified again")
+func TestTarget_Observe(t *testing.T) {
+	t.Parallel()
+	t.Run("it asks 9,000 at a time and passes on what exists", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{MaxCallBody: 1 << 20})
+		ids := make([]string, 9_001)
+		for i := range ids {
+			ids[i] = fmt.Sprintf("%026d", i)
+		}
+		ids[9_000] = s.AdminID()
+		var got []string
+		date, err := target.Observe(t.Context(), ids, 0, func(a identity.Account) error { got = append(got, a.ID); return nil })
+		require.NoError(t, err)
+		require.WithinDuration(t, time.Now(), date, 5*time.Second)
+		require.Equal(t, []string{s.AdminID()}, got)
+		require.Len(t, s.Calls(), 2)
+		require.Less(t, len(s.Calls()[0].Body), 300_000, "the server's default body limit")
+	})
+	t.Run("since passes on only what is newer", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		old := s.AddUser(mmsim.User{Username: "old", Email: "old@example.test", CreateAt: 1000, UpdateAt: 1000})
+		fresh := s.AddUser(mmsim.User{Username: "new", Email: "new@example.test", CreateAt: 1000, UpdateAt: 1001})
+		var got []string
+		_, err := target.Observe(t.Context(), []string{old.ID, fresh.ID}, 1000, func(a identity.Account) error { got = append(got, a.ID); return nil })
+		require.NoError(t, err)
+		require.Equal(t, []string{fresh.ID}, got)
+	})
+	t.Run("nothing asked, nothing sent", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		date, err := target.Observe(t.Context(), nil, 0, nil)
+		require.NoError(t, err)
+		require.True(t, date.IsZero())
+		require.Empty(t, s.Calls())
+	})
+	t.Run("a chunk that was cut is asked again and passed on once", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		s.Fail(mmsim.Fault{Path: "/users/ids", CutAfter: true, Count: 2})
+		n := 0
+		_, err := target.Observe(t.Context(), []string{s.AdminID()}, 0, func(identity.Account) error { n++; return nil })
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+	})
+	t.Run("the caller's error ends it", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		stop := errors.New("stop")
+		_, err := target.Observe(t.Context(), []string{s.AdminID()}, 0, func(identity.Account) error { return stop })
+		require.ErrorIs(t, err, stop)
+	})
+}
+
+func TestTarget_Lookup(t *testing.T) {
+	t.Parallel()
+	t.Run("holders are found by name and e-mail, each once, by id", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		both := s.AddUser(mmsim.User{Username: "both", Email: "both@example.test", DeleteAt: 5})
+		bot := s.AddUser(mmsim.User{Username: "helper", IsBot: true})
+		mail := s.AddUser(mmsim.User{Username: "other", Email: "mail+x@example.test"})
+		got, err := target.Lookup(t.Context(), mattermost.Wanted{
+			Usernames: []string{"Both", "helper", "nobody", "not a name", ""},
+			Emails:    []string{"BOTH@example.test", "mail+x@example.test", "nobody@example.test", "no address", " "},
 		})
+		require.NoError(t, err)
+		want := []string{both.ID, bot.ID, mail.ID}
+		slices.Sort(want)
+		require.Equal(t, want, idsOf(got))
+		require.Len(t, s.Calls(), 1+3, "values that nobody can have are not asked about")
+		for _, a := range got {
+			require.Equal(t, a.Username == "helper", a.Bot)
+			require.Equal(t, a.Username != "both", a.Active())
+		}
+	})
+	t.Run("nothing wanted, nothing sent", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		got, err := target.Lookup(t.Context(), mattermost.Wanted{})
+		require.NoError(t, err)
+		require.Empty(t, got)
+		require.Empty(t, s.Calls())
+	})
+	t.Run("a database that is away is not nobody", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		s.Fail(mmsim.Fault{DatabaseAway: true})
+		emails := make([]string, 50)
+		for i := range emails {
+			emails[i] = fmt.Sprintf("u%d@example.test", i)
+		}
+		_, err := target.Lookup(t.Context(), mattermost.Wanted{Emails: emails})
+		require.True(t, mattermost.IsTransient(err), "%v", err)
+		require.NotContains(t, err.Error(), "example.test")
+	})
+	t.Run("long names are cut into requests that fit", func(t *testing.T) {
+		t.Parallel()
+		var asked atomic.Int32
+		srv := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+			var names []string
+			if r.ContentLength > 300_000 || json.NewDecoder(r.Body).Decode(&names) != nil {
+				answerJSON(w, 413, `{"id":"api.context.request_body_too_large.app_error"}`)
+				return
+			}
+			asked.Add(int32(len(names))) //nolint:gosec // at most 5,000
+			answerJSON(w, 200, "[]")
+		})
+		target := mattermost.NewTarget(client(t, srv.URL, secret), mattermost.TargetOptions{})
+		names := make([]string, 12_000)
+		for i := range names {
+			names[i] = fmt.Sprintf("%064d", i)
+		}
+		_, err := target.Lookup(t.Context(), mattermost.Wanted{Usernames: names})
+		require.NoError(t, err)
+		require.EqualValues(t, 12_000, asked.Load())
+	})
+}
+
+func idsOf(list []identity.Account) []string {
+	out := make([]string, len(list))
+	for i, a := range list {
+		out[i] = a.ID
 	}
+	return out
+}
+
+func TestTarget_List(t *testing.T) {
+	t.Parallel()
+	t.Run("everybody comes once, however many are created meanwhile", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		before := map[string]bool{s.AdminID(): true}
+		for i := range 900 {
+			name := fmt.Sprintf("u%04d", i)
+			before[s.AddUser(mmsim.User{Username: name, Email: name + "@example.test"}).ID] = true
+		}
+		var page atomic.Int32
+		s.OnCall(func(mmsim.Call) { // newcomers sort before the cursor: rows come again
+			name := fmt.Sprintf("a%04d", page.Add(1))
+			for i := range 40 {
+				n := fmt.Sprintf("%s-%d", name, i)
+				s.AddUser(mmsim.User{Username: n, Email: n + "@example.test"})
+			}
+		})
+		seen := map[string]int{}
+		date, err := target.List(t.Context(), func(a identity.Account) error { seen[a.ID]++; return nil })
+		require.NoError(t, err)
+		require.WithinDuration(t, time.Now(), date, 5*time.Second)
+		for id := range before {
+			require.Equal(t, 1, seen[id])
+		}
+		for _, n := range seen {
+			require.Equal(t, 1, n)
+		}
+	})
+	t.Run("kinds of accounts are told apart", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		s.AddUser(mmsim.User{Username: "bot", IsBot: true})
+		s.AddUser(mmsim.User{Username: "far", Email: "far@example.test", RemoteID: "r1"})
+		s.AddUser(mmsim.User{Username: "guest", Email: "guest@example.test", AuthService: "magic_link", AuthData: "x", Roles: "system_guest"})
+		s.AddUser(mmsim.User{Username: "off", Email: "off@example.test", DeleteAt: 7})
+		s.AddUser(mmsim.User{Username: "odd", Email: "odd@example.test", Roles: " system_user  system_admin system_user"})
+		got := map[string]identity.Account{}
+		_, err := target.List(t.Context(), func(a identity.Account) error { got[a.Username] = a; return nil })
+		require.NoError(t, err)
+		require.True(t, got["bot"].Bot)
+		require.True(t, got["far"].Remote)
+		require.True(t, got["guest"].MagicLink)
+		require.EqualValues(t, 7, got["off"].DeleteAt)
+		require.Equal(t, identity.Roles{"system_admin", "system_user"}, got["odd"].Roles)
+		require.Equal(t, identity.Account{
+			ID: s.AdminID(), Profile: identity.Profile{Username: "admin", Email: "admin@example.test", Locale: "en"},
+			Roles: identity.Roles{"system_admin", "system_user"}, CreateAt: got["admin"].CreateAt, UpdateAt: got["admin"].UpdateAt,
+		}, got["admin"])
+	})
+	t.Run("a listing that repeats itself ends", func(t *testing.T) {
+		t.Parallel()
+		srv := scripted(t, func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, 200, "["+user(someID, "ada")+"]") })
+		target := mattermost.NewTarget(client(t, srv.URL, secret), mattermost.TargetOptions{})
+		_, err := target.List(t.Context(), func(identity.Account) error { return nil })
+		require.ErrorContains(t, err, "repeat themselves")
+	})
+}
+
+func TestTarget_Account(t *testing.T) {
+	t.Parallel()
+	s, target := simulated(t, mmsim.Options{})
+	a, err := target.Account(t.Context(), s.AdminID())
+	require.NoError(t, err)
+	b, err := target.AccountByUsername(t.Context(), "ADMIN")
+	require.NoError(t, err)
+	c, err := target.AccountByEmail(t.Context(), "Admin@Example.test")
+	require.NoError(t, err)
+	require.Equal(t, a, b)
+	require.Equal(t, a, c)
+
+	_, err = target.Account(t.Context(), someID)
+	require.True(t, mattermost.IsNotFound(err))
+	_, err = target.AccountByUsername(t.Context(), "nobody")
+	require.True(t, mattermost.IsNotFound(err))
+	_, err = target.AccountByEmail(t.Context(), "nobody@example.test")
+	require.True(t, mattermost.IsNotFound(err))
+
+	s.Fail(mmsim.Fault{DatabaseAway: true})
+	_, err = target.AccountByEmail(t.Context(), "admin@example.test")
+	require.False(t, mattermost.IsNotFound(err), "500 with the not-found id")
+	require.True(t, mattermost.IsTransient(err))
+}
+
+func TestTarget_keepsToTheServersRate(t *testing.T) {
+	t.Parallel()
+	s, target := simulated(t, mmsim.Options{RateLimit: &mmsim.RateLimit{PerSec: 40, MaxBurst: 10}})
+	for range 40 {
+		_, err := target.Account(t.Context(), s.AdminID())
+		require.NoError(t, err)
+	}
+	refused := 0
+	for _, c := range s.Calls() {
+		if c.Status == http.StatusTooManyRequests {
+			refused++
+		}
+	}
+	require.LessOrEqual(t, refused, 2, "it slows down after the first refusal: %s", strings.Repeat("x", refused))
 }
