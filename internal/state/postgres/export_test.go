@@ -1,0 +1,56 @@
+package postgres
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// SetVersion plays a database that another version of the program migrated.
+func (s *Store) SetVersion(t *testing.T, v int64) {
+	t.Helper()
+	_, err := s.pool.Exec(t.Context(), "insert into goose_db_version (version_id, is_applied) values ($1, true)", v)
+	require.NoError(t, err)
+}
+
+// LockLeases keeps everybody from the leases until release is called.
+func (s *Store) LockLeases(t *testing.T) (release func()) {
+	t.Helper()
+	tx, err := s.pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "lock table leases")
+	require.NoError(t, err)
+	return func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }
+}
+
+// WaitForLock returns once some statement of this database waits for a lock.
+func (s *Store) WaitForLock(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var n int
+		err := s.pool.QueryRow(t.Context(),
+			"select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").Scan(&n)
+		return err == nil && n > 0
+	}, 10*time.Second, 5*time.Millisecond)
+}
+
+// SessionLeftovers counts named statements, session locks and changed settings
+// over all connections of the pool.
+func (s *Store) SessionLeftovers(t *testing.T) int {
+	t.Helper()
+	total := 0
+	for _, c := range s.pool.AcquireAllIdle(t.Context()) {
+		var n int
+		require.NoError(t, c.QueryRow(t.Context(), `
+select (select count(*) from pg_prepared_statements where name <> '')
+    + (select count(*) from pg_locks where locktype = 'advisory')
+    + (select count(*) from pg_listening_channels())
+    + (select count(*) from pg_settings where source = 'session')
+    + (select count(*) from pg_class where relpersistence = 't')`).Scan(&n))
+		total += n
+		c.Release()
+	}
+	return total
+}

@@ -1,0 +1,293 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// BeginRun implements state.Store.
+func (s *Store) BeginRun(ctx context.Context, l state.Lease, r state.Run, p plan.Plan, c state.SightingChanges) error {
+	if err := state.CheckBegin(l, &r, p, c); err != nil {
+		return fmt.Errorf("begin run: %w", err)
+	}
+	return s.write(ctx, "begin run "+r.ID, func(ctx context.Context, tx pgx.Tx) error {
+		if err := glance(ctx, tx, l); err != nil {
+			return err
+		}
+		var begun bool
+		var now instant
+		if err := tx.QueryRow(ctx, selectBegun, r.ID).Scan(&begun, &now); err != nil {
+			return err
+		}
+		if r.PlannedAt.IsZero() {
+			r.PlannedAt = now.Time
+		}
+		if begun {
+			return fmt.Errorf("it has begun already: %w", state.ErrConflict)
+		}
+		if err := putRun(ctx, tx, &r); err != nil {
+			return err
+		}
+		if err := putDecisions(ctx, tx, &r, p.Decisions); err != nil {
+			return err
+		}
+		if err := putOps(ctx, tx, &r, p.Decisions); err != nil {
+			return err
+		}
+		if err := putSightings(ctx, tx, c); err != nil {
+			return err
+		}
+		return fence(ctx, tx, l)
+	})
+}
+
+const selectBegun = `select exists (select from decisions where run_id = $1), clock_timestamp()`
+
+func putDecisions(ctx context.Context, tx pgx.Tx, r *state.Run, decisions []plan.Decision) error {
+	columns := []string{
+		"run_id", "position", "source", "anchor", "ref", "action", "reason", "account_id", "username", "detail",
+		"due_at", "held", "notes", "chain",
+	}
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"decisions"}, columns, pgx.CopyFromSlice(len(decisions), func(i int) ([]any, error) {
+		d := &decisions[i]
+		var due *time.Time
+		if d.Until != nil {
+			due = stamp(*d.Until)
+		}
+		notes, err := nullable(d.Notes, len(d.Notes) == 0)
+		return []any{
+			r.ID, i, d.Key.Source, d.Key.Anchor, d.Ref, string(d.Action), string(d.Reason), d.AccountID,
+			d.Username, d.Detail, due, string(d.Held), notes, d.Chain,
+		}, err
+	}))
+	return err
+}
+
+func putOps(ctx context.Context, tx pgx.Tx, r *state.Run, decisions []plan.Decision) error {
+	columns := []string{
+		"run_id", "decision", "position", "kind", "op", "account_id", "status", "token", "planned_at", "error",
+	}
+	steps := state.Steps(decisions)
+	planned := stamp(r.PlannedAt)
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"ops"}, columns, pgx.CopyFromSlice(len(steps), func(i int) ([]any, error) {
+		at, d := steps[i], &decisions[steps[i].Decision]
+		op, err := state.Encode(&d.Ops[at.Op])
+		return []any{
+			r.ID, at.Decision, at.Op, string(d.Ops[at.Op].Kind), op, d.AccountID, string(state.OpPending), 0, planned, "",
+		}, err
+	}))
+	return err
+}
+
+const markSent = `
+update ops set status = 'sent', token = $4, sent_at = $5
+where run_id = $1 and decision = $2 and position = $3 and status = 'pending'`
+
+const selectOpStatus = `select status from ops where run_id = $1 and decision = $2 and position = $3`
+
+// MarkSent implements state.Store.
+func (s *Store) MarkSent(ctx context.Context, l state.Lease, ref state.OpRef, at time.Time) error {
+	if err := state.CheckSent(ref, at); err != nil {
+		return fmt.Errorf("mark op sent: %w", err)
+	}
+	return s.write(ctx, "mark op "+ref.String()+" sent", func(ctx context.Context, tx pgx.Tx) error {
+		var b pgx.Batch
+		b.Queue(fenceLease, l.Name, l.Token)
+		b.Queue(markSent, ref.Run, ref.Decision, ref.Op, l.Token, stamp(at))
+		return moveOp(ctx, tx, ref, &b)
+	})
+}
+
+// moveOp sends a batch whose first statement fences and whose second moves the
+// op on, in one round trip; what follows them needs no look.
+func moveOp(ctx context.Context, tx pgx.Tx, ref state.OpRef, b *pgx.Batch) error {
+	r := tx.SendBatch(ctx, b)
+	err := fenced(r.QueryRow())
+	tag, merr := r.Exec()
+	cerr := r.Close()
+	switch {
+	case err != nil:
+		return err
+	case merr != nil:
+		return merr
+	case cerr != nil:
+		return cerr
+	case tag.RowsAffected() == 0:
+		return opConflict(ctx, tx, ref)
+	}
+	return nil
+}
+
+// opConflict says why an op could not be moved on.
+func opConflict(ctx context.Context, tx pgx.Tx, ref state.OpRef) error {
+	var status string
+	err := tx.QueryRow(ctx, selectOpStatus, ref.Run, ref.Decision, ref.Op).Scan(&status)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return state.ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("it is %s already: %w", status, state.ErrConflict)
+}
+
+const closeOp = `
+update ops set status = $4, closed_at = $5, before_image = $6, after_image = $7, error = $8,
+    account_id = case when $9 = '' then account_id else $9 end
+where run_id = $1 and decision = $2 and position = $3 and status in ('pending', 'sent')`
+
+const unlinkOp = `
+delete from links
+where (source, anchor) = (select source, anchor from decisions where run_id = $1 and position = $2)`
+
+// RecordOp implements state.Store.
+func (s *Store) RecordOp(ctx context.Context, l state.Lease, o state.Outcome) error {
+	if err := state.CheckOutcome(&o); err != nil {
+		return fmt.Errorf("record op: %w", err)
+	}
+	before, err := nullable(o.Before, o.Before == nil)
+	if err != nil {
+		return fmt.Errorf("record op: %w", err)
+	}
+	after, err := nullable(o.After, o.After == nil)
+	if err != nil {
+		return fmt.Errorf("record op: %w", err)
+	}
+	var links []identity.Link
+	if o.Link != nil {
+		links = append(links, *o.Link)
+	}
+	err = s.write(ctx, "record op "+o.Ref.String(), func(ctx context.Context, tx pgx.Tx) error {
+		var b pgx.Batch
+		b.Queue(fenceLease, l.Name, l.Token)
+		b.Queue(closeOp, o.Ref.Run, o.Ref.Decision, o.Ref.Op,
+			string(o.Status), stamp(o.At), before, after, o.Error, o.AccountID)
+		if o.Unlink {
+			b.Queue(unlinkOp, o.Ref.Run, o.Ref.Decision)
+		}
+		if o.Link != nil {
+			queueYields(&b, links)
+			if err := queueLinks(&b, links); err != nil {
+				return err
+			}
+		}
+		return moveOp(ctx, tx, o.Ref, &b)
+	})
+	return s.explainOwner(ctx, err, links)
+}
+
+const selectDecisions = `
+select run_id, position, source, anchor, ref, action, reason, account_id, username, detail,
+    due_at, held, notes, chain
+from decisions where run_id = $1 order by position`
+
+// Decisions implements state.Store.
+func (s *Store) Decisions(ctx context.Context, run string) ([]state.DecisionRecord, error) {
+	if err := state.CheckText("filter", run); err != nil {
+		return nil, fmt.Errorf("list decisions: %w", err)
+	}
+	return collect(ctx, s, "list decisions", selectDecisions, []any{run}, scanDecision)
+}
+
+func scanDecision(row pgx.CollectableRow) (state.DecisionRecord, error) {
+	var r state.DecisionRecord
+	d := &r.Decision
+	var due instant
+	var notes []byte
+	err := row.Scan(&r.Run, &r.Index, &d.Key.Source, &d.Key.Anchor, &d.Ref, &d.Action, &d.Reason, &d.AccountID,
+		&d.Username, &d.Detail, &due, &d.Held, &notes, &d.Chain)
+	if err != nil {
+		return r, err
+	}
+	if !due.IsZero() {
+		d.Until = &due.Time
+	}
+	return r, state.Decode(notes, &d.Notes)
+}
+
+const selectOps = `
+select o.run_id, o.decision, o.position, d.source, d.anchor, d.ref, o.account_id, d.username, d.action, d.reason,
+    d.detail, o.op, o.status, o.token, o.planned_at, o.sent_at, o.closed_at, o.before_image, o.after_image, o.error
+from ops o join decisions d on d.run_id = o.run_id and d.position = o.decision`
+
+// Ops implements state.Store.
+func (s *Store) Ops(ctx context.Context, f state.OpFilter) ([]state.OpRecord, error) {
+	if err := state.CheckText("filter", f.Run, f.Key.Source, f.Key.Anchor, f.AccountID); err != nil {
+		return nil, fmt.Errorf("list ops: %w", err)
+	}
+	var w where
+	if f.Run != "" {
+		w.and("o.run_id = $%d", f.Run)
+	}
+	if !f.Key.IsZero() {
+		w.and("d.source = $%d and d.anchor = $%d", f.Key.Source, f.Key.Anchor)
+	}
+	if f.AccountID != "" {
+		w.and("o.account_id = $%d", f.AccountID)
+	}
+	if len(f.Statuses) > 0 {
+		w.and("o.status = any($%d)", strs(f.Statuses))
+	}
+	if !f.Since.IsZero() {
+		w.and("o.planned_at >= $%d", stamp(f.Since))
+	}
+	query := selectOps + w.String() + " order by o.run_id desc, o.decision desc, o.position desc"
+	if f.Limit > 0 {
+		w.args = append(w.args, f.Limit)
+		query += fmt.Sprintf(" limit $%d", len(w.args))
+	}
+	out, err := collect(ctx, s, "list ops", query, w.args, scanOp)
+	slices.Reverse(out)
+	return out, err
+}
+
+func scanOp(row pgx.CollectableRow) (state.OpRecord, error) {
+	var r state.OpRecord
+	var op, before, after []byte
+	var planned, sent, closed instant
+	err := row.Scan(&r.Ref.Run, &r.Ref.Decision, &r.Ref.Op, &r.Key.Source, &r.Key.Anchor, &r.SourceRef, &r.AccountID,
+		&r.Username, &r.Action, &r.Reason, &r.Detail, &op, &r.Status, &r.Token, &planned, &sent, &closed,
+		&before, &after, &r.Error)
+	if err != nil {
+		return r, err
+	}
+	r.PlannedAt, r.SentAt, r.ClosedAt = planned.Time, sent.Time, closed.Time
+	for _, p := range []struct {
+		text []byte
+		into any
+	}{{op, &r.Op}, {before, &r.Before}, {after, &r.After}} {
+		if err := state.Decode(p.text, p.into); err != nil {
+			return r, fmt.Errorf("op %s: %w", r.Ref, err)
+		}
+	}
+	return r, nil
+}
+
+const countSwitchedOff = `
+select count(distinct o.account_id)
+from ops o join decisions d on d.run_id = o.run_id and d.position = o.decision
+where o.kind = 'set_active' and o.closed_at >= $2 and o.status in ('done', 'observed')
+    and d.action = 'deactivate' and d.source = $1`
+
+// Usage implements state.Store.
+func (s *Store) Usage(ctx context.Context, source string, since time.Time) (int, error) {
+	if err := state.CheckText("filter", source); err != nil {
+		return 0, fmt.Errorf("count switched-off accounts: %w", err)
+	}
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	var n int
+	if err := s.pool.QueryRow(ctx, countSwitchedOff, source, since).Scan(&n); err != nil {
+		return 0, s.fault(ctx, "count switched-off accounts", err)
+	}
+	return n, nil
+}
