@@ -186,7 +186,9 @@ func (s *Server) Listen(addr string) (string, error) {
 }
 
 // Close stops listening, cuts open connections and waits for the listener's
-// goroutine. It is fine on a server that never listened.
+// goroutine. It does not wait for requests that are being answered, so a hook of
+// [Server.OnCall] may close the server under its client. It is fine on a server
+// that never listened, and twice; the server may listen again.
 func (s *Server) Close() error {
 	s.lmu.Lock()
 	defer s.lmu.Unlock()
