@@ -41,7 +41,7 @@ func (c *Collector) Add(rec Record) {
 	c.entries++
 	id, err := c.mapper.Identity(rec)
 	if err != nil {
-		c.unreadable = append(c.unreadable, identity.Problem{Ref: rec.Ref, Message: err.Error()})
+		c.unreadable = append(c.unreadable, identity.Problem{Ref: cleanRef(rec.Ref), Message: err.Error()})
 		return
 	}
 	// Someone who has left needs nothing but his anchor: an emptied entry is no
@@ -74,7 +74,7 @@ func (c *Collector) duplicate(a, b identity.Identity) identity.Identity {
 // Unreadable notes an entry that could not even become a Record.
 func (c *Collector) Unreadable(ref, message string) {
 	c.entries++
-	c.unreadable = append(c.unreadable, identity.Problem{Ref: ref, Message: message})
+	c.unreadable = append(c.unreadable, identity.Problem{Ref: cleanRef(ref), Message: message})
 }
 
 // Doubt makes the Snapshot incomplete for a reason: one sentence with cause

@@ -100,6 +100,14 @@ func Printable(s string) string {
 	return s
 }
 
+// cleanRef makes a place storable: no store takes NUL or broken UTF-8.
+func cleanRef(s string) string {
+	if utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
+		return s
+	}
+	return Printable(s)
+}
+
 // withoutValues strips what an engine error quotes from an entry, since
 // problems are shown and logged without attribute values, and bounds it.
 func withoutValues(msg string) string {

@@ -114,7 +114,7 @@ func (m *Mapper) Identity(rec Record) (identity.Identity, error) {
 	if err != nil {
 		return identity.Identity{}, err
 	}
-	id := identity.Identity{Key: identity.Key{Source: m.source, Anchor: anchor}, Ref: rec.Ref, Active: true, Owned: m.owned}
+	id := identity.Identity{Key: identity.Key{Source: m.source, Anchor: anchor}, Ref: cleanRef(rec.Ref), Active: true, Owned: m.owned}
 	var faults []string
 	if m.disabledWhen != nil {
 		left, err := m.disabledWhen.evalTruth(m.source, &rec)

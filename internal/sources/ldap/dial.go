@@ -105,13 +105,17 @@ func (s *Source) connect(ctx context.Context) (*session, error) {
 	if password == "" {
 		return nil, fmt.Errorf("source %s: the bind password is empty; a bind without password is anonymous and sees too little", s.o.Name)
 	}
-	var errs []error
+	var all error
 	for _, e := range s.urls {
 		sess, err := s.open(ctx, e, password)
 		if err == nil {
 			return sess, nil
 		}
-		errs = append(errs, err)
+		if all == nil {
+			all = err
+		} else {
+			all = fmt.Errorf("%w; then %w", all, err)
+		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("source %s: %w", s.o.Name, ctx.Err())
 		}
@@ -121,7 +125,7 @@ func (s *Source) connect(ctx context.Context) (*session, error) {
 		}
 		s.log.WarnContext(ctx, "directory server passed over", "source", s.o.Name, "url", e.url, "error", err)
 	}
-	return nil, fmt.Errorf("source %s: %w", s.o.Name, errors.Join(errs...))
+	return nil, fmt.Errorf("source %s: %w", s.o.Name, all)
 }
 
 func (s *Source) open(ctx context.Context, e endpoint, password string) (*session, error) {

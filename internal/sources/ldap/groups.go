@@ -30,7 +30,11 @@ func (s *Source) readGroups(sess *session) groups {
 		if err != nil {
 			return err
 		}
-		for _, m := range rec.Values(s.o.Groups.MembershipAttribute) {
+		members := rec.Values(s.o.Groups.MembershipAttribute)
+		if len(members) == 0 && needsMember(rec) {
+			return &oddAnswer{"it shows no member, which its class does not allow", "give " + s.o.BindDN + " the right to read " + s.o.Groups.MembershipAttribute}
+		}
+		for _, m := range members {
 			key := s.memberKey(m)
 			g.of[key] = append(g.of[key], e.DN)
 		}
@@ -38,7 +42,7 @@ func (s *Source) readGroups(sess *session) groups {
 	}
 	if !s.allGroups {
 		for _, dn := range s.groupNames {
-			e, err := sess.entry(dn, "(objectClass=*)", s.o.Groups.MembershipAttribute)
+			e, err := sess.entry(dn, "(objectClass=*)", s.o.Groups.MembershipAttribute, "objectClass")
 			if err == nil && e == nil {
 				err = ldap.NewError(ldap.LDAPResultNoSuchObject, errors.New("the entry is not shown"))
 			}
@@ -52,7 +56,7 @@ func (s *Source) readGroups(sess *session) groups {
 		}
 		return g
 	}
-	q := query{base: s.o.Groups.BaseDN, filter: s.o.Groups.Filter, attributes: []string{s.o.Groups.MembershipAttribute}, pageSize: s.o.PageSize}
+	q := query{base: s.o.Groups.BaseDN, filter: s.o.Groups.Filter, attributes: []string{s.o.Groups.MembershipAttribute, "objectClass"}, pageSize: s.o.PageSize}
 	if s.o.WithoutPaging {
 		q.pageSize = 0
 	}
@@ -73,6 +77,14 @@ func (s *Source) readGroups(sess *session) groups {
 		g.fault = "the list of groups below " + s.o.Groups.BaseDN + " may be cut or is empty, so that roles stay as they are; check group_filter and the server's size limit"
 	}
 	return g
+}
+
+// needsMember tells a group of a class that must have a member (RFC 4519 3.5
+// and 3.6): without one its members are hidden, not absent.
+func needsMember(rec sources.Record) bool {
+	return slices.ContainsFunc(rec.Values("objectClass"), func(c string) bool {
+		return strings.EqualFold(c, "groupOfNames") || strings.EqualFold(c, "groupOfUniqueNames")
+	})
 }
 
 // memberKey folds a value of the membership attribute. uniqueMember may end in

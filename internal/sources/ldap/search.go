@@ -1,7 +1,6 @@
 package ldap
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -54,7 +53,7 @@ type stats struct {
 }
 
 // errEndless is a server whose paging does not come to an end.
-var errEndless = errors.New("the server's pages repeat themselves")
+var errEndless = &oddAnswer{"the server's pages repeat themselves", "its paging is broken; try another max_page_size"} //nolint:gochecknoglobals // a sentinel
 
 // maxEmptyPages in a row are believed; a server may filter a page to nothing.
 const maxEmptyPages = 100
@@ -144,6 +143,8 @@ func (s *session) record(e *ldap.Entry) (sources.Record, error) {
 	return rec, nil
 }
 
+const askServer = "read the server's log, or raise its limit of values in one answer"
+
 // maxRanges bounds the requests for one attribute of one entry.
 const maxRanges = 10_000
 
@@ -157,7 +158,7 @@ func (s *session) ranged(dn, name, option string, values []string) ([]string, er
 		}
 		last, err := strconv.Atoi(end)
 		if err != nil {
-			return nil, fmt.Errorf("the server gave the range %q", sources.Printable(option))
+			return nil, &oddAnswer{"the server gave the range " + sources.Printable(option), askServer}
 		}
 		asked := fmt.Sprintf("%s;range=%d-*", name, last+1)
 		e, err := s.entry(dn, "(objectClass=*)", asked)
@@ -165,7 +166,7 @@ func (s *session) ranged(dn, name, option string, values []string) ([]string, er
 			return nil, err
 		}
 		if e == nil {
-			return nil, errors.New("the entry is gone")
+			return nil, &oddAnswer{"the entry went away meanwhile", "the next run tells"}
 		}
 		option = ""
 		for _, a := range e.Attributes {
@@ -175,8 +176,8 @@ func (s *session) ranged(dn, name, option string, values []string) ([]string, er
 			}
 		}
 		if option == "" {
-			return nil, errors.New("the server gave no further range")
+			return nil, &oddAnswer{"the server gave no further range", askServer}
 		}
 	}
-	return nil, errors.New("the ranges do not end")
+	return nil, &oddAnswer{"the ranges do not end", askServer}
 }

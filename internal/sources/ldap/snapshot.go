@@ -125,7 +125,7 @@ func (s *Source) judge(c *sources.Collector, st stats, err error) {
 	}
 	switch {
 	case errors.Is(err, errEndless):
-		c.Doubt(fmt.Sprintf("the server's pages repeat themselves after %d entries; its paging is broken, try another max_page_size", st.entries))
+		c.Doubt(fmt.Sprintf("%s after %d entries; %s", cause, st.entries, hint))
 	case limited(err):
 		c.Doubt(fmt.Sprintf("the server stopped after %d entries: %s; %s", st.entries, cause, hint))
 	case err != nil:
