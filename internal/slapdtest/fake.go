@@ -180,4 +180,3 @@ func (f *Fake) bind(w *fakeWriter, op tlv) error {
 	w.send(0x61, berInt(0x0a, faults.BindCode), berText(""), berText(faults.BindMessage))
 	return nil
 }
-
