@@ -58,7 +58,7 @@ func (b *builder) claim(i int, f Field) (string, bool) {
 		return "", false
 	case !want.Active:
 		// Only a leaver who is renamed after he was switched off claims anything.
-		if _, moves := change(d, f); !moves {
+		if !o.off() || d.Action == NoOp || f == FieldAuthData || has(o, f) {
 			return "", false
 		}
 	case o.off() && !ours(*o):

@@ -1,0 +1,327 @@
+package plan_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+)
+
+// TestConverge makes up worlds, plans, carries out, is cut off at any call, and
+// goes on until nothing is left to do. MMSYNC_TEST_SEED=N runs one world alone.
+func TestConverge(t *testing.T) {
+	t.Parallel()
+	worlds := 3000
+	if testing.Short() {
+		worlds = 500
+	}
+	if s := os.Getenv("MMSYNC_TEST_SEED"); s != "" {
+		seed, err := strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+		converge(t, seed, true, census{})
+		return
+	}
+	seen := census{}
+	for seed := range uint64(worlds) {
+		if !converge(t, seed, false, seen) {
+			return
+		}
+	}
+	// A test of made-up worlds is worth what happens in them.
+	for _, what := range []string{
+		"forget", "deactivate", "adopt", "update", "reactivate", "create", "parked", "chain", "cut off",
+		"same_intent", "same_auth_data", "drifted", "username_taken", "email_taken", "auth_data_taken", "contested",
+		"waits_for_other", "match_needs_approval", "protected", "last_admin", "needs_approval", "deactivated_by_other",
+		"locked_by_login_service", "locked_by_ldap", "locked_by_email_verification", "auth_not_changed", "account_missing",
+		"no_seats", "entry_fault", "name_reserved", "in_grace", "unconfirmed", "read_incomplete",
+	} {
+		require.Positive(t, seen[what], "no world showed %q", what)
+	}
+}
+
+// census counts what the worlds showed.
+type census map[string]int
+
+func (c census) count(p plan.Plan, whole bool) {
+	if !whole {
+		c["cut off"]++
+	}
+	for _, d := range p.Decisions {
+		c[string(d.Action)]++
+		c[string(d.Reason)]++
+		if d.Chain != 0 {
+			c["chain"]++
+		}
+		if len(d.Ops) > 0 && d.Ops[0].Parks {
+			c["parked"]++
+		}
+		for _, n := range d.Notes {
+			c[string(n.Reason)]++
+		}
+	}
+}
+
+// converge runs one world and reports its seed if a rule is broken.
+func converge(t *testing.T, seed uint64, loud bool, seen census) bool {
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, 1))
+	m := invent(r)
+	if loud {
+		t.Log(m.describe())
+	}
+	fail := func(round int, p plan.Plan, format string, args ...any) bool {
+		var b bytes.Buffer
+		_ = plan.Render(&b, p, plan.Style{})
+		t.Errorf("seed %d, round %d: %s\n%s\n%s", seed, round, fmt.Sprintf(format, args...), b.String(), m.describe())
+		return false
+	}
+	crashes := r.IntN(4)
+	for round := range 40 {
+		m.now = m.now.Add(2 * time.Hour)
+		m.recover()
+		m.seats()
+		m.read(r)
+		obs := m.observe()
+		p := plan.Build(obs, m.policy)
+		if loud {
+			var b bytes.Buffer
+			_ = plan.Render(&b, p, plan.Style{})
+			t.Logf("round %d\n%s", round, b.String())
+		}
+		if why := sound(m, obs, p, seed); why != "" {
+			return fail(round, p, "%s", why)
+		}
+		before, links := m.copyAccounts(), maps.Clone(m.links)
+		c := cut{at: -1}
+		if crashes > 0 {
+			crashes--
+			c = cut{at: r.IntN(ops(p) + 1), called: r.IntN(2) == 0}
+		}
+		whole, err := m.execute(t, p, c)
+		if err != nil {
+			return fail(round, p, "the server refused: %v", err)
+		}
+		seen.count(p, whole)
+		if why := untouched(m, p, before, links); why != "" {
+			return fail(round, p, "%s", why)
+		}
+		if whole {
+			if why := leaversOff(m); why != "" {
+				return fail(round, p, "%s", why)
+			}
+		}
+		if whole && c.at < 0 && !p.Effective() && m.settledTime() {
+			if why := m.oracle(p); why != "" {
+				return fail(round, p, "%s", why)
+			}
+			return true
+		}
+	}
+	return fail(40, plan.Build(m.observe(), m.policy), "no fixpoint")
+}
+
+func ops(p plan.Plan) int {
+	n := 0
+	for _, d := range p.Decisions {
+		n += len(d.Ops)
+	}
+	return n
+}
+
+// sound checks what must hold for every plan by itself.
+func sound(m *model, obs []plan.Observation, p plan.Plan, seed uint64) string {
+	a, err := json.Marshal(p)
+	if err != nil {
+		return err.Error()
+	}
+	b, err := json.Marshal(plan.Build(shuffle(obs, int(seed)+1), m.policy))
+	if err != nil {
+		return err.Error()
+	}
+	if !bytes.Equal(a, b) {
+		return "the order of observations changes the plan:\n" + string(a) + "\n" + string(b)
+	}
+	steps := map[plan.Step]int{}
+	last := 0
+	for _, u := range p.Units() {
+		for _, s := range u.Steps {
+			steps[s]++
+		}
+		at := slices.Index(plan.Actions(), u.Phase)
+		if at < last {
+			return "units are not in the order of phases"
+		}
+		last = at
+	}
+	for i, d := range p.Decisions {
+		for j := range d.Ops {
+			if steps[plan.Step{Decision: i, Op: j}] != 1 {
+				return fmt.Sprintf("op %d of %s is in %d units", j, d.Key, steps[plan.Step{Decision: i, Op: j}])
+			}
+		}
+		delete(steps, plan.Step{})
+		if d.Action == plan.Hold && d.Reason.Explain().Sentence == "" {
+			return "unknown reason " + string(d.Reason)
+		}
+		if d.Action == plan.Deactivate {
+			if why := m.mayLeave(d.Key); why != "" {
+				return d.Key.String() + " is deactivated: " + why
+			}
+		}
+	}
+	return ""
+}
+
+// mayLeave says why a person must not be deactivated now, or "".
+func (m *model) mayLeave(k identity.Key) string {
+	if d := m.desired[k]; d != nil {
+		if d.Active {
+			return "the source says active"
+		}
+		return ""
+	}
+	a := m.absence[k]
+	switch {
+	case a.Explicit:
+		return ""
+	case !a.Complete:
+		return "the read was not complete"
+	case a.Presence != identity.PresenceGone && a.Presence != identity.PresenceOutOfScope:
+		return "nobody confirmed it"
+	}
+	grace := m.policy.Grace.Missing
+	if a.Presence == identity.PresenceOutOfScope {
+		grace = m.policy.Grace.OutOfScope
+	}
+	if m.now.Before(a.Since.Add(grace)) || (grace > 0 && a.Reads < 2) {
+		return "grace is not over"
+	}
+	return ""
+}
+
+// untouched checks that nothing happened to accounts that are not ours.
+func untouched(m *model, p plan.Plan, before map[string]identity.Account, links map[identity.Key]*identity.Link) string {
+	ours := map[string]bool{}
+	for _, l := range links {
+		ours[l.AccountID] = l.Part == identity.Owner
+	}
+	for _, d := range p.Decisions {
+		if d.Action == plan.Adopt {
+			ours[d.AccountID] = true
+		}
+	}
+	for id, was := range before {
+		now := m.accounts[id]
+		same := now != nil && now.Profile == was.Profile && now.Roles.Equal(was.Roles) && now.Auth == was.Auth && now.DeleteAt == was.DeleteAt
+		if same {
+			continue
+		}
+		if !ours[id] {
+			return "account " + id + " is not ours and was changed"
+		}
+		if m.isProtected(&was) {
+			return "account " + id + " is protected and was changed"
+		}
+	}
+	return ""
+}
+
+func (m *model) isProtected(a *identity.Account) bool {
+	return a.Bot || a.Remote || a.MagicLink || m.facts.Protected[a.ID] != ""
+}
+
+// leaversOff checks that nobody who has left can still log in after a whole run,
+// whatever else is wrong with him.
+func leaversOff(m *model) string {
+	for k, d := range m.desired {
+		l := m.links[k]
+		if d.Active || l == nil || l.Part != identity.Owner || m.accounts[l.AccountID] == nil || m.unseen[k] {
+			continue
+		}
+		a := m.accounts[l.AccountID]
+		switch {
+		case !a.Active() || m.isProtected(a):
+		case a.HumanAdmin() && m.admins() <= max(1, m.policy.NeverBelow):
+		case a.Auth.Service == "ldap" && m.facts.LDAPLocked:
+			if l.Applied.Active || a.Roles.Has(identity.RoleAdmin) {
+				return k.String() + " has left and keeps sessions or rights"
+			}
+		default:
+			return k.String() + " has left and is on"
+		}
+	}
+	return ""
+}
+
+// read is what a source's read says about the missing this time.
+func (m *model) read(r *rand.Rand) {
+	for k, l := range m.links {
+		if m.desired[k] != nil {
+			continue
+		}
+		a := m.absence[k]
+		if a.Explicit {
+			continue
+		}
+		if a.Complete = r.IntN(4) > 0; !a.Complete {
+			a.Doubt, a.Presence = "cut off", ""
+			m.absence[k] = a
+			continue
+		}
+		if a.Since.IsZero() {
+			a.Since = m.now
+		}
+		a.Reads++
+		a.Doubt, a.Presence = "", identity.PresenceUnknown
+		if r.IntN(4) > 0 {
+			a.Presence = identity.PresenceGone
+			if len(l.AccountID)%2 == 0 {
+				a.Presence = identity.PresenceOutOfScope
+			}
+		}
+		m.absence[k] = a
+	}
+}
+
+// settledTime tells that no absence is still in the balance.
+func (m *model) settledTime() bool {
+	for k, l := range m.links {
+		if a := m.accounts[l.AccountID]; m.desired[k] == nil && m.mayLeave(k) != "" && (a == nil || a.Active() || a.Roles.Privileged()) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *model) describe() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "policy %+v\nfacts %+v\n", m.policy, m.facts)
+	for _, id := range slices.Sorted(maps.Keys(m.accounts)) {
+		a := m.accounts[id]
+		fmt.Fprintf(&b, "account %s %s %s %v %v off=%d bot=%v remote=%v\n", id, a.Username, a.Email, a.Roles, a.Auth, a.DeleteAt, a.Bot, a.Remote)
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(m.links), identity.Key.Compare) {
+		l := m.links[k]
+		fmt.Fprintf(&b, "link %s %s %s %+v off_by_us=%d\n", k, l.AccountID, l.Part, l.Applied, l.DeactivatedAt)
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(m.desired), identity.Key.Compare) {
+		d := m.desired[k]
+		fmt.Fprintf(&b, "desired %s active=%v %+v roles=%v auth=%v fault=%q\n", k, d.Active, d.Profile, d.Roles, d.Auth, d.Fault)
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(m.absence), identity.Key.Compare) {
+		fmt.Fprintf(&b, "absent %s %+v\n", k, m.absence[k])
+	}
+	return b.String()
+}

@@ -1,0 +1,201 @@
+package plan_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+)
+
+const (
+	auditor = "chat_auditor" // managed, granted freely
+	custom  = "custom"       // managed by nobody
+)
+
+// invent makes up a world. Names come from a small stock, so that people get in
+// each other's way: renames, swaps, rings, contests, foreign holders.
+func invent(r *rand.Rand) *model {
+	m := &model{world: newWorld(), seatLimit: -1}
+	chance := func(percent int) bool { return r.IntN(100) < percent }
+	m.policy.ReservedNames = []string{"svc-*"}
+	m.policy.NeverBelow = 1 + r.IntN(2)
+	m.policy.ChangeAuth = chance(50)
+	m.policy.UserOwned = identity.AttributesOf(identity.Nickname)
+	for _, source := range []string{"ad", "hr"} {
+		m.policy.Roles = append(m.policy.Roles, plan.RoleAuthority{
+			Source: source, Managed: identity.NewRoles(auditor, identity.RoleAdmin), Granted: identity.NewRoles(auditor),
+		})
+	}
+	if chance(50) {
+		m.policy.Grace = plan.Grace{}
+	} else {
+		m.policy.Grace = plan.Grace{Missing: 6 * time.Hour, OutOfScope: 3 * time.Hour}
+	}
+	m.facts.AuthDataVisible, m.facts.EmailVerification, m.facts.LDAPLocked = !chance(10), chance(5), chance(80)
+
+	people := 2 + r.IntN(9)
+	stock := people + 2 + r.IntN(6)
+	names, mails := r.Perm(stock), r.Perm(stock)
+	n := 0
+	account := func(id string) *identity.Account {
+		a := &identity.Account{ID: id, Roles: identity.NewRoles(identity.RoleUser), CreateAt: 1}
+		a.Username, a.Email = fmt.Sprintf("n%02d", names[n]), fmt.Sprintf("m%02d@x", mails[n])
+		n++
+		m.accounts[id] = a
+		return a
+	}
+	m.accounts["root"] = &identity.Account{
+		ID: "root", Profile: identity.Profile{Username: "root", Email: "root@x"}, Roles: identity.NewRoles(identity.RoleAdmin, identity.RoleUser), CreateAt: 1,
+	}
+	plain := chance(30) // a world without odd accounts, where moves are long
+	for i := range people {
+		k := identity.Key{Source: []string{"ad", "hr"}[r.IntN(2)], Anchor: fmt.Sprint(i)}
+		a := account(fmt.Sprintf("a%0*d", 1+r.IntN(2), i))
+		l := &identity.Link{Key: k, AccountID: a.ID, Part: identity.Owner}
+		if !plain {
+			oddities(r, m, a, l)
+		}
+		l.Applied.Profile, l.Applied.Auth = a.Profile, a.Auth
+		m.links[k] = l
+		m.desired[k] = &identity.Identity{
+			Key: k, Active: true, Profile: a.Profile, Auth: a.Auth,
+			Owned: identity.AttributesOf(identity.Username, identity.Email, identity.Position, identity.Nickname),
+		}
+		if a.Roles.Has(auditor) && chance(80) {
+			m.desired[k].Roles = identity.NewRoles(auditor)
+		}
+	}
+	for i := range r.IntN(stock - n + 1) {
+		a := account(fmt.Sprintf("x%d", i))
+		if chance(40) {
+			a.Auth = identity.Auth{Service: "saml", Data: fmt.Sprintf("d%d", i)}
+		}
+		if chance(20) {
+			a.DeleteAt = 7
+		}
+		if chance(20) {
+			a.Roles = a.Roles.Union(identity.NewRoles(custom))
+		}
+		m.formerly[a.ID], m.owns[a.ID], a.Bot = chance(10), chance(10), chance(10)
+	}
+	want(r, m, stock, plain)
+	if !plain && chance(15) {
+		m.seatLimit = m.active() + r.IntN(3)
+	}
+	return m
+}
+
+// oddities makes an account of ours what makes decisions hard.
+func oddities(r *rand.Rand, m *model, a *identity.Account, l *identity.Link) {
+	chance := func(percent int) bool { return r.IntN(100) < percent }
+	l.Applied.Active = true
+	if chance(25) {
+		a.Auth = identity.Auth{Service: []string{"saml", "ldap", "gitlab"}[r.IntN(3)], Data: "own-" + a.ID}
+	}
+	for role, percent := range map[string]int{auditor: 15, custom: 10, identity.RoleAdmin: 10} {
+		if int(mix(l.Key, len(role)*7)%100) < percent {
+			a.Roles = a.Roles.Union(identity.NewRoles(role))
+		}
+	}
+	if chance(4) {
+		a.Roles = nil
+	}
+	if chance(15) {
+		a.DeleteAt, l.Applied.Active = 9, false
+		if chance(60) {
+			l.DeactivatedAt = 9
+		}
+	}
+	a.Bot, a.Remote = chance(3), chance(3)
+	if chance(4) {
+		m.facts.Protected[a.ID] = "guards.protect"
+	}
+	if chance(3) {
+		delete(m.accounts, a.ID)
+	}
+	if chance(3) {
+		l.Part = identity.Contributor
+	}
+}
+
+// want changes what the sources say: moves along permutations, single renames,
+// leavers, faults, absences, and people without an account.
+func want(r *rand.Rand, m *model, stock int, plain bool) {
+	chance := func(percent int) bool { return r.IntN(100) < percent }
+	keys := sortedKeys(m.desired)
+	data := func(i int) string {
+		if m.facts.AuthDataVisible {
+			return fmt.Sprintf("d%d", r.IntN(6))
+		}
+		return fmt.Sprintf("unseen%d", i) // what cannot be seen cannot be kept from clashing
+	}
+	permute := func(get func(*identity.Profile) *string) {
+		list := keys[:r.IntN(len(keys)+1)]
+		perm := r.Perm(len(list))
+		was := make([]string, len(list))
+		for i, k := range list {
+			was[i] = *get(&m.desired[k].Profile)
+		}
+		for i, k := range list {
+			*get(&m.desired[k].Profile) = was[perm[i]]
+		}
+	}
+	r.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	username := func(p *identity.Profile) *string { return &p.Username }
+	email := func(p *identity.Profile) *string { return &p.Email }
+	if chance(60) {
+		permute(username)
+	}
+	if chance(25) {
+		permute(email)
+	}
+	for i, k := range keys {
+		d := m.desired[k]
+		if chance(25) {
+			d.Profile.Username = fmt.Sprintf("n%02d", r.IntN(stock+6))
+		}
+		if chance(15) {
+			d.Profile.Email = fmt.Sprintf("m%02d@x", r.IntN(stock+6))
+		}
+		if chance(30) {
+			d.Profile.Position, d.Profile.Nickname = fmt.Sprint("p", r.IntN(3)), "nick"
+		}
+		if plain {
+			continue
+		}
+		switch {
+		case chance(10):
+			d.Roles = identity.NewRoles(auditor)
+		case chance(5):
+			d.Roles = identity.NewRoles(auditor, identity.RoleAdmin)
+		}
+		if chance(10) {
+			d.Auth = identity.Auth{Service: "saml", Data: data(i)}
+		}
+		if chance(3) {
+			d.Profile.Username = "svc-x"
+		}
+		d.Active = !chance(15)
+		if chance(8) {
+			d.Fault, d.Profile, d.Owned, d.Roles, d.Auth = "unusable", identity.Profile{}, 0, nil, identity.Auth{}
+		}
+		if chance(10) {
+			delete(m.desired, k)
+			m.absence[k] = plan.Absence{Explicit: chance(30)}
+		}
+	}
+	for i := range r.IntN(5) {
+		k := identity.Key{Source: "ad", Anchor: fmt.Sprint("new", i)}
+		d := &identity.Identity{Key: k, Active: !chance(10), Owned: identity.AttributesOf(identity.Username, identity.Email)}
+		d.Profile.Username, d.Profile.Email = fmt.Sprintf("n%02d", r.IntN(stock+6)), fmt.Sprintf("m%02d@x", r.IntN(stock+6))
+		if chance(40) {
+			d.Auth = identity.Auth{Service: "saml", Data: data(100 + i)}
+		}
+		if chance(30) {
+			d.Roles = identity.NewRoles(auditor)
+		}
+		m.desired[k] = d
+	}
+}

@@ -1,0 +1,234 @@
+package plan_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+)
+
+func sortedKeys[V any](m map[identity.Key]V) []identity.Key {
+	return slices.SortedFunc(maps.Keys(m), identity.Key.Compare)
+}
+
+// oracle compares a world in which nothing is left to do with what the sources
+// want. Whatever is not so must be held, and the reason must be true.
+func (m *model) oracle(p plan.Plan) string {
+	held := map[identity.Key]*plan.Decision{}
+	for i := range p.Decisions {
+		held[p.Decisions[i].Key] = &p.Decisions[i]
+	}
+	for _, k := range sortedKeys(m.desired) {
+		if why := m.fulfilled(k, held); why != "" {
+			return k.String() + ": " + why
+		}
+	}
+	for _, k := range sortedKeys(m.links) {
+		l := m.links[k]
+		if m.desired[k] != nil || l.Part != identity.Owner {
+			continue
+		}
+		a := m.accounts[l.AccountID]
+		switch d := held[k]; {
+		case a == nil:
+			return k.String() + " left, the account is gone, the link is not"
+		case d == nil && a.Active():
+			return k.String() + " left and is on, without a word"
+		case d != nil:
+			if why := m.true(k, d.Reason, "", held); why != "" {
+				return k.String() + ": " + why
+			}
+		case a.Roles.Has(identity.RoleAdmin) && !m.isProtected(a):
+			return k.String() + " left and is still administrator"
+		}
+	}
+	return ""
+}
+
+func (m *model) fulfilled(k identity.Key, held map[identity.Key]*plan.Decision) string {
+	want, l, d := m.desired[k], m.links[k], held[k]
+	if l != nil && l.Part == identity.Contributor {
+		return ""
+	}
+	excused := map[plan.Field]bool{}
+	whole := false
+	if d != nil {
+		for _, n := range d.Notes {
+			if why := m.true(k, n.Reason, n.Field, held); why != "" {
+				return fmt.Sprintf("note %s %s is not true: %s", n.Field, n.Reason, why)
+			}
+			excused[n.Field] = true
+		}
+		if len(d.Notes) == 0 {
+			if why := m.true(k, d.Reason, "", held); why != "" {
+				return fmt.Sprintf("held for %s, which is not true: %s", d.Reason, why)
+			}
+			whole = true
+		}
+	}
+	if l == nil {
+		if want.Active && !whole {
+			return "wanted, and neither made nor held"
+		}
+		return ""
+	}
+	a := m.accounts[l.AccountID]
+	switch {
+	case whole || (a == nil && d != nil):
+		return ""
+	case a == nil:
+		return "the account is gone without a word"
+	case !want.Active:
+		if a.Active() {
+			return "left and on" // exceptions are held, and so excused
+		}
+		if a.Roles.Privileged() && !m.isProtected(a) && !a.Roles.Minus(identity.NewRoles(custom)).Equal(identity.NewRoles(identity.RoleUser)) {
+			return "left and keeps " + a.Roles.String()
+		}
+		return ""
+	case want.Fault != "":
+		return "unusable and not held"
+	case !a.Active():
+		return "wanted, off, and not held"
+	}
+	return m.same(want, a, l, excused)
+}
+
+// same compares the account with what is wanted, less what is excused.
+func (m *model) same(want *identity.Identity, a *identity.Account, l *identity.Link, excused map[plan.Field]bool) string {
+	for _, f := range want.Owned.Without(m.policy.UserOwned).List() {
+		if !excused[plan.Field(f)] && a.Value(f) != want.Profile.Value(f) {
+			return fmt.Sprintf("%s is %q and should be %q", f, a.Value(f), want.Profile.Value(f))
+		}
+	}
+	for _, role := range []string{auditor, identity.RoleAdmin} {
+		if a.Roles.Has(role) != want.Roles.Has(role) && !excused[plan.FieldRoles] {
+			return fmt.Sprintf("role %s is %v", role, a.Roles.Has(role))
+		}
+	}
+	auth := a.Auth
+	if !m.facts.AuthDataVisible {
+		if auth.Data = l.Applied.Auth.Data; auth.Data == "" {
+			auth.Data = want.Auth.Data // cannot be known
+		}
+	}
+	if !want.Auth.IsZero() && auth != want.Auth && !excused[plan.FieldAuthData] && !excused[plan.FieldAuthService] {
+		return fmt.Sprintf("login is %v and should be %v", a.Auth, want.Auth)
+	}
+	return ""
+}
+
+// true checks the reason of a hold against the world; "" means that it holds.
+func (m *model) true(k identity.Key, why plan.Reason, f plan.Field, held map[identity.Key]*plan.Decision) string {
+	want, l := m.desired[k], m.links[k]
+	var a *identity.Account
+	if l != nil {
+		a = m.accounts[l.AccountID]
+	}
+	no := ""
+	is := func(ok bool, otherwise string) {
+		if !ok {
+			no = otherwise
+		}
+	}
+	switch why {
+	case plan.UsernameTaken:
+		no = m.holds(k, plan.Field(identity.Username), held, false)
+	case plan.EmailTaken:
+		no = m.holds(k, plan.Field(identity.Email), held, false)
+	case plan.WaitsForOther:
+		if f == "" {
+			if no = m.holds(k, plan.Field(identity.Username), held, true); no != "" {
+				no = m.holds(k, plan.Field(identity.Email), held, true)
+			}
+		} else {
+			no = m.holds(k, f, held, true)
+		}
+	case plan.Contested:
+		is(slices.ContainsFunc(sortedKeys(m.desired), func(o identity.Key) bool { return o != k && m.rivals(want, m.desired[o]) }), "nobody else claims it")
+	case plan.NameReserved:
+		is(strings.HasPrefix(want.Profile.Username, "svc-"), "it is not reserved")
+	case plan.MatchNeedsWord:
+		is(slices.ContainsFunc(slices.Collect(maps.Values(m.accounts)), func(o *identity.Account) bool {
+			return m.ownerOf(o.ID).IsZero() && (o.Username == want.Profile.Username || o.Email == want.Profile.Email || (o.Auth.Data != "" && o.Auth == want.Auth))
+		}), "no account looks like him")
+	case plan.AuthDataTaken:
+		is(slices.ContainsFunc(slices.Collect(maps.Values(m.accounts)), func(o *identity.Account) bool { return o.Auth.Data == want.Auth.Data }), "nobody has it")
+	case plan.NeedsApproval:
+		is((a != nil && a.Roles.Privileged()) || want.Roles.Has(identity.RoleAdmin), "no administrator is involved")
+	case plan.Protected:
+		is(a != nil && m.isProtected(a), "it is not")
+	case plan.LockedByLogin:
+		is(a != nil && a.Auth.Service != "", "it has no login service")
+	case plan.LockedByLDAP:
+		is(a != nil && a.Auth.Service == "ldap" && m.facts.LDAPLocked, "it is not")
+	case plan.LockedByVerify:
+		is(m.facts.EmailVerification, "no verification")
+	case plan.AuthNotChanged:
+		is(!m.policy.ChangeAuth, "logins may be moved")
+	case plan.LastAdmin:
+		is(m.admins() <= max(1, m.policy.NeverBelow), "there are more")
+	case plan.NoSeats:
+		is(m.seatLimit >= 0 && m.active() >= m.seatLimit, "there are seats")
+	case plan.DeactivatedOther:
+		is(a != nil && !a.Active() && l.DeactivatedAt != a.DeleteAt, "it was us")
+	case plan.EntryFault:
+		is(want.Fault != "", "the entry can be used")
+	case plan.AccountMissing:
+		is(l != nil && a == nil, "the account is there")
+	case plan.ReadIncomplete, plan.Unconfirmed, plan.InGrace:
+		is(want == nil, "he is not absent")
+	default:
+		no = "not expected at rest"
+	}
+	return no
+}
+
+func (m *model) ownerOf(id string) identity.Key {
+	for k, l := range m.links {
+		if l.AccountID == id && l.Part == identity.Owner {
+			return k
+		}
+	}
+	return identity.Key{}
+}
+
+// holds checks that another account has the wanted value, and that its owner, if
+// he wants to give it up, is himself held for that field.
+func (m *model) holds(k identity.Key, f plan.Field, held map[identity.Key]*plan.Decision, mustMove bool) string {
+	attr := identity.Attribute(f)
+	v := m.desired[k].Profile.Value(attr)
+	for id, a := range m.accounts {
+		if l := m.links[k]; a.Value(attr) != v || (l != nil && l.AccountID == id) {
+			continue
+		}
+		owner := m.ownerOf(id)
+		o := m.desired[owner]
+		moves := o != nil && o.Fault == "" && o.Owned.Has(attr) && o.Profile.Value(attr) != v
+		if !moves {
+			if mustMove {
+				return "its holder does not want to give it up"
+			}
+			return ""
+		}
+		if !o.Active {
+			return "" // a leaver's name moves if it can, and is not listed if not
+		}
+		d := held[owner]
+		if d == nil {
+			return "its holder wants to give it up and nothing keeps him"
+		}
+		if len(d.Notes) > 0 && !slices.ContainsFunc(d.Notes, func(n plan.Note) bool { return n.Field == f }) {
+			return "its holder could give it up"
+		}
+		return ""
+	}
+	return "nobody has it"
+}
+
+func (m *model) rivals(a, b *identity.Identity) bool {
+	return b.Fault == "" && (a.Profile.Username == b.Profile.Username || a.Profile.Email == b.Profile.Email || (a.Auth.Data != "" && a.Auth.Data == b.Auth.Data))
+}
