@@ -35,9 +35,9 @@ func (s *Source) Check(ctx context.Context) []identity.Finding {
 	s.checkGroupsRead(sess, &c)
 	switch {
 	case s.o.WithoutPaging:
-		c.warn("paging", "paging is switched off, so that a cut list cannot be told from a whole one", "remove without_paging if the server can page")
+		c.warn("paging", "paging is switched off, so that a cut list cannot be told from a whole one", "remove server_without_paging if the server can page")
 	case root.known && !root.paging:
-		c.warn("paging", "the server does not announce paging", "declare without_paging if it never limits results")
+		c.warn("paging", "the server does not announce paging", "declare server_without_paging if it never limits results")
 	default:
 		c.ok("paging", fmt.Sprintf("pages of %d entries", s.o.PageSize))
 	}

@@ -67,7 +67,7 @@ func (s *Source) explain(err error) (cause, hint string, again bool) {
 	case ldap.LDAPResultAdminLimitExceeded:
 		return code("administrative limit"), "allow " + s.o.BindDN + " to page, lower max_page_size, or raise its look-through and page limits", false
 	case ldap.LDAPResultUnavailableCriticalExtension:
-		return code("the server does not know the control"), "declare without_paging if it cannot page", false
+		return code("the server does not know the control"), "declare server_without_paging if it cannot page", false
 	case ldap.LDAPResultBusy, ldap.LDAPResultUnavailable:
 		return code("the server is busy or shutting down"), "it is tried again with the next run", true
 	case ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultProtocolError:

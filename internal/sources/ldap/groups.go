@@ -72,7 +72,7 @@ func (s *Source) readGroups(sess *session) groups {
 	case err != nil:
 		g.fault = s.sentence("read the groups below "+s.o.Groups.BaseDN+", so that roles stay as they are", err)
 	case st.ignored:
-		g.fault = "the server ignores paging, so that its list of groups may be cut and roles stay as they are; set without_paging if it never limits results"
+		g.fault = "the server ignores paging, so that its list of groups may be cut and roles stay as they are; set server_without_paging if it never limits results"
 	case s.o.WithoutPaging && atKnownCap(st.entries), st.entries == 0:
 		g.fault = "the list of groups below " + s.o.Groups.BaseDN + " may be cut or is empty, so that roles stay as they are; check group_filter and the server's size limit"
 	}

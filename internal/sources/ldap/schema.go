@@ -137,7 +137,7 @@ func (s *Source) checkSchema(known schema, names []string) error {
 	unknown("user_filter", s.filterNames)
 	switch s.o.Groups.Mode {
 	case GroupsMemberOf:
-		unknown("groups.mode member_of", []string{"memberOf"})
+		unknown("membership_attribute", []string{"memberOf"})
 	case GroupsSearch:
 		list, _ := filterAttributes(s.o.Groups.Filter) // New has compiled it
 		unknown("group_filter", with(list, s.o.Groups.MembershipAttribute))

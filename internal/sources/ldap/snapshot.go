@@ -131,7 +131,7 @@ func (s *Source) judge(c *sources.Collector, st stats, err error) {
 	case err != nil:
 		c.Doubt(fmt.Sprintf("reading ended after %d entries on page %d: %s; %s", st.entries, st.pages+1, cause, hint))
 	case st.ignored:
-		c.Doubt(fmt.Sprintf("the server ignores paging, so that %d entries cannot be told from a cut list; set without_paging if it never limits results", st.entries))
+		c.Doubt(fmt.Sprintf("the server ignores paging, so that %d entries cannot be told from a cut list; set server_without_paging if it never limits results", st.entries))
 	case s.o.WithoutPaging && atKnownCap(st.entries):
 		c.Doubt(fmt.Sprintf("exactly %d entries came without paging, which is a usual size limit; ask for the limit at the server, or use paging", st.entries))
 	case st.entries == 0:

@@ -246,7 +246,7 @@ func (s *Source) checkGroups(fault faultFunc) {
 	switch g.Mode {
 	case GroupsOff:
 		if needed {
-			fault("the mapping reads groups, but groups.mode is not set; set it to member_of or search")
+			fault("the mapping reads groups, but nothing says where they are; add groups with membership_attribute: memberOf, or member")
 		}
 	case GroupsMemberOf:
 	case GroupsSearch:
@@ -260,7 +260,7 @@ func (s *Source) checkGroups(fault faultFunc) {
 			fault("groups.base_dn %q is not a DN", g.BaseDN)
 		}
 	default:
-		fault("groups.mode %q is unknown; it is empty, member_of or search", g.Mode)
+		fault("groups: the mode %q is unknown; it is empty, member_of or search", g.Mode)
 	}
 	for _, name := range s.groupNames {
 		if dn, err := ldap.ParseDN(name); err != nil || len(dn.RDNs) == 0 {

@@ -99,9 +99,9 @@ func TestNew(t *testing.T) {
 		"no filter":                  {func(o *ldap.Options) { o.UserFilter = "" }, "user_filter is missing"},
 		"broken filter":              {func(o *ldap.Options) { o.UserFilter = "(uid=*" }, "user_filter (uid=*: not a filter"},
 		"broken canary":              {func(o *ldap.Options) { o.Canary = "boss" }, "neither a DN nor a filter"},
-		"groups without a mode":      {func(o *ldap.Options) { o.Mapper = mapper(t, admins("cn=a,dc=t")) }, "groups.mode is not set"},
+		"groups without a mode":      {func(o *ldap.Options) { o.Mapper = mapper(t, admins("cn=a,dc=t")) }, "but nothing says where they are; add groups"},
 		"a display name is no group": {func(o *ldap.Options) { o.Mapper, o.Groups.Mode = mapper(t, admins("Admins")), "search" }, `the group "Admins", which is not a DN`},
-		"unknown mode":               {func(o *ldap.Options) { o.Groups.Mode = "all" }, `groups.mode "all" is unknown`},
+		"unknown mode":               {func(o *ldap.Options) { o.Groups.Mode = "all" }, `the mode "all" is unknown`},
 		"unknown member attribute":   {func(o *ldap.Options) { o.Groups.Mode, o.Groups.MembershipAttribute = "search", "owner" }, `membership_attribute "owner"`},
 		"page size":                  {func(o *ldap.Options) { o.PageSize = -1 }, "max_page_size -1"},
 	} {
