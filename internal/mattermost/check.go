@@ -10,14 +10,15 @@ import (
 
 // Check looks at everything mmsync needs from the server, in the order in which
 // one thing depends on the other, and says how to mend what is not well. It
-// writes nothing. It ends early where nothing more can be known.
+// writes nothing. It ends early where nothing more can be known. A Mend may have
+// several lines: commands to copy.
 func (t *Target) Check(ctx context.Context) []identity.Finding {
 	f := findings{url: t.c.BaseURL()}
 	h, err := t.c.Ping(ctx)
 	switch {
 	case err != nil:
-		f.fail("server", fmt.Sprintf("%s does not answer: %v", f.url, err),
-			"Look at the address: curl "+f.url+apiPrefix+"/system/ping must answer with JSON. Behind a proxy of your own, see mattermost.proxy_url and mattermost.ca_file.")
+		f.fail("server", fmt.Sprintf("%s cannot be used: %v", f.url, err),
+			"Look at the address: curl "+f.url+apiPrefix+"/system/ping must answer with JSON. If a proxy or your own authority stands in between, see mattermost.proxy_url and mattermost.ca_file.")
 		return f.list
 	case !h.Database:
 		f.fail("server", f.url+" answers, but does not reach its database", "Wait until it does, or look at the Mattermost server's log.")
@@ -51,7 +52,7 @@ func (t *Target) checkToken(ctx context.Context, f *findings) (identity.Account,
 	switch {
 	case IsUnauthorized(err):
 		f.fail("token", "the server does not accept the token; it does not say whether it was revoked, disabled, has expired, or its account is deactivated",
-			"Make a bot with a token and put the token into mattermost.token_file. "+f.makeBot())
+			"Make a bot with a token, and put the token into mattermost.token_file.\n"+f.makeBot())
 		return me, false
 	case err != nil:
 		f.fail("token", fmt.Sprintf("the token's own account cannot be read: %v", err), "Look at what the error names, then run doctor again.")
@@ -70,7 +71,7 @@ func (t *Target) checkToken(ctx context.Context, f *findings) (identity.Account,
 func (t *Target) checkBot(ctx context.Context, f *findings, me identity.Account) {
 	if !me.Bot {
 		f.warn("token owner", fmt.Sprintf("the token is a person's (%q): it dies when that person's account is deactivated, and mmsync protects that account", me.Username),
-			"A bot is better. "+f.makeBot())
+			"A bot with a token of its own is better.\n"+f.makeBot())
 		return
 	}
 	owner, err := t.c.BotOwner(ctx, me.ID)
@@ -150,7 +151,7 @@ func (t *Target) checkSettings(ctx context.Context, f *findings, conf ClientConf
 		f.ok("rate limit", fmt.Sprintf("the server has none; mmsync makes at most %.0f requests a second", have))
 	case float64(s.RatePerSecond) < have:
 		f.warn("rate limit", fmt.Sprintf("the server takes %d requests a second; mmsync slows down to that and shares it with everybody behind the same address", s.RatePerSecond),
-			fmt.Sprintf("Set mattermost.rate_limit to %d, or raise RateLimitSettings.PerSec.", max(s.RatePerSecond/2, 1)))
+			fmt.Sprintf("Set mattermost.rate_limit.per_second to %d, or raise RateLimitSettings.PerSec.", max(s.RatePerSecond/2, 1)))
 	default:
 		f.ok("rate limit", fmt.Sprintf("the server takes %d requests a second, mmsync makes at most %.0f", s.RatePerSecond, have))
 	}
@@ -210,12 +211,17 @@ func (f *findings) creation(conf ClientConfig) {
 		"mmctl config set TeamSettings.EnableUserCreation true; TeamSettings.EnableOpenServer may stay off.")
 }
 
-// makeBot gives the commands that make the bot and its token.
+// makeBot gives the commands that make the bot and its token, a line each.
 func (f *findings) makeBot() string {
-	return "With mmctl: mmctl config set ServiceSettings.EnableBotAccountCreation true; " +
-		"mmctl bot create mmsync --with-token; mmctl roles system-admin mmsync. " +
-		"With curl and an administrator's token in $T: " +
-		`curl -H "Authorization: Bearer $T" ` + f.url + apiPrefix + `/bots -d '{"username":"mmsync"}' answers with user_id; with that as $B: ` +
-		`curl -X PUT -H "Authorization: Bearer $T" ` + f.url + apiPrefix + `/users/$B/roles -d '{"roles":"system_admin system_user"}'; ` +
-		`curl -H "Authorization: Bearer $T" ` + f.url + apiPrefix + `/users/$B/tokens -d '{"description":"mmsync"}' answers with the token.`
+	curl := `curl -H "Authorization: Bearer $T" ` + f.url + apiPrefix
+	return strings.Join([]string{
+		"With mmctl:",
+		"  mmctl config set ServiceSettings.EnableBotAccountCreation true",
+		"  mmctl bot create mmsync --with-token",
+		"  mmctl roles system-admin mmsync",
+		"Or with curl, an administrator's token in $T and, from the first answer's user_id, $B:",
+		"  " + curl + `/bots -d '{"username":"mmsync"}'`,
+		"  " + curl + `/users/$B/roles -X PUT -d '{"roles":"system_admin system_user"}'`,
+		"  " + curl + `/users/$B/tokens -d '{"description":"mmsync"}'`,
+	}, "\n")
 }
