@@ -1,0 +1,247 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
+	"github.com/mmsync/mmsync/internal/pgtest"
+	"github.com/mmsync/mmsync/internal/slapdtest"
+	"github.com/mmsync/mmsync/internal/state"
+	"github.com/mmsync/mmsync/internal/state/postgres"
+	"github.com/mmsync/mmsync/internal/state/sqlite"
+)
+
+// world is one server, one store, one configuration, and a directory to read.
+type world struct {
+	t        testing.TB
+	dir      string
+	sim      *mmsim.Server
+	config   string // path
+	stateURL string
+	settings settings
+	// foreign are the accounts that were there before mmsync.
+	foreign map[string]mmsim.User
+}
+
+// settings are what tests change in the configuration.
+type settings struct {
+	ldap     string // URL of the directory; "" has no such source
+	extra    string // further sources, in YAML
+	mapping  string // the source's own mapping, in YAML
+	grace    string
+	guards   string
+	baseDN   string
+	reader   string
+	disabled string // disabled_when
+	url      string // of Mattermost
+}
+
+// store is one of the two kinds.
+type store struct {
+	name string
+	url  func(testing.TB, string) string
+}
+
+func sqliteStore() store {
+	return store{"sqlite", func(_ testing.TB, dir string) string { return "sqlite:" + filepath.Join(dir, "state.db") }}
+}
+
+func postgresStore() store {
+	return store{"postgres", func(t testing.TB, _ string) string { return pgtest.URL(t) }}
+}
+
+func stores() []store { return []store{sqliteStore(), postgresStore()} }
+
+// newWorld starts a server that has an administrator and accounts of others on
+// it, and writes a configuration that leads to it.
+func newWorld(t testing.TB, st store, s settings) *world {
+	t.Helper()
+	binary(t)
+	w := &world{t: t, dir: t.TempDir(), sim: mmsim.New(mmsim.Options{MaxCallBody: 512})}
+	s.url = w.sim.Start(t)
+	w.stateURL = st.url(t, w.dir)
+	w.addForeign()
+	w.configure(s)
+	t.Cleanup(w.checkForeign)
+	return w
+}
+
+// configure writes the configuration.
+func (w *world) configure(s settings) {
+	w.t.Helper()
+	or := func(s, zero string) string {
+		if s == "" {
+			return zero
+		}
+		return s
+	}
+	if s.url == "" {
+		s.url = w.settings.url
+	}
+	w.settings = s
+	var b strings.Builder
+	fmt.Fprintf(&b, `version: 1
+mattermost:
+  url: %s
+  token: ${MMSYNC_E2E_TOKEN}
+  rate_limit: {per_second: 100000}
+  max_in_flight: 4
+state:
+  url: %s
+sources:
+`, s.url, w.stateURL)
+	if s.ldap != "" {
+		fmt.Fprintf(&b, `  - name: corp
+    type: ldap
+    connection_url: [%s]
+    bind_username: %s
+    bind_password: %s
+    base_dn: %s
+    user_filter: (objectClass=inetOrgPerson)
+    disabled_when: '%s'
+    max_page_size: 500
+    query_timeout: 10s
+    groups: {membership_attribute: memberOf}
+`, s.ldap, or(s.reader, slapdtest.ReaderDN), slapdtest.ReaderPassword, or(s.baseDN, slapdtest.PeopleDN), or(s.disabled, `attr.employeeType == "disabled"`))
+	}
+	b.WriteString(s.extra)
+	fmt.Fprintf(&b, `mapping:
+  defaults:
+    id_attribute: attr.entryUUID
+    username_attribute: lower(attr.uid)
+    email_attribute: lower(attr.mail)
+    first_name_attribute: attr.givenName
+    last_name_attribute: attr.sn
+    position_attribute: attr.title
+%s`, s.mapping)
+	if s.ldap != "" {
+		fmt.Fprintf(&b, "roles:\n  - {role: system_admin, source: corp, groups: [%q], grant: allow}\n", slapdtest.GroupDN("chat-admins"))
+	}
+	fmt.Fprintf(&b, "lifecycle:\n  deactivate:\n    grace: %s\n", or(s.grace, "{disabled: 0s, missing: 0s, out_of_scope: 0s}"))
+	fmt.Fprintf(&b, "guards:\n  max_deactivations: %s\n", or(s.guards, "{count: 50, percent: 1}"))
+	w.config = filepath.Join(w.dir, "config.yaml")
+	require.NoError(w.t, os.WriteFile(w.config, []byte(b.String()), 0o600))
+}
+
+// addForeign makes accounts that mmsync has nothing to do with.
+func (w *world) addForeign() {
+	long := time.Now().Add(-90 * 24 * time.Hour).UnixMilli()
+	w.sim.AddUsers([]mmsim.User{
+		{Username: "deploy-bot", Email: "deploy-bot@localhost", IsBot: true, OwnerID: w.sim.AdminID(), CreateAt: long, UpdateAt: long},
+		{Username: "second.admin", Email: "second.admin@chat.test", Roles: "system_user system_admin", CreateAt: long, UpdateAt: long},
+		{Username: "guest.house", Email: "guest@elsewhere.test", Roles: "system_guest", CreateAt: long, UpdateAt: long},
+		{Username: "left.long.ago", Email: "left@chat.test", CreateAt: long, UpdateAt: long, DeleteAt: long + 1},
+		{Username: "remote.friend", Email: "friend@far.test", RemoteID: "qwertyuiopasdfghjklzxcvbnm", CreateAt: long, UpdateAt: long},
+		{Username: "saml.person", Email: "saml@chat.test", AuthService: "saml", AuthData: "saml-1", CreateAt: long, UpdateAt: long},
+	})
+	w.knowForeign()
+}
+
+// knowForeign takes every account the server has now for somebody else's.
+func (w *world) knowForeign() {
+	if w.foreign == nil {
+		w.foreign = map[string]mmsim.User{}
+	}
+	for _, u := range w.sim.Users() {
+		w.foreign[u.ID] = u
+	}
+}
+
+// addStranger makes an unlinked account that has what somebody else wants.
+func (w *world) addStranger(u mmsim.User) mmsim.User {
+	u = w.sim.AddUser(u)
+	w.foreign[u.ID] = u
+	return u
+}
+
+// checkForeign compares the accounts of others with what they were.
+func (w *world) checkForeign() {
+	for _, id := range slices.Sorted(maps.Keys(w.foreign)) {
+		now, ok := w.sim.User(id)
+		if !ok || !reflect.DeepEqual(w.foreign[id], now) {
+			w.t.Errorf("an account that is not mmsync's was changed:\nbefore %+v\nafter  %+v", w.foreign[id], now)
+		}
+	}
+}
+
+// managed gives the accounts that came after the foreign ones, by username.
+func (w *world) managed() map[string]mmsim.User {
+	out := map[string]mmsim.User{}
+	for _, u := range w.sim.Users() {
+		if _, foreign := w.foreign[u.ID]; !foreign {
+			out[u.Username] = u
+		}
+	}
+	return out
+}
+
+func (w *world) user(name string) mmsim.User {
+	w.t.Helper()
+	u, ok := w.sim.UserByName(name)
+	require.True(w.t, ok, "there is no account %q", name)
+	return u
+}
+
+// off counts managed accounts that are switched off.
+func (w *world) off() int {
+	n := 0
+	for _, u := range w.managed() {
+		if !u.Active() {
+			n++
+		}
+	}
+	return n
+}
+
+// openStore opens the store for looking at, while no program runs.
+func (w *world) openStore() state.Store {
+	w.t.Helper()
+	ctx := context.WithoutCancel(w.t.Context())
+	var s state.Store
+	var err error
+	if strings.HasPrefix(w.stateURL, sqlite.Scheme) {
+		s, err = sqlite.Open(ctx, w.stateURL, sqlite.Options{})
+	} else {
+		s, err = postgres.Open(ctx, w.stateURL, postgres.Options{})
+	}
+	require.NoError(w.t, err)
+	return s
+}
+
+func (w *world) links() []identity.Link {
+	w.t.Helper()
+	s := w.openStore()
+	defer s.Close()
+	links, err := s.Links(w.t.Context(), state.LinkFilter{})
+	require.NoError(w.t, err)
+	return links
+}
+
+func (w *world) ops(f state.OpFilter) []state.OpRecord {
+	w.t.Helper()
+	s := w.openStore()
+	defer s.Close()
+	ops, err := s.Ops(w.t.Context(), f)
+	require.NoError(w.t, err)
+	return ops
+}
+
+// quiet runs plan and fails the test unless there is nothing to do.
+func (w *world) quiet() {
+	w.t.Helper()
+	w.sim.ResetCalls()
+	w.mmsync("plan").exits(0)
+	require.Empty(w.t, w.sim.Writes(), "a plan writes nothing")
+}
