@@ -1,5 +1,5 @@
-// Package pgtest gives a test an empty PostgreSQL database of its own. One
-// throw-away server serves all tests of a process; it is started when the first
+// Package pgtest gives a test an empty PostgreSQL schema of its own, as if it were
+// a database: the URL's search_path says so. One throw-away server serves all tests of a process; it is started when the first
 // one asks, and is gone, with its directory, when the process ends in any way.
 //
 // It is for tests only and keeps nothing safe: the server runs without fsync and
@@ -24,7 +24,7 @@ import (
 
 const (
 	// EnvURL names a server to use instead of an own one; its user must be allowed
-	// to create databases.
+	// to create schemas in the database.
 	EnvURL = "MMSYNC_TEST_POSTGRES"
 	// EnvRequire lists what must not be skipped; "postgres" is this package's word.
 	EnvRequire = "MMSYNC_TEST_REQUIRE"
@@ -51,7 +51,7 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// URL creates a database and gives its URL. The database is dropped when the
+// URL creates a schema and gives a URL that leads into it. It is dropped when the
 // test ends. Where there is no PostgreSQL the test is skipped, or fails if
 // MMSYNC_TEST_REQUIRE names "postgres".
 func URL(t testing.TB) string {
@@ -64,15 +64,17 @@ func URL(t testing.TB) string {
 		t.Skipf("no postgres: %v", shared.err)
 	}
 	name := "mmsync_test_" + strings.ToLower(rand.Text())
-	admin(t, t.Context(), "create database "+name+" template template0 encoding 'UTF8'")
+	admin(t, t.Context(), "create schema "+name)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the test's own has ended
 		defer cancel()
-		admin(t, ctx, "drop database if exists "+name+" with (force)")
+		admin(t, ctx, "drop schema if exists "+name+" cascade")
 	})
 	u, err := url.Parse(shared.url)
 	require.NoError(t, err)
-	u.Path = "/" + name
+	q := u.Query()
+	q.Set("search_path", name)
+	u.RawQuery = q.Encode()
 	return u.String()
 }
 

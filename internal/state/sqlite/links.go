@@ -42,10 +42,10 @@ func scanLink(rows *sql.Rows) (identity.Link, error) {
 		return l, err
 	}
 	l.Written, l.CreatedAt, l.UpdatedAt = written.Time, created.Time, updated.Time
-	if err := state.Decode(applied, &l.Applied); err != nil {
+	if l.Applied, err = state.DecodeApplied(applied); err != nil {
 		return l, fmt.Errorf("link of %s: %w", l.Key, err)
 	}
-	if err := state.Decode(observed, &l.Observed); err != nil {
+	if l.Observed, err = state.DecodeAccount(observed); err != nil {
 		return l, fmt.Errorf("link of %s: %w", l.Key, err)
 	}
 	return l, nil

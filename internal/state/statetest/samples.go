@@ -17,17 +17,22 @@ func key(n int) identity.Key {
 
 func accountID(n int) string { return fmt.Sprintf("account%019d", n) }
 
+// account gives a plain one, but for every hundredth, whose values need care.
 func account(n int) *identity.Account {
-	return &identity.Account{
+	a := &identity.Account{
 		ID: accountID(n),
 		Profile: identity.Profile{
 			Username: fmt.Sprintf("user.%06d", n), Email: fmt.Sprintf("user.%06d@example.org", n),
-			FirstName: "Zoë", LastName: `O'Brien <"&\> 日本`, Position: "Line\nbreak\tand tab", Locale: "de",
+			FirstName: "Zoë", LastName: "O'Brien", Position: "Head of Something & Other", Locale: "de",
 		},
 		Roles:    identity.NewRoles(identity.RoleUser),
 		Auth:     identity.Auth{Service: "saml", Data: fmt.Sprintf("uid-%06d", n)},
 		CreateAt: 1_700_000_000_123 + int64(n), UpdateAt: 1_700_000_000_456,
 	}
+	if n%100 == 1 {
+		a.LastName, a.Position = `O'Brien <"&\> 日本`, "line\nbreak\tand tab"
+	}
+	return a
 }
 
 // link gives a link with every field set.
