@@ -192,10 +192,8 @@ func (v *validator) roleSource(at string, r *RoleRule, names []string) {
 	if len(r.Groups) == 0 {
 		return
 	}
-	switch s := v.config.Sources[i]; {
-	case s.File != nil:
-		v.fault(at+".groups", "source "+s.Name+" is a file and tells no groups", "write an expression on the person's attributes as when")
-	case s.LDAP != nil && s.LDAP.Groups == nil:
+	// A file lists its people's groups itself.
+	if s := v.config.Sources[i]; s.LDAP != nil && s.LDAP.Groups == nil {
 		v.fault(at+".groups", "source "+s.Name+" reads no groups", "add a groups section to the source")
 	}
 }

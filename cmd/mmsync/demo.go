@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mmsync/mmsync/internal/config"
+	"github.com/mmsync/mmsync/internal/daemon"
+	"github.com/mmsync/mmsync/internal/demo"
+	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
+	"github.com/mmsync/mmsync/internal/reconcile"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+)
+
+type demoFlags struct {
+	users      int
+	once       bool
+	mattermost string
+	listen     string
+}
+
+func (a *app) demoCmd() *cobra.Command {
+	var f demoFlags
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "try mmsync with nothing installed: a simulated Mattermost and an invented company",
+		Long: "Try mmsync with nothing installed. A simulated Mattermost server is started on this machine, an\n" +
+			"invented company is planned and applied, some people leave, marry, rise and come back, and that is\n" +
+			"planned and applied as well. The server stays up until you press Ctrl-C; nothing is kept afterwards.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.users < 0 {
+				return usage(fmt.Errorf("--users is %d, but must be 0 or more", f.users))
+			}
+			return a.demo(cmd.Context(), f)
+		},
+	}
+	cmd.Flags().IntVar(&f.users, "users", 200, "how many people to invent (0: an empty server and no plan)")
+	cmd.Flags().BoolVar(&f.once, "once", false, "end after the second plan")
+	cmd.Flags().StringVar(&f.mattermost, "mattermost-listen", "127.0.0.1:8065", "`address` of the simulated Mattermost server")
+	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` of mmsync itself; nothing listens there yet")
+	_ = cmd.Flags().MarkHidden("listen") // the flag exists, one line up
+	return cmd
+}
+
+// demoDocument comes first with -o json, so that a script can go on from it.
+type demoDocument struct {
+	FormatVersion   string `json:"format_version"`
+	MattermostURL   string `json:"mattermost_url"`
+	MattermostToken string `json:"mattermost_token"`
+}
+
+func (a *app) demo(ctx context.Context, f demoFlags) (err error) {
+	server := mmsim.New(mmsim.Options{})
+	url, err := server.Listen(f.mattermost)
+	if err != nil {
+		return &exitError{code: exitFailed, err: fmt.Errorf("start the simulated Mattermost server: %w", err),
+			hint: "take another port with --mattermost-listen 127.0.0.1:0"}
+	}
+	defer func() { err = errors.Join(err, server.Close()) }()
+	dir, err := os.MkdirTemp("", "mmsync-demo-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the demo: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if a.output == "json" {
+		if err := a.printJSON(demoDocument{plan.FormatVersion, url, server.AdminToken()}); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.stdout, "A simulated Mattermost 11.6 server is up at %s\n  its administrator's token: %s\n", url, server.AdminToken())
+	}
+	if f.users > 0 {
+		if err := a.tell(ctx, demo.Tell(f.users), url, server.AdminToken(), dir); err != nil {
+			return err
+		}
+	}
+	if f.once {
+		return nil
+	}
+	if a.output != "json" {
+		fmt.Fprintf(a.stdout, "\nThe server stays up until you press Ctrl-C. Look at somebody, for example:\n"+
+			"  curl -s -H 'Authorization: Bearer %s' %s/api/v4/users/username/admin\n", server.AdminToken(), url)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// tell runs the story through the real program: a configuration file, a source,
+// a store, the client and the engine.
+func (a *app) tell(ctx context.Context, s demo.Story, url, token, dir string) (err error) {
+	env := func(name string) (string, bool) {
+		if name == "MMSYNC_DEMO_TOKEN" {
+			return token, true
+		}
+		return a.env(name)
+	}
+	text := demo.Config(url, dir)
+	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), text, 0o600); err != nil {
+		return fmt.Errorf("write the demo's configuration: %w", err)
+	}
+	if err := write(dir, s.First); err != nil {
+		return err
+	}
+	c, err := config.Parse(filepath.Join(dir, "config.yaml"), text, env)
+	if err != nil {
+		return err
+	}
+	p := a.progress()
+	d, err := daemon.Open(ctx, c, daemon.Options{Logger: a.logger(c), Version: version(), Progress: p.report})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if a.output != "json" {
+		fmt.Fprintf(a.stdout, "Configuration, directory (people.ldif) and store are in %s while the demo runs\n", dir)
+	}
+	for _, people := range [][]demo.Person{s.Before, s.BeforeLeft} {
+		if len(people) == 0 {
+			continue
+		}
+		if err := write(dir, people); err != nil {
+			return err
+		}
+		if _, err := d.Engine.Sync(ctx, demoRun(d)); err != nil {
+			return fmt.Errorf("run the prologue: %w", err)
+		}
+	}
+	if err := a.act(ctx, d, p, dir, s.First, "A company meets Mattermost. This is the first plan:"); err != nil {
+		return err
+	}
+	title := "Nothing happens. This is the second plan:"
+	if len(s.Events) > 0 {
+		title = "Some time later:\n"
+		for _, e := range s.Events {
+			title += "  - " + e + "\n"
+		}
+		title += "This is the second plan:"
+	}
+	return a.act(ctx, d, p, dir, s.Second, title)
+}
+
+// demoRun accepts a directory that shrinks: the prologue's has one person.
+func demoRun(d *daemon.Daemon) reconcile.RunOptions {
+	l := d.Limits()
+	l.MinEntriesPercent = 0
+	return reconcile.RunOptions{Trigger: "demo", RequestedBy: whoami(), Limits: &l}
+}
+
+func write(dir string, people []demo.Person) error {
+	if err := os.WriteFile(filepath.Join(dir, "people.ldif"), demo.LDIF(people), 0o600); err != nil {
+		return fmt.Errorf("write the demo's directory: %w", err)
+	}
+	return nil
+}
+
+// act shows a plan and carries it out.
+func (a *app) act(ctx context.Context, d *daemon.Daemon, p *progress, dir string, people []demo.Person, title string) error {
+	if err := write(dir, people); err != nil {
+		return err
+	}
+	planned, err := d.Engine.Plan(ctx, demoRun(d))
+	p.clear()
+	if err != nil {
+		return err
+	}
+	if a.output == "json" {
+		if err := a.printJSON(newRunDocument(planned)); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.stdout, "\n%s\n\n", title)
+		if err := plan.Render(a.stdout, planned.Plan, plan.Style{Color: a.colored(a.stdout), Lines: 14}); err != nil {
+			return err
+		}
+	}
+	done, err := d.Engine.Sync(ctx, demoRun(d))
+	p.clear()
+	if err != nil {
+		return err
+	}
+	a.warn(done)
+	if done.Plan.Digest() != planned.Plan.Digest() {
+		return errors.New("what was applied is not what was planned; this is a fault of mmsync")
+	}
+	if a.output == "json" {
+		return a.printJSON(newRunDocument(done))
+	}
+	fmt.Fprintf(a.stdout, "Applied in %s: %d changes done, %d failed\n", done.Took.Round(1e6), done.Counts.Done, done.Counts.Failed)
+	return nil
+}

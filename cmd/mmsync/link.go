@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mmsync/mmsync/internal/daemon"
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+func (a *app) linkCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "link",
+		Short: "who owns which account",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.linkListCmd())
+	return cmd
+}
+
+func (a *app) linkListCmd() *cobra.Command {
+	var source string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "list the accounts that mmsync owns",
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			c, err := a.load()
+			if err != nil {
+				return err
+			}
+			store, err := daemon.OpenReady(cmd.Context(), c)
+			if err != nil {
+				return err
+			}
+			defer closing(store, &err)
+			links, err := store.Links(cmd.Context(), state.LinkFilter{Source: source})
+			if err != nil {
+				return fmt.Errorf("list links: %w", err)
+			}
+			if a.output == "json" {
+				d := linksDocument{FormatVersion: plan.FormatVersion, Links: []linkDocument{}}
+				for _, l := range links {
+					d.Links = append(d.Links, newLinkDocument(l))
+				}
+				return a.printJSON(d)
+			}
+			rows := make([][]string, 0, len(links))
+			for _, l := range links {
+				d := newLinkDocument(l)
+				active := "active"
+				if !d.Active {
+					active = "off"
+				}
+				rows = append(rows, []string{d.Source, d.Anchor, d.AccountID, d.Username, active, string(d.Origin), when(l.CreatedAt), d.Ref})
+			}
+			return a.table([]string{"SOURCE", "ANCHOR", "ACCOUNT", "USERNAME", "STATE", "ORIGIN", "SINCE (UTC)", "LAST PLACE"}, rows)
+		},
+	}
+	cmd.Flags().StringVar(&source, "source", "", "only this `source`'s")
+	return cmd
+}
+
+type linksDocument struct {
+	FormatVersion string         `json:"format_version"`
+	Links         []linkDocument `json:"links"`
+}
+
+type linkDocument struct {
+	Source    string          `json:"source"`
+	Anchor    string          `json:"anchor"`
+	AccountID string          `json:"account_id"`
+	Username  string          `json:"username"`
+	Active    bool            `json:"active"`
+	Part      identity.Part   `json:"part"`
+	Origin    identity.Origin `json:"origin"`
+	Ref       string          `json:"ref"`
+	Since     *time.Time      `json:"since"`
+	// DeactivatedAt is the delete_at that mmsync's own call produced.
+	DeactivatedAt int64 `json:"deactivated_at,omitempty"`
+}
+
+func newLinkDocument(l identity.Link) linkDocument {
+	d := linkDocument{
+		Source: l.Key.Source, Anchor: l.Key.Anchor, AccountID: l.AccountID, Username: l.Applied.Profile.Username,
+		Active: l.Applied.Active, Part: l.Part, Origin: l.Origin, Ref: l.Ref, Since: rfc3339(l.CreatedAt), DeactivatedAt: l.DeactivatedAt,
+	}
+	if l.Observed != nil {
+		d.Username, d.Active = l.Observed.Username, l.Observed.Active()
+	}
+	return d
+}

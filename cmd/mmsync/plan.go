@@ -1,0 +1,273 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mmsync/mmsync/internal/reconcile"
+	"github.com/mmsync/mmsync/internal/reconcile/guard"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// noMinEntries stands for --min-source-entries not given.
+const noMinEntries = -1
+
+// planFlags are shared by plan and sync.
+type planFlags struct {
+	audit            bool
+	limitLines       int
+	redact           bool
+	maxDeactivations string
+	minEntries       float64
+	reason           string
+}
+
+func (f *planFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.BoolVar(&f.audit, "audit", false, "walk all accounts of the server, not only the linked ones")
+	fl.IntVar(&f.limitLines, "limit-lines", 200, "list at most this `number` of people (0: all)")
+	fl.BoolVar(&f.redact, "redact", false, "leave names and values out of the listing")
+	fl.StringVar(&f.maxDeactivations, "max-deactivations", "", "allow this `number` of deactivations, or N%, in this run")
+	fl.Float64Var(&f.minEntries, "min-source-entries", noMinEntries, "accept a source with this `percentage` of its largest read, in this run (0: any)")
+	fl.Lookup("min-source-entries").DefValue = "" // the configuration's
+	fl.StringVar(&f.reason, "reason", "", "`why`, kept in the history")
+}
+
+func (f *planFlags) options(base guard.Limits) (reconcile.RunOptions, error) {
+	o := reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: f.reason, Audit: f.audit}
+	if f.limitLines < 0 {
+		return o, usage(fmt.Errorf("--limit-lines is %d, but must be 0 or more", f.limitLines))
+	}
+	l, changed := base, false
+	if f.maxDeactivations != "" {
+		limit, ok := parseLimit(f.maxDeactivations)
+		if !ok {
+			return o, usage(fmt.Errorf("--max-deactivations is %q, but must be a number such as 20, or a percentage such as 5%%", f.maxDeactivations))
+		}
+		l.Deactivations, changed = limit, true
+	}
+	if f.minEntries != noMinEntries {
+		if !(f.minEntries >= 0 && f.minEntries <= 100) { // not a number is neither
+			return o, usage(fmt.Errorf("--min-source-entries is %g, but must be a percentage from 0 to 100", f.minEntries))
+		}
+		l.MinEntriesPercent, changed = f.minEntries, true
+	}
+	if changed {
+		o.Limits = &l
+	}
+	return o, nil
+}
+
+// parseLimit reads "20" or "5%". What is asked for by hand counts for small
+// populations as well.
+func parseLimit(s string) (guard.Limit, bool) {
+	if number, ok := strings.CutSuffix(s, "%"); ok {
+		n, err := strconv.ParseFloat(number, 64)
+		return guard.Limit{Percent: n}, err == nil && n >= 0 && n <= 100
+	}
+	n, err := strconv.Atoi(s)
+	return guard.Limit{Count: n}, err == nil && n >= 0
+}
+
+func whoami() string {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return name + "@" + host
+}
+
+func (a *app) planCmd() *cobra.Command {
+	var f planFlags
+	var exitZero, expectNone, detailed bool
+	cmd := &cobra.Command{
+		Use:     "plan",
+		Aliases: []string{"diff"},
+		Short:   "show what sync would do; writes nothing to Mattermost",
+		Long:    "Show what sync would do, and change nothing.\n\nExit code 0: nothing to do. 2: changes are pending. 3: a guard holds some of them back.\n4: nothing to do, but a source could not be read whole.",
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			ctx := cmd.Context()
+			p := a.progress()
+			d, err := a.open(ctx, true, p)
+			if err != nil {
+				return err
+			}
+			defer closing(d, &err)
+			o, err := f.options(d.Limits())
+			if err != nil {
+				return err
+			}
+			rep, err := d.Engine.Plan(ctx, o)
+			p.clear()
+			if err != nil {
+				return err
+			}
+			if err := a.printPlan(rep, f); err != nil {
+				return err
+			}
+			n := planCode(rep)
+			if n == exitChanges && exitZero {
+				n = exitOK
+			}
+			if expectNone && rep.Plan.Effective() {
+				n = exitChanges
+			}
+			return exit(n)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&exitZero, "exit-zero", false, "exit with 0 instead of 2 when changes are pending")
+	cmd.Flags().BoolVar(&expectNone, "expect-no-changes", false, "exit with 2 when changes are pending, whatever else is said")
+	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "accepted and without effect: plan always has detailed exit codes")
+	_ = cmd.Flags().MarkHidden("detailed-exitcode") // the flag exists, three lines up
+	return cmd
+}
+
+func planCode(r reconcile.Report) int {
+	switch {
+	case r.Verdict.Tripped():
+		return exitGuard
+	case r.Plan.Effective():
+		return exitChanges
+	case degraded(r):
+		return exitPartial
+	}
+	return exitOK
+}
+
+func degraded(r reconcile.Report) bool {
+	for _, s := range r.Plan.Sources {
+		if !s.Complete {
+			return true
+		}
+	}
+	return len(r.Problems) > 0
+}
+
+func (a *app) printPlan(r reconcile.Report, f planFlags) error {
+	a.warn(r)
+	if a.output == "json" {
+		return a.printJSON(newRunDocument(r))
+	}
+	if err := plan.Render(a.stdout, r.Plan, plan.Style{Color: a.colored(a.stdout), Lines: f.limitLines, Redact: f.redact}); err != nil {
+		return err
+	}
+	if r.Plan.Effective() && !r.Verdict.Tripped() && !a.quiet {
+		fmt.Fprintln(a.stdout, "To carry it out: mmsync sync")
+	}
+	return nil
+}
+
+// warn says on stderr what a reader of the plan must know beside it.
+func (a *app) warn(r reconcile.Report) {
+	const most = 10
+	for i, p := range r.Problems {
+		if i == most {
+			a.say(fmt.Sprintf("… and %d more problems", len(r.Problems)-most))
+			break
+		}
+		a.say(p)
+	}
+	for _, t := range r.Verdict.Trips {
+		a.say(t.Message)
+	}
+}
+
+func (a *app) syncCmd() *cobra.Command {
+	var f planFlags
+	var dryRun bool
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use:     "sync",
+		Aliases: []string{"run"},
+		Short:   "plan, check the guards, and carry the plan out",
+		Long:    "Plan, check the guards, and carry the plan out.\n\nExit code 0: done, everything is as the sources want it. 3: a guard held back what was too much; the rest is done.\n4: done, but something failed, is held for somebody, or could not be considered. 6: another run is at it.",
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			ctx := cmd.Context()
+			p := a.progress()
+			d, err := a.open(ctx, dryRun, p)
+			if err != nil {
+				return err
+			}
+			defer closing(d, &err)
+			o, err := f.options(d.Limits())
+			if err != nil {
+				return err
+			}
+			if dryRun {
+				rep, err := d.Engine.Plan(ctx, o)
+				p.clear()
+				if err != nil {
+					return err
+				}
+				if err := a.printPlan(rep, f); err != nil {
+					return err
+				}
+				return exit(planCode(rep))
+			}
+			rep, err := a.syncWaiting(ctx, d.Engine, o, wait)
+			p.clear()
+			if err != nil {
+				if rep.RunID != "" {
+					a.say(fmt.Sprintf("run %s ended early: %d changes done, %d failed; see mmsync history %s", rep.RunID, rep.Counts.Done, rep.Counts.Failed, rep.RunID))
+				}
+				return err
+			}
+			if err := a.printSync(rep, f); err != nil {
+				return err
+			}
+			return exit(syncCode(rep))
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "the same as mmsync plan")
+	cmd.Flags().Bool("yes", false, "accepted and without effect: sync asks nothing")
+	cmd.Flags().DurationVar(&wait, "wait-lock", 15*time.Second, "wait this long for another run to end")
+	return cmd
+}
+
+func syncCode(r reconcile.Report) int {
+	switch r.Status {
+	case state.RunWithheld:
+		return exitGuard
+	case state.RunPartial:
+		return exitPartial
+	default:
+		return exitOK
+	}
+}
+
+func (a *app) printSync(r reconcile.Report, f planFlags) error {
+	a.warn(r)
+	const most = 20
+	for i, x := range r.Failures {
+		if i == most {
+			a.say(fmt.Sprintf("… and %d more; see mmsync history %s", len(r.Failures)-most, r.RunID))
+			break
+		}
+		a.say(fmt.Sprintf("%s of %s was not carried out: %s", x.Op, printable(x.Username), x.Error))
+	}
+	if a.output == "json" {
+		return a.printJSON(newRunDocument(r))
+	}
+	if a.quiet && syncCode(r) == exitOK {
+		return nil
+	}
+	if err := plan.Render(a.stdout, r.Plan, plan.Style{Color: a.colored(a.stdout), Lines: f.limitLines, Redact: f.redact}); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "Run %s: %s in %s: %d changes done, %d failed, %d skipped, %d held\n",
+		r.RunID, r.Status, r.Took.Round(100*time.Millisecond), r.Counts.Done, r.Counts.Failed, r.Counts.Skipped, r.Counts.Held)
+	return nil
+}

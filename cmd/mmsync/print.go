@@ -1,0 +1,126 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/reconcile"
+	"github.com/mmsync/mmsync/internal/reconcile/guard"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// runDocument is the JSON form of plan and sync.
+type runDocument struct {
+	FormatVersion string          `json:"format_version"`
+	Run           string          `json:"run"`
+	Status        state.RunStatus `json:"status"`
+	Plan          plan.Plan       `json:"plan"`
+	Guards        []guard.Trip    `json:"guards"`
+	Problems      []string        `json:"problems"`
+	Counts        state.Counts    `json:"counts"`
+	Failures      []failure       `json:"failures"`
+	Seconds       float64         `json:"seconds"`
+}
+
+type failure struct {
+	Source   string      `json:"source"`
+	Anchor   string      `json:"anchor"`
+	Username string      `json:"username"`
+	Op       plan.OpKind `json:"op"`
+	Error    string      `json:"error"`
+}
+
+func newRunDocument(r reconcile.Report) runDocument {
+	d := runDocument{
+		FormatVersion: plan.FormatVersion, Run: r.RunID, Status: r.Status, Plan: r.Plan, Guards: r.Verdict.Trips,
+		Problems: r.Problems, Counts: r.Counts, Failures: []failure{}, Seconds: r.Took.Seconds(),
+	}
+	if d.Guards == nil {
+		d.Guards = []guard.Trip{}
+	}
+	if d.Problems == nil {
+		d.Problems = []string{}
+	}
+	for _, f := range r.Failures {
+		d.Failures = append(d.Failures, failure{f.Key.Source, f.Key.Anchor, f.Username, f.Op, f.Error})
+	}
+	return d
+}
+
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("print the result: %w", err)
+	}
+	return nil
+}
+
+// table prints rows in columns; every cell is made safe for a terminal.
+func (a *app) table(head []string, rows [][]string) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, strings.Join(head, "\t"))
+	for _, r := range rows {
+		safe := make([]string, len(r))
+		for i, c := range r {
+			safe[i] = printable(c)
+		}
+		fmt.Fprintln(w, strings.Join(safe, "\t"))
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("print the result: %w", err)
+	}
+	return nil
+}
+
+// printable shows control characters, escapes and direction marks instead of
+// sending them to the terminal.
+func printable(s string) string {
+	if q := strconv.Quote(s); q != `"`+s+`"` {
+		return q
+	}
+	return s
+}
+
+// safe shows the same characters as escapes within a sentence, and leaves its
+// quotes and lines alone.
+func safe(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r == '\n' || strconv.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+	}
+	return b.String()
+}
+
+// say prints a sentence on stderr, each of its lines with the program's name.
+func (a *app) say(sentence string) {
+	for line := range strings.SplitSeq(safe(sentence), "\n") {
+		fmt.Fprintf(a.stderr, "mmsync: %s\n", line)
+	}
+}
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05")
+}
+
+// rfc3339 is nil for a time that has not come.
+func rfc3339(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mmsync/mmsync/internal/daemon"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+)
+
+func (a *app) stateCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "state",
+		Short: "the store: what mmsync keeps between runs",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "migrate",
+		Short: "bring the store's schema up to date",
+		Long:  "Bring the store's schema up to date. It goes forward only; back the store up first.",
+		RunE:  a.withStore(a.migrate),
+	}, &cobra.Command{
+		Use:   "status",
+		Short: "say which schema version the store has, and how much it holds",
+		RunE:  a.withStore(a.stateStatus),
+	})
+	return cmd
+}
+
+func (a *app) withStore(do func(*cobra.Command, daemon.Store) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) (err error) {
+		c, err := a.load()
+		if err != nil {
+			return err
+		}
+		store, err := daemon.OpenStore(cmd.Context(), c)
+		if err != nil {
+			return err
+		}
+		defer closing(store, &err)
+		return do(cmd, store)
+	}
+}
+
+func (a *app) migrate(cmd *cobra.Command, s daemon.Store) error {
+	applied, err := s.Migrate(cmd.Context())
+	if err != nil {
+		return fmt.Errorf("migrate the store: %w", err)
+	}
+	if a.output == "json" {
+		if applied == nil {
+			applied = []string{}
+		}
+		return a.printJSON(map[string]any{"format_version": plan.FormatVersion, "applied": applied})
+	}
+	for _, name := range applied {
+		fmt.Fprintf(a.stdout, "applied %s\n", name)
+	}
+	if len(applied) == 0 {
+		fmt.Fprintln(a.stdout, "nothing to do, the schema is up to date")
+	}
+	return nil
+}
+
+func (a *app) stateStatus(cmd *cobra.Command, s daemon.Store) error {
+	current, wanted, err := s.Schema(cmd.Context())
+	if err != nil {
+		return fmt.Errorf("read the store's schema version: %w", err)
+	}
+	if a.output == "json" {
+		if err := a.printJSON(map[string]any{"format_version": plan.FormatVersion, "schema": current, "wanted": wanted, "ready": current == wanted}); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.stdout, "schema version %d, this program wants %d\n", current, wanted)
+	}
+	if current == wanted {
+		return nil
+	}
+	hint := "run mmsync state migrate"
+	if current > wanted {
+		hint = "the store was made by a newer mmsync; run that one"
+	}
+	return &exitError{code: exitConfig, err: errors.New("the store's schema does not fit this program"), hint: hint}
+}

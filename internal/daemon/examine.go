@@ -1,0 +1,75 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/mmsync/mmsync/internal/config"
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/mattermost"
+)
+
+// Part is one thing outside that can be checked by itself.
+type Part struct {
+	Name  string
+	Check func(ctx context.Context) []identity.Finding
+}
+
+// Examine gives the server and every source, each checkable without the others
+// and without a store.
+func Examine(c *config.Config, o Options) ([]Part, error) {
+	o.ReadOnly = true
+	opts, err := clientOptions(c, o)
+	if err != nil {
+		return nil, err
+	}
+	client, err := mattermost.New(opts)
+	if err != nil {
+		return nil, fmt.Errorf("set up the Mattermost client: %w", err)
+	}
+	t := mattermost.NewTarget(client, mattermost.TargetOptions{})
+	parts := []Part{{Name: "mattermost", Check: t.Check}}
+	list, err := buildSources(c, o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range list {
+		parts = append(parts, Part{Name: s.Name(), Check: s.Check})
+	}
+	return parts, nil
+}
+
+// Evaluated is what an expression gave, and for whom.
+type Evaluated struct{ Source, Ref, Value string }
+
+// Eval evaluates an expression on the first entry that query finds, in the
+// named source or, if that is "", in the order of the configuration.
+func Eval(ctx context.Context, c *config.Config, log *slog.Logger, source, query, expr string) (Evaluated, bool, error) {
+	list, err := buildSources(c, log)
+	if err != nil {
+		return Evaluated{}, false, err
+	}
+	for i, s := range list {
+		if source != "" && s.Name() != source {
+			continue
+		}
+		m, err := mapper(c, i)
+		if err != nil {
+			return Evaluated{}, false, err
+		}
+		rec, ok, err := s.Lookup(ctx, query)
+		if err != nil {
+			return Evaluated{}, false, fmt.Errorf("look for %q in source %s: %w", query, s.Name(), err)
+		}
+		if !ok {
+			continue
+		}
+		v, err := m.Eval(expr, rec)
+		if err != nil {
+			return Evaluated{}, false, fmt.Errorf("evaluate on %s: %w", rec.Ref, err)
+		}
+		return Evaluated{Source: s.Name(), Ref: rec.Ref, Value: v}, true, nil
+	}
+	return Evaluated{}, false, nil
+}

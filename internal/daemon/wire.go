@@ -1,0 +1,208 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/mmsync/mmsync/internal/config"
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/mattermost"
+	"github.com/mmsync/mmsync/internal/reconcile/guard"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/sources"
+	"github.com/mmsync/mmsync/internal/sources/file"
+	"github.com/mmsync/mmsync/internal/sources/ldap"
+)
+
+// Check compiles everything a configuration names without reaching for
+// anything outside: expressions, filters, addresses. All faults are joined, as
+// *config.Error where they have a place in the file.
+func Check(c *config.Config) error {
+	_, err := buildSources(c, nil)
+	return err
+}
+
+// mapper compiles the rules of one source.
+func mapper(c *config.Config, i int) (*sources.Mapper, error) {
+	s := &c.Sources[i]
+	m, base := s.Mapping, fmt.Sprintf("sources[%d].", i)
+	expr := func(x config.Expr, path string) sources.Expr {
+		return sources.Expr{Source: x.Text, Line: x.Line, Col: x.Col, Key: path}
+	}
+	own := func(x config.Expr, key string) sources.Expr {
+		path := "mapping.defaults." + key
+		if o, ok := c.Mapping.Sources[s.Name]; ok && written(o, x) {
+			path = "mapping.sources." + s.Name + "." + key
+		}
+		return expr(x, path)
+	}
+	rules := sources.Rules{
+		ID: own(m.ID, "id_attribute"), LoginID: own(m.LoginID, "login_id_attribute"),
+		Username: own(m.Username, "username_attribute"), Email: own(m.Email, "email_attribute"),
+		FirstName: own(m.FirstName, "first_name_attribute"), LastName: own(m.LastName, "last_name_attribute"),
+		Nickname: own(m.Nickname, "nickname_attribute"), Position: own(m.Position, "position_attribute"),
+		Locale: own(m.Locale, "locale"), AuthService: m.AuthService.Text, AuthData: own(m.AuthData, "auth_data_attribute"),
+		DisabledWhen: expr(s.DisabledWhen, base+"disabled_when"),
+	}
+	for n, x := range s.SelfEditable {
+		rules.SelfEditable = append(rules.SelfEditable, expr(x, fmt.Sprintf("%sself_editable[%d]", base, n)))
+	}
+	for n, r := range c.Roles {
+		if r.Source == s.Name {
+			rules.Roles = append(rules.Roles, sources.RoleRule{Role: r.Role, Groups: r.Groups, When: expr(r.When, fmt.Sprintf("roles[%d].when", n))})
+		}
+	}
+	made, err := sources.Compile(s.Name, rules, sources.CompileOptions{})
+	if err != nil {
+		return nil, placed(c, err)
+	}
+	return made, nil
+}
+
+// written tells whether an expression stands in a source's own section rather
+// than in the defaults.
+func written(own config.Attributes, x config.Expr) bool {
+	for _, o := range []config.Expr{own.ID, own.LoginID, own.Username, own.Email, own.FirstName, own.LastName, own.Nickname, own.Position, own.Locale, own.AuthData} {
+		if o == x && o.Line > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// placed turns faults of expressions into faults of the configuration file.
+func placed(c *config.Config, err error) error {
+	list := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the join itself is wanted
+		list = joined.Unwrap()
+	}
+	var out []error
+	for _, e := range list {
+		var x *sources.ExprError
+		if !errors.As(e, &x) {
+			out = append(out, e)
+			continue
+		}
+		at := c.Fault(x.Key, x.Msg, x.Hint)
+		if x.Line > 0 {
+			at.Line, at.Col = x.Line, x.Col
+		}
+		out = append(out, at)
+	}
+	return errors.Join(out...)
+}
+
+func buildSources(c *config.Config, log *slog.Logger) ([]Source, error) {
+	var out []Source
+	var faults []error
+	for i := range c.Sources {
+		m, err := mapper(c, i)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		src, err := buildSource(c, i, m, log)
+		if err != nil {
+			var fault *config.Error
+			if !errors.As(err, &fault) {
+				err = c.Fault(fmt.Sprintf("sources[%d]", i), err.Error(), "")
+			}
+			faults = append(faults, err)
+			continue
+		}
+		out = append(out, src)
+	}
+	return out, errors.Join(faults...)
+}
+
+func buildSource(c *config.Config, i int, m *sources.Mapper, log *slog.Logger) (Source, error) {
+	s := &c.Sources[i]
+	if f := s.File; f != nil {
+		return file.New(file.Options{Name: s.Name, Path: f.Path, Format: f.Format, Separator: f.ValueSeparator, Mapper: m})
+	}
+	d := s.LDAP
+	o := ldap.Options{
+		Name: s.Name, URLs: d.ConnectionURL, Security: d.ConnectionSecurity, CAFile: d.CAFile, ServerName: d.ServerName,
+		AllowCleartext: d.AllowCleartext, BindDN: d.BindUsername, BindPassword: d.BindPassword.Value, BaseDN: d.BaseDN,
+		UserFilter: d.UserFilter.Text, PageSize: d.MaxPageSize, Timeout: d.QueryTimeout, WithoutPaging: d.ServerWithoutPaging,
+		Canary: d.Canary, Mapper: m, Logger: log,
+	}
+	if g := d.Groups; g != nil {
+		o.Groups = ldap.GroupOptions{Mode: ldap.GroupsSearch, BaseDN: g.BaseDN, Filter: g.GroupFilter.Text, MembershipAttribute: g.MembershipAttribute}
+		if g.MembershipAttribute == "memberOf" {
+			o.Groups = ldap.GroupOptions{Mode: ldap.GroupsMemberOf}
+		}
+	}
+	return ldap.New(o)
+}
+
+func policy(c *config.Config) plan.Policy {
+	l := c.Lifecycle
+	p := plan.Policy{
+		Create: l.Create.Enabled, Update: l.Update.Enabled, Reactivate: l.Reactivate.Enabled,
+		Deactivate: plan.Triggers{
+			Disabled:   slices.Contains(l.Deactivate.On, config.OnDisabled),
+			Missing:    slices.Contains(l.Deactivate.On, config.OnMissing),
+			OutOfScope: slices.Contains(l.Deactivate.On, config.OnOutOfScope),
+		},
+		Grace:         plan.Grace(l.Deactivate.Grace),
+		ReservedNames: c.Guards.Protect.Usernames,
+		NeverBelow:    c.Guards.Protect.NeverBelow,
+	}
+	for _, a := range c.Mapping.UserOwned {
+		p.UserOwned = p.UserOwned.With(identity.Attribute(a))
+	}
+	for _, m := range c.Matching {
+		if m.By == config.ByAuthData && m.Adopt == config.AdoptTrue {
+			p.AdoptByAuth = true
+		}
+	}
+	for _, s := range c.Sources {
+		auth := plan.RoleAuthority{Source: s.Name}
+		for _, r := range c.Roles {
+			if r.Source != s.Name {
+				continue
+			}
+			auth.Managed = auth.Managed.Union(identity.Roles{r.Role})
+			if r.Grant == config.GrantAllow {
+				auth.Granted = auth.Granted.Union(identity.Roles{r.Role})
+			}
+		}
+		if len(auth.Managed) > 0 {
+			p.Roles = append(p.Roles, auth)
+		}
+	}
+	return p
+}
+
+func limits(c *config.Config) guard.Limits {
+	g := c.Guards
+	l := guard.Limits{MinEntriesPercent: g.MinSourceEntries.PercentOfLast, Window: g.Window}
+	l.Deactivations.MinimumPopulation = g.MaxDeactivations.MinimumPopulation
+	if g.MaxDeactivations.Count != nil {
+		l.Deactivations.Count = *g.MaxDeactivations.Count
+	}
+	if g.MaxDeactivations.Percent != nil {
+		l.Deactivations.Percent = *g.MaxDeactivations.Percent
+	}
+	return l
+}
+
+func clientOptions(c *config.Config, o Options) (mattermost.Options, error) {
+	m := c.Mattermost
+	out := mattermost.Options{
+		BaseURL: m.URL, Token: m.Token.Value, CAFile: m.CAFile, AllowHTTP: m.AllowHTTP, Timeout: m.RequestTimeout,
+		RatePerSecond: float64(m.RateLimit.PerSecond), MaxInFlight: m.MaxInFlight, ReadOnly: o.ReadOnly,
+		UserAgent: "mmsync/" + o.Version, Logger: o.Logger,
+	}
+	if m.ProxyURL.IsSet() {
+		proxy, err := m.ProxyURL.Value()
+		if err != nil {
+			return out, fmt.Errorf("read mattermost.proxy_url: %w", err)
+		}
+		out.ProxyURL = proxy
+	}
+	return out, nil
+}
