@@ -16,7 +16,7 @@ import (
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 )
 
-var update = flag.Bool("update", false, "rewrite the files in testdata") //nolint:gochecknoglobals // how go test takes flags
+var update = flag.Bool("update", false, "rewrite the files in testdata")
 
 // The findings are text that administrators act on; the files in
 // testdata/check are there to be read by people.

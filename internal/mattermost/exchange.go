@@ -111,7 +111,7 @@ func repeatable(q *call, err error) bool {
 // limiter holds everybody back for as long as the server asked.
 func (c *Client) backoff(attempt int) time.Duration {
 	d := c.retryWait << attempt
-	return d/2 + rand.N(d) //nolint:gosec // jitter
+	return d/2 + rand.N(d)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -170,6 +170,7 @@ func (c *Client) once(ctx context.Context, q *call, body []byte) (answer, error)
 		c.debug(ctx, q, 0, "", time.Since(started))
 		return answer{}, c.noAnswer(ctx, q, err, connected.Load())
 	}
+	defer func() { _ = resp.Body.Close() }() // nothing can be done about it, and nothing is lost
 	defer drain(resp.Body)
 	a, err := c.read(q, resp)
 	c.debug(ctx, q, resp.StatusCode, resp.Header.Get("X-Request-Id"), time.Since(started))
@@ -326,9 +327,8 @@ func cut(s string, n int) string {
 }
 
 // drain reads what little may be left, so that the connection can be used again.
-func drain(body io.ReadCloser) {
+func drain(body io.Reader) {
 	_, _ = io.CopyN(io.Discard, body, 64<<10) // best effort
-	_ = body.Close()
 }
 
 func (c *Client) debug(ctx context.Context, q *call, status int, requestID string, took time.Duration) {

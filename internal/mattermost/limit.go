@@ -83,6 +83,13 @@ func (l *limiter) pause(d time.Duration) {
 	l.tokens = 0
 }
 
+// empty takes what has gathered.
+func (l *limiter) empty() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tokens, l.last = 0, time.Now()
+}
+
 // perSecond is the rate in force.
 func (l *limiter) perSecond() float64 {
 	l.mu.Lock()

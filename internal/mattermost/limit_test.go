@@ -65,6 +65,15 @@ func TestLimiter_wait(t *testing.T) {
 			require.Greater(t, urgent, 10*other)
 		})
 	})
+	t.Run("it is empty after a takeover", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			l := newLimiter(50)
+			time.Sleep(10 * time.Second)
+			l.empty()
+			require.Zero(t, passed(t.Context(), l, true, 19*time.Millisecond))
+		})
+	})
 	t.Run("waiting ends with the context", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
@@ -172,8 +181,8 @@ func TestParseVersionID(t *testing.T) {
 	for id, want := range map[string]Version{
 		"11.6.0.11.6.0.d9529ecd2da5.false":              {Major: 11, Minor: 6},
 		"5.37.0..92250c0557e12e8b988a47ed2f12bb43.true": {Major: 5, Minor: 37, Licensed: true},
-		"10.5.12.x.true":                                {Major: 10, Minor: 5, Patch: 12, Licensed: true},
-		"":                                              {}, "11.6": {}, "a.b.c.d": {},
+		"10.5.12.x.true": {Major: 10, Minor: 5, Patch: 12, Licensed: true},
+		"":               {}, "11.6": {}, "a.b.c.d": {},
 	} {
 		require.Equal(t, want, parseVersionID(id), id)
 	}

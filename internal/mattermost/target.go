@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -35,6 +36,10 @@ func NewTarget(c *Client, o TargetOptions) *Target { return &Target{c: c, o: o} 
 // Client is the client the Target talks through.
 func (t *Target) Client() *Client { return t.c }
 
+// TookOver is to be called when another process talked to the server until just
+// now: the rate it has used up is not used a second time.
+func (t *Target) TookOver() { t.c.limit.empty() }
+
 // Healthy asks the server whether it and its database are up. nil means yes;
 // any error is a reason to believe no denial and no "not found".
 func (t *Target) Healthy(ctx context.Context) error {
@@ -43,8 +48,10 @@ func (t *Target) Healthy(ctx context.Context) error {
 		return err
 	}
 	if !h.Database {
-		return &CallError{Method: "GET", Path: apiPrefix + "/system/ping", Sent: true,
-			Err: errors.New("the server does not reach its database; wait until it does")}
+		return &CallError{
+			Method: http.MethodGet, Path: apiPrefix + "/system/ping", Sent: true,
+			Err: errors.New("the server does not reach its database; wait until it does"),
+		}
 	}
 	return nil
 }
@@ -148,7 +155,8 @@ func (t *Target) lookUpEmails(ctx context.Context, emails []string) ([]identity.
 					mu.Lock()
 					out = append(out, a)
 					mu.Unlock()
-				case ok && (e.NotFound() || e.Status == 400): // 400: not an address, so nobody has it
+				case ok && (e.NotFound() || e.Status == http.StatusBadRequest): // 400: not an address, so nobody has it
+				case unknownRoute(err) && strings.Contains(email, "/"): // cannot be asked; a creation will tell
 				default:
 					cancel(fmt.Errorf("look up an e-mail: %w", err))
 				}

@@ -210,16 +210,26 @@ func TestTarget_Lookup(t *testing.T) {
 		require.True(t, mattermost.IsTransient(err), "%v", err)
 		require.NotContains(t, err.Error(), "example.test")
 	})
+	t.Run("an address that no path can hold is left to the creation", func(t *testing.T) {
+		t.Parallel()
+		srv := scripted(t, func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, 404, `{"id":"api.context.404.app_error"}`) })
+		target := mattermost.NewTarget(client(t, srv.URL, secret), mattermost.TargetOptions{})
+		got, err := target.Lookup(t.Context(), mattermost.Wanted{Emails: []string{"a/b@example.test"}})
+		require.NoError(t, err)
+		require.Empty(t, got)
+		_, err = target.Lookup(t.Context(), mattermost.Wanted{Emails: []string{"ab@example.test"}})
+		require.ErrorContains(t, err, "check mattermost.url", "a wrong URL is not nobody")
+	})
 	t.Run("long names are cut into requests that fit", func(t *testing.T) {
 		t.Parallel()
-		var asked atomic.Int32
+		var asked atomic.Int64
 		srv := scripted(t, func(w http.ResponseWriter, r *http.Request) {
 			var names []string
 			if r.ContentLength > 300_000 || json.NewDecoder(r.Body).Decode(&names) != nil {
 				answerJSON(w, 413, `{"id":"api.context.request_body_too_large.app_error"}`)
 				return
 			}
-			asked.Add(int32(len(names))) //nolint:gosec // at most 5,000
+			asked.Add(int64(len(names)))
 			answerJSON(w, 200, "[]")
 		})
 		target := mattermost.NewTarget(client(t, srv.URL, secret), mattermost.TargetOptions{})

@@ -1,0 +1,116 @@
+package mattermost
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+)
+
+func asAPI(err error) (*APIError, bool) {
+	var e *APIError
+	ok := errors.As(err, &e)
+	return e, ok
+}
+
+// IsNotFound tells a 404 about an account, see [APIError.NotFound].
+func IsNotFound(err error) bool { e, ok := asAPI(err); return ok && e.NotFound() }
+
+// IsTransient tells that asking again later may help: no answer, 429, 5xx, or a
+// 401 or 403 while the server's database was away.
+func IsTransient(err error) bool {
+	var t interface{ Transient() bool }
+	return errors.As(err, &t) && t.Transient()
+}
+
+// IsRefused tells a final refusal, see [APIError.Refused].
+func IsRefused(err error) bool {
+	var r interface{ Refused() bool }
+	return errors.As(err, &r) && r.Refused()
+}
+
+// IsUnauthorized tells that the token is dead, see [APIError.Unauthorized].
+func IsUnauthorized(err error) bool { e, ok := asAPI(err); return ok && e.Unauthorized() }
+
+// IsForbidden tells that the token's account lacks the permission: 403
+// api.context.permissions.app_error, twice, with a healthy database.
+func IsForbidden(err error) bool {
+	e, ok := asAPI(err)
+	return ok && e.Status == http.StatusForbidden && !e.away && !e.aboutRequest()
+}
+
+// IsUsernameTaken tells 400 app.user.save.username_exists.app_error: by any
+// account, deactivated ones, bots and groups included.
+func IsUsernameTaken(err error) bool { e, ok := asAPI(err); return ok && e.Taken() == "username" }
+
+// IsEmailTaken tells 400 app.user.save.email_exists.app_error: by any account,
+// deactivated ones included.
+func IsEmailTaken(err error) bool { e, ok := asAPI(err); return ok && e.Taken() == "email" }
+
+// IsAuthDataTaken tells that auth data is held by another account, of any login
+// service. See [APIError.Taken] for what else the answer to a creation can mean.
+func IsAuthDataTaken(err error) bool { e, ok := asAPI(err); return ok && e.Taken() == "auth_data" }
+
+// IsSeatLimit tells that no more accounts may be active: 400
+// api.user.create_user.user_limits.exceeded, app.user.update_active.user_limit.exceeded,
+// and their license_ forms. It is about the server, not about this account.
+func IsSeatLimit(err error) bool {
+	e, ok := asAPI(err)
+	if !ok || e.Status != http.StatusBadRequest {
+		return false
+	}
+	switch e.ID {
+	case "api.user.create_user.user_limits.exceeded", "api.user.create_user.license_user_limits.exceeded",
+		"app.user.update_active.user_limit.exceeded", "app.user.update_active.license_user_limit.exceeded":
+		return true
+	}
+	return false
+}
+
+// IsLastAdmin tells 400 app.user.update.lastAdmin.app_error: the role cannot be
+// taken from the last human administrator (11.x; 5.38 does not protect it).
+func IsLastAdmin(err error) bool {
+	e, ok := asAPI(err)
+	return ok && e.Status == http.StatusBadRequest && e.ID == "app.user.update.lastAdmin.app_error"
+}
+
+// IsLDAPManaged tells 403 api.user.update_active.cannot_modify_status_when_user_is_managed_by_ldap.app_error:
+// since 10.2 accounts with login service "ldap" cannot be (de)activated.
+func IsLDAPManaged(err error) bool {
+	e, ok := asAPI(err)
+	return ok && e.Status == http.StatusForbidden && e.ID == idLDAPManaged
+}
+
+// IsAttributeLocked tells that the account's login service owns the field: 409
+// api.user.patch_user.login_provider_attribute_set.app_error (username of any
+// single-sign-on account, names of gitlab, google and openid ones), or 400
+// app.user.update.find.app_error (e-mail of an ldap account).
+func IsAttributeLocked(err error) bool {
+	e, ok := asAPI(err)
+	return ok && (e.Status == http.StatusConflict && e.ID == "api.user.patch_user.login_provider_attribute_set.app_error" ||
+		e.Status == http.StatusBadRequest && e.ID == "app.user.update.find.app_error")
+}
+
+// IsInvalidValue tells that the server's own rules refuse a value: 400
+// model.user.is_valid.<field>.app_error and the rules about e-mail domains. The
+// first field is named; others may be wrong as well.
+func IsInvalidValue(err error) (field string, ok bool) {
+	e, is := asAPI(err)
+	if !is || e.Status != http.StatusBadRequest {
+		return "", false
+	}
+	if rest, cut := strings.CutPrefix(e.ID, "model.user.is_valid."); cut {
+		field, _, _ = strings.Cut(rest, ".")
+		return field, true
+	}
+	switch e.ID {
+	case "api.user.create_user.accepted_domain.app_error", "api.user.update_user.accepted_domain.app_error":
+		return "email", true
+	}
+	return "", false
+}
+
+// unknownRoute tells the 404 of a call that the server's version does not have.
+func unknownRoute(err error) bool {
+	e, ok := asAPI(err)
+	return ok && e.Status == http.StatusNotFound && e.ID == idUnknownRoute
+}
