@@ -35,9 +35,16 @@ var program struct {
 	err  error
 }
 
+// envProgram names a finished program to test, such as a release, instead of
+// one built from this checkout.
+const envProgram = "MMSYNC_TEST_PROGRAM"
+
 // binary builds the program, once.
 func binary(t testing.TB) string {
 	t.Helper()
+	if path := os.Getenv(envProgram); path != "" {
+		return path
+	}
 	program.once.Do(func() {
 		cmd := exec.CommandContext(t.Context(), "go", "build", "-o", program.path, "../../cmd/mmsync")
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -45,6 +45,7 @@ type settings struct {
 	baseDN   string
 	reader   string
 	disabled string // disabled_when
+	pageSize int    // at least 50
 	url      string // of Mattermost
 }
 
@@ -111,10 +112,10 @@ sources:
     base_dn: %s
     user_filter: (objectClass=inetOrgPerson)
     disabled_when: '%s'
-    max_page_size: 500
+    max_page_size: %d
     query_timeout: 10s
     groups: {membership_attribute: memberOf}
-`, s.ldap, or(s.reader, slapdtest.ReaderDN), slapdtest.ReaderPassword, or(s.baseDN, slapdtest.PeopleDN), or(s.disabled, `attr.employeeType == "disabled"`))
+`, s.ldap, or(s.reader, slapdtest.ReaderDN), slapdtest.ReaderPassword, or(s.baseDN, slapdtest.PeopleDN), or(s.disabled, `attr.employeeType == "disabled"`), max(s.pageSize, 50))
 	}
 	b.WriteString(s.extra)
 	fmt.Fprintf(&b, `mapping:

@@ -241,6 +241,8 @@ func (e *Engine) finish(ctx context.Context, run *state.Run, rep *Report, err er
 		run.Message = err.Error()
 	} else if rep.Verdict.Tripped() {
 		run.Message = rep.Verdict.Message()
+	} else if len(rep.Problems) > 0 {
+		run.Message = rep.Problems[0]
 	}
 	now, clockErr := e.o.Store.Now(ctx)
 	if clockErr != nil {

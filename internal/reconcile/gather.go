@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -190,10 +191,38 @@ func (e *Engine) assemble(ctx context.Context, g *gathered, v *view, snaps []*id
 		}
 		v.holders(ob, owners)
 	}
+	if err := e.formerly(ctx, g); err != nil {
+		return err
+	}
 	for i := range g.summaries {
 		g.target.Active += g.summaries[i].Linked
 	}
 	g.target.URL, g.target.Version, g.target.SeatsLeft = e.o.TargetURL, g.facts.Version, g.facts.SeatsLeft
+	return nil
+}
+
+// formerly marks the unowned accounts that could be adopted but were somebody
+// else's once.
+func (e *Engine) formerly(ctx context.Context, g *gathered) error {
+	candidates := map[string][]*plan.Observation{}
+	for i := range g.observations {
+		ob := &g.observations[i]
+		if h := ob.ByAuth; ob.Link == nil && h != nil && h.Owner.IsZero() {
+			candidates[h.Account.ID] = append(candidates[h.Account.ID], ob)
+		}
+	}
+	if len(candidates) == 0 {
+		return nil
+	}
+	past, err := e.o.Store.PastLinks(ctx, slices.Sorted(maps.Keys(candidates)))
+	if err != nil {
+		return fmt.Errorf("read earlier owners: %w", err)
+	}
+	for _, p := range past {
+		for _, ob := range candidates[p.AccountID] {
+			ob.ByAuth.Formerly = ob.ByAuth.Formerly || p.Key != ob.Key
+		}
+	}
 	return nil
 }
 
@@ -220,6 +249,7 @@ func (e *Engine) assembleSource(ctx context.Context, g *gathered, v *view, src S
 		return err
 	}
 	present := make(map[identity.Key]bool, len(s.Identities))
+	first := len(g.observations)
 	for i := range s.Identities {
 		id := &s.Identities[i]
 		present[id.Key] = true
@@ -236,8 +266,16 @@ func (e *Engine) assembleSource(ctx context.Context, g *gathered, v *view, src S
 	if doubt != "" && sum.Complete {
 		sum.Complete, sum.Doubt = false, doubt
 	}
+	if !sum.Complete && !shrunk(g.trips, name) {
+		g.problems = append(g.problems, fmt.Sprintf("source %s was not read whole, so nobody missing from it is deactivated: %s", name, sum.Doubt))
+	}
 	g.summaries = append(g.summaries, sum)
-	return e.missed(ctx, g, v, src, sum, present, absent)
+	return e.missed(ctx, g, v, src, sum, first, absent)
+}
+
+// shrunk tells whether a guard has said already why a read proves nothing.
+func shrunk(trips []guard.Trip, source string) bool {
+	return slices.ContainsFunc(trips, func(t guard.Trip) bool { return t.Class == guard.SourceShrink && t.Source == source })
 }
 
 // keepPlaces notes where the source keeps people now: moves alone change nothing
@@ -271,10 +309,6 @@ func (e *Engine) judgeRead(ctx context.Context, g *gathered, s *identity.Snapsho
 	}
 	for _, p := range s.Unreadable {
 		g.problems = append(g.problems, p.Ref+": "+p.Message)
-	}
-	if sum.Complete && sum.Faults*100 > s.Entries {
-		sum.Complete = false
-		sum.Doubt = fmt.Sprintf("%d of %d entries cannot be used, more than 1 %%; correct them or the mapping", sum.Faults, s.Entries)
 	}
 	limits := e.o.Limits
 	if o.Limits != nil {
@@ -342,8 +376,10 @@ func missingLinks(links []identity.Link, source string, present map[identity.Key
 }
 
 // missed observes the links whose Key the source no longer lists: since when,
-// how often, and what the source says when asked directly.
-func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, sum plan.SourceSummary, present map[identity.Key]bool, absent []*identity.Link) error {
+// how often, and what the source says when asked directly. first is where the
+// observations of the people it does list begin; those who are disabled wait
+// for their grace in the same way.
+func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, sum plan.SourceSummary, first int, absent []*identity.Link) error {
 	known, err := e.o.Store.Sightings(ctx, src.Name())
 	if err != nil {
 		return fmt.Errorf("read who is missing from source %s: %w", src.Name(), err)
@@ -351,12 +387,19 @@ func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, s
 	seen := make(map[identity.Key]*state.Sighting, len(known))
 	for i := range known {
 		seen[known[i].Key] = &known[i]
-		if present[known[i].Key] {
-			g.sightings.Seen = append(g.sightings.Seen, known[i].Key)
+	}
+	for i := first; i < len(g.observations); i++ {
+		ob := &g.observations[i]
+		s := seen[ob.Key]
+		switch {
+		case !ob.Desired.Active && ob.Linked != nil && ob.Linked.Active() && e.o.Policy.Grace.Disabled > 0:
+			ob.Absence.Since = e.sight(g, s, ob.Key).Since
+		case s != nil:
+			g.sightings.Seen = append(g.sightings.Seen, ob.Key)
 		}
 	}
 	var ask []string
-	first := len(g.observations)
+	first = len(g.observations)
 	for _, k := range absent {
 		ob := plan.Observation{Key: k.Key, Link: k}
 		v.attach(&ob)
