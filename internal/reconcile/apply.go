@@ -38,6 +38,15 @@ type person struct {
 	fresh   time.Time
 }
 
+// id is the account to work on: the decision's, or the one that an earlier op
+// of it created.
+func (p *person) id(d *plan.Decision) string {
+	if d.AccountID == "" && p.account != nil {
+		return p.account.ID
+	}
+	return d.AccountID
+}
+
 func newApplier(e *Engine, l *lease, run *state.Run, g *gathered, p plan.Plan) *applier {
 	a := &applier{e: e, lease: l, runID: run.ID, plan: p, now: time.Now(), people: map[identity.Key]*person{}}
 	a.counts = run.Counts
@@ -149,9 +158,9 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	// From here call and record end together, whatever happens to the run.
 	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleAfter)
 	defer cancel()
-	after, callErr := a.e.o.Target.Apply(callCtx, d.AccountID, op)
+	after, callErr := a.e.o.Target.Apply(callCtx, who.id(d), op)
 	if callErr != nil {
-		seen, err := a.reread(callCtx, d, op)
+		seen, err := a.reread(callCtx, d.Key, who.id(d), op)
 		if err != nil {
 			// The server is away: the op stays sent, and the next run looks at the
 			// account before it does anything else.
@@ -168,9 +177,6 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		return false, err
 	}
 	who.link, who.account, who.fresh = out.Link, &after, time.Now()
-	if d.AccountID == "" {
-		d.AccountID = after.ID // later ops of a creation need it
-	}
 	a.e.log.InfoContext(ctx, "changed", "run", a.runID, "source", d.Key.Source, "anchor", d.Key.Anchor,
 		"account", after.ID, "action", string(d.Action), "reason", string(d.Reason), "op", string(op.Kind))
 	a.count(func() { a.counts.Done++ })
@@ -181,13 +187,14 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 // become old, and says why the op must not be sent any more. Only what the op
 // changes is compared: update_at moves with every login.
 func (a *applier) look(ctx context.Context, who *person, d *plan.Decision, op plan.Op) (string, error) {
-	if d.AccountID == "" || op.Kind == plan.LinkAccount || op.Kind == plan.UnlinkAccount {
+	id := who.id(d)
+	if id == "" || op.Kind == plan.LinkAccount || op.Kind == plan.UnlinkAccount {
 		return "", nil
 	}
 	if who.account == nil || destructive(op) || time.Since(who.fresh) > a.e.o.StaleAfter {
-		now, ok, err := a.e.o.Target.Account(ctx, d.AccountID)
+		now, ok, err := a.e.o.Target.Account(ctx, id)
 		if err != nil {
-			return "", fmt.Errorf("read account %s before changing it: %w", d.AccountID, err)
+			return "", fmt.Errorf("read account %s before changing it: %w", id, err)
 		}
 		if !ok {
 			return "the account is not there any more", nil
@@ -236,8 +243,12 @@ func (a *applier) relink(ctx context.Context, ref state.OpRef, d *plan.Decision,
 	} else {
 		link := linkAfter(nil, d.Key, d.Ref, op, *who.account, out.At)
 		link.Origin, link.Written = identity.OriginAuthData, time.Time{}
-		if d.Reason == plan.SameIntent {
+		switch d.Reason {
+		case plan.SameIntent:
 			link.Origin = identity.OriginIntent
+		case plan.Approved:
+			link.Origin = identity.OriginOperator
+		default:
 		}
 		out.Link, who.link = link, link
 	}
@@ -250,14 +261,14 @@ func (a *applier) relink(ctx context.Context, ref state.OpRef, d *plan.Decision,
 
 // reread looks at the account after a call that failed, for an answer may be
 // lost or wrong while the effect is there. nil means that it is not there.
-func (a *applier) reread(ctx context.Context, d *plan.Decision, op plan.Op) (*identity.Account, error) {
+func (a *applier) reread(ctx context.Context, k identity.Key, id string, op plan.Op) (*identity.Account, error) {
 	if err := a.e.o.Target.Healthy(ctx); err != nil {
 		return nil, fmt.Errorf("check the server's health: %w", err)
 	}
 	if op.Kind == plan.RevokeSessions {
 		return nil, nil
 	}
-	return a.e.effect(ctx, state.OpRecord{Key: d.Key, AccountID: d.AccountID, Op: op, SentAt: time.Now()})
+	return a.e.effect(ctx, state.OpRecord{Key: k, AccountID: id, Op: op, SentAt: time.Now()})
 }
 
 func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, op plan.Op, who *person, cause error) error {
@@ -268,7 +279,7 @@ func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, o
 	if isUnknown(cause) {
 		return nil // stays sent: the call may still arrive, the next run looks
 	}
-	out := state.Outcome{Ref: ref, Status: state.OpFailed, AccountID: d.AccountID, At: time.Now(), Before: who.account, Error: cause.Error()}
+	out := state.Outcome{Ref: ref, Status: state.OpFailed, AccountID: who.id(d), At: time.Now(), Before: who.account, Error: cause.Error()}
 	return a.record(ctx, out)
 }
 

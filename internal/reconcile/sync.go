@@ -20,18 +20,24 @@ const leaseName = "reconcile"
 // Sync plans, guards, journals and applies. state.ErrHeld means that another
 // process is at it.
 func (e *Engine) Sync(ctx context.Context, o RunOptions) (Report, error) {
+	return e.underLease(ctx, "sync", o, nil)
+}
+
+// underLease is one run that writes. narrow, if not nil, picks what is carried
+// out of what was planned.
+func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narrow func(Report) Report) (Report, error) {
 	start := time.Now()
 	l, err := e.takeLease(ctx)
 	if err != nil {
 		return Report{}, err
 	}
 	defer l.release()
-	run, err := e.newRun(l.ctx, "sync", o)
+	run, err := e.newRun(l.ctx, kind, o)
 	if err != nil {
 		return Report{}, err
 	}
 	run.Token = l.current().Token
-	rep, err := e.sync(l, &run, o)
+	rep, err := e.sync(l, &run, o, narrow)
 	if cause := context.Cause(l.ctx); err != nil && errors.Is(cause, state.ErrFenced) {
 		err = cause
 	}
@@ -39,7 +45,7 @@ func (e *Engine) Sync(ctx context.Context, o RunOptions) (Report, error) {
 	return rep, e.finish(ctx, &run, &rep, err)
 }
 
-func (e *Engine) sync(l *lease, run *state.Run, o RunOptions) (Report, error) {
+func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report) Report) (Report, error) {
 	rep := Report{RunID: run.ID}
 	ctx := l.ctx
 	if err := e.recover(ctx, l.current()); err != nil {
@@ -50,6 +56,9 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions) (Report, error) {
 		return rep, err
 	}
 	rep = e.decide(g, o)
+	if narrow != nil {
+		rep = narrow(rep)
+	}
 	rep.RunID = run.ID
 	describe(run, rep)
 	if err := refuse(g.facts, rep.Plan); err != nil {

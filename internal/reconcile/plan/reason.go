@@ -12,6 +12,7 @@ const (
 	Returned       Reason = "returned"        // back in the source, and we had switched it off
 	SameIntent     Reason = "same_intent"     // our own creation whose answer was lost
 	SameAuthData   Reason = "same_auth_data"  // same login service and exact value
+	Approved       Reason = "approved"        // an operator said whose account it is
 	SourceDisabled Reason = "source_disabled" // the source says the person has left
 	SourceMissing  Reason = "source_missing"  // no longer in the source
 	OutOfScope     Reason = "out_of_scope"    // still in the directory, no longer selected
@@ -71,6 +72,7 @@ func Explanations() []Explanation {
 		{Returned, "The person is back in the source, and mmsync itself had switched the account off.", "", ""},
 		{SameIntent, "An interrupted run of mmsync created this account and lost the answer.", "", ""},
 		{SameAuthData, "The account has the same login service and exactly the same login data.", "", ""},
+		{Approved, "An operator said that this account is the person's.", "", ""},
 		{SourceDisabled, "The source says that the person has left.", "", ""},
 		{SourceMissing, "The person is no longer in the source.", "", ""},
 		{OutOfScope, "The entry is still in the directory, but the source's filter no longer selects it.", "", ""},
