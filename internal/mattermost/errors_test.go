@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/mattermost"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
 func TestAPIError(t *testing.T) {
@@ -75,6 +76,27 @@ func TestAPIError(t *testing.T) {
 		err := &mattermost.APIError{Status: 400, ID: "x.y", Message: "ada@example.test exists", RequestID: "r1", Method: "POST", Path: users}
 		require.EqualError(t, err, "POST /api/v4/users: 400 x.y (request r1)")
 	})
+}
+
+func TestAPIError_Reason(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]plan.Reason{
+		"400 app.user.save.username_exists.app_error":                                            plan.UsernameTaken,
+		"400 app.user.save.email_exists.app_error":                                               plan.EmailTaken,
+		"400 app.user.update_auth_data.email_exists.app_error":                                   plan.AuthDataTaken,
+		"400 app.user.update_active.user_limit.exceeded":                                         plan.NoSeats,
+		"400 app.user.update.lastAdmin.app_error":                                                plan.LastAdmin,
+		"403 api.user.update_active.cannot_modify_status_when_user_is_managed_by_ldap.app_error": plan.LockedByLDAP,
+		"409 api.user.patch_user.login_provider_attribute_set.app_error":                         plan.LockedByLogin,
+		"400 model.user.is_valid.username.app_error":                                             plan.EntryFault,
+		"403 api.context.permissions.app_error":                                                  "",
+		"500 app.user.save.username_exists.app_error (an id with another status proves nothing)": "",
+	} {
+		var e mattermost.APIError
+		_, err := fmt.Sscanf(id, "%d %s", &e.Status, &e.ID)
+		require.NoError(t, err)
+		require.Equal(t, want, e.Reason(), id)
+	}
 }
 
 func TestErrors_otherPackagesFindThemByMethod(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
 func asAPI(err error) (*APIError, bool) {
@@ -107,6 +109,33 @@ func IsInvalidValue(err error) (field string, ok bool) {
 		return "email", true
 	}
 	return "", false
+}
+
+// Reason gives the plan's word for a refusal that a plan could have foreseen, ""
+// for every other answer. It lets the engine hold what was refused.
+func (e *APIError) Reason() plan.Reason {
+	switch e.Taken() {
+	case "username":
+		return plan.UsernameTaken
+	case "email":
+		return plan.EmailTaken
+	case "auth_data":
+		return plan.AuthDataTaken
+	}
+	_, invalid := IsInvalidValue(e)
+	switch {
+	case IsSeatLimit(e):
+		return plan.NoSeats
+	case IsLastAdmin(e):
+		return plan.LastAdmin
+	case IsLDAPManaged(e):
+		return plan.LockedByLDAP
+	case IsAttributeLocked(e):
+		return plan.LockedByLogin
+	case invalid:
+		return plan.EntryFault
+	}
+	return ""
 }
 
 // unknownRoute tells the 404 of a call that the server's version does not have.

@@ -335,6 +335,28 @@ func TestTarget_Account(t *testing.T) {
 	require.True(t, mattermost.IsTransient(err))
 }
 
+func TestTarget_Healthy(t *testing.T) {
+	t.Parallel()
+	s, target := simulated(t, mmsim.Options{})
+	require.NoError(t, target.Healthy(t.Context()))
+	cancel := s.Fail(mmsim.Fault{DatabaseAway: true})
+	require.ErrorContains(t, target.Healthy(t.Context()), "does not reach its database")
+	cancel()
+	require.NoError(t, s.Close())
+	require.True(t, mattermost.IsTransient(target.Healthy(t.Context())))
+}
+
+func TestTarget_TookOver(t *testing.T) {
+	t.Parallel()
+	s := mmsim.New(mmsim.Options{})
+	target := mattermost.NewTarget(client(t, s.Start(t), s.AdminToken(), func(o *mattermost.Options) { o.RatePerSecond = 20 }), mattermost.TargetOptions{})
+	require.NoError(t, target.Healthy(t.Context()))
+	target.TookOver()
+	start := time.Now()
+	require.NoError(t, target.Healthy(t.Context()))
+	require.GreaterOrEqual(t, time.Since(start), 45*time.Millisecond)
+}
+
 func TestTarget_keepsToTheServersRate(t *testing.T) {
 	t.Parallel()
 	s, target := simulated(t, mmsim.Options{RateLimit: &mmsim.RateLimit{PerSec: 40, MaxBurst: 10}})
