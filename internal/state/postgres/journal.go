@@ -237,6 +237,9 @@ func (s *Store) Ops(ctx context.Context, f state.OpFilter) ([]state.OpRecord, er
 	if len(f.Statuses) > 0 {
 		w.and("o.status = any($%d)", strs(f.Statuses))
 	}
+	if len(f.Statuses) > 0 && !slices.ContainsFunc(f.Statuses, state.OpStatus.Closed) {
+		w.and("o.status in ('pending', 'sent')") // in the words of the index ops_unclosed
+	}
 	if !f.Since.IsZero() {
 		w.and("o.planned_at >= $%d", stamp(f.Since))
 	}

@@ -225,6 +225,9 @@ func (s *Store) Ops(ctx context.Context, f state.OpFilter) ([]state.OpRecord, er
 	if len(f.Statuses) > 0 {
 		w.and("o.status in (select value from json_each($%d))", list(f.Statuses))
 	}
+	if len(f.Statuses) > 0 && !slices.ContainsFunc(f.Statuses, state.OpStatus.Closed) {
+		w.and("o.status in ('pending', 'sent')") // in the words of the index ops_unclosed
+	}
 	if !f.Since.IsZero() {
 		w.and("o.planned_at >= $%d", stamp(f.Since))
 	}
@@ -260,9 +263,10 @@ func scanOp(rows *sql.Rows) (state.OpRecord, error) {
 	return r, nil
 }
 
+// In SQLite a cross join keeps the order of the tables: the window's ops first.
 const countSwitchedOff = `
 select count(distinct o.account_id)
-from ops o join decisions d on d.run_id = o.run_id and d.position = o.decision
+from ops o cross join decisions d on d.run_id = o.run_id and d.position = o.decision
 where o.kind = 'set_active' and o.closed_at >= $2 and o.status in ('done', 'observed')
     and d.action = 'deactivate' and d.source = $1`
 
