@@ -110,13 +110,23 @@ func (b *builder) park(i, j int) {
 // takes tells whether i's decision takes the value that j's account has.
 func (b *builder) takes(i, j int, f identity.Attribute) bool {
 	h := b.obs[i].holder(Field(f))
-	return h != nil && b.obs[j].Linked != nil && h.Account.ID == b.obs[j].Linked.ID && b.changes(i, f)
+	if h == nil || b.obs[j].Linked == nil || h.Account.ID != b.obs[j].Linked.ID {
+		return false
+	}
+	_, ok := change(&b.decisions[i], Field(f))
+	return ok
 }
 
 // stall leaves i's e-mail, which j gives up only in this run, to the next one,
 // and with it the e-mails of all who wait for i's.
 func (b *builder) stall(i, j int) {
-	b.dropChange(i, Field(identity.Email), WaitsForOther, "e-mail is held by "+describeHolder(b.obs[i].holder(Field(identity.Email)))+", who "+inThisRun)
+	detail := "e-mail is held by " + describeHolder(b.obs[i].holder(Field(identity.Email))) + ", who " + inThisRun
+	if d := &b.decisions[i]; d.Action == Create {
+		*d = d.hold(WaitsForOther, Create, detail)
+		d.Notes = nil
+		return // nobody waits for somebody who has no account
+	}
+	b.dropChange(i, Field(identity.Email), WaitsForOther, detail)
 	for k := range b.obs {
 		if k != i && b.takes(k, i, identity.Email) {
 			b.stall(k, i)

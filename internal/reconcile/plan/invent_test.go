@@ -59,8 +59,11 @@ func invent(r *rand.Rand) *model {
 		}
 		l.Applied.Profile, l.Applied.Auth = a.Profile, a.Auth
 		m.links[k] = l
+		if chance(8) && m.accounts[a.ID] != nil { // somebody changed it in Mattermost
+			l.Applied.Profile.Position, a.Position = "", "king"
+		}
 		m.desired[k] = &identity.Identity{
-			Key: k, Active: true, Profile: a.Profile, Auth: a.Auth,
+			Key: k, Active: true, Profile: l.Applied.Profile, Auth: a.Auth,
 			Owned: identity.AttributesOf(identity.Username, identity.Email, identity.Position, identity.Nickname),
 		}
 		if a.Roles.Has(auditor) && chance(80) {
