@@ -18,7 +18,7 @@ func (a *app) linkCmd() *cobra.Command {
 		Short: "who owns which account",
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.linkListCmd())
+	cmd.AddCommand(a.linkListCmd(), a.linkApproveCmd())
 	return cmd
 }
 

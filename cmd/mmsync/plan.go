@@ -216,7 +216,7 @@ func (a *app) syncCmd() *cobra.Command {
 				}
 				return exit(planCode(rep))
 			}
-			rep, err := a.syncWaiting(ctx, d.Engine, o, wait)
+			rep, err := waiting(ctx, func() (reconcile.Report, error) { return d.Engine.Sync(ctx, o) }, wait)
 			p.clear()
 			if err != nil {
 				if rep.RunID != "" {

@@ -9,13 +9,13 @@ import (
 	"github.com/mmsync/mmsync/internal/state"
 )
 
-// syncWaiting runs sync, and while another run holds the lease tries again for
-// as long as the user is willing to wait. A run that was killed keeps its lease
-// for a few seconds, so the default outlasts it.
-func (a *app) syncWaiting(ctx context.Context, e *reconcile.Engine, o reconcile.RunOptions, wait time.Duration) (reconcile.Report, error) {
+// waiting makes a run, and while another one holds the lease tries again for as
+// long as the user is willing to wait. A run that was killed keeps its lease for
+// a few seconds, so the default outlasts it.
+func waiting(ctx context.Context, run func() (reconcile.Report, error), wait time.Duration) (reconcile.Report, error) {
 	until := time.Now().Add(wait)
 	for {
-		rep, err := e.Sync(ctx, o)
+		rep, err := run()
 		if !errors.Is(err, state.ErrHeld) || time.Now().After(until) {
 			return rep, err
 		}

@@ -160,22 +160,30 @@ var ErrRefused = errors.New("refused")
 // Plan computes what Sync would do. It takes no lease and writes nothing but
 // its own run row.
 func (e *Engine) Plan(ctx context.Context, o RunOptions) (Report, error) {
+	return e.readOnly(ctx, o, nil)
+}
+
+// readOnly is one run that only looks. narrow is as in underLease.
+func (e *Engine) readOnly(ctx context.Context, o RunOptions, narrow func(Report) Report) (Report, error) {
 	start := time.Now()
 	run, err := e.newRun(ctx, "plan", o)
 	if err != nil {
 		return Report{}, err
 	}
-	rep, err := e.plan(ctx, &run, o)
+	rep, err := e.plan(ctx, &run, o, narrow)
 	rep.Took = time.Since(start)
 	return rep, e.finish(ctx, &run, &rep, err)
 }
 
-func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions) (Report, error) {
+func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow func(Report) Report) (Report, error) {
 	g, err := e.gather(ctx, o, nil)
 	if err != nil {
 		return Report{RunID: run.ID}, err
 	}
 	rep := e.decide(g, o)
+	if narrow != nil {
+		rep = narrow(rep)
+	}
 	rep.RunID, rep.Status = run.ID, state.RunPlanned
 	run.PlannedAt = g.now
 	describe(run, rep)

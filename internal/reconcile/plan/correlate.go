@@ -64,16 +64,16 @@ func meet(d Decision, o Observation, p Policy, h *Holder, what string, taken Rea
 	if cause := protection(*a, o.Facts); cause != "" {
 		return d.hold(taken, Create, what+" is held by "+who+", which is protected: "+cause)
 	}
-	doubt := ""
+	why, doubt := MatchNeedsWord, ""
 	switch {
 	case taken == AuthDataTaken && a.Auth.Service != o.Desired.Auth.Service:
 		return d.hold(taken, Create, what+" is held by "+who+", which logs in by "+loginName(a.Auth.Service))
+	case a.Roles.Privileged():
+		why, doubt = MatchPrivileged, "it holds "+rights(a.Roles)
 	case taken != AuthDataTaken:
 		doubt = "the same " + what + " alone proves nothing"
 	case !p.AdoptByAuth:
 		doubt = "adoption is switched off"
-	case a.Roles.Privileged():
-		doubt = "it holds " + rights(a.Roles)
 	case !a.Active():
 		doubt = "who switched it off is not known"
 	case h.Formerly:
@@ -83,7 +83,7 @@ func meet(d Decision, o Observation, p Policy, h *Holder, what string, taken Rea
 	}
 	if doubt != "" {
 		d.AccountID, d.Username = a.ID, a.Username
-		return d.hold(MatchNeedsWord, Adopt, who+" has the same "+what+"; "+doubt)
+		return d.hold(why, Adopt, who+" has the same "+what+"; "+doubt)
 	}
 	return adopt(d, o, p, a, SameAuthData)
 }

@@ -151,7 +151,7 @@ func (m *model) true(k identity.Key, why plan.Reason, f plan.Field, held map[ide
 		is(slices.ContainsFunc(sortedKeys(m.desired), func(o identity.Key) bool { return o != k && m.rivals(want, m.desired[o]) }), "nobody else claims it")
 	case plan.NameReserved:
 		is(strings.HasPrefix(want.Profile.Username, "svc-"), "it is not reserved")
-	case plan.MatchNeedsWord:
+	case plan.MatchNeedsWord, plan.MatchPrivileged:
 		is(slices.ContainsFunc(slices.Collect(maps.Values(m.accounts)), func(o *identity.Account) bool {
 			return m.ownerOf(o.ID).IsZero() && (o.Username == want.Profile.Username || o.Email == want.Profile.Email || (o.Auth.Data != "" && o.Auth == want.Auth))
 		}), "no account looks like him")

@@ -38,6 +38,7 @@ const (
 	Contested        Reason = "contested"
 	WaitsForOther    Reason = "waits_for_other"
 	MatchNeedsWord   Reason = "match_needs_approval"
+	MatchPrivileged  Reason = "match_privileged"
 	Protected        Reason = "protected"
 	LastAdmin        Reason = "last_admin"
 	NeedsApproval    Reason = "needs_approval"
@@ -93,6 +94,7 @@ func Explanations() []Explanation {
 		{AuthDataTaken, "Another account holds the wanted login data.", "Find out which of the two people it belongs to and correct the source.", EndOperator},
 		{Contested, "Two people in the sources claim the same username, e-mail or login data.", "Correct one of them in the source.", EndSource},
 		{WaitsForOther, "The wanted value is held by somebody who has to give it up first.", "It is taken as soon as it is free; the line says what keeps it.", EndWait},
+		{MatchPrivileged, "An account with more rights than a user, which mmsync does not own, looks like this person's.", "If it is the same person, name that person to mmsync link approve; --all does not take such accounts.", EndOperator},
 		{MatchNeedsWord, "An account that mmsync does not own looks like this person's.", "If it is the same person, say so with mmsync link approve; if not, change the value that both have.", EndOperator},
 		{Protected, "The account is protected and must not be changed.", "Take the person out of the source's scope; if guards.protect names the account, change that.", EndOperator},
 		{LastAdmin, "Too few active human administrators would be left.", "Give another person system_admin first.", EndOperator},
