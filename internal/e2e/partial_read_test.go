@@ -81,6 +81,42 @@ func TestPartialRead(t *testing.T) {
 	}
 }
 
+func TestSmallLosses(t *testing.T) {
+	t.Parallel()
+	t.Run("what stays below the limit is carried out, until the window is used up", func(t *testing.T) {
+		t.Parallel()
+		people := slapdtest.Roster(600)
+		slapd := slapdtest.Start(t, slapdtest.Options{Users: len(people), NoTLS: true})
+		w := newWorld(t, sqliteStore(), settings{ldap: slapd.URL})
+		w.mmsync("sync").exits(0)
+		remove := func(list []slapdtest.Person) {
+			for _, p := range list {
+				require.False(t, p.Disabled)
+				slapd.Delete(p.DN)
+			}
+		}
+		var staff []slapdtest.Person
+		for _, p := range people[10:] {
+			if !p.Disabled {
+				staff = append(staff, p)
+			}
+		}
+		remove(staff[:30])
+		w.mmsync("sync").exits(0)
+		require.Equal(t, 30, w.off())
+		remove(staff[30:60])
+		w.sim.ResetCalls()
+		for range 2 {
+			w.mmsync("sync").exits(3).says("too many deactivations from corp: 60 (30 of them were made in the last 24 h)")
+		}
+		require.Empty(t, w.sim.Writes())
+		require.Equal(t, 30, w.off())
+		w.mmsync("sync", "--max-deactivations", "60").exits(0)
+		require.Equal(t, 60, w.off())
+		w.quiet()
+	})
+}
+
 // sentences gives what the program itself says on stderr, without its log.
 func sentences(stderr string) string {
 	var out []string

@@ -38,6 +38,7 @@ type world struct {
 // settings are what tests change in the configuration.
 type settings struct {
 	ldap     string // URL of the directory; "" has no such source
+	file     bool   // the directory is people.ldif in the world's folder, see feed
 	extra    string // further sources, in YAML
 	mapping  string // the source's own mapping, in YAML
 	grace    string
@@ -117,6 +118,9 @@ sources:
     groups: {membership_attribute: memberOf}
 `, s.ldap, or(s.reader, slapdtest.ReaderDN), slapdtest.ReaderPassword, or(s.baseDN, slapdtest.PeopleDN), or(s.disabled, `attr.employeeType == "disabled"`), max(s.pageSize, 50))
 	}
+	if s.file {
+		fmt.Fprintf(&b, "  - {name: corp, type: file, path: people.ldif, disabled_when: '%s'}\n", or(s.disabled, `attr.employeeType == "disabled"`))
+	}
 	b.WriteString(s.extra)
 	fmt.Fprintf(&b, `mapping:
   defaults:
@@ -127,13 +131,25 @@ sources:
     last_name_attribute: attr.sn
     position_attribute: attr.title
 %s`, s.mapping)
-	if s.ldap != "" {
+	if s.ldap != "" || s.file {
 		fmt.Fprintf(&b, "roles:\n  - {role: system_admin, source: corp, groups: [%q], grant: allow}\n", slapdtest.GroupDN("chat-admins"))
 	}
 	fmt.Fprintf(&b, "lifecycle:\n  deactivate:\n    grace: %s\n", or(s.grace, "{disabled: 0s, missing: 0s, out_of_scope: 0s}"))
 	fmt.Fprintf(&b, "guards:\n  max_deactivations: %s\n", or(s.guards, "{count: 50, percent: 1}"))
 	w.config = filepath.Join(w.dir, "config.yaml")
 	require.NoError(w.t, os.WriteFile(w.config, []byte(b.String()), 0o600))
+}
+
+// feed writes the file that stands for the directory.
+func (w *world) feed(people []slapdtest.Person) {
+	w.t.Helper()
+	var b strings.Builder
+	for _, p := range people {
+		b.WriteString(p.LDIF() + "\n")
+	}
+	next := filepath.Join(w.dir, "people.next")
+	require.NoError(w.t, os.WriteFile(next, []byte(b.String()), 0o600))
+	require.NoError(w.t, os.Rename(next, filepath.Join(w.dir, "people.ldif")))
 }
 
 // addForeign makes accounts that mmsync has nothing to do with.
@@ -193,6 +209,16 @@ func (w *world) user(name string) mmsim.User {
 	u, ok := w.sim.UserByName(name)
 	require.True(w.t, ok, "there is no account %q", name)
 	return u
+}
+
+// mmsimUser keeps the simulator's package out of files that only change a user.
+type mmsimUser = mmsim.User
+
+// switchOff is what an administrator does in the System Console.
+func (w *world) switchOff(name string) {
+	w.t.Helper()
+	now := time.Now().UnixMilli()
+	w.sim.SetUser(w.user(name).ID, func(u *mmsim.User) { u.DeleteAt, u.UpdateAt = now, now })
 }
 
 // off counts managed accounts that are switched off.
