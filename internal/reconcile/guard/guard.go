@@ -48,10 +48,15 @@ func (l Limit) Allowed(base int) int {
 
 // rule says in words where Allowed's number comes from.
 func (l Limit) rule(base int) string {
-	if base < l.MinimumPopulation {
-		return fmt.Sprintf("%d; percent counts only from %d accounts on", l.Count, l.MinimumPopulation)
+	switch {
+	case l.Percent == 0:
+		return ""
+	case base < l.MinimumPopulation:
+		return fmt.Sprintf(" (percent counts only from %d accounts on)", l.MinimumPopulation)
+	case l.Count == 0:
+		return fmt.Sprintf(" (%g %%)", l.Percent)
 	}
-	return fmt.Sprintf("the larger of %d and %g %%", l.Count, l.Percent)
+	return fmt.Sprintf(" (the larger of %d and %g %%)", l.Count, l.Percent)
 }
 
 // Usage is what was already done in the window, per source.
@@ -195,7 +200,7 @@ func (t Trip) sentence(l Limits) string {
 		earlier = fmt.Sprintf(" (%d of them were made in the last %s)", t.Before, span(l.Window))
 		none = fmt.Sprintf("None of the %d new ones was written.", t.Planned)
 	}
-	return fmt.Sprintf("too many deactivations from %s: %d%s of %d linked active accounts (%.2f %%), limit %d (%s). Largest cause: %s. %s "+
+	return fmt.Sprintf("too many deactivations from %s: %d%s of %d linked active accounts (%.2f %%), limit %d%s. Largest cause: %s. %s "+
 		"If this is right, allow it once with: mmsync sync --max-deactivations %d",
 		t.Source, t.Planned+t.Before, earlier, t.Base, t.share(), t.Limit, l.Deactivations.rule(t.Base), t.Cause, none, t.Planned+t.Before)
 }

@@ -267,10 +267,10 @@ func deactivate(d Decision, o Observation, p Policy, why Reason, detail string) 
 		return d
 	case o.Linked.Auth.Service == "ldap" && o.Facts.LDAPLocked:
 		d = d.hold(LockedByLDAP, Deactivate, detail+"; the server lets only its own LDAP sync switch the account off")
-		d.Ops = rights
 		if o.Link.Applied.Active {
-			d.Ops = append(d.Ops, Op{Kind: RevokeSessions, Changes: []Change{off}})
+			d.Ops = []Op{{Kind: RevokeSessions, Changes: []Change{off}}}
 		}
+		d.Ops = append(d.Ops, rights...)
 		return d
 	}
 	d.Action, d.Reason, d.Detail = Deactivate, why, clean(detail)
