@@ -26,6 +26,7 @@ type applier struct {
 	people   map[identity.Key]*person
 	counts   state.Counts
 	failures []Failure
+	inARow   int // failures since the last success
 	done     int
 	total    int
 }
@@ -156,9 +157,13 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		return false, fmt.Errorf("mark op %s as sent: %w", ref, err)
 	}
 	// From here call and record end together, whatever happens to the run.
-	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleAfter)
+	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callBudget)
 	defer cancel()
 	after, callErr := a.e.o.Target.Apply(callCtx, who.id(d), op)
+	note := ""
+	if courtesy(callErr) {
+		note, callErr = callErr.Error(), nil
+	}
 	if callErr != nil {
 		seen, err := a.reread(callCtx, d.Key, who.id(d), op)
 		if err != nil {
@@ -171,7 +176,7 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		}
 		after = *seen
 	}
-	out := state.Outcome{Ref: ref, Status: state.OpDone, AccountID: after.ID, At: time.Now(), Before: who.account, After: &after}
+	out := state.Outcome{Ref: ref, Status: state.OpDone, AccountID: after.ID, At: time.Now(), Before: who.account, After: &after, Error: note}
 	out.Link = linkAfter(who.link, d.Key, d.Ref, op, after, out.At)
 	if err := a.record(callCtx, out); err != nil {
 		return false, err
@@ -179,7 +184,10 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	who.link, who.account, who.fresh = out.Link, &after, time.Now()
 	a.e.log.InfoContext(ctx, "changed", "run", a.runID, "source", d.Key.Source, "anchor", d.Key.Anchor,
 		"account", after.ID, "action", string(d.Action), "reason", string(d.Reason), "op", string(op.Kind))
-	a.count(func() { a.counts.Done++ })
+	a.count(func() {
+		a.counts.Done++
+		a.inARow = 0
+	})
 	return true, nil
 }
 
@@ -272,15 +280,47 @@ func (a *applier) reread(ctx context.Context, k identity.Key, id string, op plan
 }
 
 func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, op plan.Op, who *person, cause error) error {
+	row := 0
 	a.count(func() {
 		a.counts.Failed++
+		a.inARow++
+		row = a.inARow
 		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: op.Kind, Error: cause.Error()})
 	})
-	if isUnknown(cause) {
-		return nil // stays sent: the call may still arrive, the next run looks
+	if !isUnknown(cause) { // else it stays sent: the call may still arrive, the next run looks
+		out := state.Outcome{Ref: ref, Status: state.OpFailed, AccountID: who.id(d), At: time.Now(), Before: who.account, Error: cause.Error()}
+		if err := a.record(ctx, out); err != nil {
+			return err
+		}
 	}
-	out := state.Outcome{Ref: ref, Status: state.OpFailed, AccountID: who.id(d), At: time.Now(), Before: who.account, Error: cause.Error()}
-	return a.record(ctx, out)
+	switch {
+	case unauthorized(cause):
+		return fmt.Errorf("the server no longer accepts mmsync's token, so the run was stopped; give it a new one: %w", cause)
+	case row >= abortAfter:
+		return fmt.Errorf("%d calls in a row failed, so the run was stopped; the last: %w", row, cause)
+	}
+	return nil
+}
+
+// callBudget bounds one call with all its reading back.
+const callBudget = 3 * time.Minute
+
+// abortAfter is how many failures in a row show that the fault is not with the
+// people but with the server, the token or the mapping.
+const abortAfter = 25
+
+// courtesy tells an error that came after the op itself was done: a mail that
+// was not sent, a mark that was not set.
+func courtesy(err error) bool {
+	var done interface{ OpDone() bool }
+	return errors.As(err, &done) && done.OpDone()
+}
+
+// unauthorized tells that the token is dead, proven twice against a healthy
+// server.
+func unauthorized(err error) bool {
+	var dead interface{ Unauthorized() bool }
+	return errors.As(err, &dead) && dead.Unauthorized()
 }
 
 func (a *applier) skip(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, cause string) error {
