@@ -98,7 +98,7 @@ func effect(w *world, c mmsim.Call) (plan.OpKind, string, bool) {
 	if c.Status < 200 || c.Status > 299 {
 		return "", "", false
 	}
-	if c.Method == http.MethodPost && c.Path == "/api/v4/users" {
+	if c.Status == http.StatusCreated && c.Path == "/api/v4/users" {
 		m := regexp.MustCompile(`"username":\s*"([^"]+)"`).FindSubmatch(c.Body)
 		if m == nil {
 			return "", "", false

@@ -48,6 +48,7 @@ type settings struct {
 	disabled string // disabled_when
 	pageSize int    // at least 50
 	url      string // of Mattermost
+	server   mmsim.Options
 }
 
 // store is one of the two kinds.
@@ -71,7 +72,8 @@ func stores() []store { return []store{sqliteStore(), postgresStore()} }
 func newWorld(t testing.TB, st store, s settings) *world {
 	t.Helper()
 	binary(t)
-	w := &world{t: t, dir: t.TempDir(), sim: mmsim.New(mmsim.Options{MaxCallBody: 512})}
+	s.server.MaxCallBody = 512
+	w := &world{t: t, dir: t.TempDir(), sim: mmsim.New(s.server)}
 	s.url = w.sim.Start(t)
 	w.stateURL = st.url(t, w.dir)
 	w.addForeign()

@@ -169,7 +169,7 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		if err != nil {
 			// The server is away: the op stays sent, and the next run looks at the
 			// account before it does anything else.
-			return false, fmt.Errorf("%s of %s: %w; and the account could not be read afterwards: %w", op.Kind, d.Key, callErr, err)
+			return false, fmt.Errorf("the server went away during %s of %s: %w; the next run looks at the account before it does anything else (the call: %w)", op.Kind, d.Username, err, callErr)
 		}
 		if seen == nil {
 			return false, a.fail(callCtx, ref, d, op, who, callErr)
@@ -271,7 +271,7 @@ func (a *applier) relink(ctx context.Context, ref state.OpRef, d *plan.Decision,
 // lost or wrong while the effect is there. nil means that it is not there.
 func (a *applier) reread(ctx context.Context, k identity.Key, id string, op plan.Op) (*identity.Account, error) {
 	if err := a.e.o.Target.Healthy(ctx); err != nil {
-		return nil, fmt.Errorf("check the server's health: %w", err)
+		return nil, err
 	}
 	if op.Kind == plan.RevokeSessions {
 		return nil, nil
