@@ -127,9 +127,9 @@ func (b *builder) stall(i, j int) {
 		return // nobody waits for somebody who has no account
 	}
 	b.dropChange(i, Field(identity.Email), WaitsForOther, detail)
-	for k := range b.obs {
-		if k != i && b.takes(k, i, identity.Email) {
-			b.stall(k, i)
+	for _, n := range b.wanting {
+		if n.field == identity.Email && n.obs != i && b.takes(n.obs, i, identity.Email) {
+			b.stall(n.obs, i)
 		}
 	}
 }

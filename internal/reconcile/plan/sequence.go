@@ -56,6 +56,7 @@ type builder struct {
 	obs       []Observation
 	decisions []Decision
 	drops     map[int][]drop       // what contest took, by observation
+	wanting   []need               // what is missed because a linked account has it
 	place     map[identity.Key]int // position within its chain
 	byKey     map[identity.Key]int
 }
@@ -66,6 +67,7 @@ func (b *builder) passOn() {
 	if len(waiting) == 0 {
 		return
 	}
+	b.wanting = waiting
 	b.byKey = make(map[identity.Key]int, len(b.obs))
 	for i := range b.obs {
 		b.byKey[b.obs[i].Key] = i
