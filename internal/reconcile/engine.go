@@ -73,6 +73,10 @@ type Options struct {
 	SinceOverlap time.Duration
 	// LeaseTTL is how long the right to write lasts without renewal; default 10 s.
 	LeaseTTL time.Duration
+	// SettleAfter is how long after its send a call of a run that was cut off may
+	// still reach the server, so that nothing else is sent for its account;
+	// default 50 s, a little more than the client's time-out.
+	SettleAfter time.Duration
 	// Holder names this process in the lease.
 	Holder string
 	Logger *slog.Logger
@@ -106,6 +110,9 @@ func New(o Options) *Engine {
 	}
 	if o.LeaseTTL <= 0 {
 		o.LeaseTTL = 10 * time.Second
+	}
+	if o.SettleAfter <= 0 {
+		o.SettleAfter = settleAfter
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

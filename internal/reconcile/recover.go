@@ -12,8 +12,8 @@ import (
 	"github.com/mmsync/mmsync/internal/state"
 )
 
-// settleAfter is how long after its send a call may still reach the server: the
-// client's time-out and some slack.
+// settleAfter is the default of Options.SettleAfter: the client's time-out and
+// some slack.
 const settleAfter = 50 * time.Second
 
 // clockSkew is how far the server's clock may be from ours for a creation to be
@@ -63,7 +63,7 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord) e
 		}
 		// The call may still be on its way; nothing else is sent for this account
 		// until it cannot be any more.
-		wait := time.Until(op.SentAt.Add(settleAfter))
+		wait := time.Until(op.SentAt.Add(e.o.SettleAfter))
 		if wait <= 0 {
 			out.Error = "the run was interrupted; the call had no effect"
 			return e.o.Store.RecordOp(ctx, l, out)
@@ -95,8 +95,8 @@ func (e *Engine) effect(ctx context.Context, op state.OpRecord) (*identity.Accou
 		return nil, err
 	}
 	for i := range found {
-		if e.intended(ctx, op, &found[i]) {
-			return &found[i], nil
+		if ok, err := e.intended(ctx, op, &found[i]); ok || err != nil {
+			return &found[i], err
 		}
 	}
 	return nil, nil
@@ -104,12 +104,15 @@ func (e *Engine) effect(ctx context.Context, op state.OpRecord) (*identity.Accou
 
 // intended tells whether an account is what a creation that lost its answer
 // made: all that was asked for, in that time, owned by nobody.
-func (e *Engine) intended(ctx context.Context, op state.OpRecord, a *identity.Account) bool {
+func (e *Engine) intended(ctx context.Context, op state.OpRecord, a *identity.Account) (bool, error) {
 	if !satisfied(op.Op, *a) || !near(a.CreateAt, op.SentAt) || a.Bot || a.Remote || a.Roles.Privileged() {
-		return false
+		return false, nil
 	}
 	links, err := e.o.Store.Links(ctx, state.LinkFilter{AccountIDs: []string{a.ID}})
-	return err == nil && len(links) == 0
+	if err != nil {
+		return false, fmt.Errorf("read who owns account %s: %w", a.ID, err)
+	}
+	return len(links) == 0, nil
 }
 
 func near(ms int64, t time.Time) bool {
