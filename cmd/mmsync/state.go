@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mmsync/mmsync/internal/daemon"
+	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
@@ -23,9 +25,42 @@ func (a *app) stateCmd() *cobra.Command {
 		RunE:  a.withStore(a.migrate),
 	}, &cobra.Command{
 		Use:   "status",
-		Short: "say which schema version the store has, and how much it holds",
+		Short: "say which schema version the store has",
 		RunE:  a.withStore(a.stateStatus),
 	})
+	cmd.AddCommand(a.rebindCmd())
+	return cmd
+}
+
+func (a *app) rebindCmd() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "rebind mattermost|source/NAME",
+		Short: "let the store be used with another server or directory",
+		Long: "Let the store be used with another server or directory than it was made with. The links stay: be sure\n" +
+			"that the same people stand behind the same ids, and look at mmsync plan before the next sync.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if strings.TrimSpace(reason) == "" {
+				return usage(errors.New("say why with --reason, it is kept in the history"))
+			}
+			d, err := a.open(cmd.Context(), true, a.progress())
+			if err != nil {
+				return err
+			}
+			defer closing(d, &err)
+			was, err := d.Engine.Rebind(cmd.Context(), args[0], reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason})
+			if err != nil {
+				return err
+			}
+			if a.output == "json" {
+				return a.printJSON(map[string]any{"format_version": plan.FormatVersion, "name": was.Name, "was": was.ID, "note": was.Note})
+			}
+			fmt.Fprintf(a.stdout, "%s is no longer bound to %s (%s); the next sync binds it to what it meets\n", was.Name, printable(was.ID), printable(was.Note))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, kept in the history (required)")
 	return cmd
 }
 

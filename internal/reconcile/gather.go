@@ -94,20 +94,25 @@ func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease) (*gathered,
 }
 
 // bind refuses to go on with another server or directory than the store was
-// made with. Without a lease a first meeting is not written down.
+// made with. Only a run that may write ties the store to what it meets first.
 func (e *Engine) bind(ctx context.Context, name, id, note string, l *lease) error {
 	if id == "" {
 		return nil
 	}
-	known, err := e.o.Store.Bind(ctx, state.Binding{Name: name, ID: id, Note: note})
-	if errors.Is(err, state.ErrConflict) {
-		return fmt.Errorf("%w: this store belongs to %s %q (%s), but the configuration leads to %q (%s); use another state.url, or correct the configuration",
-			ErrBinding, name, known.ID, known.Note, id, note)
+	known, err := e.o.Store.Bound(ctx, name)
+	if err == nil && known.ID == "" && l != nil {
+		var at time.Time
+		if at, err = e.o.Store.Now(ctx); err == nil {
+			known, err = e.o.Store.Bind(ctx, state.Binding{Name: name, ID: id, Note: note, At: at})
+		}
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, state.ErrConflict) {
 		return fmt.Errorf("check what the store is bound to: %w", err)
 	}
-	_ = l
+	if known.ID != "" && known.ID != id {
+		return fmt.Errorf("%w: this store belongs to %s %q (%s), but the configuration leads to %q (%s); correct the configuration, use another state.url, or, if this is right, run mmsync state rebind %s --reason …",
+			ErrBinding, name, known.ID, known.Note, id, note, name)
+	}
 	return nil
 }
 

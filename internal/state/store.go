@@ -38,6 +38,12 @@ type Store interface {
 	// bound; ErrConflict (with the stored Binding) if it has another ID.
 	Bind(ctx context.Context, b Binding) (Binding, error)
 
+	// Bound gives what is bound under a name; the zero Binding if nothing is.
+	Bound(ctx context.Context, name string) (Binding, error)
+
+	// Unbind forgets what is bound under a name; what is met next is bound.
+	Unbind(ctx context.Context, l Lease, name string) error
+
 	// Links gives the links that match.
 	Links(ctx context.Context, f LinkFilter) ([]identity.Link, error)
 	// PutLinks writes links; ErrConflict if an account would get a second owner.

@@ -35,6 +35,40 @@ func (s *Store) Bind(ctx context.Context, b state.Binding) (state.Binding, error
 	return bound, state.CheckBound(b, bound)
 }
 
+// Bound implements state.Store.
+func (s *Store) Bound(ctx context.Context, name string) (state.Binding, error) {
+	if err := state.CheckText("filter", name); err != nil {
+		return state.Binding{}, fmt.Errorf("read binding: %w", err)
+	}
+	var b state.Binding
+	var at instant
+	err := s.readers.QueryRowContext(ctx, selectBinding, name).Scan(&b.Name, &b.ID, &b.Note, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return state.Binding{}, nil
+	}
+	if err != nil {
+		return state.Binding{}, s.fault("read binding "+name, err)
+	}
+	b.At = at.Time
+	return b, nil
+}
+
+const deleteBinding = `delete from bindings where name = $1`
+
+// Unbind implements state.Store.
+func (s *Store) Unbind(ctx context.Context, l state.Lease, name string) error {
+	if err := state.CheckText("filter", name); err != nil {
+		return fmt.Errorf("unbind: %w", err)
+	}
+	return s.write(ctx, "unbind "+name, func(tx *sql.Tx) error {
+		if err := fence(ctx, tx, l); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, deleteBinding, name)
+		return err
+	})
+}
+
 const selectMark = `select name, value, server_date, set_at from marks where name = $1`
 
 // Mark implements state.Store.

@@ -2,6 +2,7 @@ package statetest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,6 +24,22 @@ func index(t *testing.T, open Factory) {
 		require.ErrorIs(t, err, state.ErrConflict)
 		require.ErrorContains(t, err, "https://chat.example.org")
 		require.Equal(t, first, got)
+		bound, err := s.Bound(t.Context(), "mattermost")
+		require.NoError(t, err)
+		require.Equal(t, first, bound)
+		bound, err = s.Bound(t.Context(), "source/corp")
+		require.NoError(t, err)
+		require.Zero(t, bound, "asking binds nothing")
+		require.ErrorIs(t, s.Unbind(t.Context(), state.Lease{}, "mattermost"), state.ErrFenced)
+		lease, err := s.AcquireLease(t.Context(), "reconcile", "rebinder", time.Minute)
+		require.NoError(t, err)
+		require.NoError(t, s.Unbind(t.Context(), lease, "source/corp"), "nothing bound")
+		require.NoError(t, s.Unbind(t.Context(), lease, "mattermost"))
+		bound, err = s.Bound(t.Context(), "mattermost")
+		require.NoError(t, err)
+		require.Zero(t, bound)
+		_, err = s.Bind(t.Context(), first)
+		require.NoError(t, err)
 		_, err = s.Bind(t.Context(), state.Binding{Name: "source/corp", ID: "dc=example", At: at(3)})
 		require.NoError(t, err)
 		_, err = s.Bind(t.Context(), state.Binding{Name: "source/corp"})
