@@ -272,7 +272,7 @@ func largest(list map[cause]int, planned int, s plan.SourceSummary) string {
 	head := fmt.Sprintf("%d of %d", list[c], planned)
 	switch c.reason {
 	case plan.SourceDisabled:
-		return fmt.Sprintf("%s are disabled in source %s%s", head, s.Name, where)
+		return fmt.Sprintf("%s are disabled in source %s%s", head, s.Name, strings.Replace(where, "last under", "under", 1))
 	case plan.SourceDeleted:
 		return fmt.Sprintf("%s were deleted in source %s%s", head, s.Name, where)
 	case plan.OutOfScope:
