@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -29,10 +31,13 @@ func (a *app) checkConfigCmd() *cobra.Command {
 				a.config = args[0]
 			}
 			c, err := a.load()
-			if err != nil {
-				return err
+			if err == nil {
+				err = daemon.Check(c)
 			}
-			if err := daemon.Check(c); err != nil {
+			if a.output == "json" && !effective {
+				return a.printChecked(err)
+			}
+			if err != nil {
 				return err
 			}
 			if effective {
@@ -43,15 +48,52 @@ func (a *app) checkConfigCmd() *cobra.Command {
 				_, err = a.stdout.Write(text)
 				return err
 			}
-			if a.output == "json" {
-				return a.printJSON(map[string]any{"format_version": plan.FormatVersion, "file": a.configPath(), "ok": true})
+			var names []string
+			for i := range c.Sources {
+				names = append(names, c.Sources[i].Name)
 			}
-			fmt.Fprintf(a.stdout, "%s is well: %d source(s), store and server are not looked at; mmsync doctor does that\n", a.configPath(), len(c.Sources))
+			fmt.Fprintf(a.stdout, "%s is well (sources: %s). Nothing outside was looked at; mmsync doctor does that.\n", a.configPath(), strings.Join(names, ", "))
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&effective, "print-effective", false, "print it with all defaults, secrets masked")
 	return cmd
+}
+
+// checkDocument is the JSON form of check-config.
+type checkDocument struct {
+	FormatVersion string  `json:"format_version"`
+	File          string  `json:"file"`
+	OK            bool    `json:"ok"`
+	Faults        []fault `json:"faults"`
+}
+
+type fault struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"` // 0: the file as a whole
+	Column  int    `json:"column"`
+	Path    string `json:"path"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// printChecked prints the faults as the result. An error without any, such as a
+// file that is not there, stays an error.
+func (a *app) printChecked(err error) error {
+	d := checkDocument{FormatVersion: plan.FormatVersion, File: a.configPath(), OK: err == nil, Faults: []fault{}}
+	for _, e := range config.Errors(err) {
+		d.Faults = append(d.Faults, fault{e.File, e.Line, e.Col, e.Path, e.Msg, e.Hint})
+	}
+	if err != nil && len(d.Faults) == 0 {
+		return err
+	}
+	if err := a.printJSON(d); err != nil {
+		return err
+	}
+	if err != nil {
+		return exit(exitConfig)
+	}
+	return nil
 }
 
 // section is one part of doctor's report.
@@ -72,7 +114,7 @@ func (a *app) doctorCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			report, err := a.examine(ctx, c, func(part string) bool { return len(only) == 0 || slices.Contains(only, part) })
+			report, err := a.examine(ctx, c, only)
 			if err != nil {
 				return err
 			}
@@ -91,11 +133,21 @@ func (a *app) doctorCmd() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringSliceVar(&only, "only", nil, "only these parts: config, state, mattermost, or a source's name")
+	cmd.Flags().StringSliceVar(&only, "only", nil, "only these `parts`: config, state, mattermost, or a source's name")
 	return cmd
 }
 
-func (a *app) examine(ctx context.Context, c *config.Config, wanted func(string) bool) ([]section, error) {
+func (a *app) examine(ctx context.Context, c *config.Config, only []string) ([]section, error) {
+	known := []string{"config", "state", "mattermost"}
+	for i := range c.Sources {
+		known = append(known, c.Sources[i].Name)
+	}
+	for _, name := range only {
+		if !slices.Contains(known, name) {
+			return nil, usage(fmt.Errorf("--only names %q, but there is %s", name, strings.Join(known, ", ")))
+		}
+	}
+	wanted := func(part string) bool { return len(only) == 0 || slices.Contains(only, part) }
 	var report []section
 	if wanted("config") {
 		report = append(report, section{"config", secretFindings(c)})
@@ -144,6 +196,11 @@ func storeFindings(ctx context.Context, c *config.Config) []identity.Finding {
 	fail := func(err error, mend string) []identity.Finding {
 		return []identity.Finding{{Part: "store", Level: identity.LevelFail, Text: err.Error(), Mend: mend}}
 	}
+	if path, ok := daemon.StoreFile(c); ok {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return missingStore(path)
+		}
+	}
 	store, err := daemon.OpenStore(ctx, c)
 	if err != nil {
 		return fail(err, "check state.url and that the database is up")
@@ -160,6 +217,19 @@ func storeFindings(ctx context.Context, c *config.Config) []identity.Finding {
 		return fail(fmt.Errorf("its schema is version %d, this program knows only %d", current, wanted), "run the newer mmsync that made it")
 	}
 	return []identity.Finding{{Part: "store", Level: identity.LevelOK, Text: fmt.Sprintf("reachable, schema version %d", current)}}
+}
+
+// missingStore looks at where a file would be, without making one: it would then
+// belong to whoever asked, and mmsync's own user could not write it.
+func missingStore(path string) []identity.Finding {
+	dir, err := os.Stat(filepath.Dir(path))
+	switch {
+	case err != nil:
+		return []identity.Finding{{Part: "store", Level: identity.LevelFail, Text: fmt.Sprintf("the folder of %s cannot be looked at: %v", path, err), Mend: "make it, and give it to mmsync's user"}}
+	case !dir.IsDir():
+		return []identity.Finding{{Part: "store", Level: identity.LevelFail, Text: filepath.Dir(path) + " is no folder", Mend: "correct state.url"}}
+	}
+	return []identity.Finding{{Part: "store", Level: identity.LevelOK, Text: path + " does not exist yet; the first plan or sync makes it"}}
 }
 
 func (a *app) printFindings(report []section) {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +27,9 @@ func (a *app) evalCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := knownSource(c, source); err != nil {
+				return err
+			}
 			got, found, err := daemon.Eval(ctx, c, a.logger(c), source, query, args[0])
 			if err != nil {
 				return err
@@ -36,6 +40,9 @@ func (a *app) evalCmd() *cobra.Command {
 					where = "source " + source
 				}
 				return fmt.Errorf("nobody in %s fits %q; give a username, an e-mail, a DN or an anchor", where, query)
+			}
+			for _, name := range got.Absent {
+				a.say(fmt.Sprintf("hint: %s has no %s, which counts as empty; it has %s", got.Ref, name, strings.Join(got.Names, ", ")))
 			}
 			if a.output == "json" {
 				return a.printJSON(map[string]any{"format_version": plan.FormatVersion, "source": got.Source, "ref": got.Ref, "value": got.Value})

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/mmsync/mmsync/internal/config"
+	"github.com/mmsync/mmsync/internal/daemon"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/state"
 )
@@ -92,6 +96,8 @@ func judge(ctx context.Context, err error) (code int, said error, hint string) {
 		return exitFailed, late, goOn
 	case len(config.Errors(err)) > 0, errors.Is(err, reconcile.ErrBinding), errors.Is(err, state.ErrSchema):
 		return exitConfig, err, ""
+	case errors.Is(err, daemon.ErrStore):
+		return exitFailed, err, "look at state.url: its database must be up, and the folder of a sqlite file must exist; mmsync doctor --only state"
 	case errors.Is(err, state.ErrHeld):
 		return exitLocked, errHeld, "wait for it to end, or give --wait-lock more time; mmsync history shows what runs"
 	}
@@ -99,6 +105,14 @@ func judge(ctx context.Context, err error) (code int, said error, hint string) {
 }
 
 var errHeld = errors.New("another run of mmsync is at work on this store")
+
+// broke tells an error of something outside: neither a refusal, which says its
+// next step itself, nor a question about nobody.
+func broke(cmd *cobra.Command, err error) bool {
+	var nobody reconcile.ErrUnknownPerson
+	return slices.Contains([]string{"plan", "sync", "explain", "approve"}, cmd.Name()) &&
+		!errors.Is(err, reconcile.ErrRefused) && !errors.As(err, &nobody)
+}
 
 // closing ends what a command opened. That it could not be closed is said, but
 // does not hide what was said before.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,6 +111,8 @@ func newRunEntry(r state.Run) runEntry {
 }
 
 func (a *app) printRuns(runs []state.Run) error {
+	// The ids that order them have whole seconds.
+	slices.SortStableFunc(runs, func(a, b state.Run) int { return b.StartedAt.Compare(a.StartedAt) })
 	if a.output == "json" {
 		d := historyDocument{FormatVersion: plan.FormatVersion, Runs: []runEntry{}}
 		for _, r := range runs {
@@ -140,6 +143,7 @@ func (a *app) printRun(cmd *cobra.Command, store state.Store, r state.Run) error
 	if err != nil {
 		return fmt.Errorf("list the changes of run %s: %w", r.ID, err)
 	}
+	slices.Reverse(ops) // in the order in which they were planned
 	if a.output == "json" {
 		e := newRunEntry(r)
 		e.Changes = []changeEntry{}

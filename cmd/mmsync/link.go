@@ -41,6 +41,11 @@ func (a *app) linkListCmd() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("list links: %w", err)
 			}
+			if len(links) == 0 { // links of a source that was taken out can still be listed
+				if err := knownSource(c, source); err != nil {
+					return err
+				}
+			}
 			if a.output == "json" {
 				d := linksDocument{FormatVersion: plan.FormatVersion, Links: []linkDocument{}}
 				for _, l := range links {

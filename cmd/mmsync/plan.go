@@ -30,13 +30,17 @@ type planFlags struct {
 }
 
 func (f *planFlags) add(cmd *cobra.Command) {
+	cmd.PreRunE = func(*cobra.Command, []string) error { // before anything is read
+		_, err := f.options(guard.Limits{})
+		return err
+	}
 	fl := cmd.Flags()
 	fl.BoolVar(&f.audit, "audit", false, "walk all accounts of the server, not only the linked ones")
 	fl.IntVar(&f.limitLines, "limit-lines", 200, "list at most this `number` of people (0: all)")
 	fl.BoolVar(&f.redact, "redact", false, "leave names and values out of the listing")
 	fl.StringVar(&f.maxDeactivations, "max-deactivations", "", "allow this `number` of deactivations, or N%, in this run")
 	fl.Float64Var(&f.minEntries, "min-source-entries", noMinEntries, "accept a source with this `percentage` of its largest read, in this run (0: any)")
-	fl.Lookup("min-source-entries").DefValue = "" // the configuration's
+	fl.Lookup("min-source-entries").DefValue = "0" // hides it: the default is the configuration's
 	fl.StringVar(&f.reason, "reason", "", "`why`, kept in the history")
 }
 

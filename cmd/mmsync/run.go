@@ -60,6 +60,9 @@ func run(parent context.Context, args []string, stdout, stderr io.Writer, env fu
 		return exitOK
 	}
 	n, said, hint := judge(cmd.Context(), err)
+	if n == exitFailed && hint == "" && broke(cmd, err) {
+		hint = "mmsync doctor looks at every part by itself and says how to mend it"
+	}
 	a.complain(said, hint)
 	return n
 }
@@ -146,6 +149,8 @@ func (a *app) root() *cobra.Command {
 	_ = f.MarkHidden("non-interactive") // the flag exists, one line up
 	root.AddCommand(a.demoCmd(), a.planCmd(), a.syncCmd(), a.explainCmd(), a.historyCmd(), a.linkCmd(),
 		a.evalCmd(), a.checkConfigCmd(), a.doctorCmd(), a.stateCmd(), a.versionCmd())
+	root.InitDefaultVersionFlag()
+	root.Flags().Lookup("version").Usage = "print the version"
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, c := range commands(root) {
@@ -217,7 +222,10 @@ func (a *app) checkFlags() error {
 		if slices.Contains(allowed, value) {
 			return nil
 		}
-		return usage(fmt.Errorf("--%s is %q, but must be one of %s", flag, value, strings.Join(allowed, ", ")))
+		return usage(fmt.Errorf("--%s is %q, but must be one of %s", flag, value, strings.TrimPrefix(strings.Join(allowed, ", "), ", ")))
+	}
+	if a.timeout < 0 {
+		return usage(fmt.Errorf("--timeout is %s, but must not be negative", a.timeout))
 	}
 	return errors.Join(
 		oneOf("output", a.output, "table", "json"),
@@ -246,6 +254,19 @@ func (a *app) configPath() string {
 		return path
 	}
 	return defaultConfig
+}
+
+// knownSource refuses the name of a source that the configuration does not
+// have. "" stands for all.
+func knownSource(c *config.Config, name string) error {
+	var names []string
+	for i := range c.Sources {
+		names = append(names, c.Sources[i].Name)
+	}
+	if name == "" || slices.Contains(names, name) {
+		return nil
+	}
+	return usage(fmt.Errorf("--source is %q, but there is %s", name, strings.Join(names, ", ")))
 }
 
 // open loads the configuration and brings it to life. readOnly lets no write

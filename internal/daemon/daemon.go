@@ -139,22 +139,43 @@ func OpenReady(ctx context.Context, c *config.Config) (Store, error) {
 	return s, nil
 }
 
-// OpenStore opens the store a configuration names, whatever its schema.
+// ErrStore is wrapped by the errors of a store that cannot be opened.
+var ErrStore = errors.New("the store cannot be used")
+
+// OpenStore opens the store a configuration names, whatever its schema. Its
+// errors wrap ErrStore.
 func OpenStore(ctx context.Context, c *config.Config) (Store, error) {
+	s, err := openStore(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	return s, nil
+}
+
+// StoreFile gives the file of a store that is one.
+func StoreFile(c *config.Config) (path string, ok bool) {
+	url, err := c.State.URL.Value()
+	if err != nil {
+		return "", false
+	}
+	return strings.CutPrefix(url, sqlite.Scheme)
+}
+
+func openStore(ctx context.Context, c *config.Config) (Store, error) {
 	url, err := c.State.URL.Value()
 	if err != nil {
 		return nil, fmt.Errorf("read state.url: %w", err)
 	}
-	if strings.HasPrefix(url, "sqlite:") {
+	if strings.HasPrefix(url, sqlite.Scheme) {
 		s, err := sqlite.Open(ctx, url, sqlite.Options{})
 		if err != nil {
-			return nil, fmt.Errorf("open the store: %w", err)
+			return nil, err
 		}
 		return s, nil
 	}
 	s, err := postgres.Open(ctx, url, postgres.Options{})
 	if err != nil {
-		return nil, fmt.Errorf("open the store: %w", err)
+		return nil, err
 	}
 	return s, nil
 }

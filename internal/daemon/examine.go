@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"github.com/mmsync/mmsync/internal/config"
 	"github.com/mmsync/mmsync/internal/identity"
@@ -41,7 +43,12 @@ func Examine(c *config.Config, o Options) ([]Part, error) {
 }
 
 // Evaluated is what an expression gave, and for whom.
-type Evaluated struct{ Source, Ref, Value string }
+type Evaluated struct {
+	Source, Ref, Value string
+	// Absent are attributes that the expression names and the entry lacks, Names
+	// those it has.
+	Absent, Names []string
+}
 
 // Eval evaluates an expression on the first entry that query finds, in the
 // named source or, if that is "", in the order of the configuration.
@@ -69,7 +76,17 @@ func Eval(ctx context.Context, c *config.Config, log *slog.Logger, source, query
 		if err != nil {
 			return Evaluated{}, false, fmt.Errorf("evaluate on %s: %w", rec.Ref, err)
 		}
-		return Evaluated{Source: s.Name(), Ref: rec.Ref, Value: v}, true, nil
+		out := Evaluated{Source: s.Name(), Ref: rec.Ref, Value: v, Names: rec.Names()}
+		used, err := m.NamesIn(expr)
+		if err != nil {
+			return Evaluated{}, false, fmt.Errorf("evaluate on %s: %w", rec.Ref, err)
+		}
+		for _, name := range used {
+			if !slices.ContainsFunc(out.Names, func(n string) bool { return strings.EqualFold(n, name) }) {
+				out.Absent = append(out.Absent, name)
+			}
+		}
+		return out, true, nil
 	}
 	return Evaluated{}, false, nil
 }
