@@ -167,9 +167,6 @@ func libraries() []library {
 		{module: "go.yaml.in/yaml/v4", in: []string{"internal/config", "cmd/mmsync"}, why: "only the configuration is YAML, and what a command prints as YAML"},
 		{module: "github.com/lmittmann/tint", in: []string{"cmd/mmsync", "internal/daemon"}, why: "how a log looks is decided once, at the top"},
 		{module: "golang.org/x/term", in: []string{"cmd/mmsync", "internal/daemon"}, why: "only the command talks to a terminal"},
-		{module: "github.com/robfig/cron/v3", in: []string{"internal/config", "internal/daemon"}, why: "schedules are parsed where they are configured and kept where the daemon runs"},
-		{module: "github.com/cenkalti/backoff/v5", in: []string{"internal/mattermost", "internal/reconcile", "internal/sources/ldap", "internal/daemon"}, why: "only what talks to the outside tries again"},
-		{module: "golang.org/x/time", in: []string{"internal/mattermost"}, why: "the server's rate is one budget, kept by its client"},
 		{
 			module: "golang.org/x/sync",
 			in: []string{
@@ -181,7 +178,6 @@ func libraries() []library {
 		{module: "golang.org/x/text", in: []string{"internal/sources"}, why: "names are folded and normalised while they are mapped"},
 
 		{module: "github.com/stretchr/testify", tests: true, why: "it is for tests"},
-		{module: "github.com/google/go-cmp", tests: true, why: "it is for tests"},
 		{module: "github.com/rogpeppe/go-internal", tests: true, why: "it is for tests"},
 		{module: "go.uber.org/goleak", tests: true, why: "it is for tests"},
 		{module: "pgregory.net/rapid", tests: true, why: "it is for tests"},
