@@ -47,6 +47,17 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord) e
 	if op.Status == state.OpPending {
 		return e.o.Store.RecordOp(ctx, l, out)
 	}
+	if op.AccountID == "" && op.Op.Kind != plan.CreateAccount {
+		// A later call of a creation: the account came with the link.
+		link, err := e.linkOf(ctx, op.Key)
+		if err != nil {
+			return err
+		}
+		if link == nil {
+			return e.o.Store.RecordOp(ctx, l, out)
+		}
+		op.AccountID, out.AccountID = link.AccountID, link.AccountID
+	}
 	for {
 		a, err := e.effect(ctx, op)
 		if err != nil {

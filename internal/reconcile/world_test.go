@@ -1,0 +1,183 @@
+package reconcile_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/mattermost"
+	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
+	"github.com/mmsync/mmsync/internal/reconcile"
+	"github.com/mmsync/mmsync/internal/reconcile/guard"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/sources"
+	"github.com/mmsync/mmsync/internal/sources/file"
+	"github.com/mmsync/mmsync/internal/state"
+	"github.com/mmsync/mmsync/internal/state/sqlite"
+)
+
+// human is one person of the directory, as a line of the file source.
+type human struct {
+	ID     string   `json:"id"`
+	UID    string   `json:"uid"`
+	Mail   string   `json:"mail"`
+	Title  string   `json:"title"`
+	Left   string   `json:"left"`
+	Groups []string `json:"groups"`
+}
+
+const adminsGroup = "cn=admins,dc=test"
+
+// directory is a file source over a file in memory.
+func directory(t testing.TB, people []human) reconcile.Source {
+	t.Helper()
+	var b bytes.Buffer
+	for _, p := range people {
+		if p.Mail == "" {
+			p.Mail = p.UID + "@example.test"
+		}
+		require.NoError(t, json.NewEncoder(&b).Encode(p))
+	}
+	at := func(s string) sources.Expr { return sources.Expr{Source: s} }
+	m, err := sources.Compile("corp", sources.Rules{
+		ID: at("attr.id"), Username: at("attr.uid"), Email: at("attr.mail"), Position: at("attr.title"),
+		DisabledWhen: at(`attr.left == "yes"`),
+		Roles:        []sources.RoleRule{{Role: identity.RoleAdmin, Groups: []string{adminsGroup}}},
+	}, sources.CompileOptions{})
+	require.NoError(t, err)
+	src, err := file.New(file.Options{Path: "people.jsonl", Mapper: m, FS: fs.FS(fstest.MapFS{"people.jsonl": {Data: b.Bytes(), ModTime: time.Now()}})})
+	require.NoError(t, err)
+	return src
+}
+
+// target fits the Mattermost adapter to the engine.
+type target struct{ *mattermost.Target }
+
+func (t target) Lookup(ctx context.Context, usernames, emails []string) ([]identity.Account, error) {
+	return t.Target.Lookup(ctx, mattermost.Wanted{Usernames: usernames, Emails: emails})
+}
+
+func (t target) Account(ctx context.Context, id string) (identity.Account, bool, error) {
+	a, err := t.Target.Account(ctx, id)
+	if mattermost.IsNotFound(err) {
+		return a, false, nil
+	}
+	return a, err == nil, err
+}
+
+func (t target) Apply(ctx context.Context, id string, op plan.Op) (identity.Account, error) {
+	return t.Target.Apply(ctx, id, op, mattermost.ApplyOptions{EmailVerified: true})
+}
+
+// world is a simulated server and a store that engines come and go on.
+type world struct {
+	t   testing.TB
+	sim *mmsim.Server
+	url string
+	db  string // path of the store
+	// began is when what a test looks at began; the journal before it is setting.
+	began time.Time
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	w := &world{t: t, sim: mmsim.New(mmsim.Options{AdminToken: adminToken}), db: filepath.Join(t.TempDir(), "state.db")}
+	w.url = w.sim.Start(t)
+	return w
+}
+
+const adminToken = "abcdefghijklmnopqrstuvwxyz"
+
+// store opens the world's store. It does not wait for the disk: what is cut
+// here is the program, not the power.
+func (w *world) store() *sqlite.Store {
+	w.t.Helper()
+	ctx := context.WithoutCancel(w.t.Context())
+	s, err := sqlite.Open(ctx, sqlite.Scheme+w.db, sqlite.Options{Volatile: true})
+	require.NoError(w.t, err)
+	_, err = s.Migrate(ctx)
+	require.NoError(w.t, err)
+	return s
+}
+
+// wiring is what a test wants otherwise than usual.
+type wiring struct {
+	wrap    func(state.Store) state.Store
+	network http.RoundTripper
+	change  func(*reconcile.Options)
+}
+
+// sync runs one engine on the world, as a process would, and closes its store.
+func (w *world) sync(people []human, with wiring) (reconcile.Report, error) {
+	w.t.Helper()
+	s := w.store()
+	defer s.Close()
+	return w.engine(s, people, with).Sync(w.t.Context(), reconcile.RunOptions{Trigger: "test", RequestedBy: "test"})
+}
+
+func (w *world) plan(people []human, with wiring) reconcile.Report {
+	w.t.Helper()
+	s := w.store()
+	defer s.Close()
+	rep, err := w.engine(s, people, with).Plan(w.t.Context(), reconcile.RunOptions{Trigger: "test", RequestedBy: "test"})
+	require.NoError(w.t, err)
+	return rep
+}
+
+func (w *world) engine(s *sqlite.Store, people []human, with wiring) *reconcile.Engine {
+	w.t.Helper()
+	c, err := mattermost.New(mattermost.Options{
+		BaseURL: w.url, Token: func() (string, error) { return adminToken, nil }, RatePerSecond: 1e6,
+		RetryWait: time.Millisecond, HTTPTransport: with.network, ProxyURL: "direct",
+	})
+	require.NoError(w.t, err)
+	o := reconcile.Options{
+		Sources: []reconcile.Source{directory(w.t, people)}, Target: target{mattermost.NewTarget(c, mattermost.TargetOptions{})}, Store: s,
+		Policy: plan.Policy{
+			Create: true, Update: true, Reactivate: true, Deactivate: plan.Triggers{Disabled: true, Missing: true, OutOfScope: true}, NeverBelow: 1,
+			Roles: []plan.RoleAuthority{{Source: "corp", Managed: identity.NewRoles(identity.RoleAdmin), Granted: identity.NewRoles(identity.RoleAdmin)}},
+		},
+		Limits:      guard.Limits{Deactivations: guard.Limit{Count: 50}, Window: 24 * time.Hour},
+		TargetURL:   w.url,
+		SettleAfter: 20 * time.Millisecond,
+		Holder:      "test", // so that a successor need not wait for the lease to run out
+	}
+	if with.wrap != nil {
+		o.Store = with.wrap(s)
+	}
+	if with.change != nil {
+		with.change(&o)
+	}
+	return reconcile.New(o)
+}
+
+// settle runs until there is nothing to do any more.
+func (w *world) settle(people []human, with wiring) {
+	w.t.Helper()
+	for range 4 {
+		_, err := w.sync(people, with)
+		require.NoError(w.t, err)
+		if rep := w.plan(people, with); !rep.Plan.Effective() {
+			return
+		}
+	}
+	w.t.Fatalf("no rest after four runs:\n%+v", w.plan(people, with).Plan.Decisions)
+}
+
+// copyFile copies a closed store.
+func copyFile(t testing.TB, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(to, data, 0o600))
+}
