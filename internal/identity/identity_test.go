@@ -27,7 +27,7 @@ func TestRoles(t *testing.T) {
 		t.Parallel()
 		require.True(t, roles(nil).Equal(roles{}))
 		require.True(t, identity.ParseRoles("").Equal(identity.ParseRoles("  ")))
-		require.Equal(t, "", roles(nil).String())
+		require.Empty(t, roles(nil).String())
 	})
 	t.Run("the shared value of most accounts cannot be written through", func(t *testing.T) {
 		t.Parallel()
@@ -74,7 +74,7 @@ func TestAttributes(t *testing.T) {
 		require.Zero(t, identity.AttributesOf("password"))
 		p := identity.Profile{Username: "a"}
 		require.Equal(t, p, p.With("password", "x"))
-		require.Equal(t, "", p.Value("password"))
+		require.Empty(t, p.Value("password"))
 	})
 	t.Run("with and without", func(t *testing.T) {
 		t.Parallel()

@@ -279,6 +279,7 @@ func largest(list map[cause]int, planned int, s plan.SourceSummary) string {
 		return fmt.Sprintf("%s are no longer selected by the filter of source %s%s", head, s.Name, where)
 	case plan.LockedByLDAP:
 		return fmt.Sprintf("%s have left source %s and would lose their sessions and rights%s", head, s.Name, where)
+	default: // missing
 	}
 	last := ""
 	if s.Last > 0 {

@@ -103,7 +103,7 @@ func (b *builder) park(i, j int) {
 		d.Ops = append([]Op{op}, d.Ops...)
 	}
 	if b.takes(i, j, identity.Email) {
-		b.stall(i, j)
+		b.stall(i)
 	}
 }
 
@@ -117,9 +117,9 @@ func (b *builder) takes(i, j int, f identity.Attribute) bool {
 	return ok
 }
 
-// stall leaves i's e-mail, which j gives up only in this run, to the next one,
+// stall leaves i's e-mail, whose holder gives it up only in this run, to the next one,
 // and with it the e-mails of all who wait for i's.
-func (b *builder) stall(i, j int) {
+func (b *builder) stall(i int) {
 	detail := "e-mail is held by " + describeHolder(b.obs[i].holder(Field(identity.Email))) + ", who " + inThisRun
 	if d := &b.decisions[i]; d.Action == Create {
 		*d = d.hold(WaitsForOther, Create, detail)
@@ -129,7 +129,7 @@ func (b *builder) stall(i, j int) {
 	b.dropChange(i, Field(identity.Email), WaitsForOther, detail)
 	for _, n := range b.wanting {
 		if n.field == identity.Email && n.obs != i && b.takes(n.obs, i, identity.Email) {
-			b.stall(n.obs, i)
+			b.stall(n.obs)
 		}
 	}
 }

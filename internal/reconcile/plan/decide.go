@@ -169,6 +169,7 @@ func trigger(a Absence, p Policy) (why Reason, grace time.Duration, on bool) {
 		return OutOfScope, p.Grace.OutOfScope, scope
 	case identity.PresenceGone:
 		return SourceMissing, p.Grace.Missing, missing
+	default:
 	}
 	switch {
 	case missing && scope:

@@ -199,7 +199,7 @@ desired ad/4 username=a.very.long.name.that.does.not.fit.the.column`)
 	})
 	t.Run("columns begin at the same place", func(t *testing.T) {
 		t.Parallel()
-		for _, l := range strings.Split(string(rendered(t, p, plan.Style{})), "\n") {
+		for l := range strings.SplitSeq(string(rendered(t, p, plan.Style{})), "\n") {
 			if strings.HasPrefix(l, "  ") && !strings.Contains(l, "a.very.long") {
 				require.Equal(t, "  ", l[28:30], l)
 				require.NotEqual(t, " ", l[30:31], l)

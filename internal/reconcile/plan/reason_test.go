@@ -27,7 +27,9 @@ func declared(t *testing.T) []plan.Reason {
 			return true
 		}
 		for _, v := range spec.Values {
-			s, err := strconv.Unquote(v.(*ast.BasicLit).Value)
+			word, ok := v.(*ast.BasicLit)
+			require.True(t, ok)
+			s, err := strconv.Unquote(word.Value)
 			require.NoError(t, err)
 			list = append(list, plan.Reason(s))
 		}

@@ -49,6 +49,7 @@ func (d Decision) Sign() string {
 			return ">"
 		}
 		return "~"
+	case NoOp:
 	}
 	return " "
 }
@@ -117,13 +118,13 @@ func legend(b *strings.Builder, p Plan) {
 			count[n.Reason]++
 		}
 	}
-	width, any := 0, false
+	width, found := 0, false
 	for r := range count {
 		if r.Explain().Next != "" {
-			width, any = max(width, len(r)), true
+			width, found = max(width, len(r)), true
 		}
 	}
-	if !any {
+	if !found {
 		return
 	}
 	b.WriteString("What is held, and what ends it:\n")
@@ -258,6 +259,7 @@ func (o Op) lines() []line {
 		return nil // the action's own line says it
 	case RevokeSessions:
 		return []line{{"-", "sessions", "are all ended"}}
+	default:
 	}
 	var out []line
 	for _, c := range o.Changes {
@@ -309,6 +311,7 @@ func (p Plan) Summary() string {
 			continue
 		case Hold:
 			n, word = n-locked-waiting, "held"
+		default:
 		}
 		if n > 0 {
 			parts = append(parts, thousands(n)+" "+word)

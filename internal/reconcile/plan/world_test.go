@@ -270,7 +270,7 @@ func (w *world) readPolicy(t *testing.T, f []string) {
 		case k == "never_below":
 			p.NeverBelow = number(t, v)
 		case k == "user_owned":
-			for _, a := range strings.Split(v, ",") {
+			for a := range strings.SplitSeq(v, ",") {
 				p.UserOwned = p.UserOwned.With(identity.Attribute(a))
 			}
 		case k == "change_auth":
