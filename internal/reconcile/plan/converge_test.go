@@ -23,7 +23,7 @@ import (
 // goes on until nothing is left to do. MMSYNC_TEST_SEED=N runs one world alone.
 func TestConverge(t *testing.T) {
 	t.Parallel()
-	worlds := 8000
+	worlds := 4000
 	if testing.Short() {
 		worlds = 500
 	}

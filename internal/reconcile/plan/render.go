@@ -331,6 +331,9 @@ func (p Plan) Summary() string {
 
 func describe(s SourceSummary) string {
 	text := thousands(s.Entries) + " entries"
+	if s.Entries == 1 {
+		text = "1 entry"
+	}
 	if s.Last > 0 {
 		text += fmt.Sprintf(" (last %s, %+.1f %%)", thousands(s.Last), 100*float64(s.Entries-s.Last)/float64(s.Last))
 	}
