@@ -308,7 +308,9 @@ func (e *Engine) judgeRead(ctx context.Context, g *gathered, s *identity.Snapsho
 	sum.Entries, sum.Complete, sum.Doubt, sum.Took = s.Entries, s.Complete, s.Incomplete, s.Took
 	sum.Faults = len(s.Unreadable)
 	for i := range s.Identities {
-		if s.Identities[i].Fault != "" {
+		// What is wrong with the entry of somebody who has left harms nobody, and
+		// old directories are full of it.
+		if s.Identities[i].Fault != "" && s.Identities[i].Active {
 			sum.Faults++
 		}
 	}
