@@ -15,7 +15,7 @@ import (
 )
 
 //go:embed postgres/*.sql sqlite/*.sql
-var files embed.FS //nolint:gochecknoglobals // go:embed needs a variable
+var files embed.FS
 
 // Postgres gives the files for PostgreSQL 13 and later.
 func Postgres() fs.FS { return folder("postgres") }

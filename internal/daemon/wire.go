@@ -75,7 +75,7 @@ func written(own config.Attributes, x config.Expr) bool {
 // placed turns faults of expressions into faults of the configuration file.
 func placed(c *config.Config, err error) error {
 	list := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the join itself is wanted
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		list = joined.Unwrap()
 	}
 	var out []error
@@ -105,8 +105,7 @@ func buildSources(c *config.Config, log *slog.Logger) ([]Source, error) {
 		}
 		src, err := buildSource(c, i, m, log)
 		if err != nil {
-			var fault *config.Error
-			if !errors.As(err, &fault) {
+			if _, ok := errors.AsType[*config.Error](err); !ok {
 				err = c.Fault(fmt.Sprintf("sources[%d]", i), err.Error(), "")
 			}
 			faults = append(faults, err)

@@ -30,7 +30,6 @@ const (
 	EnvRequire = "MMSYNC_TEST_REQUIRE"
 )
 
-//nolint:gochecknoglobals // one server per process is the point
 var shared struct {
 	once   sync.Once
 	server *server
@@ -66,7 +65,7 @@ func URL(t testing.TB) string {
 	name := "mmsync_test_" + strings.ToLower(rand.Text())
 	admin(t, t.Context(), "create schema "+name)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the test's own has ended
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // the test's own has ended
 		defer cancel()
 		admin(t, ctx, "drop schema if exists "+name+" cascade")
 	})
@@ -97,7 +96,7 @@ func admin(t testing.TB, ctx context.Context, statement string) {
 	t.Helper()
 	c, err := pgx.Connect(ctx, shared.url)
 	require.NoError(t, err, "connect to the test server")
-	defer c.Close(ctx) //nolint:errcheck // the statement has been answered
+	defer c.Close(ctx)
 	_, err = c.Exec(ctx, statement)
-	require.NoError(t, err, fmt.Sprintf("%.60s", statement))
+	require.NoError(t, err, "%.60s", statement)
 }

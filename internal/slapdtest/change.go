@@ -39,8 +39,10 @@ func (s *Server) AddPerson(p Person) {
 	if p.Disabled {
 		kind = "disabled"
 	}
-	attributes := map[string][]string{"objectClass": {"inetOrgPerson"}, "uid": {p.UID}, "cn": {p.First + " " + p.Last}, "givenName": {p.First},
-		"sn": {p.Last}, "mail": {p.Mail}, "title": {p.Title}, "departmentNumber": {p.Department}, "employeeType": {kind}}
+	attributes := map[string][]string{
+		"objectClass": {"inetOrgPerson"}, "uid": {p.UID}, "cn": {p.First + " " + p.Last}, "givenName": {p.First},
+		"sn": {p.Last}, "mail": {p.Mail}, "title": {p.Title}, "departmentNumber": {p.Department}, "employeeType": {kind},
+	}
 	maps.DeleteFunc(attributes, func(_ string, v []string) bool { return strings.TrimSpace(v[0]) == "" })
 	s.Add(p.DN, attributes)
 }

@@ -13,8 +13,10 @@ func TestFake_answersLikeSlapd(t *testing.T) {
 	t.Parallel()
 	srv, fake := Start(t, Options{Users: 30}), NewFake(t, FakePeople(30), Faults{})
 	people := Roster(30)
-	for _, filter := range []string{"(objectClass=inetOrgPerson)", "(uid=" + people[3].UID + ")", "(&(objectClass=inetOrgPerson)(!(title=Engineer)))",
-		"(|(uid=" + people[1].UID + ")(mail=" + people[2].Mail + ")(uid=nobody))", "(nosuchattribute=x)", "(mail=*)"} {
+	for _, filter := range []string{
+		"(objectClass=inetOrgPerson)", "(uid=" + people[3].UID + ")", "(&(objectClass=inetOrgPerson)(!(title=Engineer)))",
+		"(|(uid=" + people[1].UID + ")(mail=" + people[2].Mail + ")(uid=nobody))", "(nosuchattribute=x)", "(mail=*)",
+	} {
 		require.Equal(t, dns(t, srv.URL, BaseDN, filter), dns(t, fake.URL, BaseDN, filter), filter)
 	}
 	for _, base := range []string{"ou=nowhere," + BaseDN, "uid=nobody," + PeopleDN} {

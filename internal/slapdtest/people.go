@@ -122,11 +122,15 @@ func ascii(s string) string {
 	return strings.NewReplacer("ä", "ae", "ö", "oe", "ü", "ue", "ß", "ss", "é", "e", "å", "a", "ø", "o", "ł", "l", "ñ", "n", "ó", "o", "á", "a", "ı", "i", "'", "").Replace(strings.ToLower(s))
 }
 
-var ( //nolint:gochecknoglobals // read-only lists
-	firstNames = []string{"Anna", "Ben", "Clara", "David", "Emma", "Felix", "Greta", "Henrik", "Ida", "Jörg", "Katrin", "Lukas", "Mia", "Niklas", "Olga", "Paul", "Renée",
-		"Sören", "Tanja", "Ulf", "Vera", "Walter", "Xenia", "Yusuf", "Zoe", "Amir", "Bianca", "Carlos", "Dörte", "Elif", "Frank", "Gül", "Hannah"}
-	lastNames = []string{"Schmidt", "Müller", "Weber", "Fischer", "Groß", "Okafor", "Sørensen", "Nowak", "Rossi", "Dubois", "Kowalski", "O'Brien", "Peña", "Lindqvist", "Åkesson",
-		"Bauer", "Vogel", "Schäfer", "Klein", "Wójcik", "Haas", "König", "Meyer", "Brandt", "Yılmaz", "Costa", "Novák", "Petrov", "Singh", "Tanaka", "Nguyen"}
+var (
+	firstNames = []string{
+		"Anna", "Ben", "Clara", "David", "Emma", "Felix", "Greta", "Henrik", "Ida", "Jörg", "Katrin", "Lukas", "Mia", "Niklas", "Olga", "Paul", "Renée",
+		"Sören", "Tanja", "Ulf", "Vera", "Walter", "Xenia", "Yusuf", "Zoe", "Amir", "Bianca", "Carlos", "Dörte", "Elif", "Frank", "Gül", "Hannah",
+	}
+	lastNames = []string{
+		"Schmidt", "Müller", "Weber", "Fischer", "Groß", "Okafor", "Sørensen", "Nowak", "Rossi", "Dubois", "Kowalski", "O'Brien", "Peña", "Lindqvist", "Åkesson",
+		"Bauer", "Vogel", "Schäfer", "Klein", "Wójcik", "Haas", "König", "Meyer", "Brandt", "Yılmaz", "Costa", "Novák", "Petrov", "Singh", "Tanaka", "Nguyen",
+	}
 	titles      = []string{"Engineer", "Accountant", "Buyer", "Designer", "Team Lead", "Analyst", "Assistant"}
 	departments = []string{"engineering", "finance", "sales", "design", "support"}
 )

@@ -103,8 +103,10 @@ func executable(path string) bool {
 func Start(t testing.TB, o Options) *Server {
 	t.Helper()
 	Require(t)
-	s := &Server{BaseDN: BaseDN, ReaderDN: ReaderDN, AdminDN: AdminDN, ReaderPassword: ReaderPassword, AdminPassword: AdminPassword,
-		t: t, dir: t.TempDir(), opts: o}
+	s := &Server{
+		BaseDN: BaseDN, ReaderDN: ReaderDN, AdminDN: AdminDN, ReaderPassword: ReaderPassword, AdminPassword: AdminPassword,
+		t: t, dir: t.TempDir(), opts: o,
+	}
 	s.must(os.Mkdir(filepath.Join(s.dir, "db"), 0o700))
 	s.must(writeCertificate(s.dir))
 	s.CAFile = filepath.Join(s.dir, "ca.pem")
@@ -224,5 +226,9 @@ func freePort(t testing.TB) int {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	at, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		t.Fatalf("listening on %s gave no TCP address", l.Addr())
+	}
+	return at.Port
 }

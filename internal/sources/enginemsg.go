@@ -62,8 +62,10 @@ func plainWords(msg string) (plain, name, hint string) {
 }
 
 func functionNames() []string {
-	return []string{"lower", "upper", "trim", "slug", "orValue", "bit", "guid", "mm_guid", "fileTimePast", "timePast",
-		"replace", "split", "join", "matches", "startsWith", "endsWith", "contains", "size", "substring", "string", "int"}
+	return []string{
+		"lower", "upper", "trim", "slug", "orValue", "bit", "guid", "mm_guid", "fileTimePast", "timePast",
+		"replace", "split", "join", "matches", "startsWith", "endsWith", "contains", "size", "substring", "string", "int",
+	}
 }
 
 func typeWord(t *cel.Type) string {

@@ -197,8 +197,7 @@ func (m *Mapper) rolesOf(rec *Record) (identity.Roles, []string) {
 
 // fail words an evaluation error as a fault of the entry.
 func (p *program) fail(err error) error {
-	var g *groupsError
-	if errors.As(err, &g) {
+	if g, ok := errors.AsType[*groupsError](err); ok {
 		return g
 	}
 	return fmt.Errorf("%s cannot be computed: %s", p.key, withoutValues(err.Error()))

@@ -49,8 +49,10 @@ func TestCompile(t *testing.T) {
 			r.Username = Expr{Source: "lowr(attr.uid)", Line: 12, Col: 25}
 			r.Email = Expr{Source: "atr.mail", Line: 13, Col: 20}
 			r.Nickname = Expr{Source: "attr.displayName +", Line: 14, Col: 1}
-		}, []string{"12:25: username_attribute: undeclared reference to 'lowr'; did you mean lower?",
-			"13:20: email_attribute: undeclared reference to 'atr'; did you mean attr?", "14:19: nickname_attribute: the expression ends too early"}},
+		}, []string{
+			"12:25: username_attribute: undeclared reference to 'lowr'; did you mean lower?",
+			"13:20: email_attribute: undeclared reference to 'atr'; did you mean attr?", "14:19: nickname_attribute: the expression ends too early",
+		}},
 		"a bare name is no text":         {func(r *Rules) { r.Email = text("mail") }, []string{"email_attribute, column 1: undeclared reference to 'mail'; an attribute is written attr.mail"}},
 		"a list is not text":             {func(r *Rules) { r.Email = text("attrs.mail") }, []string{"gives a list where text is needed"}},
 		"disabled_when must be boolean":  {func(r *Rules) { r.DisabledWhen = Expr{Source: "attr.employeeType", Line: 9, Col: 18} }, []string{`9:18: disabled_when: gives text where true or false is needed; compare it`}},
@@ -89,9 +91,11 @@ func TestCompile_SelfEditable(t *testing.T) {
 	r.Roles = []RoleRule{{Role: "system_admin", When: Expr{Source: `attr.title == "Admin"`, Line: 5, Col: 9}}, {Role: "system_manager", Groups: []string{"cn=a,dc=b"}}}
 	r.SelfEditable = []Expr{text("EmployeeNumber"), text("mail"), text("attr.title"), text("displayName"), {Source: "memberOf", Line: 7, Col: 20}}
 	_, err := Compile("corp", r, CompileOptions{})
-	for _, w := range []string{"3:9: id_attribute: the anchor comes from EmployeeNumber, which people may change on themselves",
+	for _, w := range []string{
+		"3:9: id_attribute: the anchor comes from EmployeeNumber, which people may change on themselves",
 		"4:9: auth_data: the login identity comes from mail", "5:9: roles[0].when: the role system_admin comes from title",
-		"7:20: self_editable: the role system_manager comes from groups"} {
+		"7:20: self_editable: the role system_manager comes from groups",
+	} {
 		require.ErrorContains(t, err, w)
 	}
 	require.NotContains(t, err.Error(), "displayName")
@@ -236,7 +240,7 @@ func TestMapper_CheckNames(t *testing.T) {
 	err := mustCompile(t, r).CheckNames(known, "uid", "mail", "title")
 	require.EqualError(t, err, "7:33: email_attribute: the source has no attribute mial; did you mean mail?")
 	var e *ExprError
-	require.True(t, errors.As(err, &e))
+	require.ErrorAs(t, err, &e)
 	require.NoError(t, mustCompile(t, basicRules()).CheckNames(known))
 }
 
@@ -250,13 +254,13 @@ func TestMapper_Eval(t *testing.T) {
 	for expr, want := range map[string]string{
 		`attr.objectGUID.guid()`:                        "1effbc1e-4aa3-4f9d-a508-d4d81f1f5873",
 		`"1EFFBC1E-4aa3-4f9d-a508-d4d81f1f5873".guid()`: "1effbc1e-4aa3-4f9d-a508-d4d81f1f5873",
-		`attr.absent`:                         "",
-		`attr.MAIL`:                           "J.Doe@Example.test",
-		`row.mail`:                            "J.Doe@Example.test",
-		`attr["mail"]`:                        "J.Doe@Example.test",
-		"attr.`ms-DS-ConsistencyGuid`":        "",
-		`has(attr.mail) && !has(attr.absent)`: "true",
-		`attrs.mail`:                          "J.Doe@Example.test\nsecond@example.test",
+		`attr.absent`:                                   "",
+		`attr.MAIL`:                                     "J.Doe@Example.test",
+		`row.mail`:                                      "J.Doe@Example.test",
+		`attr["mail"]`:                                  "J.Doe@Example.test",
+		"attr.`ms-DS-ConsistencyGuid`":                  "",
+		`has(attr.mail) && !has(attr.absent)`:           "true",
+		`attrs.mail`:                                    "J.Doe@Example.test\nsecond@example.test",
 		`attrs.mail.filter(m, m.endsWith("example.test"))`: "second@example.test",
 		`groups.join("|")`:                                         "cn=a|cn=b",
 		`source + "-" + slug(attr.givenName, 3)`:                   "corp-jor",
@@ -289,8 +293,10 @@ func TestProgram_shortcutEqualsEngine(t *testing.T) {
 	t.Parallel()
 	m := mustCompile(t, basicRules())
 	values := []string{"", "a", " A ", "Jörg", "514", "\xff\xfe", "0123456789abcdef", "1effbc1e-4aa3-4f9d-a508-d4d81f1f5873", "ẞß", "x'y"}
-	texts := []string{`attr.v`, `row.v`, `attr["v"]`, `"const"`, `lower(attr.v)`, `upper(attr.v)`, `trim(attr.v)`, `lower(trim(attr.v))`, `trim(lower(attr.w))`,
-		`attr.v.guid()`, `attr.v.mm_guid()`, `slug(attr.v, 5)`, `slug(attr.v, 0)`, `orValue(attr.v, attr.w)`, `attr.v + "-" + lower(attr.w)`, `lower(attr.v.guid())`}
+	texts := []string{
+		`attr.v`, `row.v`, `attr["v"]`, `"const"`, `lower(attr.v)`, `upper(attr.v)`, `trim(attr.v)`, `lower(trim(attr.v))`, `trim(lower(attr.w))`,
+		`attr.v.guid()`, `attr.v.mm_guid()`, `slug(attr.v, 5)`, `slug(attr.v, 0)`, `orValue(attr.v, attr.w)`, `attr.v + "-" + lower(attr.w)`, `lower(attr.v.guid())`,
+	}
 	truths := []string{`bit(attr.v, 2)`, `attr.v == "a"`, `lower(attr.v) != attr.w`, `bit("x" + attr.v, 1)`}
 	for _, source := range append(texts, truths...) {
 		p, errs := m.engine.compile("x", text(source), nil)

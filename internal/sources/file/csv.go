@@ -33,8 +33,7 @@ func readCSV(r *read) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		var broken *csv.ParseError
-		if errors.As(err, &broken) {
+		if broken, ok := errors.AsType[*csv.ParseError](err); ok {
 			// Where the next row starts cannot be told behind a broken quote.
 			r.spoil(r.at(broken.StartLine), broken.StartLine, fmt.Sprintf("%v in column %d; the rest of the file was not read", broken.Err, broken.Column))
 			return nil

@@ -21,8 +21,7 @@ func readLDIF(r *read) error {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		var bad *entryError
-		if errors.As(err, &bad) {
+		if bad, ok := errors.AsType[*entryError](err); ok {
 			ref := r.at(bad.line)
 			if e.Ref != "" {
 				ref = e.Ref

@@ -47,8 +47,10 @@ func (s *Source) read(ctx context.Context, add func(sources.Record), bad func(re
 		return nil, fmt.Errorf("source %s: %s is a directory; name the file in it", s.o.Name, sources.Printable(s.o.Path))
 	}
 	counted := &counter{r: f}
-	r := &read{ctx: ctx, o: s.o, name: sources.Printable(s.o.Path), in: bufio.NewReaderSize(counted, 64<<10),
-		bad: bad, names: map[string]string{}, canary: s.o.Canary == ""}
+	r := &read{
+		ctx: ctx, o: s.o, name: sources.Printable(s.o.Path), in: bufio.NewReaderSize(counted, 64<<10),
+		bad: bad, names: map[string]string{}, canary: s.o.Canary == "",
+	}
 	r.add = func(rec sources.Record) {
 		r.canary = r.canary || s.matches(rec, s.o.Canary) > 0
 		add(rec)
@@ -123,10 +125,10 @@ func (r *read) line() (text string, whole bool, err error) {
 			}
 			continue
 		}
-		if err != nil && err != io.EOF { //nolint:errorlint // ReadSlice returns it bare
+		if err != nil && err != io.EOF {
 			return "", false, err
 		}
-		if err == io.EOF && len(long)+len(part) == 0 { //nolint:errorlint // as above
+		if err == io.EOF && len(long)+len(part) == 0 {
 			return "", false, io.EOF
 		}
 		long = append(long, part...)

@@ -19,8 +19,10 @@ import (
 func mapper(t testing.TB, change ...func(*sources.Rules)) *sources.Mapper {
 	t.Helper()
 	x := func(s string) sources.Expr { return sources.Expr{Source: s} }
-	r := sources.Rules{ID: x("attr.id"), Username: x("lower(attr.uid)"), Email: x("attr.mail"),
-		DisabledWhen: x(`attr.state == "left"`), Roles: []sources.RoleRule{{Role: "system_admin", Groups: []string{"admins"}}}}
+	r := sources.Rules{
+		ID: x("attr.id"), Username: x("lower(attr.uid)"), Email: x("attr.mail"),
+		DisabledWhen: x(`attr.state == "left"`), Roles: []sources.RoleRule{{Role: "system_admin", Groups: []string{"admins"}}},
+	}
 	for _, f := range change {
 		f(&r)
 	}

@@ -22,19 +22,18 @@ type explained struct {
 func (e *explained) Error() string { return e.cause }
 func (e *explained) Unwrap() error { return e.err }
 
-// oddAnswer is an answer that arrived whole and makes no sense.
-type oddAnswer struct{ cause, hint string }
+// oddAnswerError is an answer that arrived whole and makes no sense.
+type oddAnswerError struct{ cause, hint string }
 
-func (e *oddAnswer) Error() string { return e.cause }
+func (e *oddAnswerError) Error() string { return e.cause }
 
 // adSubCode finds Active Directory's own reason in the text of a refused bind.
-var adSubCode = regexp.MustCompile(`\bdata ([0-9a-fA-F]{3,4})\b`) //nolint:gochecknoglobals // compiled once, read-only
+var adSubCode = regexp.MustCompile(`\bdata ([0-9a-fA-F]{3,4})\b`)
 
 // explain gives a plain cause, a next step, and whether another server or a
 // later try may do better.
 func (s *Source) explain(err error) (cause, hint string, again bool) {
-	var odd *oddAnswer
-	if errors.As(err, &odd) {
+	if odd, ok := errors.AsType[*oddAnswerError](err); ok {
 		return oneLine(err), odd.hint, false
 	}
 	var e *ldap.Error

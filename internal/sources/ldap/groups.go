@@ -32,7 +32,7 @@ func (s *Source) readGroups(sess *session) groups {
 		}
 		members := rec.Values(s.o.Groups.MembershipAttribute)
 		if len(members) == 0 && needsMember(rec) {
-			return &oddAnswer{"it shows no member, which its class does not allow", "give " + s.o.BindDN + " the right to read " + s.o.Groups.MembershipAttribute}
+			return &oddAnswerError{"it shows no member, which its class does not allow", "give " + s.o.BindDN + " the right to read " + s.o.Groups.MembershipAttribute}
 		}
 		for _, m := range members {
 			key := s.memberKey(m)

@@ -45,17 +45,17 @@ func (s *Source) find(sess *session, text string) (*ldap.Entry, error) {
 	if text == "" {
 		return nil, nil //nolint:nilnil // found nobody
 	}
-	var any strings.Builder
+	var either strings.Builder
 	for _, name := range s.o.Mapper.LookupAttributes() {
-		any.WriteString("(" + name + "=" + ldap.EscapeFilter(text) + ")")
+		either.WriteString("(" + name + "=" + ldap.EscapeFilter(text) + ")")
 	}
 	if name, guid, ok := s.o.Mapper.AnchorAttribute(); ok && guid {
 		if f, ok := (confirmer{Source: s, name: name, guid: guid}).equals(text); ok {
-			any.WriteString(f)
+			either.WriteString(f)
 		}
 	}
 	for _, filter := range []string{s.o.UserFilter, ""} {
-		res, err := sess.conn.Search(query{base: s.o.BaseDN, filter: "(&" + filter + "(|" + any.String() + "))", attributes: wanted}.request(ldap.ScopeWholeSubtree))
+		res, err := sess.conn.Search(query{base: s.o.BaseDN, filter: "(&" + filter + "(|" + either.String() + "))", attributes: wanted}.request(ldap.ScopeWholeSubtree))
 		if err != nil {
 			return nil, s.failed("look for "+sources.Printable(text), sess.cause(err))
 		}

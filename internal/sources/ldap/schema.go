@@ -57,9 +57,9 @@ func (r rootInfo) directory(base string) string {
 type schema map[string]bool
 
 var (
-	schemaOID    = regexp.MustCompile(`^\(\s*([0-9][0-9.]*)`)                            //nolint:gochecknoglobals // compiled once, read-only
-	schemaNames  = regexp.MustCompile(`\bNAME\s+(?:'([^']*)'|\(\s*((?:'[^']*'\s*)+)\))`) //nolint:gochecknoglobals // as above
-	schemaQuoted = regexp.MustCompile(`'([^']*)'`)                                       //nolint:gochecknoglobals // as above
+	schemaOID    = regexp.MustCompile(`^\(\s*([0-9][0-9.]*)`)
+	schemaNames  = regexp.MustCompile(`\bNAME\s+(?:'([^']*)'|\(\s*((?:'[^']*'\s*)+)\))`)
+	schemaQuoted = regexp.MustCompile(`'([^']*)'`)
 )
 
 // schema reads the attribute types (RFC 4512 4.1.2 and 4.2). A filter on a name

@@ -53,7 +53,7 @@ type stats struct {
 }
 
 // errEndless is a server whose paging does not come to an end.
-var errEndless = &oddAnswer{"the server's pages repeat themselves", "its paging is broken; try another max_page_size"} //nolint:gochecknoglobals // a sentinel
+var errEndless = &oddAnswerError{"the server's pages repeat themselves", "its paging is broken; try another max_page_size"}
 
 // maxEmptyPages in a row are believed; a server may filter a page to nothing.
 const maxEmptyPages = 100
@@ -158,7 +158,7 @@ func (s *session) ranged(dn, name, option string, values []string) ([]string, er
 		}
 		last, err := strconv.Atoi(end)
 		if err != nil {
-			return nil, &oddAnswer{"the server gave the range " + sources.Printable(option), askServer}
+			return nil, &oddAnswerError{"the server gave the range " + sources.Printable(option), askServer}
 		}
 		asked := fmt.Sprintf("%s;range=%d-*", name, last+1)
 		e, err := s.entry(dn, "(objectClass=*)", asked)
@@ -166,7 +166,7 @@ func (s *session) ranged(dn, name, option string, values []string) ([]string, er
 			return nil, err
 		}
 		if e == nil {
-			return nil, &oddAnswer{"the entry went away meanwhile", "the next run tells"}
+			return nil, &oddAnswerError{"the entry went away meanwhile", "the next run tells"}
 		}
 		option = ""
 		for _, a := range e.Attributes {
@@ -176,8 +176,8 @@ func (s *session) ranged(dn, name, option string, values []string) ([]string, er
 			}
 		}
 		if option == "" {
-			return nil, &oddAnswer{"the server gave no further range", askServer}
+			return nil, &oddAnswerError{"the server gave no further range", askServer}
 		}
 	}
-	return nil, &oddAnswer{"the ranges do not end", askServer}
+	return nil, &oddAnswerError{"the ranges do not end", askServer}
 }

@@ -581,5 +581,5 @@ func TestSource_Snapshot_called_off(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := newSource(t, closedPort(t)).Snapshot(ctx)
-	require.True(t, errors.Is(err, context.Canceled), "%v", err)
+	require.ErrorIs(t, err, context.Canceled, "%v", err)
 }

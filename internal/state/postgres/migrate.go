@@ -52,7 +52,7 @@ func (s *Store) migrate(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	db := stdlib.OpenDBFromPool(s.pool)
-	defer db.Close() //nolint:errcheck // the pool lives on
+	defer db.Close()
 	p, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres(), goose.WithLocker(locker),
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {

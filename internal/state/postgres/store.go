@@ -164,8 +164,7 @@ func (s *Store) fault(ctx context.Context, what string, err error) error {
 }
 
 func code(err error) string {
-	var pe *pgconn.PgError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pe.Code
 	}
 	return ""

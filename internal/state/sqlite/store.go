@@ -154,7 +154,7 @@ func (s *Store) write(ctx context.Context, what string, f func(tx *sql.Tx) error
 	if err != nil {
 		return s.fault(what, err)
 	}
-	defer tx.Rollback() //nolint:errcheck // after Commit it says ErrTxDone; otherwise the first error counts
+	defer tx.Rollback()
 	if err := f(tx); err != nil {
 		return s.fault(what, err)
 	}
