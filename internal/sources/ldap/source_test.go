@@ -2,7 +2,6 @@ package ldap_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
