@@ -64,7 +64,7 @@ func URL(t testing.TB) string {
 	name := "mmsync_test_" + strings.ToLower(rand.Text())
 	admin(t, t.Context(), "create schema "+name)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // the test's own has ended
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute) //nolint:usetesting // the test's own has ended
 		defer cancel()
 		admin(t, ctx, "drop schema if exists "+name+" cascade")
 	})
