@@ -65,7 +65,7 @@ func TestOutage(t *testing.T) {
 				t.Log(said)
 			}
 			if c.code == 1 {
-				require.LessOrEqual(t, strings.Count(said, "\n"), 1, "one sentence and the run's end:\n%s", said)
+				require.Equal(t, 2, strings.Count(strings.ReplaceAll(said, "mmsync: hint:", "hint:"), "mmsync: "), "one sentence and the run's end:\n%s", said)
 			}
 			w.sim.OnCall(nil)
 			over()

@@ -169,7 +169,8 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		if err != nil {
 			// The server is away: the op stays sent, and the next run looks at the
 			// account before it does anything else.
-			return false, fmt.Errorf("the server went away during %s of %s: %w; the next run looks at the account before it does anything else (the call: %w)", op.Kind, d.Username, err, callErr)
+			a.e.log.WarnContext(ctx, "call without a usable answer", "run", a.runID, "op", string(op.Kind), "account", who.id(d), "error", callErr)
+			return false, fmt.Errorf("the server went away during %s of %s: %w; run sync again when it is back, it looks first what became of this call", op.Kind, d.Username, err)
 		}
 		if seen == nil {
 			return false, a.fail(callCtx, ref, d, op, who, callErr)

@@ -240,7 +240,7 @@ func TestEngine_Crash(t *testing.T) {
 			t.Parallel()
 			tpl := newTemplate(t)
 			step := 1
-			if testing.Short() {
+			if testing.Short() || underRace { // the detector makes the store ten times slower
 				step = 7
 			}
 			n := 1
@@ -257,7 +257,7 @@ func TestEngine_Crash(t *testing.T) {
 		t.Parallel()
 		tpl := newTemplate(t)
 		rounds := 3
-		if testing.Short() {
+		if testing.Short() || underRace {
 			rounds = 1
 		}
 		for range rounds {
