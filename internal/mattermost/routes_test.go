@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -92,7 +93,7 @@ func TestRoutes_agreeWithTheClient(t *testing.T) {
 			}
 		}
 		if r.Method == http.MethodPost && (strings.HasSuffix(r.URL.Path, "/ids") || strings.HasSuffix(r.URL.Path, "/usernames")) ||
-			r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/users") {
+			r.Method == http.MethodGet && slices.ContainsFunc([]string{"/users", "/bots", "/tokens"}, func(end string) bool { return strings.HasSuffix(r.URL.Path, end) }) {
 			answerJSON(w, 200, "[]")
 			return
 		}
@@ -112,6 +113,10 @@ func TestRoutes_agreeWithTheClient(t *testing.T) {
 	_, err = c.Limits(ctx)
 	note(err)
 	_, err = c.BotOwner(ctx, someID)
+	note(err)
+	_, err = c.BotOwners(ctx)
+	note(err)
+	_, err = c.HasTokens(ctx, someID)
 	note(err)
 	_, _, err = c.Users(ctx, 0, "system_admin")
 	note(err)

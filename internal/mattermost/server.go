@@ -188,6 +188,40 @@ func (c *Client) BotOwner(ctx context.Context, botID string) (string, error) {
 	return b.OwnerID, err
 }
 
+// BotOwners gives the ids of all accounts that own a bot, deleted bots
+// included, for those can be switched on again.
+func (c *Client) BotOwners(ctx context.Context) (map[string]bool, error) {
+	owners := map[string]bool{}
+	for page := 0; ; page++ {
+		var list []struct {
+			OwnerID string `json:"owner_id"`
+		}
+		query := url.Values{"page": {strconv.Itoa(page)}, "per_page": {strconv.Itoa(usersPerPage)}, "include_deleted": {"true"}}
+		if _, err := c.do(ctx, call{method: http.MethodGet, path: "/bots", query: query, decode: into(&list)}); err != nil {
+			return nil, err
+		}
+		for _, b := range list {
+			owners[b.OwnerID] = true
+		}
+		if len(list) < usersPerPage {
+			return owners, nil
+		}
+	}
+}
+
+// HasTokens tells whether an account owns personal access tokens, disabled ones
+// included.
+func (c *Client) HasTokens(ctx context.Context, id string) (bool, error) {
+	if err := checkID("read tokens of user", id); err != nil {
+		return false, err
+	}
+	var list []struct {
+		ID string `json:"id"`
+	}
+	_, err := c.do(ctx, call{method: http.MethodGet, path: "/users/" + id + "/tokens", decode: into(&list)})
+	return len(list) > 0, err
+}
+
 // ActiveCount gives the number of active accounts, bots included.
 func (c *Client) ActiveCount(ctx context.Context) (int, error) {
 	var b struct {

@@ -85,6 +85,32 @@ func (t *Target) Observe(ctx context.Context, ids []string, since int64, each fu
 // Wanted are the values that new identities want, to find who holds them.
 type Wanted struct{ Usernames, Emails []string }
 
+// OwnBotOrToken tells which of the accounts own a bot or a personal access token:
+// adopting one of those would hand both over. Bots cost one request for each 200,
+// tokens one for each account.
+func (t *Target) OwnBotOrToken(ctx context.Context, ids []string) (map[string]bool, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	owners, err := t.c.BotOwners(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list bots: %w", err)
+	}
+	out := map[string]bool{}
+	for _, id := range ids {
+		has := owners[id]
+		if !has {
+			if has, err = t.c.HasTokens(ctx, id); err != nil {
+				return nil, fmt.Errorf("list access tokens: %w", err)
+			}
+		}
+		if has {
+			out[id] = true
+		}
+	}
+	return out, nil
+}
+
 // Lookup finds the accounts that hold any of the wanted usernames or e-mails,
 // deactivated ones and bots included, each once, ordered by id. Usernames cost
 // one request for each 5,000, e-mails one each: ask only for those that matter.

@@ -168,6 +168,23 @@ func TestTarget_Observe(t *testing.T) {
 	})
 }
 
+func TestTarget_OwnBotOrToken(t *testing.T) {
+	t.Parallel()
+	s, target := simulated(t, mmsim.Options{})
+	plain := s.AddUser(mmsim.User{Username: "plain", Email: "plain@example.test"})
+	tokens := s.AddUser(mmsim.User{Username: "tokens", Email: "tokens@example.test"})
+	s.AddToken(tokens.ID)
+	keeper := s.AddUser(mmsim.User{Username: "keeper", Email: "keeper@example.test"})
+	s.AddUser(mmsim.User{Username: "kept", IsBot: true, OwnerID: keeper.ID, BotDeleteAt: 5})
+	got, err := target.OwnBotOrToken(t.Context(), []string{plain.ID, tokens.ID, keeper.ID})
+	require.NoError(t, err)
+	require.Equal(t, map[string]bool{tokens.ID: true, keeper.ID: true}, got)
+	s.ResetCalls()
+	_, err = target.OwnBotOrToken(t.Context(), nil)
+	require.NoError(t, err)
+	require.Empty(t, s.Calls(), "nobody to ask about, nothing sent")
+}
+
 func TestTarget_Lookup(t *testing.T) {
 	t.Parallel()
 	t.Run("holders are found by name and e-mail, each once, by id", func(t *testing.T) {

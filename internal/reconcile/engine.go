@@ -41,6 +41,8 @@ type Target interface {
 	// Account reads one account by id; an error that wraps state.ErrNotFound's
 	// meaning is reported as ok false.
 	Account(ctx context.Context, id string) (a identity.Account, ok bool, err error)
+	// OwnBotOrToken tells which accounts own a bot or a personal access token.
+	OwnBotOrToken(ctx context.Context, ids []string) (map[string]bool, error)
 	// Apply makes one op's call and gives the account as the server shows it
 	// afterwards. An error may leave the outcome unknown: read before repeating.
 	Apply(ctx context.Context, accountID string, op plan.Op) (identity.Account, error)

@@ -196,7 +196,7 @@ func (e *Engine) assemble(ctx context.Context, g *gathered, v *view, snaps []*id
 		}
 		v.holders(ob, owners)
 	}
-	if err := e.formerly(ctx, g); err != nil {
+	if err := e.adoptable(ctx, g); err != nil {
 		return err
 	}
 	for i := range g.summaries {
@@ -206,26 +206,37 @@ func (e *Engine) assemble(ctx context.Context, g *gathered, v *view, snaps []*id
 	return nil
 }
 
-// formerly marks the unowned accounts that could be adopted but were somebody
-// else's once.
-func (e *Engine) formerly(ctx context.Context, g *gathered) error {
+// adoptable finds out what speaks against adopting the unowned accounts that
+// somebody's login data points to: that they were somebody else's once, or own
+// bots or tokens that would come along.
+func (e *Engine) adoptable(ctx context.Context, g *gathered) error {
 	candidates := map[string][]*plan.Observation{}
 	for i := range g.observations {
 		ob := &g.observations[i]
-		if h := ob.ByAuth; ob.Link == nil && h != nil && h.Owner.IsZero() {
+		if h := ob.ByAuth; ob.Link == nil && h != nil && h.Owner.IsZero() && h.Account.Auth == ob.Desired.Auth && e.o.Policy.AdoptByAuth {
 			candidates[h.Account.ID] = append(candidates[h.Account.ID], ob)
 		}
 	}
 	if len(candidates) == 0 {
 		return nil
 	}
-	past, err := e.o.Store.PastLinks(ctx, slices.Sorted(maps.Keys(candidates)))
+	ids := slices.Sorted(maps.Keys(candidates))
+	past, err := e.o.Store.PastLinks(ctx, ids)
 	if err != nil {
 		return fmt.Errorf("read earlier owners: %w", err)
 	}
 	for _, p := range past {
 		for _, ob := range candidates[p.AccountID] {
 			ob.ByAuth.Formerly = ob.ByAuth.Formerly || p.Key != ob.Key
+		}
+	}
+	owners, err := e.o.Target.OwnBotOrToken(ctx, ids)
+	if err != nil {
+		return fmt.Errorf("look at accounts that could be adopted: %w", err)
+	}
+	for _, id := range ids {
+		for _, ob := range candidates[id] {
+			ob.ByAuth.OwnsBotOrToken = owners[id]
 		}
 	}
 	return nil
@@ -284,13 +295,20 @@ func shrunk(trips []guard.Trip, source string) bool {
 }
 
 // keepPlaces notes where the source keeps people now: moves alone change nothing
-// on the server, but an absence is later explained by its last place.
+// on the server, but an absence is later explained by its last place. It also
+// notes who is in again after a leaving that only ended the sessions, so that the
+// next leaving ends them again.
 func (e *Engine) keepPlaces(ctx context.Context, s *identity.Snapshot, byKey map[identity.Key]*identity.Link, l *lease) error {
 	var moved []identity.Link
 	for i := range s.Identities {
 		id := &s.Identities[i]
-		if k := byKey[id.Key]; k != nil && k.Ref != id.Ref {
-			k.Ref = id.Ref
+		k := byKey[id.Key]
+		if k == nil {
+			continue
+		}
+		in := id.Active && k.Observed != nil && k.Observed.Active()
+		if k.Ref != id.Ref || (in && !k.Applied.Active) {
+			k.Ref, k.Applied.Active = id.Ref, k.Applied.Active || in
 			moved = append(moved, *k)
 		}
 	}
@@ -417,7 +435,8 @@ func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, s
 		if sum.Complete {
 			s := e.sight(g, seen[k.Key], k.Key)
 			ob.Absence.Since, ob.Absence.Reads = s.Since, s.Reads
-			if e.due(s, g.now) && ob.Linked != nil && ob.Linked.Active() {
+			// An account that is gone as well is forgotten on the same proof.
+			if e.due(s, g.now) && !ob.Unseen && (ob.Linked == nil || ob.Linked.Active()) {
 				ask = append(ask, k.Key.Anchor)
 			}
 		}

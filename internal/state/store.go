@@ -83,8 +83,9 @@ type Store interface {
 	// Ops lists ops.
 	Ops(ctx context.Context, f OpFilter) ([]OpRecord, error)
 	// Usage counts, for one source, the accounts that were switched off since the
-	// given time: those with a set_active op of a deactivate decision that was
-	// closed as done or observed then or later.
+	// given time: those with a set_active op of a deactivate decision, or a
+	// revoke_sessions op of a hold (a leaver the server does not let be switched
+	// off), that was closed as done or observed then or later.
 	Usage(ctx context.Context, source string, since time.Time) (int, error)
 
 	// RecordRead notes one reading of a source.

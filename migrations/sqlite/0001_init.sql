@@ -114,7 +114,7 @@ create table ops (
 create index ops_unclosed on ops (status) where status in ('pending', 'sent');
 create index ops_account on ops (account_id);
 create index ops_planned on ops (planned_at);
-create index ops_active on ops (closed_at) where kind = 'set_active';
+create index ops_active on ops (closed_at) where kind in ('set_active', 'revoke_sessions');
 
 -- Keys that complete reads miss.
 create table sightings (

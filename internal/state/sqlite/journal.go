@@ -267,8 +267,8 @@ func scanOp(rows *sql.Rows) (state.OpRecord, error) {
 const countSwitchedOff = `
 select count(distinct o.account_id)
 from ops o cross join decisions d on d.run_id = o.run_id and d.position = o.decision
-where o.kind = 'set_active' and o.closed_at >= $2 and o.status in ('done', 'observed')
-    and d.action = 'deactivate' and d.source = $1`
+where o.kind in ('set_active', 'revoke_sessions') and o.closed_at >= $2 and o.status in ('done', 'observed')
+    and (o.kind, d.action) in (values ('set_active', 'deactivate'), ('revoke_sessions', 'hold')) and d.source = $1`
 
 // Usage implements state.Store.
 func (s *Store) Usage(ctx context.Context, source string, since time.Time) (int, error) {

@@ -147,13 +147,16 @@ func usage(t *testing.T, s state.Store) {
 	branch.Key.Source = "branch"
 	comeback := deactivation(7)
 	comeback.Action = plan.Reactivate
+	locked := deactivation(8)
+	locked.Key.Source, locked.Action = "locked", plan.Hold
+	locked.Ops = []plan.Op{{Kind: plan.RevokeSessions}}
 	p := plan.Plan{Decisions: []plan.Decision{
-		deactivation(0), deactivation(1), deactivation(2), deactivation(3), deactivation(4), deactivation(5), branch, comeback,
+		deactivation(0), deactivation(1), deactivation(2), deactivation(3), deactivation(4), deactivation(5), branch, comeback, locked,
 	}}
 	require.NoError(t, s.BeginRun(t.Context(), l, run("01a", l), p, state.SightingChanges{}))
 	require.NoError(t, s.BeginRun(t.Context(), l, run("01b", l), p, state.SightingChanges{}))
 	for i, status := range []state.OpStatus{
-		state.OpDone, state.OpObserved, state.OpFailed, state.OpSkipped, state.OpDropped, "", state.OpDone, state.OpDone,
+		state.OpDone, state.OpObserved, state.OpFailed, state.OpSkipped, state.OpDropped, "", state.OpDone, state.OpDone, state.OpDone,
 	} {
 		if status == "" {
 			require.NoError(t, s.MarkSent(t.Context(), l, ref("01a", i, 0), at(20)))
@@ -179,6 +182,7 @@ func usage(t *testing.T, s state.Store) {
 		"the bound is inside":                 {"corp", at(200), 1},
 		"a microsecond later":                 {"corp", at(200).Add(time.Microsecond), 0},
 		"another source":                      {"branch", at(0), 1},
+		"a leaver whose sessions were ended":  {"locked", at(0), 1},
 		"a source that switched off nobody":   {"Corp", at(0), 0},
 		"no source is not all sources":        {"", at(0), 0},
 		"everything before is everything too": {"corp", time.UnixMicro(0), 2},
