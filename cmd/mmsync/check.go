@@ -248,7 +248,8 @@ func (a *app) printFindings(report []section) {
 			}
 			fmt.Fprintf(a.stdout, "  %s  %-*s  %s\n", mark, width, f.Part, safe(f.Text))
 			if f.Mend != "" {
-				fmt.Fprintf(a.stdout, "        %-*s  to mend: %s\n", width, "", safe(f.Mend))
+				indent := strings.Repeat(" ", len("  FAIL  ")+width+2)
+				fmt.Fprintf(a.stdout, "%sto mend: %s\n", indent, strings.ReplaceAll(safe(f.Mend), "\n", "\n"+indent))
 			}
 		}
 	}

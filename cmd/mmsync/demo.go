@@ -190,6 +190,6 @@ func (a *app) act(ctx context.Context, d *daemon.Daemon, p *progress, dir string
 	if a.output == "json" {
 		return a.printJSON(newRunDocument(done))
 	}
-	fmt.Fprintf(a.stdout, "Applied in %s: %d changes done, %d failed\n", done.Took.Round(1e6), done.Counts.Done, done.Counts.Failed)
+	fmt.Fprintf(a.stdout, "Applied in %s: %s done, %d failed\n", round(done.Took), changes(done.Counts.Done), done.Counts.Failed)
 	return nil
 }

@@ -87,6 +87,7 @@ func judge(ctx context.Context, err error) (code int, said error, hint string) {
 	var known *exitError
 	var sig signalError
 	var late timeoutError
+	var denied interface{ Unauthorized() bool }
 	switch cause := context.Cause(ctx); {
 	case errors.As(err, &known):
 		return known.code, err, known.hint
@@ -100,6 +101,8 @@ func judge(ctx context.Context, err error) (code int, said error, hint string) {
 		return exitFailed, err, "look at state.url: its database must be up, and the folder of a sqlite file must exist; mmsync doctor --only state"
 	case errors.Is(err, state.ErrHeld):
 		return exitLocked, errHeld, "wait for it to end, or give --wait-lock more time; mmsync history shows what runs"
+	case errors.As(err, &denied) && denied.Unauthorized():
+		return exitFailed, err, "the server does not accept the token; mmsync doctor --only mattermost says how to get another one"
 	}
 	return exitFailed, err, ""
 }

@@ -120,7 +120,7 @@ func explainSource(b *strings.Builder, x reconcile.Explanation) {
 	case w == nil && x.Missing != nil && !x.Missing.Complete:
 		fmt.Fprintf(b, "Source    not in the last read of %s, which proves nothing: %s\n", x.Key.Source, safe(x.Missing.Doubt))
 	case w == nil && x.Missing != nil:
-		fmt.Fprintf(b, "Source    missing from %s since %s, %d complete reads\n", x.Key.Source, when(x.Missing.Since), x.Missing.Reads)
+		fmt.Fprintf(b, "Source    missing from %s since %s, in %s\n", x.Key.Source, when(x.Missing.Since), reads(x.Missing.Reads))
 		if x.Link != nil && x.Link.Ref != "" {
 			fmt.Fprintf(b, "          last seen at %s\n", printable(x.Link.Ref))
 		}
@@ -136,6 +136,13 @@ func explainSource(b *strings.Builder, x reconcile.Explanation) {
 			fmt.Fprintf(b, "          cannot be used: %s\n", safe(w.Fault))
 		}
 	}
+}
+
+func reads(n int) string {
+	if n == 1 {
+		return "one complete read"
+	}
+	return fmt.Sprintf("%d complete reads", n)
 }
 
 func describeAccount(a *identity.Account) string {

@@ -135,7 +135,7 @@ func duration(from, to time.Time) string {
 	if from.IsZero() || to.IsZero() {
 		return "-"
 	}
-	return to.Sub(from).Round(100 * time.Millisecond).String()
+	return round(to.Sub(from)).String()
 }
 
 func (a *app) printRun(cmd *cobra.Command, store state.Store, r state.Run) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -223,8 +224,8 @@ func (a *app) syncCmd() *cobra.Command {
 			rep, err := waiting(ctx, func() (reconcile.Report, error) { return d.Engine.Sync(ctx, o) }, wait)
 			p.clear()
 			if err != nil {
-				if rep.RunID != "" {
-					a.say(fmt.Sprintf("run %s ended early: %d changes done, %d failed; see mmsync history %s", rep.RunID, rep.Counts.Done, rep.Counts.Failed, rep.RunID))
+				if rep.Plan.Effective() && !errors.Is(err, reconcile.ErrRefused) { // it had begun to write
+					a.say(fmt.Sprintf("run %s ended early: %s done, %d failed; see mmsync history %s", rep.RunID, changes(rep.Counts.Done), rep.Counts.Failed, rep.RunID))
 				}
 				return err
 			}
@@ -271,7 +272,7 @@ func (a *app) printSync(r reconcile.Report, f planFlags) error {
 	if err := plan.Render(a.stdout, r.Plan, plan.Style{Color: a.colored(a.stdout), Lines: f.limitLines, Redact: f.redact}); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "Run %s: %s in %s: %d changes done, %d failed, %d skipped, %d held\n",
-		r.RunID, r.Status, r.Took.Round(100*time.Millisecond), r.Counts.Done, r.Counts.Failed, r.Counts.Skipped, r.Counts.Held)
+	fmt.Fprintf(a.stdout, "Run %s: %s in %s: %s done, %d failed, %d skipped, %d held\n",
+		r.RunID, r.Status, round(r.Took), changes(r.Counts.Done), r.Counts.Failed, r.Counts.Skipped, r.Counts.Held)
 	return nil
 }

@@ -109,6 +109,21 @@ func (a *app) say(sentence string) {
 	}
 }
 
+func changes(n int) string {
+	if n == 1 {
+		return "1 change"
+	}
+	return strconv.Itoa(n) + " changes"
+}
+
+// round leaves of a duration what a person reads.
+func round(d time.Duration) time.Duration {
+	if d < time.Second {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(100 * time.Millisecond)
+}
+
 func when(t time.Time) string {
 	if t.IsZero() {
 		return "-"

@@ -21,6 +21,7 @@ func setLDAP(ts *testscript.TestScript, url string) {
 	ts.Setenv("LDAP_BASE", slapdtest.BaseDN)
 	ts.Setenv("LDAP_USER", slapdtest.ReaderDN)
 	ts.Setenv("LDAP_PASSWORD", slapdtest.ReaderPassword)
+	ts.Setenv("LDAP_CANARY", slapdtest.ReaderDN)
 }
 
 // cmdSlapd: slapd [-users N] [-total N] starts a real directory server with N

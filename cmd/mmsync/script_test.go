@@ -47,7 +47,7 @@ func TestScript(t *testing.T) {
 			"mm-token": cmdToken, "mm-fault": cmdFault, "mm-well": cmdWell,
 			"slapd": cmdSlapd, "ldap-delete": cmdLDAPDelete, "fakeldap": cmdFakeLDAP,
 			"exits": cmdExits, "json": cmdJSON, "norm": cmdNorm, "interrupt": cmdInterrupt, "people": cmdPeople,
-			"newer-schema": cmdNewerSchema, "busy-port": cmdBusyPort, "lines": cmdLines,
+			"newer-schema": cmdNewerSchema, "busy-port": cmdBusyPort, "lines": cmdLines, "waitwrites": cmdWaitWrites,
 		},
 	})
 }
@@ -69,6 +69,7 @@ func setup(env *testscript.Env) error {
 	env.Setenv("MMSYNC_CONFIG", filepath.Join(env.WorkDir, "config.yaml"))
 	env.Setenv("MM_URL", "http://127.0.0.1:1") // nothing listens there
 	env.Setenv("MM_TOKEN", "not-started")
+	env.Setenv("HOSTILE", "x\x1b[2J\u202egnp\a") // clears the screen, reverses, rings
 	return filepath.WalkDir("testdata/common", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -154,13 +155,21 @@ func dig(ts *testscript.TestScript, v any, path string) string {
 	return fmt.Sprint(v)
 }
 
-// cmdNorm: norm FILE prints it with what differs from run to run replaced, so
-// that cmp can compare the rest.
+// cmdNorm: norm FILE... prints them with what differs from run to run replaced,
+// so that cmp can compare the rest. Of stderr it takes what the program says
+// itself, without its log.
 func cmdNorm(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: norm FILE")
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: norm FILE...")
 	}
-	text := ts.ReadFile(args[0])
+	text := ""
+	for _, name := range args {
+		for line := range strings.Lines(ts.ReadFile(name)) {
+			if name != "stderr" || !strings.HasPrefix(line, "{") {
+				text += line
+			}
+		}
+	}
 	for _, name := range []string{"MM_URL", "SECOND_URL", "LDAP_URL", "WORK"} {
 		if v := ts.Getenv(name); v != "" {
 			text = strings.ReplaceAll(text, v, "["+name+"]")
@@ -175,6 +184,8 @@ func cmdNorm(ts *testscript.TestScript, neg bool, args []string) {
 		{`\b\d+(\.\d+)?(ms|s)\b`, "[took]"},
 		{`\b\d+\.\d s\b`, "[took]"},
 		{`127\.0\.0\.1:\d+`, "[address]"},
+		{`(TOOK|\[took\]) +(\w)`, "$1 $2"},
+		{`of person\d{3}\b`, "of [somebody]"},
 		{`[\w.-]+@[\w-]+ *$`, "[who]"},
 		{`by [\w.-]+@[\w-]+,`, "by [who],"},
 	} {
@@ -268,6 +279,17 @@ func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 	if got := cmd.ProcessState.ExitCode(); got != want {
 		ts.Fatalf("it ended with %d, want %d; stdout:\n%s\nstderr:\n%s", got, want, stdout.String(), stderr.String())
 	}
+}
+
+// cmdWaitWrites: waitwrites N waits until Mattermost was asked for N changes.
+func cmdWaitWrites(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: waitwrites N")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	sim := here(ts).server(ts, "").sim
+	until(ts, func() bool { return len(sim.Writes()) >= n })
 }
 
 func until(ts *testscript.TestScript, done func() bool) {

@@ -108,10 +108,12 @@ func (a *app) stateStatus(cmd *cobra.Command, s daemon.Store) error {
 		if err := a.printJSON(map[string]any{"format_version": plan.FormatVersion, "schema": current, "wanted": wanted, "ready": current == wanted}); err != nil {
 			return err
 		}
+	} else if current == 0 {
+		fmt.Fprintln(a.stdout, "the store is empty; the first plan or sync sets it up, as mmsync state migrate does")
 	} else {
 		fmt.Fprintf(a.stdout, "schema version %d, this program wants %d\n", current, wanted)
 	}
-	if current == wanted {
+	if current == wanted || current == 0 {
 		return nil
 	}
 	hint := "run mmsync state migrate"
