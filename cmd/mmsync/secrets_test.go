@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
+	"github.com/mmsync/mmsync/internal/pgtest"
+	"github.com/mmsync/mmsync/internal/slapdtest"
+)
+
+// What must never be printed, whatever goes wrong.
+const (
+	canaryToken = "canarytokencanarytokencana" // as long as a real one
+	canaryBind  = "canary-bind-Pässword!"
+	canaryState = "canary-state-p@ss/word"
+	canaryProxy = "canary-proxy-password"
+)
+
+// everyCommand gives arguments for each command that does something; a command
+// that is missing here fails the test.
+func everyCommand() map[string][][]string {
+	return map[string][][]string{
+		"check-config":          {{}, {"--print-effective"}, {"-o", "json"}},
+		"completion bash":       {{}},
+		"completion fish":       {{}},
+		"completion zsh":        {{}},
+		"completion powershell": {{}},
+		"demo":                  {{"--once", "--users", "3", "--mattermost-listen", "127.0.0.1:0"}},
+		"doctor":                {{}, {"-o", "json"}},
+		"eval":                  {{"attr.mail", "--user", "anna.schmidt"}, {"attr.userPassword", "--user", "nobody"}},
+		"explain":               {{"anna.schmidt"}, {"admin"}, {"nobody"}},
+		"help":                  {{}},
+		"history":               {{}, {"-o", "json"}},
+		"link":                  {{}},
+		"link approve":          {{"nobody"}, {"--all", "--dry-run"}},
+		"link list":             {{}, {"-o", "json"}},
+		"plan":                  {{}, {"-o", "json"}, {"--audit", "--redact"}},
+		"state":                 {{}},
+		"state migrate":         {{}},
+		"state rebind":          {{"mattermost", "--reason", "test"}},
+		"state status":          {{}},
+		"sync":                  {{}, {"-o", "json"}, {"--dry-run"}},
+		"completion":            {{}},
+		"version":               {{}},
+	}
+}
+
+func TestSecrets_areNeverPrinted(t *testing.T) {
+	t.Parallel()
+	require.ElementsMatch(t, runnable(newRoot()), keysOf(everyCommand()), "give the command a place in this test")
+	worlds := map[string]func(*testing.T, *secretWorld){
+		"all is well": func(*testing.T, *secretWorld) {},
+		"with postgres": func(t *testing.T, w *secretWorld) {
+			u, err := url.Parse(pgtest.URL(t))
+			require.NoError(t, err)
+			u.User = url.UserPassword(u.User.Username(), canaryState) // this server asks for none
+			w.store = u.String()
+		},
+		"a database that is not there": func(_ *testing.T, w *secretWorld) {
+			w.store = "postgres://mmsync:" + url.QueryEscape(canaryState) + "@127.0.0.1:1/mmsync"
+		},
+		"the token is refused":     func(_ *testing.T, w *secretWorld) { w.sim = mmsim.Options{} },
+		"the bind is refused":      func(_ *testing.T, w *secretWorld) { w.ldap = slapdtest.Faults{BindCode: 49} },
+		"a page instead of an API": func(_ *testing.T, w *secretWorld) { w.fault = &mmsim.Fault{HTML: true} },
+		"a redirect":               func(_ *testing.T, w *secretWorld) { w.fault = &mmsim.Fault{Redirect: "https://login.example.com/"} },
+		"a proxy that is not there": func(_ *testing.T, w *secretWorld) {
+			w.proxy = "http://mmsync:" + canaryProxy + "@127.0.0.1:1"
+			w.only = []string{"doctor", "plan", "explain", "check-config"} // each waits for it
+		},
+		"a configuration full of mistakes": func(_ *testing.T, w *secretWorld) {
+			w.extra = "  tokn: " + canaryToken + "\n  proxy_url: \"ftp://x:" + canaryProxy + "@y\"\n"
+		},
+	}
+	for name, shape := range worlds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := &secretWorld{sim: mmsim.Options{AdminToken: canaryToken}, store: "sqlite:" + filepath.Join(t.TempDir(), "state.db")}
+			shape(t, w)
+			w.write(t)
+			w.run(t, "sync") // so that the others have something to show
+			for command, variants := range everyCommand() {
+				if len(w.only) > 0 && !slices.Contains(w.only, command) {
+					continue
+				}
+				for _, args := range variants {
+					w.run(t, append(strings.Fields(command), args...)...)
+				}
+			}
+			require.Greater(t, w.printed, 5_000, "the commands did print something")
+			w.requireNoneKept(t)
+		})
+	}
+}
+
+// secretWorld is a configuration whose secrets are all canaries.
+type secretWorld struct {
+	sim                 mmsim.Options
+	fault               *mmsim.Fault
+	ldap                slapdtest.Faults
+	store, proxy, extra string
+	only                []string // commands; empty is all
+
+	dir     string
+	printed int
+}
+
+func (w *secretWorld) write(t *testing.T) {
+	t.Helper()
+	sim := mmsim.New(w.sim)
+	target := sim.Start(t)
+	if w.fault != nil {
+		sim.Fail(*w.fault)
+	}
+	directory := slapdtest.NewFake(t, slapdtest.FakePeople(8), w.ldap)
+	if w.proxy != "" {
+		w.extra += "  proxy_url: " + w.proxy + "\n"
+	}
+	w.dir = t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "token"), []byte(canaryToken+"\n"), 0o644)) //nolint:gosec // doctor is to warn of it
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "config.yaml"), fmt.Appendf(nil, `version: 1
+mattermost:
+  url: %s
+  token_file: token
+%sstate:
+  url: ${STATE_URL}
+sources:
+  - name: corp
+    type: ldap
+    connection_url: ["%s"]
+    bind_username: %s
+    bind_password: "%s"
+    base_dn: %s
+    user_filter: (objectClass=inetOrgPerson)
+mapping:
+  defaults: {id_attribute: attr.entryUUID, username_attribute: attr.uid, email_attribute: attr.mail}
+`, target, w.extra, directory.URL, slapdtest.ReaderDN, canaryBind, slapdtest.BaseDN), 0o600))
+}
+
+func (w *secretWorld) run(t *testing.T, args ...string) {
+	t.Helper()
+	env := func(name string) (string, bool) {
+		value, ok := map[string]string{"MMSYNC_CONFIG": filepath.Join(w.dir, "config.yaml"), "STATE_URL": w.store}[name]
+		return value, ok
+	}
+	var out bytes.Buffer // both streams: a secret is one wherever it is
+	all := append(args, "-vv", "--timeout", "20s")
+	code := run(t.Context(), all, &out, &out, env)
+	require.NotEqual(t, exitUsage, code, "mmsync %s: %s", strings.Join(args, " "), out.String())
+	for _, secret := range canaries() {
+		require.NotContains(t, out.String(), secret, "mmsync %s", strings.Join(args, " "))
+	}
+	w.printed += out.Len()
+}
+
+// canaries are the secrets and the forms they take in URLs.
+func canaries() []string {
+	var out []string
+	for _, s := range []string{canaryToken, canaryBind, canaryState, canaryProxy} {
+		out = append(out, s, url.QueryEscape(s), url.PathEscape(s), url.UserPassword("", s).String()[1:])
+	}
+	return append(out, canaryToken[:12], canaryBind[:12], canaryState[:12], canaryProxy[:12])
+}
+
+// requireNoneKept looks into the files of the store.
+func (w *secretWorld) requireNoneKept(t *testing.T) {
+	t.Helper()
+	path, ok := strings.CutPrefix(w.store, "sqlite:")
+	if !ok {
+		return
+	}
+	files, err := filepath.Glob(path + "*")
+	require.NoError(t, err)
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		require.NoError(t, err)
+		for _, secret := range canaries() {
+			require.NotContains(t, string(data), secret, f)
+		}
+	}
+}
+
+func newRoot() *cobra.Command {
+	return (&app{env: func(string) (string, bool) { return "", false }, stop: func() {}}).root()
+}
+
+// runnable lists the commands below root by the words that call them.
+func runnable(root *cobra.Command) []string {
+	var out []string
+	for _, c := range commands(root) {
+		if name := strings.TrimPrefix(c.CommandPath(), "mmsync"); name != "" && c.Runnable() {
+			out = append(out, strings.TrimSpace(name))
+		}
+	}
+	return out
+}
+
+func keysOf(m map[string][][]string) []string {
+	var out []string
+	for k := range m {
+		out = append(out, k)
+	}
+	return out
+}
