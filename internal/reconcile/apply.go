@@ -21,6 +21,8 @@ type applier struct {
 	runID string
 	plan  plan.Plan
 	now   time.Time // when the plan looked at the server
+	// offset is how far the server's clock is ahead of ours.
+	offset time.Duration
 
 	mu       sync.Mutex
 	people   map[identity.Key]*person
@@ -48,8 +50,8 @@ func (p *person) id(d *plan.Decision) string {
 	return d.AccountID
 }
 
-func newApplier(e *Engine, l *lease, run *state.Run, g *gathered, p plan.Plan) *applier {
-	a := &applier{e: e, lease: l, runID: run.ID, plan: p, now: time.Now(), people: map[identity.Key]*person{}}
+func newApplier(e *Engine, l *lease, run *state.Run, g *gathered, p plan.Plan, offset time.Duration) *applier {
+	a := &applier{e: e, lease: l, runID: run.ID, plan: p, now: time.Now(), offset: offset, people: map[identity.Key]*person{}}
 	a.counts = run.Counts
 	touched := make(map[identity.Key]*plan.Decision, len(p.Decisions))
 	for i := range p.Decisions {
@@ -153,19 +155,24 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	if op.Kind == plan.LinkAccount || op.Kind == plan.UnlinkAccount {
 		return true, a.relink(ctx, ref, d, op, who)
 	}
-	if err := a.e.o.Store.MarkSent(ctx, a.lease.current(), ref, time.Now()); err != nil {
+	sent := time.Now().Add(a.offset)
+	if err := a.e.o.Store.MarkSent(ctx, a.lease.current(), ref, sent); err != nil {
 		return false, fmt.Errorf("mark op %s as sent: %w", ref, err)
 	}
-	// From here call and record end together, whatever happens to the run.
-	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callBudget)
+	// Nothing leaves after the lease or after sendBy; a call that has left, and its
+	// record, end together, whatever happens to the run.
+	sendCtx, stop := context.WithTimeout(ctx, sendBy)
+	after, callErr := a.e.o.Target.Apply(sendCtx, who.id(d), op)
+	stop()
+	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordBudget)
 	defer cancel()
-	after, callErr := a.e.o.Target.Apply(callCtx, who.id(d), op)
 	note := ""
-	if courtesy(callErr) {
+	if courtesy(callErr) || (op.Kind == plan.CreateAccount && mismatch(callErr) && after.ID != "") {
+		// The account is there and ours; what is not as asked is patched next time.
 		note, callErr = callErr.Error(), nil
 	}
 	if callErr != nil {
-		seen, err := a.reread(callCtx, d.Key, who.id(d), op)
+		seen, err := a.reread(callCtx, callErr, state.OpRecord{Key: d.Key, AccountID: who.id(d), Op: op, SentAt: sent})
 		if err != nil {
 			// The server is away: the op stays sent, and the next run looks at the
 			// account before it does anything else.
@@ -179,6 +186,9 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	}
 	out := state.Outcome{Ref: ref, Status: state.OpDone, AccountID: after.ID, At: time.Now(), Before: who.account, After: &after, Error: note}
 	out.Link = linkAfter(who.link, d.Key, d.Ref, op, after, out.At)
+	if callErr != nil {
+		out.Link.Written = sent.Add(-dateSlack)
+	}
 	if err := a.record(callCtx, out); err != nil {
 		return false, err
 	}
@@ -206,9 +216,17 @@ func (a *applier) look(ctx context.Context, who *person, d *plan.Decision, op pl
 			return "", fmt.Errorf("read account %s before changing it: %w", id, err)
 		}
 		if !ok {
-			return "the account is not there any more", nil
+			return "the account is not there any more", a.unsee(ctx, who)
 		}
 		who.account, who.fresh = &now, time.Now()
+	}
+	if to, _ := op.To(plan.FieldActive); op.Kind == plan.SetActive && to == "true" {
+		switch now := who.account; {
+		case who.link == nil || now.DeleteAt != who.link.DeactivatedAt:
+			return "somebody else switched the account off since the plan was made", nil
+		case now.Roles.Privileged() || now.Bot:
+			return "the account was given more rights since the plan was made", nil
+		}
 	}
 	for _, c := range op.Changes {
 		if is := value(*who.account, c.Field); is != c.From && op.Kind != plan.RevokeSessions {
@@ -216,6 +234,20 @@ func (a *applier) look(ctx context.Context, who *person, d *plan.Decision, op pl
 		}
 	}
 	return "", nil
+}
+
+// unsee forgets what was last seen of an account that the server denies having,
+// so that the next run asks until it is sure.
+func (a *applier) unsee(ctx context.Context, who *person) error {
+	if who.link == nil {
+		return nil
+	}
+	link := *who.link
+	link.Observed = nil
+	if err := a.e.o.Store.PutLinks(ctx, a.lease.current(), []identity.Link{link}); err != nil {
+		return fmt.Errorf("forget what was seen of account %s: %w", link.AccountID, err)
+	}
+	return nil
 }
 
 func destructive(op plan.Op) bool {
@@ -268,16 +300,17 @@ func (a *applier) relink(ctx context.Context, ref state.OpRef, d *plan.Decision,
 	return nil
 }
 
-// reread looks at the account after a call that failed, for an answer may be
-// lost or wrong while the effect is there. nil means that it is not there.
-func (a *applier) reread(ctx context.Context, k identity.Key, id string, op plan.Op) (*identity.Account, error) {
+// reread looks at the account after a call that failed, for an answer may be lost
+// while the effect is there. nil means that it is not there. A refusal is
+// believed: what the account shows then is somebody else's doing.
+func (a *applier) reread(ctx context.Context, cause error, op state.OpRecord) (*identity.Account, error) {
 	if err := a.e.o.Target.Healthy(ctx); err != nil {
 		return nil, err
 	}
-	if op.Kind == plan.RevokeSessions {
+	if !isUnknown(cause) || op.Op.Kind == plan.RevokeSessions {
 		return nil, nil
 	}
-	return a.e.effect(ctx, state.OpRecord{Key: k, AccountID: id, Op: op, SentAt: time.Now()})
+	return a.e.effect(ctx, op)
 }
 
 func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, op plan.Op, who *person, cause error) error {
@@ -303,8 +336,9 @@ func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, o
 	return nil
 }
 
-// callBudget bounds one call with all its reading back.
-const callBudget = 3 * time.Minute
+// recordBudget bounds what follows a call: reading the account and recording the
+// outcome.
+const recordBudget = 2 * time.Minute
 
 // abortAfter is how many failures in a row show that the fault is not with the
 // people but with the server, the token or the mapping.
@@ -315,6 +349,12 @@ const abortAfter = 25
 func courtesy(err error) bool {
 	var done interface{ OpDone() bool }
 	return errors.As(err, &done) && done.OpDone()
+}
+
+// mismatch tells that the server answered success and shows something else.
+func mismatch(err error) bool {
+	var m interface{ Mismatch() string }
+	return errors.As(err, &m)
 }
 
 // unauthorized tells that the token is dead, proven twice against a healthy

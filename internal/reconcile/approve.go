@@ -2,6 +2,10 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
@@ -22,14 +26,17 @@ func (e *Engine) PlanApproval(ctx context.Context, o RunOptions, pick func(plan.
 
 func narrowed(pick func(plan.Decision) bool) func(Report) Report {
 	return func(rep Report) Report {
-		rep.Plan = approved(rep.Plan, pick)
+		rep.Plan, rep.Problems = approved(rep.Plan, pick)
 		rep.Verdict.Trips = nil // nobody is switched off by a link
 		return rep
 	}
 }
 
-func approved(p plan.Plan, pick func(plan.Decision) bool) plan.Plan {
+// approved keeps the picked matches. An account that two of them claim is left
+// out and named: which of the two it belongs to has to be said by source/anchor.
+func approved(p plan.Plan, pick func(plan.Decision) bool) (plan.Plan, []string) {
 	var out []plan.Decision
+	claims := map[string][]string{}
 	for _, d := range p.Decisions {
 		match := d.Reason == plan.MatchNeedsWord || d.Reason == plan.MatchPrivileged
 		if !match || d.AccountID == "" || !pick(d) {
@@ -38,7 +45,14 @@ func approved(p plan.Plan, pick func(plan.Decision) bool) plan.Plan {
 		d.Action, d.Reason, d.Held = plan.Adopt, plan.Approved, ""
 		d.Ops = []plan.Op{{Kind: plan.LinkAccount}}
 		out = append(out, d)
+		claims[d.AccountID] = append(claims[d.AccountID], d.Key.String())
 	}
-	p.Decisions = out
-	return p
+	var problems []string
+	p.Decisions = slices.DeleteFunc(out, func(d plan.Decision) bool { return len(claims[d.AccountID]) > 1 })
+	for _, id := range slices.Sorted(maps.Keys(claims)) {
+		if keys := claims[id]; len(keys) > 1 {
+			problems = append(problems, fmt.Sprintf("account %s matches %s: name the one it belongs to as source/anchor", id, strings.Join(keys, " and ")))
+		}
+	}
+	return p, problems
 }

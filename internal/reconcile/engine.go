@@ -41,6 +41,8 @@ type Target interface {
 	// Account reads one account by id; an error that wraps state.ErrNotFound's
 	// meaning is reported as ok false.
 	Account(ctx context.Context, id string) (a identity.Account, ok bool, err error)
+	// TookOver empties the rate budget: another process may have spent it just now.
+	TookOver()
 	// OwnBotOrToken tells which accounts own a bot or a personal access token.
 	OwnBotOrToken(ctx context.Context, ids []string) (map[string]bool, error)
 	// Apply makes one op's call and gives the account as the server shows it
@@ -175,7 +177,7 @@ func (e *Engine) Plan(ctx context.Context, o RunOptions) (Report, error) {
 // readOnly is one run that only looks. narrow is as in underLease.
 func (e *Engine) readOnly(ctx context.Context, o RunOptions, narrow func(Report) Report) (Report, error) {
 	start := time.Now()
-	run, err := e.newRun(ctx, "plan", o)
+	run, err := e.newRun(ctx, "plan", o, 0)
 	if err != nil {
 		return Report{}, err
 	}
@@ -185,7 +187,11 @@ func (e *Engine) readOnly(ctx context.Context, o RunOptions, narrow func(Report)
 }
 
 func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow func(Report) Report) (Report, error) {
-	g, err := e.gather(ctx, o, nil)
+	facts, err := e.meet(ctx, nil)
+	if err != nil {
+		return Report{RunID: run.ID}, err
+	}
+	g, err := e.gather(ctx, o, nil, facts)
 	if err != nil {
 		return Report{RunID: run.ID}, err
 	}
@@ -225,14 +231,14 @@ func describe(run *state.Run, rep Report) {
 	run.Counts.Unchanged = rep.Plan.Unchanged
 }
 
-func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions) (state.Run, error) {
+func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions, token int64) (state.Run, error) {
 	now, err := e.o.Store.Now(ctx)
 	if err != nil {
 		return state.Run{}, fmt.Errorf("read the store's clock: %w", err)
 	}
 	run := state.Run{
 		ID: runID(now), Kind: kind, Trigger: o.Trigger, RequestedBy: o.RequestedBy, Reason: o.Reason,
-		Status: state.RunPlanning, Policy: e.o.PolicyDigest, RequestedAt: now, StartedAt: now,
+		Status: state.RunPlanning, Token: token, Policy: e.o.PolicyDigest, RequestedAt: now, StartedAt: now,
 	}
 	if err := e.o.Store.SaveRun(ctx, run); err != nil {
 		return run, fmt.Errorf("record the run: %w", err)

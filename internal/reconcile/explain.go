@@ -39,7 +39,11 @@ func (e ErrUnknownPerson) Error() string {
 // id.
 func (e *Engine) Explain(ctx context.Context, query string) (Explanation, error) {
 	start := time.Now()
-	g, err := e.gather(ctx, RunOptions{}, nil)
+	facts, err := e.meet(ctx, nil)
+	if err != nil {
+		return Explanation{}, err
+	}
+	g, err := e.gather(ctx, RunOptions{}, nil, facts)
 	if err != nil {
 		return Explanation{}, err
 	}

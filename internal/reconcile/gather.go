@@ -28,8 +28,10 @@ type gathered struct {
 	trips        []guard.Trip
 	sightings    state.SightingChanges
 	problems     []string
-	auditAge     time.Duration
-	links        []identity.Link // as read, for the applier to build on
+	// restored is set when the server shows less than mmsync itself wrote to it.
+	restored bool
+	auditAge time.Duration
+	links    []identity.Link // as read, for the applier to build on
 }
 
 // view is what the server showed, by every way an account is looked for.
@@ -44,17 +46,11 @@ type view struct {
 // gather reads sources, links and the server. With a lease it also writes down
 // what reading taught (observed accounts, the since mark, the index); without
 // one it writes nothing.
-func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease) (*gathered, error) {
-	g := &gathered{auditAge: -1}
+func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.Facts) (*gathered, error) {
+	g := &gathered{auditAge: -1, facts: facts}
 	var err error
-	if g.facts, err = e.o.Target.Facts(ctx); err != nil {
-		return nil, fmt.Errorf("read facts of the server: %w", err)
-	}
 	if g.now, err = e.o.Store.Now(ctx); err != nil {
 		return nil, fmt.Errorf("read the store's clock: %w", err)
-	}
-	if err := e.bind(ctx, "mattermost", g.facts.ServerID, e.o.TargetURL, l); err != nil {
-		return nil, err
 	}
 	// Sources and server are read side by side: neither needs the other.
 	var snaps []*identity.Snapshot
@@ -91,6 +87,35 @@ func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease) (*gathered,
 		return nil, err
 	}
 	return g, e.assemble(ctx, g, v, snaps, o, l)
+}
+
+// meet reads the server's facts and makes sure that it is the store's server,
+// before anything else is believed of it.
+func (e *Engine) meet(ctx context.Context, l *lease) (plan.Facts, error) {
+	facts, err := e.o.Target.Facts(ctx)
+	if err != nil {
+		return facts, fmt.Errorf("read facts of the server: %w", err)
+	}
+	id := facts.ServerID
+	if facts.SiteURL != "" {
+		id += " at " + facts.SiteURL // a copy of the database has the same id
+	}
+	return facts, e.bind(ctx, "mattermost", id, e.o.TargetURL, l)
+}
+
+// clockOffset is how far the server's clock is ahead of ours, to the second.
+func (e *Engine) clockOffset(ctx context.Context, facts plan.Facts) (time.Duration, error) {
+	if len(facts.HumanAdmins) == 0 {
+		return 0, nil
+	}
+	at, err := e.o.Target.Observe(ctx, facts.HumanAdmins[:1], 0, func(identity.Account) error { return nil })
+	if err != nil || at.IsZero() {
+		return 0, err
+	}
+	if offset := time.Until(at); offset.Abs() > dateSlack {
+		return offset, nil
+	}
+	return 0, nil // the header counts whole seconds
 }
 
 // bind refuses to go on with another server or directory than the store was
@@ -278,7 +303,10 @@ func (e *Engine) assembleSource(ctx context.Context, g *gathered, v *view, src S
 			return err
 		}
 	}
-	absent, doubt := missingLinks(g.links, name, present, s.Unreadable)
+	absent, joined, doubt := missingLinks(g.links, name, present, s.Unreadable)
+	if g.restored {
+		doubt = "the server seems to have been set back to an earlier state, so nobody's absence counts in this run"
+	}
 	if doubt != "" && sum.Complete {
 		sum.Complete, sum.Doubt = false, doubt
 	}
@@ -286,7 +314,7 @@ func (e *Engine) assembleSource(ctx context.Context, g *gathered, v *view, src S
 		g.problems = append(g.problems, fmt.Sprintf("source %s was not read whole, so nobody missing from it is deactivated: %s", name, sum.Doubt))
 	}
 	g.summaries = append(g.summaries, sum)
-	return e.missed(ctx, g, v, src, sum, first, absent)
+	return e.missed(ctx, g, v, src, sum, first, absent, joined)
 }
 
 // shrunk tells whether a guard has said already why a read proves nothing.
@@ -375,36 +403,37 @@ func (e *Engine) judgeRead(ctx context.Context, g *gathered, s *identity.Snapsho
 // missingLinks gives the owned links of a source that its read lacked. An entry
 // that could not be read counts as the link that was last at its place; one
 // that nobody was at leaves it open who is missing.
-func missingLinks(links []identity.Link, source string, present map[identity.Key]bool, unreadable []identity.Problem) (absent []*identity.Link, doubt string) {
+func missingLinks(links []identity.Link, source string, present map[identity.Key]bool, unreadable []identity.Problem) (absent []*identity.Link, joined map[identity.Key]bool, doubt string) {
 	places := map[string]bool{}
 	for _, p := range unreadable {
 		places[strings.ToLower(p.Ref)] = true
 	}
-	joined := map[string]bool{}
+	joined = map[identity.Key]bool{}
+	taken := map[string]bool{}
 	for i := range links {
 		k := &links[i]
 		if k.Key.Source != source || k.Part == identity.Contributor || present[k.Key] {
 			continue
 		}
 		if place := strings.ToLower(k.Ref); place != "" && places[place] {
-			joined[place] = true
+			joined[k.Key], taken[place] = true, true
 			continue
 		}
 		absent = append(absent, k)
 	}
 	for _, p := range unreadable {
-		if !joined[strings.ToLower(p.Ref)] && len(absent) > 0 {
-			return absent, fmt.Sprintf("%s could not be read and belongs to nobody known: %s", p.Ref, p.Message)
+		if !taken[strings.ToLower(p.Ref)] && len(absent) > 0 {
+			return absent, joined, fmt.Sprintf("%s could not be read and belongs to nobody known: %s", p.Ref, p.Message)
 		}
 	}
-	return absent, ""
+	return absent, joined, ""
 }
 
 // missed observes the links whose Key the source no longer lists: since when,
 // how often, and what the source says when asked directly. first is where the
 // observations of the people it does list begin; those who are disabled wait
 // for their grace in the same way.
-func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, sum plan.SourceSummary, first int, absent []*identity.Link) error {
+func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, sum plan.SourceSummary, first int, absent []*identity.Link, joined map[identity.Key]bool) error {
 	known, err := e.o.Store.Sightings(ctx, src.Name())
 	if err != nil {
 		return fmt.Errorf("read who is missing from source %s: %w", src.Name(), err)
@@ -412,6 +441,9 @@ func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, s
 	seen := make(map[identity.Key]*state.Sighting, len(known))
 	for i := range known {
 		seen[known[i].Key] = &known[i]
+		if joined[known[i].Key] { // unreadable, but there
+			g.sightings.Seen = append(g.sightings.Seen, known[i].Key)
+		}
 	}
 	for i := first; i < len(g.observations); i++ {
 		ob := &g.observations[i]

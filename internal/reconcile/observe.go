@@ -32,9 +32,10 @@ func (e *Engine) observe(ctx context.Context, g *gathered, v *view, l *lease) er
 		return fmt.Errorf("read the since mark: %w", err)
 	}
 	var fresh, known []string
+	sample := lastWritten(g.links, sampleSize)
 	for i := range g.links {
 		k := &g.links[i]
-		if mark.Value > 0 && k.Observed != nil && k.Written.Before(mark.At) {
+		if mark.Value > 0 && k.Observed != nil && k.Written.Before(mark.ServerDate) && !sample[k.AccountID] {
 			known = append(known, k.AccountID)
 			v.byID[k.AccountID] = k.Observed
 			continue
@@ -54,7 +55,8 @@ func (e *Engine) observe(ctx context.Context, g *gathered, v *view, l *lease) er
 		}
 		if began.Before(mark.ServerDate) || mark.Value > began.UnixMilli() {
 			// The server's clock went back: since may hide changes.
-			fresh, known = append(fresh, known...), nil
+			fresh = again(v, fresh, known)
+			known = nil
 		}
 	}
 	if len(fresh) > 0 {
@@ -66,9 +68,20 @@ func (e *Engine) observe(ctx context.Context, g *gathered, v *view, l *lease) er
 			began = at
 		}
 	}
+	if g.restored = setBack(g.links, v, sample); g.restored {
+		// What since left out may be older than what is stored of it.
+		g.problems = append(g.problems, "the server shows older versions of accounts than mmsync wrote: it was set back to an earlier state, or is another one; everything is read again, and nobody's absence counts in this run")
+		rest := again(v, nil, known)
+		if len(rest) > 0 {
+			if _, err := e.o.Target.Observe(ctx, rest, 0, take); err != nil {
+				return fmt.Errorf("observe linked accounts: %w", err)
+			}
+		}
+		fresh = append(fresh, rest...)
+	}
 	for _, id := range fresh {
 		if v.byID[id] == nil {
-			if err := e.proveGone(ctx, v, id); err != nil {
+			if err := e.proveGone(ctx, v, id, g.links); err != nil {
 				return err
 			}
 		}
@@ -79,16 +92,80 @@ func (e *Engine) observe(ctx context.Context, g *gathered, v *view, l *lease) er
 	return e.remember(ctx, g, v, mark, newest, began, l)
 }
 
-// proveGone asks for one linked account alone. Only a healthy server that
-// denies it twice proves that it is gone.
-func (e *Engine) proveGone(ctx context.Context, v *view, id string) error {
+// sampleSize is how many of the accounts that mmsync wrote last are read whole in
+// every pass.
+const sampleSize = 200
+
+// lastWritten picks the accounts that were written last: a server that was set
+// back to an earlier state betrays itself by them.
+func lastWritten(links []identity.Link, n int) map[string]bool {
+	order := make([]*identity.Link, 0, len(links))
+	for i := range links {
+		if !links[i].Written.IsZero() {
+			order = append(order, &links[i])
+		}
+	}
+	slices.SortFunc(order, func(a, b *identity.Link) int {
+		if c := b.Written.Compare(a.Written); c != 0 {
+			return c
+		}
+		return strings.Compare(a.AccountID, b.AccountID)
+	})
+	out := map[string]bool{}
+	for _, k := range order[:min(n, len(order))] {
+		out[k.AccountID] = true
+	}
+	return out
+}
+
+// setBack tells whether an account of the sample is older than mmsync's own last
+// write to it, which no server forgets by itself.
+func setBack(links []identity.Link, v *view, sample map[string]bool) bool {
+	for i := range links {
+		k := &links[i]
+		if a := v.byID[k.AccountID]; sample[k.AccountID] && a != nil && a.UpdateAt < k.Written.UnixMilli() {
+			return true
+		}
+	}
+	return false
+}
+
+// again moves accounts that were taken as unchanged to those to be read whole.
+func again(v *view, fresh, known []string) []string {
+	for _, id := range known {
+		delete(v.byID, id)
+	}
+	return append(fresh, known...)
+}
+
+// proveGone asks for one linked account alone, by id and by the name it had. Only
+// a healthy server that denies both proves that it is gone.
+func (e *Engine) proveGone(ctx context.Context, v *view, id string, links []identity.Link) error {
 	a, ok, err := e.o.Target.Account(ctx, id)
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("ask for account %s: %w", id, err)
-	case ok:
+	}
+	if ok {
 		v.byID[id] = &a
-	case e.o.Target.Healthy(ctx) != nil:
+		return nil
+	}
+	if i := slices.IndexFunc(links, func(k identity.Link) bool { return k.AccountID == id }); i >= 0 {
+		name := links[i].Applied.Profile.Username
+		if o := links[i].Observed; o != nil {
+			name = o.Username
+		}
+		found, err := e.o.Target.Lookup(ctx, []string{name}, nil)
+		if err != nil {
+			return fmt.Errorf("ask for account %s by name: %w", id, err)
+		}
+		for j := range found {
+			if found[j].ID == id {
+				v.byID[id] = &found[j]
+				return nil
+			}
+		}
+	}
+	if e.o.Target.Healthy(ctx) != nil {
 		v.unseen[id] = true
 	}
 	return nil
@@ -156,7 +233,8 @@ func (e *Engine) lookup(ctx context.Context, g *gathered, v *view, snaps []*iden
 	if !audit.At.IsZero() {
 		g.auditAge = g.now.Sub(audit.At)
 	}
-	if o.Audit || audit.At.IsZero() || len(w.emails) > walkAbove {
+	nightly := l != nil && g.auditAge > auditEvery
+	if o.Audit || audit.At.IsZero() || nightly || g.restored || len(w.emails) > walkAbove {
 		if err := e.audit(ctx, g, v, l); err != nil {
 			return err
 		}
@@ -183,6 +261,9 @@ func (e *Engine) lookup(ctx context.Context, g *gathered, v *view, snaps []*iden
 
 // auditMark names the moment of the last walk over the whole server.
 const auditMark = "audit"
+
+// auditEvery is the age from which a run that writes walks the server again.
+const auditEvery = 24 * time.Hour
 
 func (g *gathered) wanted(v *view, snaps []*identity.Snapshot) wanted {
 	linked := make(map[identity.Key]*identity.Account, len(g.links))
@@ -232,6 +313,18 @@ func (e *Engine) audit(ctx context.Context, g *gathered, v *view, l *lease) erro
 	})
 	if err != nil {
 		return fmt.Errorf("walk the accounts of the server: %w", err)
+	}
+	walked := make(map[string]bool, len(all))
+	for i := range all {
+		walked[all[i].ID] = true
+	}
+	for i := range g.links {
+		if id := g.links[i].AccountID; !walked[id] && v.byID[id] != nil {
+			delete(v.byID, id)
+			if err := e.proveGone(ctx, v, id, g.links); err != nil {
+				return err
+			}
+		}
 	}
 	g.auditAge = 0
 	if l == nil {
@@ -298,11 +391,22 @@ func (e *Engine) protect(ctx context.Context, g *gathered, v *view, l *lease) er
 	}
 	facts := map[string]string{}
 	for _, p := range known {
+		if !slices.Contains(e.o.Protect, p.Pattern) {
+			continue // the operator took the pattern back
+		}
 		facts[p.ID] = fmt.Sprintf("it matched the protected pattern %q on %s", p.Pattern, p.Since.UTC().Format(time.DateOnly))
+	}
+	owned := make(map[string]*identity.Link, len(g.links))
+	for i := range g.links {
+		owned[g.links[i].AccountID] = &g.links[i]
 	}
 	var found []state.ProtectedAccount
 	for _, pattern := range e.o.Protect {
 		for name, a := range v.byUsername {
+			// Somebody who renames himself to such a name does not protect himself.
+			if k := owned[a.ID]; k != nil && !plan.Match(pattern, k.Applied.Profile.Username) {
+				continue
+			}
 			if plan.Match(pattern, name) && facts[a.ID] == "" {
 				facts[a.ID] = fmt.Sprintf("it matches the protected pattern %q", pattern)
 				found = append(found, state.ProtectedAccount{ID: a.ID, Pattern: pattern, Since: g.now})

@@ -25,11 +25,10 @@ func (e *Engine) Rebind(ctx context.Context, name string, o RunOptions) (state.B
 	if was.ID == "" {
 		return was, fmt.Errorf("%w: nothing is bound as %s", ErrRefused, name)
 	}
-	run, err := e.newRun(l.ctx, "rebind", o)
+	run, err := e.newRun(l.ctx, "rebind", o, l.current().Token)
 	if err != nil {
 		return was, err
 	}
-	run.Token = l.current().Token
 	err = e.o.Store.Unbind(l.ctx, l.current(), name)
 	run.Message = fmt.Sprintf("released %s from %q (%s)", name, was.ID, was.Note)
 	return was, e.finish(ctx, &run, &Report{RunID: run.ID, Status: state.RunDone}, err)

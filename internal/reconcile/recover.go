@@ -12,33 +12,65 @@ import (
 	"github.com/mmsync/mmsync/internal/state"
 )
 
-// settleAfter is the default of Options.SettleAfter: the client's time-out and
-// some slack.
-const settleAfter = 50 * time.Second
+// sendBy is how long after it was marked as sent a call may still leave: waiting
+// for the rate limit and repeats end then.
+const sendBy = 30 * time.Second
 
-// clockSkew is how far the server's clock may be from ours for a creation to be
-// recognised by its time.
-const clockSkew = 5 * time.Minute
+// settleAfter is the default of Options.SettleAfter: the last moment to leave, the
+// client's time-out of 45 s, and some slack.
+const settleAfter = sendBy + 50*time.Second
+
+// dateSlack is how far the server's clock may be from where its Date header puts
+// it: the header counts whole seconds.
+const dateSlack = 2 * time.Second
 
 // recover looks into what an interrupted run left: ops never sent are closed,
 // ops sent without a recorded answer are closed by what the server shows.
-func (e *Engine) recover(ctx context.Context, l state.Lease) error {
+func (e *Engine) recover(ctx context.Context, l state.Lease, offset time.Duration) error {
 	if _, err := e.o.Store.InterruptRuns(ctx, l); err != nil {
 		return fmt.Errorf("close interrupted runs: %w", err)
+	}
+	if err := e.closeDeadPlans(ctx); err != nil {
+		return err
 	}
 	open, err := e.o.Store.Ops(ctx, state.OpFilter{Statuses: []state.OpStatus{state.OpPending, state.OpSent}})
 	if err != nil {
 		return fmt.Errorf("read unfinished ops: %w", err)
 	}
 	for i := range open {
-		if err := e.settle(ctx, l, open[i]); err != nil {
+		if err := e.settle(ctx, l, open[i], offset); err != nil {
 			return fmt.Errorf("settle op %s of an interrupted run: %w", open[i].Ref, err)
 		}
 	}
 	return nil
 }
 
-func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord) error {
+// closeDeadPlans closes the rows of plans whose process ended without a word.
+// They hold no lease, so that only their age tells.
+func (e *Engine) closeDeadPlans(ctx context.Context) error {
+	now, err := e.o.Store.Now(ctx)
+	if err != nil {
+		return fmt.Errorf("read the store's clock: %w", err)
+	}
+	plans, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "plan", Statuses: []state.RunStatus{state.RunPlanning}})
+	if err != nil {
+		return fmt.Errorf("list unfinished plans: %w", err)
+	}
+	for _, p := range plans {
+		if now.Sub(p.StartedAt) < time.Hour {
+			continue
+		}
+		p.Status, p.FinishedAt, p.Message = state.RunInterrupted, now, "its process ended without a word"
+		if err := e.o.Store.SaveRun(ctx, p); err != nil {
+			return fmt.Errorf("close unfinished plan %s: %w", p.ID, err)
+		}
+	}
+	return nil
+}
+
+// settle closes one op. offset is how far the server's clock is ahead of ours;
+// ops are marked as sent by the server's.
+func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord, offset time.Duration) error {
 	now, err := e.o.Store.Now(ctx)
 	if err != nil {
 		return err
@@ -58,6 +90,13 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord) e
 		}
 		op.AccountID, out.AccountID = link.AccountID, link.AccountID
 	}
+	if op.Op.Kind == plan.RevokeSessions {
+		out.Error = "the run was interrupted during this call, and nothing shows what became of it; it is repeated"
+		return e.o.Store.RecordOp(ctx, l, out)
+	}
+	// However wrong a clock was, the wait is bounded by what a call can take.
+	left := min(op.SentAt.Add(e.o.SettleAfter).Sub(time.Now().Add(offset)), e.o.SettleAfter)
+	until := time.Now().Add(left)
 	for {
 		a, err := e.effect(ctx, op)
 		if err != nil {
@@ -70,11 +109,13 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord) e
 				return err
 			}
 			out.Link = linkAfter(link, op.Key, op.SourceRef, op.Op, *a, now)
+			// The account may have changed since; what is sure is when this was sent.
+			out.Link.Written = op.SentAt.Add(-dateSlack)
 			return e.o.Store.RecordOp(ctx, l, out)
 		}
 		// The call may still be on its way; nothing else is sent for this account
 		// until it cannot be any more.
-		wait := time.Until(op.SentAt.Add(e.o.SettleAfter))
+		wait := time.Until(until)
 		if wait <= 0 {
 			out.Error = "the run was interrupted; the call had no effect"
 			return e.o.Store.RecordOp(ctx, l, out)
@@ -114,21 +155,27 @@ func (e *Engine) effect(ctx context.Context, op state.OpRecord) (*identity.Accou
 }
 
 // intended tells whether an account is what a creation that lost its answer
-// made: all that was asked for, in that time, owned by nobody.
+// made: all that was asked for and nothing else, by the server's clock not before
+// the call was sent, and never owned by anybody. Somebody else may have made an
+// account with the same name and e-mail while the plan was being carried out.
 func (e *Engine) intended(ctx context.Context, op state.OpRecord, a *identity.Account) (bool, error) {
-	if !satisfied(op.Op, *a) || !near(a.CreateAt, op.SentAt) || a.Bot || a.Remote || a.Roles.Privileged() {
+	login, _ := op.Op.To(plan.FieldAuthService)
+	if !satisfied(op.Op, *a) || a.Auth.Service != login || !near(a.CreateAt, op.SentAt) ||
+		!a.Active() || a.Bot || a.Remote || a.MagicLink || a.Roles.Privileged() {
 		return false, nil
 	}
-	links, err := e.o.Store.Links(ctx, state.LinkFilter{AccountIDs: []string{a.ID}})
+	past, err := e.o.Store.PastLinks(ctx, []string{a.ID})
 	if err != nil {
-		return false, fmt.Errorf("read who owns account %s: %w", a.ID, err)
+		return false, fmt.Errorf("read who owned account %s: %w", a.ID, err)
 	}
-	return len(links) == 0, nil
+	return len(past) == 0, nil
 }
 
+// near tells whether something happened, by the server's clock, when a call that
+// was marked as sent at t can have done it.
 func near(ms int64, t time.Time) bool {
 	d := time.UnixMilli(ms).Sub(t)
-	return d > -clockSkew && d < clockSkew+settleAfter
+	return d > -dateSlack && d < settleAfter+dateSlack
 }
 
 func (e *Engine) linkOf(ctx context.Context, k identity.Key) (*identity.Link, error) {
@@ -153,7 +200,14 @@ func (e *Engine) intents(ctx context.Context, v *view, owners map[string]identit
 		}
 		name, _ := op.Op.To(plan.Field(identity.Username))
 		a := v.byUsername[name]
-		if a != nil && owners[a.ID].IsZero() && satisfied(op.Op, *a) && near(a.CreateAt, op.SentAt) && !a.Roles.Privileged() {
+		if a == nil || !owners[a.ID].IsZero() {
+			continue
+		}
+		ok, err := e.intended(ctx, op, a)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
 			out[op.Key] = a
 		}
 	}
@@ -194,7 +248,7 @@ func linkAfter(old *identity.Link, k identity.Key, ref string, op plan.Op, a ide
 	if old != nil {
 		next = *old
 	}
-	next.AccountID, next.Observed, next.UpdatedAt, next.Written = a.ID, &a, now, now
+	next.AccountID, next.Observed, next.UpdatedAt, next.Written = a.ID, &a, now, time.UnixMilli(a.UpdateAt)
 	if ref != "" {
 		next.Ref = ref
 	}

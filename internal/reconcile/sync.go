@@ -32,11 +32,11 @@ func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narr
 		return Report{}, err
 	}
 	defer l.release()
-	run, err := e.newRun(l.ctx, kind, o)
+	e.o.Target.TookOver()
+	run, err := e.newRun(l.ctx, kind, o, l.current().Token)
 	if err != nil {
 		return Report{}, err
 	}
-	run.Token = l.current().Token
 	rep, err := e.sync(l, &run, o, narrow)
 	if cause := context.Cause(l.ctx); err != nil && errors.Is(cause, state.ErrFenced) {
 		err = cause
@@ -48,10 +48,18 @@ func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narr
 func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report) Report) (Report, error) {
 	rep := Report{RunID: run.ID}
 	ctx := l.ctx
-	if err := e.recover(ctx, l.current()); err != nil {
+	facts, err := e.meet(ctx, l)
+	if err != nil {
 		return rep, err
 	}
-	g, err := e.gather(ctx, o, l)
+	offset, err := e.clockOffset(ctx, facts)
+	if err != nil {
+		return rep, err
+	}
+	if err := e.recover(ctx, l.current(), offset); err != nil {
+		return rep, err
+	}
+	g, err := e.gather(ctx, o, l, facts)
 	if err != nil {
 		return rep, err
 	}
@@ -71,7 +79,7 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	if err := e.o.Store.BeginRun(ctx, l.current(), *run, rep.Plan, g.sightings); err != nil {
 		return rep, fmt.Errorf("journal the plan: %w", err)
 	}
-	a := newApplier(e, l, run, g, rep.Plan)
+	a := newApplier(e, l, run, g, rep.Plan, offset)
 	err = a.run(ctx)
 	rep.Counts, rep.Failures = a.counts, a.failures
 	rep.Status = outcome(rep)
@@ -136,38 +144,41 @@ func (e *Engine) takeLease(ctx context.Context) (*lease, error) {
 	return l, nil
 }
 
-// keep renews the lease at a third of its time. A renewal that fails is tried
-// again until shortly before the time is over by this process's own clock; from
-// then on nothing more is sent.
+// keep renews the lease at a third of its time. From seven tenths of it on without
+// a renewal, by this process's own clock, nothing more is sent.
 func (l *lease) keep() {
 	defer close(l.done)
-	renewed := time.Now()
 	tick := time.NewTicker(l.ttl / 3)
 	defer tick.Stop()
+	safe := l.ttl * 7 / 10
+	end := time.NewTimer(safe)
+	defer end.Stop()
+	until := time.Now().Add(safe)
 	for {
 		select {
 		case <-l.ctx.Done():
 			return
+		case <-end.C:
+			l.cancel(fmt.Errorf("the lease could not be renewed in time: %w", state.ErrFenced))
+			return
 		case <-tick.C:
 		}
 		at := time.Now()
-		next, err := l.renew()
+		next, err := l.renew(time.Until(until))
 		switch {
 		case err == nil:
 			l.held.Store(&next)
-			renewed = at
+			until = at.Add(safe)
+			end.Reset(time.Until(until))
 		case errors.Is(err, state.ErrFenced):
 			l.cancel(err)
-			return
-		case time.Since(renewed) > l.ttl*7/10:
-			l.cancel(fmt.Errorf("renew the lease: %w: %w", err, state.ErrFenced))
 			return
 		}
 	}
 }
 
-func (l *lease) renew() (state.Lease, error) {
-	ctx, cancel := context.WithTimeout(l.ctx, l.ttl/3)
+func (l *lease) renew(within time.Duration) (state.Lease, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, within)
 	defer cancel()
 	return l.store.RenewLease(ctx, l.current(), l.ttl)
 }

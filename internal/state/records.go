@@ -96,7 +96,7 @@ const (
 	OpFailed   OpStatus = "failed"
 	OpSkipped  OpStatus = "skipped"
 	OpObserved OpStatus = "observed" // found done by a later run
-	OpDropped  OpStatus = "dropped"  // never sent, closed by a later run
+	OpDropped  OpStatus = "dropped"  // not known to be done, closed by a later run, which plans anew
 )
 
 // Closed tells whether the op needs no more attention.
