@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -17,7 +18,7 @@ import (
 func (w *world) atCreation(n int64, f func()) {
 	var seen atomic.Int64
 	w.sim.OnCall(func(c mmsim.Call) {
-		if c.Method == http.MethodPost && c.Path == "/api/v4/users" && seen.Add(1) == n {
+		if creation(c) && seen.Add(1) == n {
 			f()
 		}
 	})
@@ -71,7 +72,7 @@ func TestOutage(t *testing.T) {
 			over()
 			w.mmsync("sync", "-q").exits(0)
 			requireStaff(t, w, people)
-			requireJournal(t, w)
+			requireJournal(t, w, time.Time{})
 			w.quiet()
 		})
 	}
@@ -87,6 +88,6 @@ func TestRateLimit(t *testing.T) {
 		w.sim.ResetCalls()
 		w.mmsync("sync", "-q").exits(0)
 		requireStaff(t, w, people)
-		requireJournal(t, w)
+		requireJournal(t, w, time.Time{})
 	})
 }

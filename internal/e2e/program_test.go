@@ -69,7 +69,6 @@ type result struct {
 	args           []string
 	code           int
 	stdout, stderr string
-	peak           int64 // resident set at its largest, in KiB
 }
 
 // exits fails the test unless the program ended with the given code.
@@ -127,7 +126,7 @@ func (p *process) wait() result {
 	}
 	return result{
 		t: p.t, args: p.cmd.Args[1:], code: p.cmd.ProcessState.ExitCode(),
-		stdout: p.stdout.String(), stderr: p.stderr.String(), peak: peak(p.cmd.ProcessState),
+		stdout: p.stdout.String(), stderr: p.stderr.String(),
 	}
 }
 
