@@ -143,7 +143,6 @@ func (a *app) printRun(cmd *cobra.Command, store state.Store, r state.Run) error
 	if err != nil {
 		return fmt.Errorf("list the changes of run %s: %w", r.ID, err)
 	}
-	slices.Reverse(ops) // in the order in which they were planned
 	if a.output == "json" {
 		e := newRunEntry(r)
 		e.Changes = []changeEntry{}
@@ -171,9 +170,9 @@ func (a *app) printRun(cmd *cobra.Command, store state.Store, r state.Run) error
 	}
 	rows := make([][]string, 0, len(ops))
 	for _, o := range ops {
-		rows = append(rows, []string{when(o.ClosedAt), o.Username, string(o.Op.Kind), changesText(o.Op), string(o.Reason), string(o.Status), o.Error})
+		rows = append(rows, []string{when(o.ClosedAt), o.Username, string(o.Op.Kind), string(o.Reason), string(o.Status), changesText(o.Op), o.Error})
 	}
-	return a.table([]string{"AT (UTC)", "USERNAME", "OP", "CHANGES", "REASON", "STATUS", "ERROR"}, rows)
+	return a.table([]string{"AT (UTC)", "USERNAME", "OP", "REASON", "STATUS", "CHANGES", "ERROR"}, rows)
 }
 
 func changesText(o plan.Op) string {

@@ -64,7 +64,8 @@ func (a *app) printJSON(v any) error {
 
 // table prints rows in columns; every cell is made safe for a terminal.
 func (a *app) table(head []string, rows [][]string) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, strings.Join(head, "\t"))
 	for _, r := range rows {
 		safe := make([]string, len(r))
@@ -74,7 +75,12 @@ func (a *app) table(head []string, rows [][]string) error {
 		fmt.Fprintln(w, strings.Join(safe, "\t"))
 	}
 	if err := w.Flush(); err != nil {
-		return fmt.Errorf("print the result: %w", err)
+		return fmt.Errorf("lay out the result: %w", err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(a.stdout, strings.TrimRight(line, " \n")); err != nil {
+			return fmt.Errorf("print the result: %w", err)
+		}
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func TestScript(t *testing.T) {
 			"mattermost": cmdMattermost, "mm-user": cmdUser, "mm-writes": cmdWrites, "mm-add": cmdAdd, "mm-set": cmdSet,
 			"mm-token": cmdToken, "mm-fault": cmdFault, "mm-well": cmdWell,
 			"slapd": cmdSlapd, "ldap-delete": cmdLDAPDelete, "fakeldap": cmdFakeLDAP,
-			"exits": cmdExits, "json": cmdJSON, "norm": cmdNorm, "interrupt": cmdInterrupt, "people": cmdPeople,
+			"exits": cmdExits, "json": cmdJSON, "jsonenv": cmdJSONEnv, "norm": cmdNorm, "interrupt": cmdInterrupt, "people": cmdPeople,
 			"newer-schema": cmdNewerSchema, "busy-port": cmdBusyPort, "lines": cmdLines, "waitwrites": cmdWaitWrites,
 		},
 	})
@@ -132,6 +132,18 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s is %q, want %q", path, got, want)
 		}
 	}
+}
+
+// cmdJSONEnv: jsonenv NAME FILE PATH sets NAME to a value of a JSON document.
+func cmdJSONEnv(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: jsonenv NAME FILE PATH")
+	}
+	var doc any
+	if err := json.Unmarshal([]byte(ts.ReadFile(args[1])), &doc); err != nil {
+		ts.Fatalf("%s is not JSON: %v", args[1], err)
+	}
+	ts.Setenv(args[0], dig(ts, doc, args[2]))
 }
 
 func dig(ts *testscript.TestScript, v any, path string) string {
