@@ -27,10 +27,10 @@ type Explanation struct {
 	Report  Report
 }
 
-// ErrUnknownPerson is returned when nobody fits the query.
-type ErrUnknownPerson struct{ Query string }
+// UnknownPersonError is returned when nobody fits the query.
+type UnknownPersonError struct{ Query string }
 
-func (e ErrUnknownPerson) Error() string {
+func (e UnknownPersonError) Error() string {
 	return fmt.Sprintf("nobody is known as %q: not in a source, not linked, no account of the server; give a username, an e-mail, a DN, a source/anchor or an account id", e.Query)
 }
 
@@ -90,7 +90,7 @@ func (e *Engine) unmanaged(ctx context.Context, query string, rep Report) (Expla
 	case err != nil:
 		return Explanation{}, fmt.Errorf("look for %q on the server: %w", query, err)
 	case !ok:
-		return Explanation{}, ErrUnknownPerson{Query: query}
+		return Explanation{}, UnknownPersonError{Query: query}
 	}
 	return Explanation{
 		Account: &a, Unmanaged: true, Report: rep,

@@ -69,6 +69,9 @@ func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
+	if g.restored {
+		g.problems = append(g.problems, "the server shows older versions of accounts than mmsync wrote: it was set back to an earlier state, or is another one; everything is read again, and nobody's absence counts in this run")
+	}
 	for _, s := range snaps {
 		if s == nil {
 			continue
@@ -156,15 +159,10 @@ func (e *Engine) readSources(ctx context.Context) ([]*identity.Snapshot, []strin
 		group.Go(func() error {
 			e.o.Progress(Progress{Stage: "reading " + src.Name()})
 			s, err := src.Snapshot(gctx)
-			if ctxErr := gctx.Err(); ctxErr != nil {
-				return ctxErr
+			if failed[i] = err; err == nil {
+				snaps[i] = &s
 			}
-			if err != nil {
-				failed[i] = err
-				return nil
-			}
-			snaps[i] = &s
-			return nil
+			return gctx.Err()
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -320,203 +318,6 @@ func (e *Engine) assembleSource(ctx context.Context, g *gathered, v *view, src S
 // shrunk tells whether a guard has said already why a read proves nothing.
 func shrunk(trips []guard.Trip, source string) bool {
 	return slices.ContainsFunc(trips, func(t guard.Trip) bool { return t.Class == guard.SourceShrink && t.Source == source })
-}
-
-// keepPlaces notes where the source keeps people now: moves alone change nothing
-// on the server, but an absence is later explained by its last place. It also
-// notes who is in again after a leaving that only ended the sessions, so that the
-// next leaving ends them again.
-func (e *Engine) keepPlaces(ctx context.Context, s *identity.Snapshot, byKey map[identity.Key]*identity.Link, l *lease) error {
-	var moved []identity.Link
-	for i := range s.Identities {
-		id := &s.Identities[i]
-		k := byKey[id.Key]
-		if k == nil {
-			continue
-		}
-		in := id.Active && k.Observed != nil && k.Observed.Active()
-		if k.Ref != id.Ref || (in && !k.Applied.Active) {
-			k.Ref, k.Applied.Active = id.Ref, k.Applied.Active || in
-			moved = append(moved, *k)
-		}
-	}
-	if len(moved) == 0 {
-		return nil
-	}
-	if err := e.o.Store.PutLinks(ctx, l.current(), moved); err != nil {
-		return fmt.Errorf("record where people of source %s are: %w", s.Source, err)
-	}
-	return nil
-}
-
-// judgeRead decides whether a read may prove absences, and notes it.
-func (e *Engine) judgeRead(ctx context.Context, g *gathered, s *identity.Snapshot, sum *plan.SourceSummary, o RunOptions, l *lease) error {
-	sum.Entries, sum.Complete, sum.Doubt, sum.Took = s.Entries, s.Complete, s.Incomplete, s.Took
-	sum.Faults = len(s.Unreadable)
-	for i := range s.Identities {
-		// What is wrong with the entry of somebody who has left harms nobody, and
-		// old directories are full of it.
-		if s.Identities[i].Fault != "" && s.Identities[i].Active {
-			sum.Faults++
-		}
-	}
-	for _, p := range s.Unreadable {
-		g.problems = append(g.problems, p.Ref+": "+p.Message)
-	}
-	limits := e.o.Limits
-	if o.Limits != nil {
-		limits = *o.Limits
-	}
-	reads, err := e.o.Store.Reads(ctx, s.Source, g.now.Add(-7*24*time.Hour))
-	if err != nil {
-		return fmt.Errorf("read earlier reads of source %s: %w", s.Source, err)
-	}
-	largest := 0
-	for _, r := range reads {
-		if r.Complete {
-			largest = max(largest, r.Entries)
-		}
-	}
-	for _, r := range reads {
-		if r.Complete {
-			sum.Last = r.Entries
-			break
-		}
-	}
-	if sum.Complete {
-		if trip, shrunk := guard.Shrunk(s.Source, s.Entries, largest, limits); shrunk {
-			sum.Complete, sum.Doubt = false, fmt.Sprintf("%d entries, but %d in the largest complete read of the last 7 days", s.Entries, largest)
-			g.trips = append(g.trips, trip)
-		}
-	}
-	if l == nil {
-		return nil
-	}
-	// A shrunken read must not become the measure of the next one.
-	read := state.Read{Source: s.Source, At: g.now, Entries: s.Entries, Faults: sum.Faults, Complete: sum.Complete, Doubt: sum.Doubt, Took: s.Took}
-	if err := e.o.Store.RecordRead(ctx, read); err != nil {
-		return fmt.Errorf("record the read of source %s: %w", s.Source, err)
-	}
-	return nil
-}
-
-// missingLinks gives the owned links of a source that its read lacked. An entry
-// that could not be read counts as the link that was last at its place; one
-// that nobody was at leaves it open who is missing.
-func missingLinks(links []identity.Link, source string, present map[identity.Key]bool, unreadable []identity.Problem) (absent []*identity.Link, joined map[identity.Key]bool, doubt string) {
-	places := map[string]bool{}
-	for _, p := range unreadable {
-		places[strings.ToLower(p.Ref)] = true
-	}
-	joined = map[identity.Key]bool{}
-	taken := map[string]bool{}
-	for i := range links {
-		k := &links[i]
-		if k.Key.Source != source || k.Part == identity.Contributor || present[k.Key] {
-			continue
-		}
-		if place := strings.ToLower(k.Ref); place != "" && places[place] {
-			joined[k.Key], taken[place] = true, true
-			continue
-		}
-		absent = append(absent, k)
-	}
-	for _, p := range unreadable {
-		if !taken[strings.ToLower(p.Ref)] && len(absent) > 0 {
-			return absent, joined, fmt.Sprintf("%s could not be read and belongs to nobody known: %s", p.Ref, p.Message)
-		}
-	}
-	return absent, joined, ""
-}
-
-// missed observes the links whose Key the source no longer lists: since when,
-// how often, and what the source says when asked directly. first is where the
-// observations of the people it does list begin; those who are disabled wait
-// for their grace in the same way.
-func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, sum plan.SourceSummary, first int, absent []*identity.Link, joined map[identity.Key]bool) error {
-	known, err := e.o.Store.Sightings(ctx, src.Name())
-	if err != nil {
-		return fmt.Errorf("read who is missing from source %s: %w", src.Name(), err)
-	}
-	seen := make(map[identity.Key]*state.Sighting, len(known))
-	for i := range known {
-		seen[known[i].Key] = &known[i]
-		if joined[known[i].Key] { // unreadable, but there
-			g.sightings.Seen = append(g.sightings.Seen, known[i].Key)
-		}
-	}
-	for i := first; i < len(g.observations); i++ {
-		ob := &g.observations[i]
-		s := seen[ob.Key]
-		switch {
-		case !ob.Desired.Active && ob.Linked != nil && ob.Linked.Active() && e.o.Policy.Grace.Disabled > 0:
-			ob.Absence.Since = e.sight(g, s, ob.Key).Since
-		case s != nil:
-			g.sightings.Seen = append(g.sightings.Seen, ob.Key)
-		}
-	}
-	var ask []string
-	first = len(g.observations)
-	for _, k := range absent {
-		ob := plan.Observation{Key: k.Key, Link: k}
-		v.attach(&ob)
-		ob.Absence = plan.Absence{Complete: sum.Complete, Doubt: sum.Doubt}
-		if s := seen[k.Key]; s != nil {
-			ob.Absence.Since, ob.Absence.Reads = s.Since, s.Reads
-		}
-		if sum.Complete {
-			s := e.sight(g, seen[k.Key], k.Key)
-			ob.Absence.Since, ob.Absence.Reads = s.Since, s.Reads
-			// An account that is gone as well is forgotten on the same proof.
-			if e.due(s, g.now) && !ob.Unseen && (ob.Linked == nil || ob.Linked.Active()) {
-				ask = append(ask, k.Key.Anchor)
-			}
-		}
-		g.observations = append(g.observations, ob)
-	}
-	if len(ask) == 0 {
-		return nil
-	}
-	slices.Sort(ask)
-	answers, err := src.Confirm(ctx, ask)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		g.problems = append(g.problems, fmt.Sprintf("source %s could not be asked about %d missing people: %v", src.Name(), len(ask), err))
-	}
-	for i := first; i < len(g.observations); i++ {
-		ob := &g.observations[i]
-		ob.Absence.Presence = answers[ob.Key.Anchor]
-		if ob.Absence.Presence == identity.PresencePresent {
-			g.sightings.Seen = append(g.sightings.Seen, ob.Key)
-			g.sightings.Missed = slices.DeleteFunc(g.sightings.Missed, func(s state.Sighting) bool { return s.Key == ob.Key })
-		}
-	}
-	return nil
-}
-
-// sight counts one more complete read that lacked the Key. Reads closer than
-// ten minutes to the last counted one are the same observation.
-func (e *Engine) sight(g *gathered, s *state.Sighting, k identity.Key) state.Sighting {
-	next := state.Sighting{Key: k, Since: g.now, Reads: 1, LastRead: g.now}
-	if s != nil {
-		next = *s
-		if g.now.Sub(s.LastRead) < 10*time.Minute {
-			return next
-		}
-		next.Reads++
-		next.LastRead = g.now
-	}
-	g.sightings.Missed = append(g.sightings.Missed, next)
-	return next
-}
-
-// due tells whether a missing person could be switched off by now, whichever
-// grace applies, so that it is worth asking the source.
-func (e *Engine) due(s state.Sighting, now time.Time) bool {
-	grace := min(e.o.Policy.Grace.Missing, e.o.Policy.Grace.OutOfScope)
-	return !now.Before(s.Since.Add(grace))
 }
 
 func (v *view) attach(ob *plan.Observation) {

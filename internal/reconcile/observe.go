@@ -8,17 +8,11 @@ import (
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
-	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 )
 
 // sinceMark names the watermark of passes over the linked accounts.
 const sinceMark = "observe"
-
-// walkAbove is how many unknown names are looked up one by one before walking
-// the whole server becomes cheaper: one e-mail is one request, and so are 200
-// accounts of a walk.
-const walkAbove = 100
 
 // observe reads the linked accounts: those seen before only if they changed
 // since the mark, the others whole. What does not come back with since is
@@ -31,51 +25,42 @@ func (e *Engine) observe(ctx context.Context, g *gathered, v *view, l *lease) er
 	if err != nil {
 		return fmt.Errorf("read the since mark: %w", err)
 	}
-	var fresh, known []string
 	sample := lastWritten(g.links, sampleSize)
-	for i := range g.links {
-		k := &g.links[i]
-		if mark.Value > 0 && k.Observed != nil && k.Written.Before(mark.ServerDate) && !sample[k.AccountID] {
-			known = append(known, k.AccountID)
-			v.byID[k.AccountID] = k.Observed
-			continue
-		}
-		fresh = append(fresh, k.AccountID)
-	}
+	fresh, known := v.divide(g.links, mark, sample)
 	var newest int64
-	take := func(a identity.Account) error {
-		newest = max(newest, a.UpdateAt)
-		v.byID[a.ID] = &a
-		return nil
-	}
 	var began time.Time
-	if len(known) > 0 {
-		if began, err = e.o.Target.Observe(ctx, known, mark.Value, take); err != nil {
-			return fmt.Errorf("observe linked accounts: %w", err)
+	read := func(ids []string, since int64) error {
+		if len(ids) == 0 {
+			return nil
 		}
-		if began.Before(mark.ServerDate) || mark.Value > began.UnixMilli() {
-			// The server's clock went back: since may hide changes.
-			fresh = again(v, fresh, known)
-			known = nil
-		}
-	}
-	if len(fresh) > 0 {
-		at, err := e.o.Target.Observe(ctx, fresh, 0, take)
+		at, err := e.o.Target.Observe(ctx, ids, since, func(a identity.Account) error {
+			newest = max(newest, a.UpdateAt)
+			v.byID[a.ID] = &a
+			return nil
+		})
 		if err != nil {
 			return fmt.Errorf("observe linked accounts: %w", err)
 		}
 		if began.IsZero() {
 			began = at
 		}
+		return nil
+	}
+	if err := read(known, mark.Value); err != nil {
+		return err
+	}
+	if len(known) > 0 && (began.Before(mark.ServerDate) || mark.Value > began.UnixMilli()) {
+		// The server's clock went back: since may hide changes.
+		fresh, known = v.again(fresh, known), nil
+	}
+	if err := read(fresh, 0); err != nil {
+		return err
 	}
 	if g.restored = setBack(g.links, v, sample); g.restored {
 		// What since left out may be older than what is stored of it.
-		g.problems = append(g.problems, "the server shows older versions of accounts than mmsync wrote: it was set back to an earlier state, or is another one; everything is read again, and nobody's absence counts in this run")
-		rest := again(v, nil, known)
-		if len(rest) > 0 {
-			if _, err := e.o.Target.Observe(ctx, rest, 0, take); err != nil {
-				return fmt.Errorf("observe linked accounts: %w", err)
-			}
+		rest := v.again(nil, known)
+		if err := read(rest, 0); err != nil {
+			return err
 		}
 		fresh = append(fresh, rest...)
 	}
@@ -130,8 +115,23 @@ func setBack(links []identity.Link, v *view, sample map[string]bool) bool {
 	return false
 }
 
+// divide tells the accounts to be read whole from those of which only changes
+// since the mark are asked for; the latter are taken as stored until then.
+func (v *view) divide(links []identity.Link, mark state.Mark, sample map[string]bool) (fresh, known []string) {
+	for i := range links {
+		k := &links[i]
+		if mark.Value > 0 && k.Observed != nil && k.Written.Before(mark.ServerDate) && !sample[k.AccountID] {
+			known = append(known, k.AccountID)
+			v.byID[k.AccountID] = k.Observed
+			continue
+		}
+		fresh = append(fresh, k.AccountID)
+	}
+	return fresh, known
+}
+
 // again moves accounts that were taken as unchanged to those to be read whole.
-func again(v *view, fresh, known []string) []string {
+func (v *view) again(fresh, known []string) []string {
 	for _, id := range known {
 		delete(v.byID, id)
 	}
@@ -212,217 +212,4 @@ func (e *Engine) keepObserved(ctx context.Context, g *gathered, v *view, l *leas
 func same(a, b *identity.Account) bool {
 	return a.Profile == b.Profile && a.Auth == b.Auth && a.UpdateAt == b.UpdateAt && a.DeleteAt == b.DeleteAt &&
 		a.Bot == b.Bot && a.Remote == b.Remote && a.MagicLink == b.MagicLink && a.Roles.Equal(b.Roles)
-}
-
-// wanted are the values that somebody wants and no linked account of his shows.
-type wanted struct {
-	usernames, emails []string
-	auth              []identity.Auth
-}
-
-// lookup finds the accounts that hold values somebody wants. Few are asked for
-// by name; many, and the first time, are found by walking the whole server,
-// which also fills the index.
-func (e *Engine) lookup(ctx context.Context, g *gathered, v *view, snaps []*identity.Snapshot, o RunOptions, l *lease) error {
-	v.byUsername, v.byEmail, v.byAuth = map[string]*identity.Account{}, map[string]*identity.Account{}, map[string]*identity.Account{}
-	w := g.wanted(v, snaps)
-	audit, err := e.o.Store.Mark(ctx, auditMark)
-	if err != nil {
-		return fmt.Errorf("read the age of the last audit: %w", err)
-	}
-	if !audit.At.IsZero() {
-		g.auditAge = g.now.Sub(audit.At)
-	}
-	nightly := l != nil && g.auditAge > auditEvery
-	if o.Audit || audit.At.IsZero() || nightly || g.restored || len(w.emails) > walkAbove {
-		if err := e.audit(ctx, g, v, l); err != nil {
-			return err
-		}
-	} else {
-		found, err := e.o.Target.Lookup(ctx, w.usernames, w.emails)
-		if err != nil {
-			return fmt.Errorf("look up wanted names: %w", err)
-		}
-		for i := range found {
-			v.add(&found[i])
-		}
-		if err := e.lookupAuth(ctx, v, w.auth); err != nil {
-			return err
-		}
-	}
-	// Linked accounts hold names as well; they were read last.
-	for _, k := range g.links {
-		if a := v.byID[k.AccountID]; a != nil {
-			v.index(a)
-		}
-	}
-	return nil
-}
-
-// auditMark names the moment of the last walk over the whole server.
-const auditMark = "audit"
-
-// auditEvery is the age from which a run that writes walks the server again.
-const auditEvery = 24 * time.Hour
-
-func (g *gathered) wanted(v *view, snaps []*identity.Snapshot) wanted {
-	linked := make(map[identity.Key]*identity.Account, len(g.links))
-	for i := range g.links {
-		linked[g.links[i].Key] = v.byID[g.links[i].AccountID]
-	}
-	var w wanted
-	for _, s := range snaps {
-		if s == nil {
-			continue
-		}
-		for i := range s.Identities {
-			d := &s.Identities[i]
-			a := linked[d.Key]
-			if d.Fault != "" || (a == nil && !d.Active) {
-				continue
-			}
-			if a == nil || a.Username != d.Profile.Username {
-				w.usernames = append(w.usernames, d.Profile.Username)
-			}
-			if a == nil || !strings.EqualFold(a.Email, d.Profile.Email) {
-				w.emails = append(w.emails, d.Profile.Email)
-			}
-			if !d.Auth.IsZero() && (a == nil || a.Auth != d.Auth) {
-				w.auth = append(w.auth, d.Auth)
-			}
-		}
-	}
-	slices.Sort(w.usernames)
-	slices.Sort(w.emails)
-	return w
-}
-
-// audit walks the whole server.
-func (e *Engine) audit(ctx context.Context, g *gathered, v *view, l *lease) error {
-	var all []state.IndexedAccount
-	_, err := e.o.Target.List(ctx, func(a identity.Account) error {
-		e.o.Progress(Progress{Stage: "walking the server", Done: len(all)})
-		// A walk reads the database, the look-ups by id the server's memory.
-		v.add(&a)
-		delete(v.unseen, a.ID)
-		all = append(all, state.IndexedAccount{
-			ID: a.ID, Username: a.Username, Email: a.Email, Auth: a.Auth, Active: a.Active(),
-			Bot: a.Bot, Remote: a.Remote, Admin: a.Roles.Has(identity.RoleAdmin), SeenAt: g.now,
-		})
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("walk the accounts of the server: %w", err)
-	}
-	walked := make(map[string]bool, len(all))
-	for i := range all {
-		walked[all[i].ID] = true
-	}
-	for i := range g.links {
-		if id := g.links[i].AccountID; !walked[id] && v.byID[id] != nil {
-			delete(v.byID, id)
-			if err := e.proveGone(ctx, v, id, g.links); err != nil {
-				return err
-			}
-		}
-	}
-	g.auditAge = 0
-	if l == nil {
-		return nil
-	}
-	if err := e.keepObserved(ctx, g, v, l); err != nil {
-		return err
-	}
-	if err := e.o.Store.ReplaceIndex(ctx, l.current(), all); err != nil {
-		return fmt.Errorf("record the index of accounts: %w", err)
-	}
-	return e.o.Store.SetMark(ctx, l.current(), state.Mark{Name: auditMark, At: g.now})
-}
-
-// lookupAuth finds accounts by login data. The server has no such look-up, so
-// the index of the last audit says where to look, and the account itself is
-// read before it is believed.
-func (e *Engine) lookupAuth(ctx context.Context, v *view, want []identity.Auth) error {
-	if len(want) == 0 {
-		return nil
-	}
-	hits, err := e.o.Store.Index(ctx, state.IndexFilter{Auth: want})
-	if err != nil {
-		return fmt.Errorf("look up login data in the index: %w", err)
-	}
-	var ids []string
-	for _, h := range hits {
-		ids = append(ids, h.ID)
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	_, err = e.o.Target.Observe(ctx, ids, 0, func(a identity.Account) error {
-		v.add(&a)
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("read accounts with wanted login data: %w", err)
-	}
-	return nil
-}
-
-func (v *view) add(a *identity.Account) {
-	v.byID[a.ID] = a
-	v.index(a)
-}
-
-func (v *view) index(a *identity.Account) {
-	v.byUsername[a.Username] = a
-	if a.Email != "" {
-		v.byEmail[strings.ToLower(a.Email)] = a
-	}
-	if a.Auth.Data != "" {
-		v.byAuth[a.Auth.Data] = a
-	}
-}
-
-// protect resolves the configured patterns to account ids, so that a rename
-// sheds no protection.
-func (e *Engine) protect(ctx context.Context, g *gathered, v *view, l *lease) error {
-	known, err := e.o.Store.Protected(ctx)
-	if err != nil {
-		return fmt.Errorf("read protected accounts: %w", err)
-	}
-	facts := map[string]string{}
-	for _, p := range known {
-		if !slices.Contains(e.o.Protect, p.Pattern) {
-			continue // the operator took the pattern back
-		}
-		facts[p.ID] = fmt.Sprintf("it matched the protected pattern %q on %s", p.Pattern, p.Since.UTC().Format(time.DateOnly))
-	}
-	owned := make(map[string]*identity.Link, len(g.links))
-	for i := range g.links {
-		owned[g.links[i].AccountID] = &g.links[i]
-	}
-	var found []state.ProtectedAccount
-	for _, pattern := range e.o.Protect {
-		for name, a := range v.byUsername {
-			// Somebody who renames himself to such a name does not protect himself.
-			if k := owned[a.ID]; k != nil && !plan.Match(pattern, k.Applied.Profile.Username) {
-				continue
-			}
-			if plan.Match(pattern, name) && facts[a.ID] == "" {
-				facts[a.ID] = fmt.Sprintf("it matches the protected pattern %q", pattern)
-				found = append(found, state.ProtectedAccount{ID: a.ID, Pattern: pattern, Since: g.now})
-			}
-		}
-	}
-	for id, why := range g.facts.Protected {
-		facts[id] = why
-	}
-	g.facts.Protected = facts
-	if l == nil || len(found) == 0 {
-		return nil
-	}
-	slices.SortFunc(found, func(a, b state.ProtectedAccount) int { return strings.Compare(a.ID, b.ID) })
-	if err := e.o.Store.Protect(ctx, l.current(), found); err != nil {
-		return fmt.Errorf("record protected accounts: %w", err)
-	}
-	return nil
 }

@@ -218,7 +218,7 @@ func (e *Engine) intents(ctx context.Context, v *view, owners map[string]identit
 // the server hides cannot speak against it.
 func satisfied(op plan.Op, a identity.Account) bool {
 	for _, c := range op.Changes {
-		ok := true
+		var ok bool
 		switch c.Field {
 		case plan.FieldRoles:
 			ok = a.Roles.Equal(identity.ParseRoles(c.To))

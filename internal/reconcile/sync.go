@@ -118,7 +118,7 @@ func outcome(rep Report) state.RunStatus {
 // lease is the right to write, kept alive by a goroutine that release waits
 // for. Its context ends, with the cause, before the right could run out.
 type lease struct {
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // it lives as long as the lease: that is what it says
 	cancel context.CancelCauseFunc
 	store  state.Store
 	held   atomic.Pointer[state.Lease]
