@@ -45,7 +45,7 @@ func TestConverge(t *testing.T) {
 		"same_intent", "same_auth_data", "drifted", "username_taken", "email_taken", "auth_data_taken", "contested",
 		"waits_for_other", "match_needs_approval", "protected", "last_admin", "needs_approval", "deactivated_by_other",
 		"locked_by_login_service", "locked_by_ldap", "locked_by_email_verification", "auth_not_changed", "account_missing",
-		"no_seats", "entry_fault", "name_reserved", "in_grace", "unconfirmed", "read_incomplete",
+		"no_seats", "entry_fault", "name_reserved", "hand_over", "in_grace", "unconfirmed", "read_incomplete",
 	} {
 		require.Positive(t, seen[what], "no world showed %q", what)
 	}
@@ -178,6 +178,9 @@ func sound(m *model, obs []plan.Observation, p plan.Plan, seed uint64) string {
 		if d.Action == plan.Deactivate {
 			if why := m.mayLeave(d.Key); why != "" {
 				return d.Key.String() + " is deactivated: " + why
+			}
+			if m.desired[d.Key] == nil && !m.absence[d.Key].Explicit && m.inherited(d.Key) {
+				return d.Key.String() + " is deactivated, and an active person wants the account"
 			}
 		}
 	}

@@ -267,7 +267,7 @@ func deactivate(d Decision, o Observation, p Policy, why Reason, detail string) 
 		}
 		return d
 	case o.Linked.Auth.Service == "ldap" && o.Facts.LDAPLocked:
-		d = d.hold(LockedByLDAP, Deactivate, detail+"; the server lets only its own LDAP sync switch the account off")
+		d = d.hold(LockedByLDAP, Deactivate, detail+lockedDetail)
 		if o.Link.Applied.Active {
 			d.Ops = []Op{{Kind: RevokeSessions, Changes: []Change{off}}}
 		}
@@ -278,6 +278,8 @@ func deactivate(d Decision, o Observation, p Policy, why Reason, detail string) 
 	d.Ops = append([]Op{{Kind: SetActive, Changes: []Change{off}}}, rights...)
 	return d
 }
+
+const lockedDetail = "; the server lets only its own LDAP sync switch the account off"
 
 // leaverRoles are what is left to somebody who goes: neither an administrator's
 // role nor any that the source decides about.

@@ -179,6 +179,8 @@ func (m *model) true(k identity.Key, why plan.Reason, f plan.Field, held map[ide
 		is(want.Fault != "", "the entry can be used")
 	case plan.AccountMissing:
 		is(l != nil && a == nil, "the account is there")
+	case plan.HandOver:
+		is(want == nil && !m.absence[k].Explicit && m.inherited(k), "nobody else wants the account")
 	case plan.ReadIncomplete, plan.Unconfirmed, plan.InGrace:
 		is(want == nil, "he is not absent")
 	default:
@@ -194,6 +196,23 @@ func (m *model) ownerOf(id string) identity.Key {
 		}
 	}
 	return identity.Key{}
+}
+
+// inherited tells whether an active person without an account wants what the
+// account of k has, or knows the account by a link of another source.
+func (m *model) inherited(k identity.Key) bool {
+	a := m.accounts[m.links[k].AccountID]
+	return a != nil && slices.ContainsFunc(sortedKeys(m.desired), func(o identity.Key) bool {
+		want, l := m.desired[o], m.links[o]
+		switch {
+		case !want.Active || want.Fault != "":
+			return false
+		case l != nil:
+			return l.Part == identity.Contributor && l.AccountID == a.ID
+		}
+		seen := m.facts.AuthDataVisible && want.Auth.Data != "" && want.Auth.Data == a.Auth.Data
+		return seen || strings.EqualFold(want.Profile.Username, a.Username) || strings.EqualFold(want.Profile.Email, a.Email)
+	})
 }
 
 // holds checks that another account has the wanted value, and that its owner, if

@@ -18,6 +18,7 @@ func Build(obs []Observation, p Policy) Plan {
 	}
 	b.contest()
 	b.passOn()
+	b.handOver()
 	var out Plan
 	for i := range b.decisions {
 		if b.decisions[i] = quiet(b.decisions[i], &obs[i]); b.decisions[i].Action == NoOp {
