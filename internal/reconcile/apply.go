@@ -236,8 +236,8 @@ func (a *applier) look(ctx context.Context, who *person, d *plan.Decision, op pl
 	return "", nil
 }
 
-// unsee forgets what was last seen of an account that the server denies having,
-// so that the next run asks until it is sure.
+// unsee forgets what was last seen of an account that the server denies having or
+// refuses to change, so that the next run reads it whole.
 func (a *applier) unsee(ctx context.Context, who *person) error {
 	if who.link == nil {
 		return nil
@@ -326,6 +326,11 @@ func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, o
 		if err := a.record(ctx, out); err != nil {
 			return err
 		}
+	}
+	// The account may not be what it was taken for; a patch of one that is gone
+	// is answered with "invalid body", seen on 11.6.
+	if err := a.unsee(ctx, who); err != nil {
+		return err
 	}
 	switch {
 	case unauthorized(cause):
