@@ -112,7 +112,7 @@ var errHeld = errors.New("another run of mmsync is at work on this store")
 // broke tells an error of something outside: neither a refusal, which says its
 // next step itself, nor a question about nobody.
 func broke(cmd *cobra.Command, err error) bool {
-	var nobody reconcile.ErrUnknownPerson
+	var nobody reconcile.UnknownPersonError
 	return slices.Contains([]string{"plan", "sync", "explain", "approve"}, cmd.Name()) &&
 		!errors.Is(err, reconcile.ErrRefused) && !errors.As(err, &nobody)
 }
