@@ -26,6 +26,7 @@ type planFlags struct {
 	limitLines       int
 	redact           bool
 	maxDeactivations string
+	maxRoleRemovals  string
 	minEntries       float64
 	reason           string
 }
@@ -40,6 +41,7 @@ func (f *planFlags) add(cmd *cobra.Command) {
 	fl.IntVar(&f.limitLines, "limit-lines", 200, "list at most this `number` of people (0: all)")
 	fl.BoolVar(&f.redact, "redact", false, "leave names and values out of the listing")
 	fl.StringVar(&f.maxDeactivations, "max-deactivations", "", "allow this `number` of deactivations, or N%, in this run")
+	fl.StringVar(&f.maxRoleRemovals, "max-role-removals", "", "let this `number` of accounts, or N%, lose a role in this run")
 	fl.Float64Var(&f.minEntries, "min-source-entries", noMinEntries, "accept a source with this `percentage` of its largest read, in this run (0: any)")
 	fl.Lookup("min-source-entries").DefValue = "0" // hides it: the default is the configuration's
 	fl.StringVar(&f.reason, "reason", "", "`why`, kept in the history")
@@ -51,12 +53,18 @@ func (f *planFlags) options(base guard.Limits) (reconcile.RunOptions, error) {
 		return o, usage(fmt.Errorf("--limit-lines is %d, but must be 0 or more", f.limitLines))
 	}
 	l, changed := base, false
-	if f.maxDeactivations != "" {
-		limit, ok := parseLimit(f.maxDeactivations)
-		if !ok {
-			return o, usage(fmt.Errorf("--max-deactivations is %q, but must be a number such as 20, or a percentage such as 5%%", f.maxDeactivations))
+	for _, x := range []struct {
+		name, value string
+		limit       *guard.Limit
+	}{{"max-deactivations", f.maxDeactivations, &l.Deactivations}, {"max-role-removals", f.maxRoleRemovals, &l.RoleRemovals}} {
+		if x.value == "" {
+			continue
 		}
-		l.Deactivations, changed = limit, true
+		limit, ok := parseLimit(x.value)
+		if !ok {
+			return o, usage(fmt.Errorf("--%s is %q, but must be a number such as 20, or a percentage such as 5%%", x.name, x.value))
+		}
+		*x.limit, changed = limit, true
 	}
 	if f.minEntries != noMinEntries {
 		if !(f.minEntries >= 0 && f.minEntries <= 100) { // not a number is neither

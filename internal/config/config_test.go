@@ -124,6 +124,7 @@ func TestParse_defaults(t *testing.T) {
 	}, c.Lifecycle)
 	require.Equal(t, 24*time.Hour, c.Guards.Window)
 	require.Equal(t, config.Limit{Count: new(50), Percent: new(1.0), MinimumPopulation: 20}, c.Guards.MaxDeactivations)
+	require.Equal(t, config.Limit{Count: new(5), MinimumPopulation: 20}, c.Guards.MaxRoleRemovals)
 	require.InDelta(t, 80, c.Guards.MinSourceEntries.PercentOfLast, 0)
 	require.Equal(t, 1, c.Guards.Protect.NeverBelow)
 	require.Equal(t, config.Log{Level: "info", Format: "auto"}, c.Log)
@@ -133,6 +134,8 @@ func TestParse_a_limit_written_in_half_stands_alone(t *testing.T) {
 	t.Parallel()
 	c := parse(t, minimal+"guards: {max_deactivations: {percent: 2.5}}\n")
 	require.Equal(t, config.Limit{Percent: new(2.5), MinimumPopulation: 20}, c.Guards.MaxDeactivations)
+	c = parse(t, minimal+"guards: {max_role_removals: {percent: 2.5}}\n")
+	require.Equal(t, config.Limit{Percent: new(2.5), MinimumPopulation: 20}, c.Guards.MaxRoleRemovals)
 }
 
 func TestParse_an_empty_list_is_not_the_default(t *testing.T) {

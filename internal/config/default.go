@@ -23,6 +23,7 @@ func defaultConfig() *Config {
 		Guards: Guards{
 			Window:           24 * time.Hour,
 			MaxDeactivations: Limit{MinimumPopulation: 20},
+			MaxRoleRemovals:  Limit{MinimumPopulation: 20},
 			MinSourceEntries: Shrink{PercentOfLast: 80},
 			Protect:          Protect{NeverBelow: 1},
 		},
@@ -38,10 +39,13 @@ func defaultGroups() *Groups {
 	return &Groups{MembershipAttribute: "memberOf"}
 }
 
-// defaultLimit fills a limit of which the file gives neither number.
-func defaultLimit(l *Limit) {
-	if l.Count == nil && l.Percent == nil {
+// defaultLimits fills the limits of which the file gives neither number.
+func defaultLimits(g *Guards) {
+	if l := &g.MaxDeactivations; l.Count == nil && l.Percent == nil {
 		l.Count, l.Percent = new(50), new(1.0)
+	}
+	if l := &g.MaxRoleRemovals; l.Count == nil && l.Percent == nil {
+		l.Count = new(5) // rights are few, whatever the size of the source
 	}
 }
 

@@ -122,14 +122,17 @@ type Guards struct {
 	// Window is the trailing time that counts against the limits; at least 1 h.
 	Window           time.Duration `yaml:"window"`
 	MaxDeactivations Limit         `yaml:"max_deactivations"`
-	MinSourceEntries Shrink        `yaml:"min_source_entries"`
-	Protect          Protect       `yaml:"protect"`
+	// MaxRoleRemovals bounds how many accounts that stay active may lose a role
+	// in one run; Window does not matter to it.
+	MaxRoleRemovals  Limit   `yaml:"max_role_removals"`
+	MinSourceEntries Shrink  `yaml:"min_source_entries"`
+	Protect          Protect `yaml:"protect"`
 }
 
-// Limit bounds one class of changes per source and window. It trips on more
+// Limit bounds one class of changes per source. It trips on more
 // than the larger of Count and Percent of the linked active accounts; one that
 // is nil does not take part, and at least one is not nil: if the file gives
-// neither, both defaults are in force. Percent is ignored below
+// neither, the defaults are in force. Percent is ignored below
 // MinimumPopulation accounts.
 type Limit struct {
 	Count             *int     `yaml:"count"`

@@ -202,7 +202,9 @@ func (v *validator) guards(g *Guards) {
 	if g.Window < time.Hour {
 		v.fault("guards.window", "want at least 1h, found "+formatDuration(g.Window), "a shorter window would forget what was just done")
 	}
-	v.limit("guards.max_deactivations", &g.MaxDeactivations)
+	v.limit("guards.max_deactivations", g.MaxDeactivations)
+	v.limit("guards.max_role_removals", g.MaxRoleRemovals)
+	defaultLimits(g)
 	if p := g.MinSourceEntries.PercentOfLast; p < 1 || p > 100 {
 		v.fault("guards.min_source_entries.percent_of_last", fmt.Sprintf("want 1 to 100, found %v", p), "")
 	}
@@ -215,7 +217,7 @@ func (v *validator) guards(g *Guards) {
 	}
 }
 
-func (v *validator) limit(at string, l *Limit) {
+func (v *validator) limit(at string, l Limit) {
 	if l.Count != nil && *l.Count < 0 {
 		v.fault(at+".count", fmt.Sprintf("want 0 or more, found %d", *l.Count), "")
 	}
@@ -225,7 +227,6 @@ func (v *validator) limit(at string, l *Limit) {
 	if l.MinimumPopulation < 0 {
 		v.fault(at+".minimum_population", fmt.Sprintf("want 0 or more, found %d", l.MinimumPopulation), "")
 	}
-	defaultLimit(l)
 }
 
 var namePattern = regexp.MustCompile(`^[a-z0-9._*-]+$`)

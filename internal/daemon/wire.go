@@ -178,15 +178,21 @@ func policy(c *config.Config) plan.Policy {
 
 func limits(c *config.Config) guard.Limits {
 	g := c.Guards
-	l := guard.Limits{MinEntriesPercent: g.MinSourceEntries.PercentOfLast, Window: g.Window}
-	l.Deactivations.MinimumPopulation = g.MaxDeactivations.MinimumPopulation
-	if g.MaxDeactivations.Count != nil {
-		l.Deactivations.Count = *g.MaxDeactivations.Count
+	return guard.Limits{
+		Deactivations: limit(g.MaxDeactivations), RoleRemovals: limit(g.MaxRoleRemovals),
+		MinEntriesPercent: g.MinSourceEntries.PercentOfLast, Window: g.Window,
 	}
-	if g.MaxDeactivations.Percent != nil {
-		l.Deactivations.Percent = *g.MaxDeactivations.Percent
+}
+
+func limit(l config.Limit) guard.Limit {
+	out := guard.Limit{MinimumPopulation: l.MinimumPopulation}
+	if l.Count != nil {
+		out.Count = *l.Count
 	}
-	return l
+	if l.Percent != nil {
+		out.Percent = *l.Percent
+	}
+	return out
 }
 
 func clientOptions(c *config.Config, o Options) (mattermost.Options, error) {

@@ -147,7 +147,7 @@ func (w *world) engine(s *sqlite.Store, people []human, with wiring) *reconcile.
 			Create: true, Update: true, Reactivate: true, Deactivate: plan.Triggers{Disabled: true, Missing: true, OutOfScope: true}, NeverBelow: 1,
 			Roles: []plan.RoleAuthority{{Source: "corp", Managed: identity.NewRoles(identity.RoleAdmin), Granted: identity.NewRoles(identity.RoleAdmin)}},
 		},
-		Limits:      guard.Limits{Deactivations: guard.Limit{Count: 50}, Window: 24 * time.Hour},
+		Limits:      guard.Limits{Deactivations: guard.Limit{Count: 50}, RoleRemovals: guard.Limit{Count: 5}, Window: 24 * time.Hour},
 		TargetURL:   w.url,
 		SettleAfter: 20 * time.Millisecond,
 		Holder:      "test", // so that a successor need not wait for the lease to run out

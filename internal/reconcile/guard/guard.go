@@ -15,16 +15,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
 // Limits are the operator's numbers.
 type Limits struct {
 	Deactivations Limit
+	// RoleRemovals bounds how many accounts that stay active may lose a role.
+	RoleRemovals Limit
 	// MinEntriesPercent: a complete read with fewer than this share of the
 	// largest complete read of the last seven days counts as incomplete. 0 to 100.
 	MinEntriesPercent float64
-	// Window is how far back earlier changes count.
+	// Window is how far back earlier deactivations count. Role removals are
+	// judged run by run: what was taken earlier does not count.
 	Window time.Duration
 }
 
@@ -70,8 +74,11 @@ type Class string
 // The guarded classes.
 const (
 	Deactivations Class = "deactivations"
+	RoleRemovals  Class = "role_removals"
 	SourceShrink  Class = "source_shrink"
 )
+
+func (c Class) words() string { return strings.ReplaceAll(string(c), "_", " ") }
 
 // Trip is a guard that fired: what, how much, of how much, and why.
 type Trip struct {
@@ -103,24 +110,29 @@ func (v Verdict) Message() string {
 	return strings.Join(all, "\n")
 }
 
-// Check judges a plan. Trips come ordered by source. A source that the plan
-// decides about without having a summary of it has a base of 0.
+// Check judges a plan. Trips come ordered by source and class. A source that
+// the plan decides about without having a summary of it has a base of 0.
 func Check(p plan.Plan, u Usage, l Limits) Verdict {
-	causes := map[string]map[cause]int{}
+	causes := map[group]map[cause]int{}
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
+		g, c := group{d.Key.Source, Deactivations}, cause{reason: d.Reason, place: parent(d.Ref)}
 		if !Counts(*d) {
-			continue
+			roles := lost(*d)
+			if len(roles) == 0 {
+				continue
+			}
+			g.class, c = RoleRemovals, cause{roles: words(roles), place: parent(d.Ref)}
 		}
-		if causes[d.Key.Source] == nil {
-			causes[d.Key.Source] = map[cause]int{}
+		if causes[g] == nil {
+			causes[g] = map[cause]int{}
 		}
-		causes[d.Key.Source][cause{d.Reason, parent(d.Ref)}]++
+		causes[g][c]++
 	}
 	var v Verdict
-	for name, list := range causes {
-		s := summary(p, name)
-		t := measure(s, sum(list), u, l)
+	for g, list := range causes {
+		s := summary(p, g.source)
+		t := measure(g.class, s, sum(list), u, l)
 		if t.Planned+t.Before <= t.Limit {
 			continue
 		}
@@ -128,8 +140,16 @@ func Check(p plan.Plan, u Usage, l Limits) Verdict {
 		t.Message = t.sentence(l)
 		v.Trips = append(v.Trips, t)
 	}
-	slices.SortFunc(v.Trips, func(a, b Trip) int { return cmp.Compare(a.Source, b.Source) })
+	slices.SortFunc(v.Trips, func(a, b Trip) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Class, b.Class))
+	})
 	return v
+}
+
+// group is what has a limit of its own.
+type group struct {
+	source string
+	class  Class
 }
 
 // Counts tells whether a decision counts as a deactivation: it switches the
@@ -142,28 +162,36 @@ func Counts(d plan.Decision) bool {
 // Summary is the line under a plan that says how near to the limits it is. It
 // reads the same before and after Withhold.
 func Summary(p plan.Plan, u Usage, l Limits) string {
-	planned := map[string]int{}
+	planned, demoted := map[string]int{}, map[string]int{}
 	for _, s := range p.Sources {
 		planned[s.Name] = 0
 	}
 	for i := range p.Decisions {
-		if d := &p.Decisions[i]; Counts(*d) || (d.Reason == plan.GuardTripped && d.Held == plan.Deactivate) {
+		d := &p.Decisions[i]
+		switch {
+		case Counts(*d) || (d.Reason == plan.GuardTripped && d.Held == plan.Deactivate):
 			planned[d.Key.Source]++
+		case len(lost(*d)) > 0 || keeps(*d):
+			demoted[d.Key.Source]++
 		}
 	}
 	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(planned)) {
-		t := measure(summary(p, name), planned[name], u, l)
-		state := "ok"
-		if t.Planned > 0 && t.Planned+t.Before > t.Limit {
-			state = "tripped"
+	say := func(what string, class Class, counts map[string]int) {
+		for _, name := range slices.Sorted(maps.Keys(counts)) {
+			t := measure(class, summary(p, name), counts[name], u, l)
+			state := "ok"
+			if t.Planned > 0 && t.Planned+t.Before > t.Limit {
+				state = "tripped"
+			}
+			of := ""
+			if len(planned) > 1 {
+				of = " from " + name
+			}
+			parts = append(parts, fmt.Sprintf("%s%s %d of %d (%.1f %%) %s", what, of, t.Planned+t.Before, t.Limit, t.share(), state))
 		}
-		of := ""
-		if len(planned) > 1 {
-			of = " from " + name
-		}
-		parts = append(parts, fmt.Sprintf("deactivate%s %d of %d (%.1f %%) %s", of, t.Planned+t.Before, t.Limit, t.share(), state))
 	}
+	say("deactivate", Deactivations, planned)
+	say("remove roles", RoleRemovals, demoted)
 	if len(parts) == 0 {
 		return "Guards: nothing to judge"
 	}
@@ -181,10 +209,21 @@ func summary(p plan.Plan, source string) plan.SourceSummary {
 
 // measure compares what is planned with what is allowed. The base is what was
 // active at the window's start.
-func measure(s plan.SourceSummary, planned int, u Usage, l Limits) Trip {
-	before := u.Deactivations[s.Name]
-	base := s.Linked + before
-	return Trip{Class: Deactivations, Source: s.Name, Planned: planned, Before: before, Base: base, Limit: l.Deactivations.Allowed(base)}
+func measure(class Class, s plan.SourceSummary, planned int, u Usage, l Limits) Trip {
+	t := Trip{Class: class, Source: s.Name, Planned: planned, Base: s.Linked}
+	if class == Deactivations {
+		t.Before = u.Deactivations[s.Name]
+		t.Base += t.Before
+	}
+	t.Limit = l.of(class).Allowed(t.Base)
+	return t
+}
+
+func (l Limits) of(class Class) Limit {
+	if class == RoleRemovals {
+		return l.RoleRemovals
+	}
+	return l.Deactivations
 }
 
 func (t Trip) share() float64 {
@@ -200,9 +239,10 @@ func (t Trip) sentence(l Limits) string {
 		earlier = fmt.Sprintf(" (%d of them were made in the last %s)", t.Before, span(l.Window))
 		none = fmt.Sprintf("None of the %d new ones was written.", t.Planned)
 	}
-	return fmt.Sprintf("too many deactivations from %s: %d%s of %d linked active accounts (%.2f %%), limit %d%s. Largest cause: %s. %s "+
-		"If this is right, allow it once with: mmsync sync --max-deactivations %d",
-		t.Source, t.Planned+t.Before, earlier, t.Base, t.share(), t.Limit, l.Deactivations.rule(t.Base), t.Cause, none, t.Planned+t.Before)
+	return fmt.Sprintf("too many %s from %s: %d%s of %d linked active accounts (%.2f %%), limit %d%s. Largest cause: %s. %s "+
+		"If this is right, allow it once with: mmsync sync --max-%s %d",
+		t.Class.words(), t.Source, t.Planned+t.Before, earlier, t.Base, t.share(), t.Limit, l.of(t.Class).rule(t.Base), t.Cause, none,
+		strings.ReplaceAll(string(t.Class), "_", "-"), t.Planned+t.Before)
 }
 
 // span writes a duration of whole hours as people do.
@@ -229,11 +269,20 @@ func Shrunk(source string, entries, largest int, l Limits) (Trip, bool) {
 	return t, true
 }
 
-// cause groups deactivations that have the same reason and place.
+// cause groups changes that have the same reason, or take the same roles, and
+// the same place.
 type cause struct {
 	reason plan.Reason
+	roles  string
 	place  string
 }
+
+func (c cause) compare(o cause) int {
+	return cmp.Or(cmp.Compare(c.reason, o.reason), cmp.Compare(c.roles, o.roles), cmp.Compare(c.place, o.place))
+}
+
+// words lists roles in a sentence.
+func words(r identity.Roles) string { return strings.Join(r, ", ") }
 
 func sum(list map[cause]int) int {
 	n := 0
@@ -261,7 +310,7 @@ func parent(ref string) string {
 func largest(list map[cause]int, planned int, s plan.SourceSummary) string {
 	var c cause
 	for k, n := range list {
-		if n > list[c] || (n == list[c] && (k.reason < c.reason || (k.reason == c.reason && k.place < c.place))) {
+		if n > list[c] || (n == list[c] && k.compare(c) < 0) {
 			c = k
 		}
 	}
@@ -270,6 +319,10 @@ func largest(list map[cause]int, planned int, s plan.SourceSummary) string {
 		where = fmt.Sprintf(", last under %q", c.place)
 	}
 	head := fmt.Sprintf("%d of %d", list[c], planned)
+	if c.roles != "" {
+		return fmt.Sprintf("%s would lose %s, which no role rule of source %s gives them any more%s (a group that is empty, was renamed or hides its members looks like this)",
+			head, c.roles, s.Name, strings.Replace(where, "last under", "under", 1))
+	}
 	switch c.reason {
 	case plan.SourceDisabled:
 		return fmt.Sprintf("%s are disabled in source %s%s", head, s.Name, strings.Replace(where, "last under", "under", 1))

@@ -54,7 +54,7 @@ func leavers(source string, from, n int, why plan.Reason, ref string) []plan.Dec
 }
 
 func limits() guard.Limits {
-	return guard.Limits{Deactivations: guard.Limit{Count: 50, Percent: 5, MinimumPopulation: 20}, MinEntriesPercent: 80, Window: 24 * time.Hour}
+	return guard.Limits{Deactivations: guard.Limit{Count: 50, Percent: 5, MinimumPopulation: 20}, RoleRemovals: guard.Limit{Count: 5}, MinEntriesPercent: 80, Window: 24 * time.Hour}
 }
 
 func source(name string, linked int) plan.SourceSummary {
@@ -174,6 +174,7 @@ func TestCheck_golden(t *testing.T) {
 		Decisions: append(leavers("hr", 0, 60, plan.SourceDisabled, ""), off...),
 		Sources:   []plan.SourceSummary{source("hr", 900), source("corp-ad", 12377)},
 	}, 0, limits())
+	say("roles", many(demoted("corp-ad", 12, "system_admin system_user")), 20, limits())
 	say("no source", plan.Plan{}, 0, limits())
 	trip, ok := guard.Shrunk("corp-ad", 213, 12398, limits())
 	require.True(t, ok)
@@ -287,7 +288,7 @@ func TestWithhold(t *testing.T) {
 		var b bytes.Buffer
 		require.NoError(t, plan.Render(&b, short, plan.Style{}))
 		require.Contains(t, b.String(), "  ! user.0000   held       would deactivate: missing since 2026-11-19 12:00 UTC (grace 72 h over); 2 deactivations from hr are too many at once, limit 1 [guard_tripped]\n")
-		require.Contains(t, b.String(), "guard_tripped  2: Read the plan; if it is right, raise the limit for one run with --max-deactivations.")
+		require.Contains(t, b.String(), "guard_tripped  2: Read the plan; if it is right, raise the limit for one run with the option that the guard's message names.")
 	})
 }
 

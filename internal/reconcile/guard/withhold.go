@@ -1,14 +1,14 @@
 package guard
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
 // Withhold gives the plan with everything of a tripped class turned into a
-// visible Hold; the safe rest stays. It is the only thing that edits a plan.
+// visible Hold, or of an update that goes on without it into a Note; the safe
+// rest stays. It is the only thing that edits a plan.
 // Accounts that should have taken the seats of withheld leavers are held as
 // well, for the server would refuse them.
 func Withhold(p plan.Plan, v Verdict) plan.Plan {
@@ -17,19 +17,20 @@ func Withhold(p plan.Plan, v Verdict) plan.Plan {
 	}
 	p.Decisions = slices.Clone(p.Decisions)
 	for _, t := range v.Trips {
-		if t.Class != Deactivations {
-			continue // a shrunken source yields no deactivations in the first place
-		}
 		for i := range p.Decisions {
 			d := &p.Decisions[i]
-			if d.Key.Source != t.Source || !Counts(*d) {
-				continue
+			switch {
+			case d.Key.Source != t.Source:
+			case t.Class == Deactivations && Counts(*d):
+				why := tooMany(t)
+				if d.Detail != "" {
+					why = d.Detail + "; " + why
+				}
+				d.Held, d.Action, d.Reason, d.Detail, d.Ops = plan.Deactivate, plan.Hold, plan.GuardTripped, why, nil
+			case t.Class == RoleRemovals && len(lost(*d)) > 0:
+				keepRoles(d, tooMany(t))
 			}
-			why := fmt.Sprintf("%d deactivations from %s are too many at once, limit %d", t.Planned+t.Before, t.Source, t.Limit)
-			if d.Detail != "" {
-				why = d.Detail + "; " + why
-			}
-			d.Held, d.Action, d.Reason, d.Detail, d.Ops = plan.Deactivate, plan.Hold, plan.GuardTripped, why, nil
+			// A shrunken source yields no deactivations in the first place.
 		}
 	}
 	if p.Target.Version != "" { // the server was asked for its seats

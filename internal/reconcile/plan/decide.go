@@ -220,7 +220,7 @@ func decideOff(d Decision, o Observation, p Policy, r released) Decision {
 	gone := *o.Desired
 	gone.Roles, gone.Auth = nil, identity.Auth{}
 	o.Desired = &gone
-	if d = update(d, o, p, r); d.Action == NoOp {
+	if d = update(d, o, p, r); d.Action != Hold {
 		d.Reason = AlreadyOff
 	}
 	return d
@@ -263,7 +263,7 @@ func deactivate(d Decision, o Observation, p Policy, why Reason, detail string) 
 	switch {
 	case o.off():
 		if len(rights) > 0 {
-			d.Action, d.Reason, d.Ops = Update, Differs, rights
+			d.Action, d.Reason, d.Ops = Update, AlreadyOff, rights
 		}
 		return d
 	case o.Linked.Auth.Service == "ldap" && o.Facts.LDAPLocked:

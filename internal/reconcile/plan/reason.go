@@ -109,7 +109,7 @@ func Explanations() []Explanation {
 		{AccountMissing, "The linked account does not exist on the server any more.", "If it was removed on purpose, take the person out of the source; otherwise restore it.", EndOperator},
 		{AccountUnseen, "The server's answer lacked the linked account, which proves nothing.", "The next run asks again.", EndWait},
 		{NoSeats, "The server has no seat left for another active account.", "Free a seat or extend the licence.", EndOperator},
-		{GuardTripped, "Too many changes of this kind at once.", "Read the plan; if it is right, raise the limit for one run with --max-deactivations.", EndOperator},
+		{GuardTripped, "Too many changes of this kind at once.", "Read the plan; if it is right, raise the limit for one run with the option that the guard's message names.", EndOperator},
 	}
 }
 

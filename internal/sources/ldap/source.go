@@ -2,6 +2,13 @@
 // Directory, 389 and their kin. A read ends either as a complete Snapshot, with
 // proof that nothing was cut off, or as an incomplete one with the reason.
 //
+// Groups are trusted as far as they can be: one that cannot be read, or shows no
+// member although its class must have one (groupOfNames), leaves all roles as
+// they are. An empty group of another class, such as Active Directory's group or
+// posixGroup, cannot be told from one whose members the bind account may not
+// read, and neither can a missing memberOf; against those stands the guard of
+// role removals (package guard), which withholds more than a few at once.
+//
 // It never writes to the directory, never follows a referral, never binds
 // anonymously, and keeps no connection between reads. What an entry means is
 // the business of package sources.
