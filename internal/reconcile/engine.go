@@ -143,6 +143,8 @@ type Report struct {
 	RunID   string
 	Plan    plan.Plan
 	Verdict guard.Verdict
+	// Guards is the line that says how near to the limits the plan is.
+	Guards string
 	// Status and Counts are those of the run's record; for a plan nothing is
 	// counted but what was decided.
 	Status   state.RunStatus
@@ -215,7 +217,7 @@ func (e *Engine) decide(g *gathered, o RunOptions) Report {
 	p.Sources, p.Target = g.summaries, g.target
 	v := guard.Check(p, g.usage, limits)
 	v.Trips = append(g.trips, v.Trips...)
-	return Report{Plan: guard.Withhold(p, v), Verdict: v, Problems: g.problems, AuditAge: g.auditAge}
+	return Report{Plan: guard.Withhold(p, v), Verdict: v, Guards: guard.Summary(p, g.usage, limits), Problems: g.problems, AuditAge: g.auditAge}
 }
 
 func describe(run *state.Run, rep Report) {

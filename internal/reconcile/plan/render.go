@@ -329,12 +329,18 @@ func (p Plan) Summary() string {
 	return strings.Join(parts, ", ") + ", " + thousands(p.Unchanged) + " unchanged"
 }
 
+// tellingBase is how many entries it takes for a percentage to say something.
+const tellingBase = 20
+
 func describe(s SourceSummary) string {
 	text := thousands(s.Entries) + " entries"
 	if s.Entries == 1 {
 		text = "1 entry"
 	}
-	if s.Last > 0 {
+	switch {
+	case s.Last > 0 && s.Last < tellingBase:
+		text += " (last " + thousands(s.Last) + ")"
+	case s.Last > 0:
 		text += fmt.Sprintf(" (last %s, %+.1f %%)", thousands(s.Last), 100*float64(s.Entries-s.Last)/float64(s.Last))
 	}
 	if s.Faults > 0 {
