@@ -58,8 +58,10 @@ func (a *app) demo(ctx context.Context, f demoFlags) (err error) {
 	server := mmsim.New(mmsim.Options{})
 	url, err := server.Listen(f.mattermost)
 	if err != nil {
-		return &exitError{code: exitFailed, err: fmt.Errorf("start the simulated Mattermost server: %w", err),
-			hint: "take another port with --mattermost-listen 127.0.0.1:0"}
+		return &exitError{
+			code: exitFailed, err: fmt.Errorf("start the simulated Mattermost server: %w", err),
+			hint: "take another port with --mattermost-listen 127.0.0.1:0",
+		}
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
 	dir, err := os.MkdirTemp("", "mmsync-demo-")

@@ -81,30 +81,30 @@ func (e timeoutError) Error() string { return "gave up after --timeout " + e.aft
 
 const goOn = "everything that was done is recorded; the next mmsync sync goes on from there"
 
-// judge gives the exit code for an error that reached the top, the error to
-// print for it, and a hint.
-func judge(ctx context.Context, err error) (code int, said error, hint string) {
+// judge gives what an error that reached the top ends with: the exit code, what
+// to print, and a hint.
+func judge(ctx context.Context, err error) *exitError {
 	var known *exitError
 	var sig signalError
 	var late timeoutError
 	var denied interface{ Unauthorized() bool }
 	switch cause := context.Cause(ctx); {
 	case errors.As(err, &known):
-		return known.code, err, known.hint
+		return &exitError{known.code, err, known.hint}
 	case errors.As(cause, &sig):
-		return signalOffset + int(sig.signal), sig, goOn
+		return &exitError{signalOffset + int(sig.signal), sig, goOn}
 	case errors.As(cause, &late):
-		return exitFailed, late, goOn
+		return &exitError{exitFailed, late, goOn}
 	case len(config.Errors(err)) > 0, errors.Is(err, reconcile.ErrBinding), errors.Is(err, state.ErrSchema):
-		return exitConfig, err, ""
+		return &exitError{exitConfig, err, ""}
 	case errors.Is(err, daemon.ErrStore):
-		return exitFailed, err, "look at state.url: its database must be up, and the folder of a sqlite file must exist; mmsync doctor --only state"
+		return &exitError{exitFailed, err, "look at state.url: its database must be up, and the folder of a sqlite file must exist; mmsync doctor --only state"}
 	case errors.Is(err, state.ErrHeld):
-		return exitLocked, errHeld, "wait for it to end, or give --wait-lock more time; mmsync history shows what runs"
+		return &exitError{exitLocked, errHeld, "wait for it to end, or give --wait-lock more time; mmsync history shows what runs"}
 	case errors.As(err, &denied) && denied.Unauthorized():
-		return exitFailed, err, "the server does not accept the token; mmsync doctor --only mattermost says how to get another one"
+		return &exitError{exitFailed, err, "the server does not accept the token; mmsync doctor --only mattermost says how to get another one"}
 	}
-	return exitFailed, err, ""
+	return &exitError{exitFailed, err, ""}
 }
 
 var errHeld = errors.New("another run of mmsync is at work on this store")

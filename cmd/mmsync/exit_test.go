@@ -32,7 +32,7 @@ func TestJudge(t *testing.T) {
 	}
 	sick := errors.New("read facts of the server: no answer")
 	for name, c := range map[string]struct {
-		ctx  context.Context
+		ctx  context.Context //nolint:containedctx // a row of a table
 		err  error
 		code int
 		said string
@@ -54,11 +54,11 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			code, said, hint := judge(c.ctx, c.err)
-			require.Equal(t, c.code, code)
-			require.Contains(t, said.Error(), c.said)
-			require.Contains(t, hint, c.hint)
-			require.Equal(t, c.hint == "", hint == "")
+			end := judge(c.ctx, c.err)
+			require.Equal(t, c.code, end.code)
+			require.Contains(t, end.err.Error(), c.said)
+			require.Contains(t, end.hint, c.hint)
+			require.Equal(t, c.hint == "", end.hint == "")
 		})
 	}
 }
@@ -96,10 +96,10 @@ func TestClosing(t *testing.T) {
 				require.NoError(t, err)
 				return
 			}
-			code, said, hint := judge(t.Context(), err)
-			require.Equal(t, c.code, code)
+			end := judge(t.Context(), err)
+			require.Equal(t, c.code, end.code)
 			var out bytes.Buffer
-			(&app{stderr: &out}).complain(said, hint)
+			(&app{stderr: &out}).complain(end.err, end.hint)
 			var want strings.Builder
 			for _, line := range c.said {
 				want.WriteString("mmsync: " + line + "\n")

@@ -176,16 +176,13 @@ func (a *app) printRun(cmd *cobra.Command, store state.Store, r state.Run) error
 }
 
 func changesText(o plan.Op) string {
-	s := ""
-	for i, c := range o.Changes {
-		if i > 0 {
-			s += ", "
-		}
+	var parts []string
+	for _, c := range o.Changes {
 		if o.Kind == plan.CreateAccount {
-			s += fmt.Sprintf("%s %s", c.Field, printable(c.To))
+			parts = append(parts, fmt.Sprintf("%s %s", c.Field, printable(c.To)))
 			continue
 		}
-		s += fmt.Sprintf("%s %s -> %s", c.Field, printable(c.From), printable(c.To))
+		parts = append(parts, fmt.Sprintf("%s %s -> %s", c.Field, printable(c.From), printable(c.To)))
 	}
-	return s
+	return strings.Join(parts, ", ")
 }

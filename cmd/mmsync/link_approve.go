@@ -35,17 +35,9 @@ func (a *app) linkApproveCmd() *cobra.Command {
 			}
 			defer closing(d, &err)
 			found := map[string]bool{}
-			pick := func(x plan.Decision) bool {
-				if all {
-					return x.Reason == plan.MatchNeedsWord
-				}
-				hit := false
-				for _, q := range args {
-					if named(x, q) {
-						found[q], hit = true, true
-					}
-				}
-				return hit
+			pick := func(x plan.Decision) bool { return x.Reason == plan.MatchNeedsWord }
+			if !all {
+				pick = pickNamed(args, found)
 			}
 			o := reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason}
 			run := func() (reconcile.Report, error) { return d.Engine.Approve(ctx, o, pick) }
@@ -74,6 +66,20 @@ func (a *app) linkApproveCmd() *cobra.Command {
 	cmd.Flags().DurationVar(&wait, "wait-lock", 15*time.Second, "wait this long for another run to end")
 	cmd.Args = cobra.ArbitraryArgs
 	return cmd
+}
+
+// pickNamed takes the decisions about the people of a list, and notes who of
+// them there was.
+func pickNamed(people []string, found map[string]bool) func(plan.Decision) bool {
+	return func(d plan.Decision) bool {
+		hit := false
+		for _, q := range people {
+			if named(d, q) {
+				found[q], hit = true, true
+			}
+		}
+		return hit
+	}
 }
 
 func named(d plan.Decision, q string) bool {

@@ -59,12 +59,12 @@ func run(parent context.Context, args []string, stdout, stderr io.Writer, env fu
 	if err == nil {
 		return exitOK
 	}
-	n, said, hint := judge(cmd.Context(), err)
-	if n == exitFailed && hint == "" && broke(cmd, err) {
-		hint = "mmsync doctor looks at every part by itself and says how to mend it"
+	end := judge(cmd.Context(), err)
+	if end.code == exitFailed && end.hint == "" && broke(cmd, err) {
+		end.hint = "mmsync doctor looks at every part by itself and says how to mend it"
 	}
-	a.complain(said, hint)
-	return n
+	a.complain(end.err, end.hint)
+	return end.code
 }
 
 // notify ends the context on the first SIGINT or SIGTERM, with the signal as
@@ -149,6 +149,13 @@ func (a *app) root() *cobra.Command {
 	_ = f.MarkHidden("non-interactive") // the flag exists, one line up
 	root.AddCommand(a.demoCmd(), a.planCmd(), a.syncCmd(), a.explainCmd(), a.historyCmd(), a.linkCmd(),
 		a.evalCmd(), a.checkConfigCmd(), a.doctorCmd(), a.stateCmd(), a.versionCmd())
+	finish(root)
+	return root
+}
+
+// finish adds what cobra makes by itself, in our words, and makes every wrong
+// argument a usage error.
+func finish(root *cobra.Command) {
 	root.InitDefaultVersionFlag()
 	root.Flags().Lookup("version").Usage = "print the version"
 	root.InitDefaultHelpCmd()
@@ -174,7 +181,6 @@ func (a *app) root() *cobra.Command {
 		}
 		c.Args = asUsage(c.Args)
 	}
-	return root
 }
 
 func commands(c *cobra.Command) []*cobra.Command {
@@ -240,8 +246,10 @@ func (a *app) load() (*config.Config, error) {
 	path := a.configPath()
 	c, err := config.Load(path, a.env)
 	if faults := config.Errors(err); len(faults) == 1 && faults[0].Path == "" && errors.Is(faults[0], fs.ErrNotExist) {
-		return nil, &exitError{code: exitConfig, err: fmt.Errorf("there is no configuration file %s", path),
-			hint: "give one with -c FILE, or try mmsync demo, which needs none"}
+		return nil, &exitError{
+			code: exitConfig, err: fmt.Errorf("there is no configuration file %s", path),
+			hint: "give one with -c FILE, or try mmsync demo, which needs none",
+		}
 	}
 	return c, err
 }
@@ -304,7 +312,7 @@ func (a *app) logger(c *config.Config) *slog.Logger {
 	if format == "json" || (format == "auto" && !tty) {
 		return slog.New(slog.NewJSONHandler(aside{a}, &slog.HandlerOptions{Level: level}))
 	}
-	return slog.New(tint.NewHandler(aside{a}, &tint.Options{Level: level, NoColor: !a.colored(a.stderr)}))
+	return slog.New(tint.NewTextHandler(aside{a}, &tint.Options{Level: level, NoColor: !a.colored(a.stderr)}))
 }
 
 // colored follows --color first, then NO_COLOR, TERM=dumb and whether w is a

@@ -86,7 +86,13 @@ func setup(env *testscript.Env) error {
 	})
 }
 
-func here(ts *testscript.TestScript) *world { return ts.Value("world").(*world) }
+func here(ts *testscript.TestScript) *world {
+	w, ok := ts.Value("world").(*world)
+	if !ok {
+		ts.Fatalf("setup did not run")
+	}
+	return w
+}
 
 // cmdExits: exits CODE COMMAND ARGS...
 func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
@@ -258,7 +264,7 @@ func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	path, err := exec.LookPath(f.Arg(1)) // the test's own PATH has it as well
 	ts.Check(err)
-	signal := os.Signal(os.Interrupt)
+	signal := os.Interrupt
 	if *term {
 		signal = sigterm
 	}
