@@ -54,8 +54,11 @@ func (a *app) linkApproveCmd() *cobra.Command {
 			}
 			for _, q := range args {
 				if !found[q] {
-					return fmt.Errorf("no held match fits %q; mmsync plan lists them", q)
+					return &exitError{exitFailed, fmt.Errorf("no held match fits %q", q), "mmsync plan lists those there are"}
 				}
+			}
+			if rep.Counts.Failed+rep.Counts.Skipped > 0 {
+				return exit(exitPartial)
 			}
 			return nil
 		},
