@@ -58,25 +58,13 @@ func (e *Engine) judgeRead(ctx context.Context, g *gathered, s *identity.Snapsho
 	if o.Limits != nil {
 		limits = *o.Limits
 	}
-	reads, err := e.o.Store.Reads(ctx, s.Source, g.now.Add(-7*24*time.Hour))
+	before, err := e.sizeBefore(ctx, g, sum)
 	if err != nil {
-		return fmt.Errorf("read earlier reads of source %s: %w", s.Source, err)
-	}
-	largest := 0
-	for _, r := range reads {
-		if r.Complete {
-			largest = max(largest, r.Entries)
-		}
-	}
-	for _, r := range reads {
-		if r.Complete {
-			sum.Last = r.Entries
-			break
-		}
+		return err
 	}
 	if sum.Complete {
-		if trip, shrunk := guard.Shrunk(s.Source, s.Entries, largest, limits); shrunk {
-			sum.Complete, sum.Doubt = false, fmt.Sprintf("%d entries, but %d in the largest complete read of the last 7 days", s.Entries, largest)
+		if trip, shrunk := guard.Shrunk(s.Source, s.Entries, before, limits); shrunk {
+			sum.Complete, sum.Doubt = false, fmt.Sprintf("%d entries, but %d %s", s.Entries, before.Count, before.What)
 			g.trips = append(g.trips, trip)
 		}
 	}
@@ -89,6 +77,29 @@ func (e *Engine) judgeRead(ctx context.Context, g *gathered, s *identity.Snapsho
 		return fmt.Errorf("record the read of source %s: %w", s.Source, err)
 	}
 	return nil
+}
+
+// sizeBefore says what the size of a source's read is judged by, and notes the
+// last one. A week of outage or of withheld reads must not wear the measure out,
+// or the crippled read would become it.
+func (e *Engine) sizeBefore(ctx context.Context, g *gathered, sum *plan.SourceSummary) (guard.Measure, error) {
+	for _, since := range []time.Time{g.now.Add(-7 * 24 * time.Hour), time.Unix(0, 0)} {
+		reads, err := e.o.Store.Reads(ctx, sum.Name, since)
+		if err != nil {
+			return guard.Measure{}, fmt.Errorf("read earlier reads of source %s: %w", sum.Name, err)
+		}
+		reads = slices.DeleteFunc(reads, func(r state.Read) bool { return !r.Complete })
+		if len(reads) == 0 {
+			continue
+		}
+		sum.Last = reads[0].Entries // the newest comes first
+		if since.Unix() == 0 {
+			return guard.Measure{Count: sum.Last, What: "in the last complete read, " + reads[0].At.UTC().Format("2006-01-02")}, nil
+		}
+		largest := slices.MaxFunc(reads, func(a, b state.Read) int { return a.Entries - b.Entries })
+		return guard.Measure{Count: largest.Entries, What: "in the largest complete read of the last 7 days"}, nil
+	}
+	return guard.Measure{Count: sum.Linked, What: "active accounts linked to it"}, nil
 }
 
 // missingLinks gives the owned links of a source that its read lacked. An entry

@@ -25,7 +25,8 @@ type Limits struct {
 	// RoleRemovals bounds how many accounts that stay active may lose a role.
 	RoleRemovals Limit
 	// MinEntriesPercent: a complete read with fewer than this share of the
-	// largest complete read of the last seven days counts as incomplete. 0 to 100.
+	// largest complete read of the last seven days, or of what else is known of
+	// the source's size, counts as incomplete. 0 to 100.
 	MinEntriesPercent float64
 	// Window is how far back earlier deactivations count. Role removals are
 	// judged run by run: what was taken earlier does not count.
@@ -253,19 +254,26 @@ func span(d time.Duration) string {
 	return d.String()
 }
 
-// Shrunk tells whether a complete read holds so few entries, compared with the
-// largest complete one of late, that it must count as incomplete; the sentence
-// says so.
-func Shrunk(source string, entries, largest int, l Limits) (Trip, bool) {
-	if largest <= 0 || float64(entries) >= l.MinEntriesPercent/100*float64(largest) {
+// Measure is what the size of a read is compared with.
+type Measure struct {
+	Count int // 0 = nothing is known
+	// What says in words what was counted, behind the number.
+	What string
+}
+
+// Shrunk tells whether a complete read holds so few entries, compared with what
+// is known of before, that it must count as incomplete; the sentence says so.
+func Shrunk(source string, entries int, m Measure, l Limits) (Trip, bool) {
+	if m.Count <= 0 || float64(entries) >= l.MinEntriesPercent/100*float64(m.Count) {
 		return Trip{}, false
 	}
-	t := Trip{Class: SourceShrink, Source: source, Planned: entries, Base: largest, Limit: int(l.MinEntriesPercent / 100 * float64(largest))}
-	t.Cause = fmt.Sprintf("%d of %d entries are missing from the read", largest-entries, largest)
-	t.Message = fmt.Sprintf("source %s shrank: %d entries now, %d in the largest complete read of the last 7 days (%.1f %%), at least %g %% expected. "+
+	t := Trip{Class: SourceShrink, Source: source, Planned: entries, Base: m.Count, Limit: int(l.MinEntriesPercent / 100 * float64(m.Count))}
+	t.Cause = fmt.Sprintf("%d of %d are missing from the read", m.Count-entries, m.Count)
+	t.Message = fmt.Sprintf("source %s shrank: %d entries now, %d %s (%.1f %%), at least %g %% expected. "+
 		"Largest cause: %s (rights of the bind account, filter, base DN or a size limit). Nobody missing from it is deactivated. "+
-		"Check the source with: mmsync doctor. If this is right, allow it once with: mmsync sync --min-source-entries 0",
-		source, entries, largest, 100*float64(entries)/float64(largest), l.MinEntriesPercent, t.Cause)
+		"Check the source with: mmsync doctor. If this is right, let it through with: mmsync sync --min-source-entries 0 "+
+		"(for this run only; with a grace, again when the grace is over)",
+		source, entries, m.Count, m.What, 100*float64(entries)/float64(m.Count), l.MinEntriesPercent, t.Cause)
 	return t, true
 }
 

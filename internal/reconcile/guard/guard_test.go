@@ -176,7 +176,7 @@ func TestCheck_golden(t *testing.T) {
 	}, 0, limits())
 	say("roles", many(demoted("corp-ad", 12, "system_admin system_user")), 20, limits())
 	say("no source", plan.Plan{}, 0, limits())
-	trip, ok := guard.Shrunk("corp-ad", 213, 12398, limits())
+	trip, ok := guard.Shrunk("corp-ad", 213, guard.Measure{Count: 12398, What: "in the largest complete read of the last 7 days"}, limits())
 	require.True(t, ok)
 	fmt.Fprintf(&b, "== a source shrank\n%s\n", trip.Message)
 
@@ -205,7 +205,7 @@ func TestShrunk(t *testing.T) {
 	} {
 		l := limits()
 		l.MinEntriesPercent = c.percent
-		trip, got := guard.Shrunk("ad", c.now, c.largest, l)
+		trip, got := guard.Shrunk("ad", c.now, guard.Measure{Count: c.largest, What: "before"}, l)
 		require.Equal(t, c.want, got, "%+v", c)
 		require.Equal(t, c.want, trip.Message != "")
 	}
@@ -277,7 +277,7 @@ func TestWithhold(t *testing.T) {
 	})
 	t.Run("a shrunken source withholds nothing here", func(t *testing.T) {
 		t.Parallel()
-		trip, _ := guard.Shrunk("ad", 1, 100, limits())
+		trip, _ := guard.Shrunk("ad", 1, guard.Measure{Count: 100, What: "before"}, limits())
 		require.Equal(t, build(), guard.Withhold(p, guard.Verdict{Trips: []guard.Trip{trip}}))
 	})
 	t.Run("what is shown", func(t *testing.T) {
