@@ -192,8 +192,11 @@ func (l *lease) release() {
 	_ = l.store.ReleaseLease(ctx, l.current())
 }
 
-// runID is ordered by time and short enough to type.
-func runID(now time.Time) string { return now.UTC().Format("20060102-150405") + "-" + token()[:6] }
+// runID is ordered by time, to a 4096th of a second, and short enough to type.
+func runID(now time.Time) string {
+	part := now.Nanosecond() / (int(time.Second) / 4096)
+	return fmt.Sprintf("%s-%03x%s", now.UTC().Format("20060102-150405"), min(part, 0xfff), token()[:3])
+}
 
 func token() string {
 	var b [8]byte
