@@ -32,6 +32,14 @@ type ApplyOptions struct {
 // it. The answer is compared with what was asked, and whatever decides about
 // access (active, roles, login service) is read back.
 //
+// ctx governs all that comes before the op's request leaves, the waits for the
+// rate, for a 429 to pass and for a repeat among it: once ctx is done nothing
+// is sent any more, and if nothing was, the error is a [CallError] with Sent
+// false. What has left is ended whatever becomes of ctx, so that call and record
+// can end together: its answer is waited for, for Options.Timeout, and then it
+// is read back and settled, for Timeout + SettleFor + 15 s at most. A courtesy
+// (the mail with a reset link, the mark on an e-mail) is a write of its own.
+//
 // Errors, by what the caller does next: OutcomeUnknown (read the account),
 // *MismatchError (success answered, not so; the account is given back as it
 // is), *StepError (done, a courtesy is missing; the account is given back), and
@@ -122,9 +130,11 @@ func isAttribute(f plan.Field) bool {
 func (t *Target) lookAfter(ctx context.Context, n NewUser, started time.Time, cause error) (identity.Account, error) {
 	e, answered := asAPI(cause)
 	doubtful := answered && e.saveFailed()
-	if (!doubtful && !errors.Is(cause, ErrOutcomeUnknown)) || ctx.Err() != nil {
+	if !doubtful && !errors.Is(cause, ErrOutcomeUnknown) {
 		return identity.Account{}, cause
 	}
+	ctx, cancel := t.afterwards(ctx)
+	defer cancel()
 	list, err := t.c.UsersByUsernames(ctx, []string{n.Username})
 	if err != nil {
 		return identity.Account{}, fmt.Errorf("%w; looking whether the account is there: %w", cause, err)
@@ -257,8 +267,20 @@ func (t *Target) setAuth(ctx context.Context, id string, op plan.Op) (identity.A
 	return t.readBack(ctx, id, func(a identity.Account) *MismatchError { return t.compareAuth(want, a) })
 }
 
+// settleSlack is what looking at a write may take besides settling and one
+// request's time-out.
+const settleSlack = 15 * time.Second
+
+// afterwards gives the time to look at what a write did, whoever has lost
+// interest in it meanwhile.
+func (t *Target) afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), t.c.timeout+t.o.SettleFor+settleSlack)
+}
+
 // readBack reads the account until check is content or SettleFor is over.
 func (t *Target) readBack(ctx context.Context, id string, check func(identity.Account) *MismatchError) (identity.Account, error) {
+	ctx, cancel := t.afterwards(ctx)
+	defer cancel()
 	deadline := time.Now().Add(t.o.SettleFor)
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
 		a, err := t.read(ctx, id)

@@ -53,12 +53,20 @@ type Options struct {
 	// means none.
 	Logger *slog.Logger
 	// HTTPTransport stands in for the network in tests; CAFile, RootCAs and
-	// ProxyURL then mean nothing.
+	// ProxyURL then mean nothing. Unless it is an *http.Transport, a write counts
+	// as having left when it is handed over.
 	HTTPTransport http.RoundTripper
 }
 
 // Client makes the requests of [Routes] to one server. It is safe for use by
 // many goroutines, which share its rate and its places in flight.
+//
+// A read ends with its context. The context of a write governs it until its
+// request leaves, which is when it has a connection: once the context is done,
+// neither a wait (for the account, the rate, a place, the end of a 429, a
+// connection) nor a repeat is followed by a request, and the error is a
+// [CallError] with Sent false. A request that has left is not cut by its
+// context: its answer is waited for, for Options.Timeout at most.
 type Client struct {
 	base      *url.URL
 	token     func() (string, error)

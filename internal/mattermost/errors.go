@@ -161,10 +161,12 @@ type CallError struct {
 	Method string
 	Path   string // as in APIError
 	Err    error
-	// Sent is false if nothing reached the server.
+	// Sent is false if the server cannot have done anything: no request left, or
+	// it was refused before it was looked at.
 	Sent bool
 
 	write     bool
+	stayed    bool // a write that was kept back because its caller's context was done
 	permanent bool // asking again cannot help: redirect, web page, request refused here
 }
 

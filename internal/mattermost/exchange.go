@@ -12,10 +12,8 @@ import (
 	"math/rand/v2"
 	"mime"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode"
 )
@@ -61,9 +59,32 @@ func (q *call) fail(err error, sent, permanent bool) *CallError {
 	return &CallError{Method: q.method, Path: q.name(), Err: err, Sent: sent, write: q.write, permanent: permanent}
 }
 
+// unsent tells that a write was kept back because its caller's time is over.
+// before is why an earlier try came to nothing, if there was one.
+func (q *call) unsent(ctx context.Context, before error) *CallError {
+	why := ctx.Err()
+	if cause := context.Cause(ctx); !errors.Is(why, cause) {
+		why = fmt.Errorf("%w: %w", why, cause)
+	}
+	e := q.fail(fmt.Errorf("not sent: %w", why), false, false)
+	if before != nil {
+		told := strings.TrimPrefix(before.Error(), q.method+" "+q.name()+": ")
+		e.Err = fmt.Errorf("not sent again: %w; the try before: %s", why, told)
+	}
+	e.stayed = true
+	return e
+}
+
+func keptBack(err error) bool {
+	var ce *CallError
+	return errors.As(err, &ce) && ce.stayed
+}
+
 // do makes a call. Reads are repeated up to three times while the failure looks
 // passing. A write is repeated only when it is certain that it was not done: no
 // connection, or a 429, which the server sends before it looks at the request.
+// So whenever ctx ends before a try of a write, none of the earlier ones is in
+// doubt, and the error can say that nothing was sent.
 func (c *Client) do(ctx context.Context, q call) (answer, error) {
 	var body []byte
 	if q.body != nil {
@@ -78,19 +99,26 @@ func (c *Client) do(ctx context.Context, q call) (answer, error) {
 	if q.write && q.account != "" {
 		unlock, err := c.accounts.lock(ctx, q.account)
 		if err != nil {
-			return answer{}, q.fail(err, false, false)
+			return answer{}, q.unsent(ctx, nil)
 		}
 		defer unlock()
 	}
+	var before error // why the try before came to nothing
 	for attempt := 0; ; attempt++ {
 		a, err := c.once(ctx, &q, body)
 		if denied(err) {
 			a, err = c.confirmDenial(ctx, &q, body, err)
 		}
-		if err == nil || attempt == maxRetries || ctx.Err() != nil || !repeatable(&q, err) {
+		switch {
+		case keptBack(err) && before != nil:
+			return answer{}, q.unsent(ctx, before)
+		case err == nil || keptBack(err) || attempt == maxRetries || !repeatable(&q, err):
 			return a, err
-		}
-		if serr := sleep(ctx, c.backoff(attempt)); serr != nil {
+		case ctx.Err() == nil && sleep(ctx, c.backoff(attempt)) == nil:
+			before = err
+		case q.write:
+			return answer{}, q.unsent(ctx, err)
+		default:
 			return answer{}, err
 		}
 	}
@@ -139,6 +167,9 @@ func denied(err error) bool {
 func (c *Client) confirmDenial(ctx context.Context, q *call, body []byte, err error) (answer, error) {
 	e, _ := asAPI(err)
 	h, herr := c.ping(ctx)
+	if q.write && ctx.Err() != nil {
+		return answer{}, q.unsent(ctx, e)
+	}
 	if herr != nil || !h.Database {
 		e.away = true
 		return answer{}, e
@@ -149,32 +180,34 @@ func (c *Client) confirmDenial(ctx context.Context, q *call, body []byte, err er
 // once sends the request and reads its answer.
 func (c *Client) once(ctx context.Context, q *call, body []byte) (answer, error) {
 	leave, err := c.enter(ctx, q.urgent)
+	if err != nil && q.write {
+		return answer{}, q.unsent(ctx, nil)
+	}
 	if err != nil {
 		return answer{}, q.fail(err, false, false)
 	}
 	defer leave()
 
-	timed, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	var connected atomic.Bool
-	traced := httptrace.WithClientTrace(timed, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	})
-	req, err := c.request(traced, q, body)
+	sending, out, end := c.depart(ctx, q.write)
+	defer end()
+	req, err := c.request(sending, q, body)
 	if err != nil { // a token file that is just being replaced is read again
 		return answer{}, q.fail(err, false, false)
+	}
+	if q.write && ctx.Err() != nil {
+		return answer{}, q.unsent(ctx, nil)
 	}
 	started := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		c.debug(ctx, q, 0, "", time.Since(started))
-		return answer{}, c.noAnswer(ctx, q, err, connected.Load())
+		return answer{}, c.noAnswer(ctx, q, err, out)
 	}
 	defer func() { _ = resp.Body.Close() }() // nothing can be done about it, and nothing is lost
 	defer drain(resp.Body)
 	a, err := c.read(q, resp)
 	c.debug(ctx, q, resp.StatusCode, resp.Header.Get("X-Request-Id"), time.Since(started))
-	if err != nil && timed.Err() != nil && ctx.Err() == nil {
+	if err != nil && sending.Err() != nil && (q.write || ctx.Err() == nil) {
 		return answer{}, q.fail(fmt.Errorf("the answer did not end within %s", c.timeout), true, false)
 	}
 	return a, err
@@ -208,7 +241,7 @@ func (c *Client) request(ctx context.Context, q *call, body []byte) (*http.Reque
 }
 
 // noAnswer describes a request that got none.
-func (c *Client) noAnswer(ctx context.Context, q *call, err error, connected bool) error {
+func (c *Client) noAnswer(ctx context.Context, q *call, err error, out *departure) error {
 	if ue := (*url.Error)(nil); errors.As(err, &ue) {
 		err = ue.Err // the outer one shows the URL, and with it an e-mail
 	}
@@ -216,16 +249,16 @@ func (c *Client) noAnswer(ctx context.Context, q *call, err error, connected boo
 	switch {
 	case errors.Is(err, ErrNotAllowed):
 		return q.fail(err, false, true)
-	case ctx.Err() != nil:
+	case out.stayed():
+		return q.unsent(ctx, nil)
+	case !q.write && ctx.Err() != nil:
 		err = ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded):
 		err = fmt.Errorf("no answer within %s", c.timeout)
 	case errors.As(err, &cert):
 		return q.fail(fmt.Errorf("%w; if your own authority signed the server's certificate, set mattermost.ca_file", err), false, true)
 	}
-	// A transport that is not net/http's does not tell when it connected.
-	_, traced := c.http.Transport.(*fence).next.(*http.Transport)
-	return q.fail(err, connected || !traced, false)
+	return q.fail(err, out.left() || !c.tracing(), false)
 }
 
 // read judges the answer and decodes its body.

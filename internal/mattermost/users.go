@@ -196,7 +196,8 @@ type NewUser struct {
 // Create makes an account and gives it back as the server stored it. No welcome
 // mail is sent. The server ignores roles here; every new account is
 // system_user. A failure can be a success that was not heard of, see
-// [ErrOutcomeUnknown] and [APIError.Taken].
+// [ErrOutcomeUnknown] and [APIError.Taken]. ctx governs this and every other
+// write until it leaves, see [Client].
 func (c *Client) Create(ctx context.Context, n NewUser) (identity.Account, error) {
 	if err := n.check(); err != nil {
 		return identity.Account{}, err
@@ -256,7 +257,7 @@ func checkAuth(op string, a identity.Auth) error {
 // Patch sets the named profile fields and gives back the account. Fields may be
 // refused (see [IsAttributeLocked]) or silently kept: compare. Nothing but
 // profile fields can be sent, and an empty set is refused, because the server
-// writes and broadcasts even an empty patch.
+// writes and broadcasts even an empty patch. ctx governs it until it leaves.
 func (c *Client) Patch(ctx context.Context, id string, p identity.Profile, set identity.Attributes) (identity.Account, error) {
 	if err := checkID("patch account", id); err != nil {
 		return identity.Account{}, err
@@ -285,14 +286,15 @@ func (c *Client) Patch(ctx context.Context, id string, p identity.Profile, set i
 
 // SetActive switches an account off or on. Off ends its sessions, and disables
 // the bots it owns. Repeating it moves delete_at forward. The answer says
-// nothing about the account: read it back.
+// nothing about the account: read it back. ctx governs it until it leaves.
 func (c *Client) SetActive(ctx context.Context, id string, active bool) error {
 	return c.put(ctx, "set active", id, "active", map[string]bool{"active": active}, !active)
 }
 
 // SetRoles replaces the account's system roles. Since the server takes an empty
 // set for "no roles at all", a set without system_user or system_guest is
-// refused here. The answer says nothing about the account: read it back.
+// refused here. The answer says nothing about the account: read it back. ctx
+// governs it until it leaves.
 func (c *Client) SetRoles(ctx context.Context, id string, roles identity.Roles) error {
 	roles = identity.NewRoles(roles...)
 	if !roles.Has(identity.RoleUser) && !roles.Has(identity.RoleGuest) {
@@ -308,7 +310,8 @@ func (c *Client) SetRoles(ctx context.Context, id string, roles identity.Roles) 
 
 // SetAuth moves an account to a login service and erases its password. Sessions
 // stay; revoke them apart. The server answers success for an unknown id, too:
-// read it back. There is no way back to a password login.
+// read it back. There is no way back to a password login. ctx governs it until
+// it leaves.
 func (c *Client) SetAuth(ctx context.Context, id string, auth identity.Auth) error {
 	if err := checkAuth("set login service", auth); err != nil {
 		return err
@@ -329,12 +332,14 @@ func (c *Client) put(ctx context.Context, op, id, what string, body any, urgent 
 }
 
 // RevokeSessions ends all sessions of an account. Personal access tokens stay.
-// The server answers success for an unknown id, too.
+// The server answers success for an unknown id, too. ctx governs it until it
+// leaves.
 func (c *Client) RevokeSessions(ctx context.Context, id string) error {
 	return c.post(ctx, "revoke sessions", id, "sessions/revoke/all", true)
 }
 
-// VerifyEmail marks the account's e-mail as confirmed.
+// VerifyEmail marks the account's e-mail as confirmed. ctx governs it until it
+// leaves.
 func (c *Client) VerifyEmail(ctx context.Context, id string) error {
 	return c.post(ctx, "verify e-mail", id, "email/verify/member", false)
 }
@@ -350,7 +355,8 @@ func (c *Client) post(ctx context.Context, op, id, what string, urgent bool) err
 }
 
 // SendPasswordReset mails a link to set a password to the holder of an address.
-// The server answers success for unknown addresses, too.
+// The server answers success for unknown addresses, too. ctx governs it until
+// it leaves.
 func (c *Client) SendPasswordReset(ctx context.Context, email string) error {
 	_, err := c.do(ctx, call{
 		method: http.MethodPost, path: "/users/password/reset/send",
