@@ -155,17 +155,16 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	if op.Kind == plan.LinkAccount || op.Kind == plan.UnlinkAccount {
 		return true, a.relink(ctx, ref, d, op, who)
 	}
-	sent := time.Now().Add(a.offset)
-	if err := a.e.o.Store.MarkSent(ctx, a.lease.current(), ref, sent); err != nil {
-		return false, fmt.Errorf("mark op %s as sent: %w", ref, err)
+	after, sent, callErr, err := a.send(ctx, ref, who.id(d), op)
+	if err != nil {
+		return false, err
 	}
-	// Nothing leaves after the lease or after sendBy; a call that has left, and its
-	// record, end together, whatever happens to the run.
-	sendCtx, stop := context.WithTimeout(ctx, sendBy)
-	after, callErr := a.e.o.Target.Apply(sendCtx, who.id(d), op)
-	stop()
 	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordBudget)
 	defer cancel()
+	if ctx.Err() != nil && keptBack(callErr) { // the run has ended, and this call did not leave any more
+		out := state.Outcome{Ref: ref, Status: state.OpDropped, AccountID: who.id(d), At: time.Now(), Error: "the run ended before this call"}
+		return false, errors.Join(context.Cause(ctx), a.record(callCtx, out))
+	}
 	note := ""
 	if courtesy(callErr) || (op.Kind == plan.CreateAccount && mismatch(callErr) && after.ID != "") {
 		// The account is there and ours; what is not as asked is patched next time.
@@ -200,6 +199,31 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		a.inARow = 0
 	})
 	return true, nil
+}
+
+// send marks the op as sent and makes its call. Nothing leaves after the lease is
+// lost, nor later after its mark than sendBy: a call that is still waiting for the
+// server's rate then is marked anew. A call that has left, and its record, end
+// together, whatever happens to the run.
+func (a *applier) send(ctx context.Context, ref state.OpRef, id string, op plan.Op) (after identity.Account, sent time.Time, callErr, err error) {
+	for {
+		sent = time.Now().Add(a.offset)
+		if err := a.e.o.Store.MarkSent(ctx, a.lease.current(), ref, sent); err != nil {
+			return after, sent, nil, fmt.Errorf("mark op %s as sent: %w", ref, err)
+		}
+		sendCtx, stop := context.WithTimeout(ctx, sendBy)
+		after, callErr = a.e.o.Target.Apply(sendCtx, id, op)
+		late := sendCtx.Err() != nil && keptBack(callErr)
+		stop()
+		if !late || ctx.Err() != nil {
+			return after, sent, callErr, nil
+		}
+	}
+}
+
+// keptBack tells a call that did not leave because its time was over.
+func keptBack(err error) bool {
+	return !isUnknown(err) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled))
 }
 
 // look reads the account again before a destructive op, or when the plan has

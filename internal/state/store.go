@@ -63,8 +63,9 @@ type Store interface {
 	// transaction. The run's Token must be the lease's. Its PlannedAt is the ops'
 	// too; the store's clock if zero. ErrConflict if the run has begun already.
 	BeginRun(ctx context.Context, l Lease, r Run, p plan.Plan, s SightingChanges) error
-	// MarkSent notes that the op's call is about to be made. ErrConflict if the
-	// op is not pending, ErrNotFound if there is none.
+	// MarkSent notes that the op's call is about to be made; again, with a later
+	// time, if it did not leave the first time. ErrConflict if the op is closed or
+	// was sent under another lease, ErrNotFound if there is none.
 	MarkSent(ctx context.Context, l Lease, ref OpRef, at time.Time) error
 	// RecordOp closes an op, sent or still pending, and changes ownership with
 	// it: Unlink first, then Link. ErrConflict if the op is closed already, or an

@@ -91,7 +91,8 @@ func putOps(ctx context.Context, tx *sql.Tx, r *state.Run, decisions []plan.Deci
 
 const markSent = `
 update ops set status = 'sent', token = $4, sent_at = $5
-where run_id = $1 and decision = $2 and position = $3 and status = 'pending'`
+where run_id = $1 and decision = $2 and position = $3
+    and (status = 'pending' or (status = 'sent' and token = $4))`
 
 const selectOpStatus = `select status from ops where run_id = $1 and decision = $2 and position = $3`
 

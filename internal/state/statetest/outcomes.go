@@ -12,14 +12,16 @@ import (
 
 func outcomes(t *testing.T, open Factory) {
 	t.Helper()
-	open.test(t, "MarkSent/notes time and token, once", func(t *testing.T, s state.Store) {
+	open.test(t, "MarkSent/notes time and token, under one lease only", func(t *testing.T, s state.Store) {
 		begin(t, s, "01a")
 		l := acquire(t, s)
 		require.NoError(t, s.MarkSent(t.Context(), l, ref("01a", 0, 0), at(20)))
-		require.ErrorIs(t, s.MarkSent(t.Context(), l, ref("01a", 0, 0), at(21)), state.ErrConflict)
+		require.NoError(t, s.MarkSent(t.Context(), l, ref("01a", 0, 0), at(21)), "it had not left")
+		next := acquire(t, s)
+		require.ErrorIs(t, s.MarkSent(t.Context(), next, ref("01a", 0, 0), at(22)), state.ErrConflict)
 		o := listOps(t, s, state.OpFilter{Run: "01a"})[0]
 		require.Equal(t, state.OpSent, o.Status)
-		require.Equal(t, at(20), o.SentAt)
+		require.Equal(t, at(21), o.SentAt)
 		require.Equal(t, l.Token, o.Token)
 		require.Equal(t, state.OpPending, listOps(t, s, state.OpFilter{Run: "01a"})[1].Status)
 	})
