@@ -176,7 +176,7 @@ func (a *app) act(ctx context.Context, d *daemon.Daemon, p *progress, dir string
 		}
 	} else {
 		fmt.Fprintf(a.stdout, "\n%s\n\n", title)
-		if err := plan.Render(a.stdout, planned.Plan, plan.Style{Color: a.colored(a.stdout), Lines: 14}); err != nil {
+		if err := a.render(planned, plan.Style{Lines: 14}); err != nil {
 			return err
 		}
 	}

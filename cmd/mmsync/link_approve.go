@@ -49,6 +49,7 @@ func (a *app) linkApproveCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			rep.Guards = "" // a link switches nobody off
 			if err := a.printSync(rep, planFlags{}); err != nil {
 				return err
 			}

@@ -173,11 +173,23 @@ func (a *app) printPlan(r reconcile.Report, f planFlags) error {
 	if a.output == "json" {
 		return a.printJSON(newRunDocument(r))
 	}
-	if err := plan.Render(a.stdout, r.Plan, plan.Style{Color: a.colored(a.stdout), Lines: f.limitLines, Redact: f.redact}); err != nil {
+	if err := a.render(r, plan.Style{Lines: f.limitLines, Redact: f.redact}); err != nil {
 		return err
 	}
 	if r.Plan.Effective() && !r.Verdict.Tripped() && !a.quiet {
 		fmt.Fprintln(a.stdout, "To carry it out: mmsync sync")
+	}
+	return nil
+}
+
+// render prints a plan and, if it does anything, how near to the limits it is.
+func (a *app) render(r reconcile.Report, s plan.Style) error {
+	s.Color = a.colored(a.stdout)
+	if err := plan.Render(a.stdout, r.Plan, s); err != nil {
+		return err
+	}
+	if r.Guards != "" && (r.Plan.Effective() || r.Verdict.Tripped()) {
+		fmt.Fprintln(a.stdout, r.Guards)
 	}
 	return nil
 }
@@ -277,7 +289,7 @@ func (a *app) printSync(r reconcile.Report, f planFlags) error {
 	if a.quiet && syncCode(r) == exitOK {
 		return nil
 	}
-	if err := plan.Render(a.stdout, r.Plan, plan.Style{Color: a.colored(a.stdout), Lines: f.limitLines, Redact: f.redact}); err != nil {
+	if err := a.render(r, plan.Style{Lines: f.limitLines, Redact: f.redact}); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "Run %s: %s in %s: %s done, %d failed, %d skipped, %d held\n",
