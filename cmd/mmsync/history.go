@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -111,8 +110,6 @@ func newRunEntry(r state.Run) runEntry {
 }
 
 func (a *app) printRuns(runs []state.Run) error {
-	// The ids that order them have whole seconds.
-	slices.SortStableFunc(runs, func(a, b state.Run) int { return b.StartedAt.Compare(a.StartedAt) })
 	if a.output == "json" {
 		d := historyDocument{FormatVersion: plan.FormatVersion, Runs: []runEntry{}}
 		for _, r := range runs {
