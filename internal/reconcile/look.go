@@ -82,4 +82,3 @@ func value(a identity.Account, f plan.Field) string {
 	}
 	return a.Value(identity.Attribute(f))
 }
-
