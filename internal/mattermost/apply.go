@@ -20,8 +20,9 @@ const (
 
 // ApplyOptions shape how an op is carried out.
 type ApplyOptions struct {
-	// EmailVerified marks new and changed e-mails as confirmed: the source vouches
-	// for them.
+	// EmailVerified marks the e-mail of a new account as confirmed: the source
+	// vouches for it. A changed one stays unconfirmed, which means nothing to a
+	// server without RequireEmailVerification, and with it none is changed.
 	EmailVerified bool
 	// Welcome is WelcomeNone ("" as well) or WelcomeResetLink. Accounts with a
 	// login service get no mail in either case.
@@ -209,11 +210,6 @@ func (t *Target) patch(ctx context.Context, id string, op plan.Op, o ApplyOption
 	for _, f := range set.List() {
 		if a.Value(f) != p.Value(f) {
 			return a, &MismatchError{AccountID: id, Field: string(f), Want: p.Value(f), Got: a.Value(f)}
-		}
-	}
-	if o.EmailVerified && set.Has(identity.Email) && a.Auth.IsZero() { // a new address is unverified again
-		if err := t.c.VerifyEmail(ctx, id); err != nil {
-			return a, &StepError{AccountID: id, Step: "mark the e-mail verified", Err: err}
 		}
 	}
 	return a, nil
