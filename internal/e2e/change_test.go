@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"maps"
 	"net/http"
 	"testing"
 
@@ -96,9 +97,7 @@ func TestLeaver(t *testing.T) {
 		return dn
 	}
 	cases := map[string]func(*slapdtest.Server, string, slapdtest.Person) string{"everything at once": every}
-	for name, f := range spoil {
-		cases[name] = f
-	}
+	maps.Copy(cases, spoil)
 	for name, f := range cases {
 		t.Run(name+" keeps nobody switched on", func(t *testing.T) {
 			t.Parallel()

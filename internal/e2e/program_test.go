@@ -36,7 +36,6 @@ func mainWithProgram(m *testing.M) int {
 	return pgtest.Main(m)
 }
 
-//nolint:gochecknoglobals // built once for all tests of the process
 var program struct {
 	once sync.Once
 	path string

@@ -56,7 +56,7 @@ func (t *Target) Apply(ctx context.Context, accountID string, op plan.Op, o Appl
 	case plan.CreateAccount:
 		return t.create(ctx, op, o)
 	case plan.PatchProfile:
-		return t.patch(ctx, accountID, op, o)
+		return t.patch(ctx, accountID, op)
 	case plan.SetActive:
 		return t.setActive(ctx, accountID, op)
 	case plan.SetRoles:
@@ -188,7 +188,7 @@ func (t *Target) compareAuth(want identity.Auth, a identity.Account) *MismatchEr
 	return nil
 }
 
-func (t *Target) patch(ctx context.Context, id string, op plan.Op, o ApplyOptions) (identity.Account, error) {
+func (t *Target) patch(ctx context.Context, id string, op plan.Op) (identity.Account, error) {
 	differs := false
 	for _, c := range op.Changes {
 		if !isAttribute(c.Field) {
