@@ -253,13 +253,15 @@ func TestMapper_Eval(t *testing.T) {
 	for expr, want := range map[string]string{
 		`attr.objectGUID.guid()`:                        "1effbc1e-4aa3-4f9d-a508-d4d81f1f5873",
 		`"1EFFBC1E-4aa3-4f9d-a508-d4d81f1f5873".guid()`: "1effbc1e-4aa3-4f9d-a508-d4d81f1f5873",
-		`attr.absent`:                                   "",
-		`attr.MAIL`:                                     "J.Doe@Example.test",
-		`row.mail`:                                      "J.Doe@Example.test",
-		`attr["mail"]`:                                  "J.Doe@Example.test",
-		"attr.`ms-DS-ConsistencyGuid`":                  "",
-		`has(attr.mail) && !has(attr.absent)`:           "true",
-		`attrs.mail`:                                    "J.Doe@Example.test\nsecond@example.test",
+
+		`attr.absent`:                         "",
+		`attr.MAIL`:                           "J.Doe@Example.test",
+		`row.mail`:                            "J.Doe@Example.test",
+		`attr["mail"]`:                        "J.Doe@Example.test",
+		"attr.`ms-DS-ConsistencyGuid`":        "",
+		`has(attr.mail) && !has(attr.absent)`: "true",
+		`attrs.mail`:                          "J.Doe@Example.test\nsecond@example.test",
+
 		`attrs.mail.filter(m, m.endsWith("example.test"))`: "second@example.test",
 		`groups.join("|")`:                                         "cn=a|cn=b",
 		`source + "-" + slug(attr.givenName, 3)`:                   "corp-jor",
