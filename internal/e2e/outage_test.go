@@ -27,7 +27,7 @@ func (w *world) atCreation(n int64, f func()) {
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("waits until calls of the run before cannot arrive any more, 50 s")
+		t.Skip("waits until calls of the run before cannot arrive any more, 80 s")
 	}
 	creations := mmsim.Fault{Method: http.MethodPost, Path: "/users"}
 	with := func(f mmsim.Fault, change func(*mmsim.Fault)) mmsim.Fault { change(&f); return f }
