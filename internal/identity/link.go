@@ -44,7 +44,13 @@ type Link struct {
 	DeactivatedAt int64
 	// Written is when mmsync last wrote to the account; such links are read
 	// without since on the next pass.
-	Written   time.Time
+	Written time.Time
+	// Recheck is when mmsync last switched the account off or took a role away
+	// and has not yet seen that it lasted: the server loses one of two writes
+	// that come together. Zero means that nothing is waited for.
+	Recheck time.Time
+	// Undone counts how often that was seen undone.
+	Undone    int
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }

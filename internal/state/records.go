@@ -18,6 +18,31 @@ type Lease struct {
 	Expires time.Time // by the store's clock
 }
 
+// Digest names a desired state and the rules it was judged by; the zero Digest
+// names none.
+type Digest [16]byte
+
+// LinkHead is the little that a run needs to know of every link: of a hundred
+// thousand, all but a few are as they were.
+type LinkHead struct {
+	Key       identity.Key
+	AccountID string
+	Part      identity.Part
+	// Observed is false if the account was never seen or has to be seen anew.
+	Observed bool
+	Active   bool // as last observed
+	Written  time.Time
+	Recheck  time.Time
+	// Settled is what Settle noted last; zero if the link was written since.
+	Settled Digest
+}
+
+// SettledMark says that nothing was to be done for a Key under a Digest.
+type SettledMark struct {
+	Key    identity.Key
+	Digest Digest
+}
+
 // RunStatus is where a Run stands.
 type RunStatus string
 

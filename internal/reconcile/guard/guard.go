@@ -24,6 +24,9 @@ type Limits struct {
 	Deactivations Limit
 	// RoleRemovals bounds how many accounts that stay active may lose a role.
 	RoleRemovals Limit
+	// Recreations bounds how many accounts that are gone from the server may be
+	// created anew in one run.
+	Recreations Limit
 	// MinEntriesPercent: a complete read with fewer than this share of the
 	// largest complete read of the last seven days, or of what else is known of
 	// the source's size, counts as incomplete. 0 to 100.

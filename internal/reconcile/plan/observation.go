@@ -25,6 +25,10 @@ type Observation struct {
 	// Unseen is set while the linked account is missing from an answer but not
 	// proven gone: 404 by id and by name, with a healthy server.
 	Unseen bool
+	// Busy is until when a call of a run that was cut off may still reach the
+	// account; zero if there is none. Two writes at once lose one of the two, so
+	// that nothing is sent before, not even for a leaver.
+	Busy time.Time
 	// ByIntent is an account that an interrupted run meant to create for this
 	// Key: same username, e-mail and auth, made within that call's time.
 	ByIntent *identity.Account
@@ -125,6 +129,9 @@ type Facts struct {
 	SeatsLeft int
 	// HumanAdmins are the ids of active human system administrators, sorted.
 	HumanAdmins []string
+	// SetBack: the server shows less than mmsync wrote to it, so that it was set
+	// back to an earlier state or is another one. Nothing is taken from anybody.
+	SetBack bool
 	// Protected maps account ids that must never be changed to the reason, in
 	// words that complete "is protected: ".
 	Protected map[string]string
@@ -151,6 +158,15 @@ type Policy struct {
 	NeverBelow int
 	// ChangeAuth lets an existing account's login be moved to another service.
 	ChangeAuth bool
+	// RevokeOnAuth ends the sessions of an account whose login was moved: the
+	// server keeps them alive.
+	RevokeOnAuth bool
+	// RecreateGone lets an account that somebody deleted on the server be created
+	// anew for a person who is still active.
+	RecreateGone bool
+	// DeleteEndpoint lets accounts that the server's own LDAP sync owns be
+	// switched off by DELETE, the one call that is not refused for them.
+	DeleteEndpoint bool
 }
 
 // Triggers are the ways a person leaves.

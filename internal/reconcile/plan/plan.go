@@ -79,6 +79,10 @@ type Op struct {
 	// Parks marks a rename to a temporary name, which is carried out before the
 	// other members of its chain move.
 	Parks bool `json:"parks,omitempty"`
+	// ByDelete marks a SetActive to false that goes through DELETE /users/{id},
+	// which switches the account off as well and is not refused for accounts of
+	// the server's own LDAP sync (10.2 and later).
+	ByDelete bool `json:"by_delete,omitempty"`
 }
 
 // To gives the value a field is to have after the Op.
@@ -170,6 +174,8 @@ type TargetSummary struct {
 	Version   string `json:"version"`
 	Active    int    `json:"linked_active"`
 	SeatsLeft int    `json:"seats_left"` // negative: no limit
+	// Estimate is how long carrying the plan out should take; 0 = not known.
+	Estimate time.Duration `json:"estimate_ns,omitempty"`
 }
 
 // Plan is an ordered set of Decisions. NoOp decisions are only counted.
@@ -177,7 +183,10 @@ type Plan struct {
 	Decisions []Decision      `json:"decisions"`
 	Unchanged int             `json:"unchanged"`
 	Sources   []SourceSummary `json:"sources"`
-	Target    TargetSummary   `json:"target"`
+	// Warnings are what somebody should know before this plan is carried out,
+	// one sentence each.
+	Warnings []string      `json:"warnings,omitempty"`
+	Target   TargetSummary `json:"target"`
 }
 
 // Count gives the number of decisions with the given action.
