@@ -23,11 +23,15 @@ const MaxKeyBytes = 1024
 // themselves are not in the error.
 func CheckText(what string, values ...string) error {
 	for _, v := range values {
-		if !utf8.ValidString(v) || strings.IndexByte(v, 0) >= 0 {
+		if !storable(v) {
 			return fmt.Errorf("%s: text is not UTF-8 or holds a NUL byte: %w", what, ErrInvalid)
 		}
 	}
 	return nil
+}
+
+func storable(text string) bool {
+	return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0
 }
 
 // CheckKey returns ErrInvalid for a Key that cannot be kept.
@@ -37,6 +41,9 @@ func CheckKey(k identity.Key) error {
 	}
 	if len(k.Source) > MaxKeyBytes || len(k.Anchor) > MaxKeyBytes {
 		return fmt.Errorf("key %.80q…: source or anchor is longer than %d bytes: %w", k, MaxKeyBytes, ErrInvalid)
+	}
+	if storable(k.Source) && storable(k.Anchor) { // most of all keys need no name for an error
+		return nil
 	}
 	return CheckText(fmtKey(k), k.Source, k.Anchor)
 }
@@ -118,6 +125,26 @@ func CheckLinks(links []identity.Link) error {
 			return secondOwner(l.AccountID, o, l.Key)
 		}
 		owners[l.AccountID] = l.Key
+	}
+	return nil
+}
+
+// CheckMarks returns ErrInvalid for a Key that cannot be kept or is in the list
+// twice, and for the zero Digest, which settles nothing.
+func CheckMarks(marks []SettledMark) error {
+	keys := make(map[identity.Key]bool, len(marks))
+	for i := range marks {
+		m := &marks[i]
+		if err := CheckKey(m.Key); err != nil {
+			return err
+		}
+		if keys[m.Key] {
+			return fmt.Errorf("%s is in the list twice: %w", fmtKey(m.Key), ErrInvalid)
+		}
+		if m.Digest == (Digest{}) {
+			return fmt.Errorf("%s has no digest: %w", fmtKey(m.Key), ErrInvalid)
+		}
+		keys[m.Key] = true
 	}
 	return nil
 }

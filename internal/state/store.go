@@ -50,6 +50,16 @@ type Store interface {
 	// It never changes CreatedAt of an existing link. All or nothing. Only the
 	// result counts: two Keys may swap their accounts in one call.
 	PutLinks(ctx context.Context, l Lease, links []identity.Link) error
+	// Heads passes on the head of every link, by Key, as they were when it was
+	// asked, one at a time. Nothing else may be asked of the store from within
+	// each; its error ends the reading and is returned as it is.
+	Heads(ctx context.Context, each func(LinkHead) error) error
+	// Settle notes for each Key that nothing was to be done under the Digest, and
+	// passes over Keys without a link. Every other write of a link (PutLinks,
+	// RecordOp) takes its note away. All or nothing.
+	Settle(ctx context.Context, l Lease, marks []SettledMark) error
+	// Unsettle takes the notes of all links away.
+	Unsettle(ctx context.Context, l Lease) error
 	// PastLinks gives every Key that the accounts were ever linked to, as owner
 	// or contributor, present links included, by account and Key.
 	PastLinks(ctx context.Context, accountIDs []string) ([]PastLink, error)

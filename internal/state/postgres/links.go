@@ -14,7 +14,7 @@ import (
 
 const selectLinks = `
 select source, anchor, account_id, part, origin, ref, applied, observed,
-    deactivated_at, written_at, created_at, updated_at
+    deactivated_at, written_at, recheck_at, undone, created_at, updated_at
 from links`
 
 // Links implements state.Store.
@@ -46,13 +46,14 @@ func columns(keys []identity.Key) (sources, anchors []string) {
 func scanLink(row pgx.CollectableRow) (identity.Link, error) {
 	var l identity.Link
 	var applied, observed []byte
-	var written, created, updated instant
+	var written, recheck, created, updated instant
 	err := row.Scan(&l.Key.Source, &l.Key.Anchor, &l.AccountID, &l.Part, &l.Origin, &l.Ref, &applied, &observed,
-		&l.DeactivatedAt, &written, &created, &updated)
+		&l.DeactivatedAt, &written, &recheck, &l.Undone, &created, &updated)
 	if err != nil {
 		return l, err
 	}
-	l.Written, l.CreatedAt, l.UpdatedAt = written.Time, created.Time, updated.Time
+	l.Written, l.Recheck = written.Time, recheck.Time
+	l.CreatedAt, l.UpdatedAt = created.Time, updated.Time
 	if l.Applied, err = state.DecodeApplied(applied); err != nil {
 		return l, fmt.Errorf("link of %s: %w", l.Key, err)
 	}
@@ -71,19 +72,21 @@ where links.source = n.source and links.anchor = n.anchor and links.part = 'owne
     and (links.account_id <> n.account_id or n.part <> 'owner')`
 
 const upsertLinks = `
-insert into links (source, anchor, account_id, part, origin, ref, applied, observed,
-    deactivated_at, written_at, created_at, updated_at)
-select source, anchor, account_id, part, origin, ref, applied::json, observed::json,
-    deactivated_at, written_at, created_at, updated_at
+insert into links (source, anchor, account_id, part, origin, ref, applied, observed, observed_active,
+    deactivated_at, written_at, recheck_at, undone, created_at, updated_at)
+select source, anchor, account_id, part, origin, ref, applied::json, observed::json, observed_active,
+    deactivated_at, written_at, recheck_at, undone, created_at, updated_at
 from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-    $9::bigint[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[])
-    as n (source, anchor, account_id, part, origin, ref, applied, observed,
-        deactivated_at, written_at, created_at, updated_at)
+    $9::boolean[], $10::bigint[], $11::timestamptz[], $12::timestamptz[], $13::bigint[],
+    $14::timestamptz[], $15::timestamptz[])
+    as n (source, anchor, account_id, part, origin, ref, applied, observed, observed_active,
+        deactivated_at, written_at, recheck_at, undone, created_at, updated_at)
 on conflict (source, anchor) do update set
     account_id = excluded.account_id, part = excluded.part, origin = excluded.origin,
     ref = excluded.ref, applied = excluded.applied, observed = excluded.observed,
-    deactivated_at = excluded.deactivated_at, written_at = excluded.written_at,
-    updated_at = excluded.updated_at`
+    observed_active = excluded.observed_active, deactivated_at = excluded.deactivated_at,
+    written_at = excluded.written_at, recheck_at = excluded.recheck_at, undone = excluded.undone,
+    updated_at = excluded.updated_at, settled = null`
 
 const insertPastLinks = `
 insert into past_links (account_id, source, anchor, since)
@@ -140,14 +143,18 @@ func queueLinks(b *pgx.Batch, links []identity.Link) error {
 	source, anchor, account := make([]string, n), make([]string, n), make([]string, n)
 	part, origin, ref := make([]string, n), make([]string, n), make([]string, n)
 	applied, observed := make([]string, n), make([]*string, n)
-	deactivated := make([]int64, n)
-	written, created, updated := make([]*time.Time, n), make([]*time.Time, n), make([]*time.Time, n)
+	active := make([]*bool, n)
+	deactivated, undone := make([]int64, n), make([]int64, n)
+	written, recheck := make([]*time.Time, n), make([]*time.Time, n)
+	created, updated := make([]*time.Time, n), make([]*time.Time, n)
 	for i := range links {
 		l := &links[i]
 		source[i], anchor[i], account[i] = l.Key.Source, l.Key.Anchor, l.AccountID
 		part[i], origin[i], ref[i] = string(l.Part), string(l.Origin), l.Ref
-		deactivated[i] = l.DeactivatedAt
-		written[i], created[i], updated[i] = stamp(l.Written), stamp(l.CreatedAt), stamp(l.UpdatedAt)
+		active[i] = observedActive(l)
+		deactivated[i], undone[i] = l.DeactivatedAt, int64(l.Undone)
+		written[i], recheck[i] = stamp(l.Written), stamp(l.Recheck)
+		created[i], updated[i] = stamp(l.CreatedAt), stamp(l.UpdatedAt)
 		var err error
 		if applied[i], err = state.Encode(&l.Applied); err != nil {
 			return err
@@ -156,9 +163,19 @@ func queueLinks(b *pgx.Batch, links []identity.Link) error {
 			return err
 		}
 	}
-	b.Queue(upsertLinks, source, anchor, account, part, origin, ref, applied, observed, deactivated, written, created, updated)
+	b.Queue(upsertLinks, source, anchor, account, part, origin, ref, applied, observed, active,
+		deactivated, written, recheck, undone, created, updated)
 	b.Queue(insertPastLinks, account, source, anchor, updated)
 	return nil
+}
+
+// observedActive gives null if the account was not observed.
+func observedActive(l *identity.Link) *bool {
+	if l.Observed == nil {
+		return nil
+	}
+	active := l.Observed.Active()
+	return &active
 }
 
 // explainOwner turns a violated one-owner index into ErrConflict that names who

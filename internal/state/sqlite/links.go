@@ -11,7 +11,7 @@ import (
 
 const selectLinks = `
 select source, anchor, account_id, part, origin, ref, applied, observed,
-    deactivated_at, written_at, created_at, updated_at
+    deactivated_at, written_at, recheck_at, undone, created_at, updated_at
 from links`
 
 // Links implements state.Store.
@@ -35,13 +35,14 @@ func (s *Store) Links(ctx context.Context, f state.LinkFilter) ([]identity.Link,
 func scanLink(rows *sql.Rows) (identity.Link, error) {
 	var l identity.Link
 	var applied, observed sql.RawBytes
-	var written, created, updated instant
+	var written, recheck, created, updated instant
 	err := rows.Scan(&l.Key.Source, &l.Key.Anchor, &l.AccountID, &l.Part, &l.Origin, &l.Ref, &applied, &observed,
-		&l.DeactivatedAt, &written, &created, &updated)
+		&l.DeactivatedAt, &written, &recheck, &l.Undone, &created, &updated)
 	if err != nil {
 		return l, err
 	}
-	l.Written, l.CreatedAt, l.UpdatedAt = written.Time, created.Time, updated.Time
+	l.Written, l.Recheck = written.Time, recheck.Time
+	l.CreatedAt, l.UpdatedAt = created.Time, updated.Time
 	if l.Applied, err = state.DecodeApplied(applied); err != nil {
 		return l, fmt.Errorf("link of %s: %w", l.Key, err)
 	}
@@ -58,14 +59,15 @@ update links set part = 'contributor'
 where source = $1 and anchor = $2 and part = 'owner' and (account_id <> $3 or $4 <> 'owner')`
 
 const upsertLink = `
-insert into links (source, anchor, account_id, part, origin, ref, applied, observed,
-    deactivated_at, written_at, created_at, updated_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+insert into links (source, anchor, account_id, part, origin, ref, applied, observed, observed_active,
+    deactivated_at, written_at, recheck_at, undone, created_at, updated_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 on conflict (source, anchor) do update set
     account_id = excluded.account_id, part = excluded.part, origin = excluded.origin,
     ref = excluded.ref, applied = excluded.applied, observed = excluded.observed,
-    deactivated_at = excluded.deactivated_at, written_at = excluded.written_at,
-    updated_at = excluded.updated_at`
+    observed_active = excluded.observed_active, deactivated_at = excluded.deactivated_at,
+    written_at = excluded.written_at, recheck_at = excluded.recheck_at, undone = excluded.undone,
+    updated_at = excluded.updated_at, settled = null`
 
 const insertPastLink = `
 insert into past_links (account_id, source, anchor, since) values ($1, $2, $3, $4)
@@ -100,7 +102,8 @@ func putLinks(ctx context.Context, tx *sql.Tx, links []identity.Link) error {
 		observed, err := nullable(l.Observed, l.Observed == nil)
 		return []any{
 			l.Key.Source, l.Key.Anchor, l.AccountID, string(l.Part), string(l.Origin), l.Ref, applied, observed,
-			l.DeactivatedAt, stamp(l.Written), stamp(l.CreatedAt), stamp(l.UpdatedAt),
+			observedActive(l), l.DeactivatedAt, stamp(l.Written), stamp(l.Recheck), l.Undone,
+			stamp(l.CreatedAt), stamp(l.UpdatedAt),
 		}, err
 	})
 	if err != nil {
@@ -109,6 +112,14 @@ func putLinks(ctx context.Context, tx *sql.Tx, links []identity.Link) error {
 	return each(ctx, tx, insertPastLink, links, func(l *identity.Link) ([]any, error) {
 		return []any{l.AccountID, l.Key.Source, l.Key.Anchor, stamp(l.UpdatedAt)}, nil
 	})
+}
+
+// observedActive gives null if the account was not observed.
+func observedActive(l *identity.Link) any {
+	if l.Observed == nil {
+		return nil
+	}
+	return l.Observed.Active()
 }
 
 // each runs one prepared statement for every item.

@@ -44,7 +44,7 @@ func link(n int) identity.Link {
 		Applied: identity.Applied{
 			Profile: a.Profile, Roles: a.Roles, Auth: a.Auth, Active: true, Username: a.Username + "2", Hash: "h1:0123456789abcdef",
 		},
-		Observed: a, DeactivatedAt: 1_700_000_000_789, Written: at(1), CreatedAt: at(2), UpdatedAt: at(3),
+		Observed: a, DeactivatedAt: 1_700_000_000_789, Written: at(1), Recheck: at(4), Undone: 3, CreatedAt: at(2), UpdatedAt: at(3),
 	}
 }
 

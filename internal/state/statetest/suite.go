@@ -26,6 +26,8 @@ func Run(t *testing.T, open Factory) {
 	leases(t, open)
 	links(t, open)
 	owners(t, open)
+	heads(t, open)
+	settles(t, open)
 	runs(t, open)
 	journal(t, open)
 	outcomes(t, open)

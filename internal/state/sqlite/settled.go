@@ -1,0 +1,99 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+const selectHeads = `
+select source, anchor, account_id, part = 'owner', observed_active, written_at, recheck_at, settled
+from links order by source, anchor`
+
+// Heads implements state.Store.
+func (s *Store) Heads(ctx context.Context, each func(state.LinkHead) error) error {
+	rows, err := s.readers.QueryContext(ctx, selectHeads)
+	if err != nil {
+		return s.fault("read link heads", err)
+	}
+	defer rows.Close()
+	var row head
+	row.columns = []any{
+		&row.source, &row.anchor, &row.account, &row.owner, &row.active, &row.written, &row.recheck, &row.settled,
+	}
+	for rows.Next() {
+		if err := rows.Scan(row.columns...); err != nil {
+			return s.fault("read link heads", err)
+		}
+		if err := each(row.value()); err != nil {
+			return err
+		}
+		// The driver notices the end of a context only after some more rows.
+		if err := ctx.Err(); err != nil {
+			return s.fault("read link heads", err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return s.fault("read link heads", err)
+	}
+	return nil
+}
+
+// head is one row of selectHeads, scanned into the same place for every link.
+type head struct {
+	columns                 []any
+	source, anchor, account string
+	owner                   bool
+	active                  sql.NullBool
+	written, recheck        instant
+	settled                 sql.RawBytes
+	last                    string // the source of the link before
+}
+
+func (h *head) value() state.LinkHead {
+	if h.source != h.last { // else one text for all links of a source
+		h.last = h.source
+	}
+	out := state.LinkHead{
+		Key: identity.Key{Source: h.last, Anchor: h.anchor}, AccountID: h.account, Part: identity.Contributor,
+		Observed: h.active.Valid, Active: h.active.Bool, Written: h.written.Time, Recheck: h.recheck.Time,
+	}
+	if h.owner {
+		out.Part = identity.Owner
+	}
+	copy(out.Settled[:], h.settled)
+	return out
+}
+
+const settleLink = `update links set settled = $3 where source = $1 and anchor = $2 and settled is not $3`
+
+// Settle implements state.Store.
+func (s *Store) Settle(ctx context.Context, l state.Lease, marks []state.SettledMark) error {
+	if err := state.CheckMarks(marks); err != nil {
+		return fmt.Errorf("settle links: %w", err)
+	}
+	return s.write(ctx, "settle links", func(tx *sql.Tx) error {
+		if err := fence(ctx, tx, l); err != nil {
+			return err
+		}
+		return each(ctx, tx, settleLink, marks, func(m *state.SettledMark) ([]any, error) {
+			return []any{m.Key.Source, m.Key.Anchor, m.Digest[:]}, nil
+		})
+	})
+}
+
+const unsettleLinks = `update links set settled = null where settled is not null`
+
+// Unsettle implements state.Store.
+func (s *Store) Unsettle(ctx context.Context, l state.Lease) error {
+	return s.write(ctx, "unsettle links", func(tx *sql.Tx) error {
+		if err := fence(ctx, tx, l); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, unsettleLinks)
+		return err
+	})
+}
