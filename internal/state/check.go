@@ -144,6 +144,9 @@ func CheckMarks(marks []SettledMark) error {
 		if m.Digest == (Digest{}) {
 			return fmt.Errorf("%s has no digest: %w", fmtKey(m.Key), ErrInvalid)
 		}
+		if err := CheckText(fmtKey(m.Key), m.Ref); err != nil {
+			return err
+		}
 		keys[m.Key] = true
 	}
 	return nil

@@ -28,6 +28,7 @@ type LinkHead struct {
 	Key       identity.Key
 	AccountID string
 	Part      identity.Part
+	Ref       string // the last place in the source
 	// Observed is false if the account was never seen or has to be seen anew.
 	Observed bool
 	Active   bool // as last observed
@@ -41,6 +42,7 @@ type LinkHead struct {
 type SettledMark struct {
 	Key    identity.Key
 	Digest Digest
+	Ref    string // where the source keeps the person now; "" leaves it as it is
 }
 
 // RunStatus is where a Run stands.

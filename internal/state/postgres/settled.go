@@ -13,7 +13,7 @@ import (
 )
 
 const selectHeads = `
-select source, anchor, account_id, part = 'owner', observed_active, written_at, recheck_at, settled
+select source, anchor, account_id, part = 'owner', ref, observed_active, written_at, recheck_at, settled
 from links order by source, anchor`
 
 // Heads implements state.Store. Options.CallTimeout limits it with what each
@@ -27,7 +27,7 @@ func (s *Store) Heads(ctx context.Context, each func(state.LinkHead) error) erro
 	}
 	var row head
 	columns := []any{
-		&row.source, &row.anchor, &row.account, &row.owner, &row.active, &row.written, &row.recheck, &row.settled,
+		&row.source, &row.anchor, &row.account, &row.owner, &row.ref, &row.active, &row.written, &row.recheck, &row.settled,
 	}
 	var stopped error
 	_, err = pgx.ForEachRow(rows, columns, func() error {
@@ -47,6 +47,7 @@ func (s *Store) Heads(ctx context.Context, each func(state.LinkHead) error) erro
 type head struct {
 	source, settled  octets
 	anchor, account  string
+	ref              string
 	owner            bool
 	active           pgtype.Bool
 	written, recheck instant
@@ -58,7 +59,7 @@ func (h *head) value() state.LinkHead {
 		h.last = string(h.source)
 	}
 	out := state.LinkHead{
-		Key: identity.Key{Source: h.last, Anchor: h.anchor}, AccountID: h.account, Part: identity.Contributor,
+		Key: identity.Key{Source: h.last, Anchor: h.anchor}, AccountID: h.account, Part: identity.Contributor, Ref: h.ref,
 		Observed: h.active.Valid, Active: h.active.Bool, Written: h.written.Time, Recheck: h.recheck.Time,
 	}
 	if h.owner {
@@ -78,9 +79,10 @@ func (o *octets) ScanBytes(v []byte) error {
 }
 
 const settleLinks = `
-update links set settled = n.settled
-from unnest($1::text[], $2::text[], $3::bytea[]) as n (source, anchor, settled)
-where links.source = n.source and links.anchor = n.anchor and links.settled is distinct from n.settled`
+update links set settled = n.settled, ref = coalesce(nullif(n.ref, ''), links.ref)
+from unnest($1::text[], $2::text[], $3::bytea[], $4::text[]) as n (source, anchor, settled, ref)
+where links.source = n.source and links.anchor = n.anchor
+    and (links.settled is distinct from n.settled or links.ref <> coalesce(nullif(n.ref, ''), links.ref))`
 
 // marksAtOnce bounds the size of one message to the server: a mark has about
 // 80 bytes.
@@ -97,11 +99,12 @@ func (s *Store) Settle(ctx context.Context, l state.Lease, marks []state.Settled
 		}
 		for part := range slices.Chunk(marks, marksAtOnce) {
 			n := len(part)
-			source, anchor, settled := make([]string, n), make([]string, n), make([][]byte, n)
+			source, anchor, settled, ref := make([]string, n), make([]string, n), make([][]byte, n), make([]string, n)
 			for i := range part {
 				source[i], anchor[i], settled[i] = part[i].Key.Source, part[i].Key.Anchor, part[i].Digest[:]
+				ref[i] = part[i].Ref
 			}
-			if _, err := tx.Exec(ctx, settleLinks, source, anchor, settled); err != nil {
+			if _, err := tx.Exec(ctx, settleLinks, source, anchor, settled, ref); err != nil {
 				return err
 			}
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 const selectHeads = `
-select source, anchor, account_id, part = 'owner', observed_active, written_at, recheck_at, settled
+select source, anchor, account_id, part = 'owner', ref, observed_active, written_at, recheck_at, settled
 from links order by source, anchor`
 
 // Heads implements state.Store.
@@ -22,7 +22,7 @@ func (s *Store) Heads(ctx context.Context, each func(state.LinkHead) error) erro
 	defer rows.Close()
 	var row head
 	row.columns = []any{
-		&row.source, &row.anchor, &row.account, &row.owner, &row.active, &row.written, &row.recheck, &row.settled,
+		&row.source, &row.anchor, &row.account, &row.owner, &row.ref, &row.active, &row.written, &row.recheck, &row.settled,
 	}
 	for rows.Next() {
 		if err := rows.Scan(row.columns...); err != nil {
@@ -44,13 +44,13 @@ func (s *Store) Heads(ctx context.Context, each func(state.LinkHead) error) erro
 
 // head is one row of selectHeads, scanned into the same place for every link.
 type head struct {
-	columns                 []any
-	source, anchor, account string
-	owner                   bool
-	active                  sql.NullBool
-	written, recheck        instant
-	settled                 sql.RawBytes
-	last                    string // the source of the link before
+	columns                      []any
+	source, anchor, account, ref string
+	owner                        bool
+	active                       sql.NullBool
+	written, recheck             instant
+	settled                      sql.RawBytes
+	last                         string // the source of the link before
 }
 
 func (h *head) value() state.LinkHead {
@@ -58,7 +58,7 @@ func (h *head) value() state.LinkHead {
 		h.last = h.source
 	}
 	out := state.LinkHead{
-		Key: identity.Key{Source: h.last, Anchor: h.anchor}, AccountID: h.account, Part: identity.Contributor,
+		Key: identity.Key{Source: h.last, Anchor: h.anchor}, AccountID: h.account, Part: identity.Contributor, Ref: h.ref,
 		Observed: h.active.Valid, Active: h.active.Bool, Written: h.written.Time, Recheck: h.recheck.Time,
 	}
 	if h.owner {
@@ -68,7 +68,9 @@ func (h *head) value() state.LinkHead {
 	return out
 }
 
-const settleLink = `update links set settled = $3 where source = $1 and anchor = $2 and settled is not $3`
+const settleLink = `
+update links set settled = $3, ref = coalesce(nullif($4, ''), ref)
+where source = $1 and anchor = $2 and (settled is not $3 or ref <> coalesce(nullif($4, ''), ref))`
 
 // Settle implements state.Store.
 func (s *Store) Settle(ctx context.Context, l state.Lease, marks []state.SettledMark) error {
@@ -80,7 +82,7 @@ func (s *Store) Settle(ctx context.Context, l state.Lease, marks []state.Settled
 			return err
 		}
 		return each(ctx, tx, settleLink, marks, func(m *state.SettledMark) ([]any, error) {
-			return []any{m.Key.Source, m.Key.Anchor, m.Digest[:]}, nil
+			return []any{m.Key.Source, m.Key.Anchor, m.Digest[:], m.Ref}, nil
 		})
 	})
 }

@@ -103,6 +103,17 @@ func settles(t *testing.T, open Factory) {
 		require.Equal(t, []state.Digest{digest(7), {}, digest(9), digest(7)}, settled(t, s))
 		require.Equal(t, linksOf(1, 5), allLinks(t, s), "the links are as they were")
 	})
+	open.test(t, "Settle/keeps up with the place, and alone changes nothing else", func(t *testing.T, s state.Store) {
+		put(t, s, linksOf(1, 4)...)
+		settle(t, s, mark(1, 7), mark(2, 7))
+		moved := mark(1, 7)
+		moved.Ref = "uid=p1,ou=Elsewhere,dc=test"
+		settle(t, s, moved, mark(2, 8))
+		want := linksOf(1, 4)
+		want[0].Ref = moved.Ref
+		require.Equal(t, want, allLinks(t, s))
+		require.Equal(t, []state.Digest{digest(7), digest(8), {}}, settled(t, s))
+	})
 	open.test(t, "Settle/passes over keys without a link", func(t *testing.T, s state.Store) {
 		put(t, s, link(1))
 		stranger := mark(1, 7)
@@ -216,7 +227,7 @@ func headsOf(links ...identity.Link) []state.LinkHead {
 	for i := range links {
 		l := &links[i]
 		out = append(out, state.LinkHead{
-			Key: l.Key, AccountID: l.AccountID, Part: l.Part, Observed: l.Observed != nil,
+			Key: l.Key, AccountID: l.AccountID, Part: l.Part, Ref: l.Ref, Observed: l.Observed != nil,
 			Active: l.Observed != nil && l.Observed.Active(), Written: l.Written, Recheck: l.Recheck,
 		})
 	}
