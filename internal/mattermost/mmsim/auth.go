@@ -75,7 +75,8 @@ func (s *Server) setPassword(q *request) reply {
 	return statusOK()
 }
 
-// verifyMember sets the verified flag; the answer does not show it.
+// verifyMember sets the verified flag; the answer does not show it, and in 5.38
+// it is the row as it was stored before.
 func (s *Server) verifyMember(q *request) reply {
 	if !q.admin() {
 		return forbidden()
@@ -87,9 +88,11 @@ func (s *Server) verifyMember(q *request) reply {
 	row := copyUser(u)
 	row.EmailVerified, row.UpdateAt = true, q.now
 	s.put(&row)
-	v := s.viewFor(q.asker, &row)
-	v.own = v.old
-	return reply{status: http.StatusOK, body: appendUser(nil, &row, v)}
+	shown, v := &row, s.viewFor(q.asker, &row)
+	if v.old {
+		shown, v.own, v.stored = u, true, true
+	}
+	return reply{status: http.StatusOK, body: appendUser(nil, shown, v)}
 }
 
 func (s *Server) resetAttempts(q *request) reply {

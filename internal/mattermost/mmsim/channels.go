@@ -21,10 +21,10 @@ func channelRoutes(p Profile) []route {
 		put("channels/{channel}/members/{user}/roles", (*Server).setChannelRoles).writes(),
 		put("channels/{channel}/members/{user}/schemeRoles", (*Server).setChannelScheme).writes(),
 	}
-	if p != Profile538 {
-		routes = append(routes, get("users/{id}/channel_members", (*Server).userChannels))
+	if p == Profile538 { // of 11.6 there is no recording of this one, and of 5.38 none of the other
+		return append(routes, get("users/{id}/teams/{team}/channels/members", (*Server).userTeamChannels))
 	}
-	return routes
+	return append(routes, get("users/{id}/channel_members", (*Server).userChannels))
 }
 
 type channel struct {
@@ -338,11 +338,23 @@ func (s *Server) setChannelScheme(q *request) reply {
 	return s.changeScheme(q, m, "api.channel.update_channel_member_roles.user_and_guest.app_error", missingChannelMember)
 }
 
-func (s *Server) userChannels(q *request) reply {
+// userTeamChannels lists an account's memberships in one team.
+func (s *Server) userTeamChannels(q *request) reply {
 	id := q.params["id"]
 	if !q.admin() && !q.self(id) {
 		return forbidden()
 	}
+	out := []map[string]any{}
+	for _, c := range s.channelsOf(id) {
+		if c.teamID == q.params["team"] {
+			out = append(out, s.shownChannelMember(c, c.members[id]))
+		}
+	}
+	return ok(http.StatusOK, out)
+}
+
+// channelsOf lists the channels an account is in, by their ids.
+func (s *Server) channelsOf(id string) []*channel {
 	var in []*channel
 	for _, c := range s.db.channels {
 		if c.members[id] != nil {
@@ -350,9 +362,17 @@ func (s *Server) userChannels(q *request) reply {
 		}
 	}
 	slices.SortFunc(in, func(a, b *channel) int { return strings.Compare(a.id, b.id) })
+	return in
+}
+
+func (s *Server) userChannels(q *request) reply {
+	id := q.params["id"]
+	if !q.admin() && !q.self(id) {
+		return forbidden()
+	}
 	offset, limit := q.paging()
 	out := []map[string]any{}
-	for _, c := range cutPage(in, offset, limit) {
+	for _, c := range cutPage(s.channelsOf(id), offset, limit) {
 		row := s.shownChannelMember(c, c.members[id])
 		if t := s.db.teams[c.teamID]; t != nil {
 			row["team_display_name"], row["team_name"], row["team_update_at"] = t.displayName, t.name, t.updateAt

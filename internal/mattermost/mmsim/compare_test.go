@@ -231,7 +231,8 @@ func (c *comparison) values(where string, recorded, own any) {
 	case []any:
 		got, ok := own.([]any)
 		if !ok || len(got) != len(want) {
-			c.differ(where, recorded, own)
+			missing, extra := namesOnlyIn(recorded, own), namesOnlyIn(own, recorded)
+			c.differ(fmt.Sprintf("%s: %d rows, without %q, with %q beside them", where, len(got), missing, extra), recorded, own)
 			return
 		}
 		if c.unordered {
@@ -246,6 +247,21 @@ func (c *comparison) values(where string, recorded, own any) {
 			c.differ(where, recorded, own)
 		}
 	}
+}
+
+// namesOnlyIn returns the usernames of the first list that the second lacks.
+func namesOnlyIn(list, other any) []any {
+	usernames := func(list any) (out []any) {
+		rows, _ := list.([]any)
+		for _, row := range rows {
+			if fields, ok := row.(map[string]any); ok && fields["username"] != nil {
+				out = append(out, fields["username"])
+			}
+		}
+		return out
+	}
+	has := usernames(other)
+	return slices.DeleteFunc(usernames(list), func(name any) bool { return slices.Contains(has, name) })
 }
 
 func (c *comparison) objects(where string, want, got map[string]any) {
@@ -318,6 +334,8 @@ func (c *comparison) scalars(where string, recorded, own any) bool {
 
 func (c *comparison) words(key, want, got string) bool {
 	switch {
+	case key == "password": // a hash: only its form can be compared
+		return len(want) == 60 && len(got) == 60 && want[:7] == got[:7]
 	case key == "AsymmetricSigningPublicKey", key == "InstallationDate", want == "<token>":
 		return got != ""
 	case key == "follow_link":

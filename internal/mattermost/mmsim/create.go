@@ -26,8 +26,10 @@ type newUser struct {
 	Timezone            map[string]string `json:"timezone"`
 	RemoteID            *string           `json:"remote_id"`
 	DisableWelcomeEmail bool              `json:"disable_welcome_email"`
-	DeleteAt            int64             `json:"delete_at"` // read by 5.38 only, as is create_at
+	DeleteAt            int64             `json:"delete_at"` // read by 5.38 only, as are those below
 	CreateAt            int64             `json:"create_at"`
+	IsBot               bool              `json:"is_bot"`
+	AllowMarketing      bool              `json:"allow_marketing"`
 }
 
 func (s *Server) createUser(q *request) reply {
@@ -75,13 +77,26 @@ func (s *Server) createUser(q *request) reply {
 	if s.profile == Profile538 && tooBigProps(u.Props) {
 		return refused(errSave)
 	}
+	shown := u
+	if s.profile == Profile538 {
+		shown = unkept(in, u)
+	}
 	s.put(u)
 	v := s.viewFor(q.asker, u)
 	v.own = true
 	if q.asker == nil || !q.admin() {
 		v.hideAuth, v.hideNotify = false, false // one sees the account one has just made
 	}
-	return reply{status: http.StatusCreated, body: appendUser(nil, u, v)}
+	return reply{status: http.StatusCreated, body: appendUser(nil, shown, v)}
+}
+
+// unkept is how 5.38 shows the account it has just made: with what it read in
+// the request and did not store.
+func unkept(in newUser, u *User) *User {
+	shown := copyUser(u)
+	shown.IsBot, shown.allowMarketing = in.IsBot, in.AllowMarketing
+	u.DisableWelcomeEmail = false
+	return &shown
 }
 
 // createOld is what 5.38 did otherwise: id, remote id and time of deactivation in

@@ -1,6 +1,7 @@
 package mmsim
 
 import (
+	"crypto/sha512"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ type view struct {
 	hideNotify bool
 	own        bool // password time and verified flag: one's own account, and answers to writes
 	failed     bool
+	stored     bool // 5.38's answer to a verification: the row as stored, with the hash of the password
 }
 
 func (s *Server) viewFor(asker *User, u *User) view {
@@ -36,7 +38,11 @@ func appendUser(b []byte, u *User, v view) []byte {
 	b = appendInt(b, "update_at", u.UpdateAt)
 	b = appendInt(b, "delete_at", u.DeleteAt)
 	b = appendField(b, "username", u.Username)
+	if v.stored && u.Password != "" {
+		b = appendField(b, "password", bcryptLike(u.Password))
+	}
 	switch {
+	case v.stored && u.AuthData == "":
 	case v.hideAuth || v.old:
 		b = append(b, `,"auth_data":""`...)
 	case u.AuthData != "":
@@ -56,6 +62,9 @@ func appendUser(b []byte, u *User, v view) []byte {
 	b = appendField(b, "last_name", u.LastName)
 	b = appendField(b, "position", u.Position)
 	b = appendField(b, "roles", u.Roles)
+	if u.allowMarketing {
+		b = append(b, `,"allow_marketing":true`...)
+	}
 	if len(u.Props) > 0 {
 		b = append(b, `,"props":`...)
 		b = appendMap(b, u.Props)
@@ -111,6 +120,18 @@ func appendSettings(b []byte, u *User, v view) []byte {
 		b = append(b, `,"mfa_active":true`...)
 	}
 	return b
+}
+
+// bcryptLike has the form of the hash a real server stores. It is the same for
+// the same password and opens nothing.
+func bcryptLike(password string) string {
+	const alphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	sum := sha512.Sum512([]byte(password))
+	hash := make([]byte, 53)
+	for i := range hash {
+		hash[i] = alphabet[sum[i]&63]
+	}
+	return "$2a$10$" + string(hash)
 }
 
 func appendInt(b []byte, key string, n int64) []byte {

@@ -61,8 +61,8 @@ func (s *Server) listUsers(q *request) reply {
 		switch {
 		case inactive && u.Active(), active && !inactive && !u.Active():
 			return false
-		case len(roles) > 0 && !anyRole(u, roles), role == roleUser && u.IsAdmin():
-			return false // asked for users by "role", the server leaves the admins out
+		case len(roles) > 0 && !anyRole(u, roles), role == roleUser && u.IsAdmin() && s.profile != Profile538:
+			return false // asked for users by "role", 11.6 leaves the admins out
 		case inTeam != "" && !s.inTeam(inTeam, u.ID), notInTeam != "" && s.inTeam(notInTeam, u.ID):
 			return false
 		case noTeam && s.hasTeam(u.ID):

@@ -36,6 +36,11 @@ func (s *Server) getUser(q *request) reply {
 	if u == nil {
 		return missingUser()
 	}
+	if u.nullTimezone != nil && u.nullTimezone.Swap(false) {
+		shown := *u
+		shown.timezoneNull = true
+		u = &shown
+	}
 	return s.oneUser(q, u, q.self(u.ID))
 }
 

@@ -3,6 +3,7 @@ package mmsim
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 )
 
 func accountRoutes(p Profile) []route {
@@ -140,6 +141,10 @@ func (s *Server) putUser(q *request) reply {
 	row.remoteNull = in.RemoteID == nil
 	if in.RemoteID != nil {
 		row.RemoteID = *in.RemoteID
+	}
+	if in.Timezone == nil && s.profile != Profile538 {
+		row.nullTimezone = &atomic.Bool{}
+		row.nullTimezone.Store(true)
 	}
 	rep := s.saveProfile(q, u, &row)
 	if in.Timezone == nil && rep.status == http.StatusOK {

@@ -5,13 +5,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
-	"fmt"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -240,119 +236,6 @@ func quoted(text string) string {
 	_, rest, _ := strings.Cut(text, "'")
 	value, _, _ := strings.Cut(rest, "'")
 	return value
-}
-
-// difference is a line that is accepted to differ.
-type difference struct {
-	name   string
-	chance bool // random ids may let it match in one run and not in the next
-}
-
-// known reads a list of differences that are accepted, each with its reason.
-func known(t *testing.T, file string) map[int]difference {
-	t.Helper()
-	raw, err := os.ReadFile("testdata/" + file)
-	require.NoError(t, err)
-	out := map[int]difference{}
-	for text := range strings.Lines(string(raw)) {
-		text = strings.TrimSpace(text)
-		if text == "" || strings.HasPrefix(text, "#") {
-			continue
-		}
-		words := strings.SplitN(text, " ", 3)
-		require.Len(t, words, 3, "a difference needs a reason: %s", text)
-		number, chance := strings.CutSuffix(words[0], "?")
-		n, err := strconv.Atoi(number)
-		require.NoError(t, err, text)
-		out[n] = difference{name: words[1], chance: chance}
-	}
-	return out
-}
-
-// recordedOptions are the recorded server's admin, seats and environment; the
-// ids are the same in each run, so that a failure is.
-func recordedOptions(profile mmsim.Profile, lines []line) mmsim.Options {
-	return mmsim.Options{
-		Profile: profile, AdminUsername: "mmadmin", AdminPassword: "Sync-Adm1n-Passw0rd", SeatLimit: 250,
-		Settings: recordedEnvironment(lines), Seed: 1,
-	}
-}
-
-func TestContract_116(t *testing.T) {
-	t.Parallel()
-	lines := readRecording(t, "11.6")
-	totals := replay(t, "11.6", recordedOptions(mmsim.Profile116, lines), lines, "differences.txt")
-	before := totals["before first restart"]
-	require.Greater(t, before.matched*100, before.total*95)
-}
-
-func TestContract_538(t *testing.T) {
-	t.Parallel()
-	lines := readRecording(t, "5.38")
-	totals := replay(t, "5.38", recordedOptions(mmsim.Profile538, lines), lines, "differences-5.38.txt")
-	before := totals["before first restart"]
-	require.Greater(t, before.matched*100, before.total*95)
-}
-
-type tally struct{ matched, total int }
-
-func (c tally) String() string {
-	return fmt.Sprintf("matched %d of %d (%.1f %%)", c.matched, c.total, 100*float64(c.matched)/float64(max(c.total, 1)))
-}
-
-// replay holds a server to a recording: each line matches or is on the list of
-// differences, and each line on the list still differs.
-func replay(t *testing.T, version string, opts mmsim.Options, lines []line, differences string) map[string]tally {
-	t.Helper()
-	st := newStory(t, opts)
-	accepted := known(t, differences)
-	part := "before first restart"
-	totals, groups := map[string]tally{}, map[string]tally{}
-	for _, l := range lines {
-		if l.Event == "restart" {
-			part = "after first restart"
-		}
-		diffs := st.play(l)
-		if l.Event != "" {
-			continue
-		}
-		group, _, _ := strings.Cut(l.Case, ".")
-		entry, listed := accepted[l.N]
-		delete(accepted, l.N)
-		if entry.chance && len(diffs) == 0 {
-			diffs = []string{"matched by chance"}
-		}
-		count(totals, part, len(diffs) == 0)
-		count(groups, part+": "+group, len(diffs) == 0)
-		switch {
-		case listed && entry.name != l.Case:
-			t.Errorf("%s: %d is %s, not %s", differences, l.N, l.Case, entry.name)
-		case listed && len(diffs) == 0:
-			t.Errorf("%d %s matches now: take it off %s", l.N, l.Case, differences)
-		case listed:
-			t.Logf("known: %d %s: %s", l.N, l.Case, diffs[0])
-		case len(diffs) > 0:
-			t.Errorf("%d %s %s %s as %s:\n\t%s", l.N, l.Case, l.Method, l.Path, l.As,
-				strings.Join(diffs[:min(len(diffs), 8)], "\n\t"))
-		}
-	}
-	require.Empty(t, accepted, "%s names lines that are not in the recording", differences)
-	for _, name := range slices.Sorted(maps.Keys(groups)) {
-		t.Logf("%-45s %d/%d", name, groups[name].matched, groups[name].total)
-	}
-	for _, name := range slices.Sorted(maps.Keys(totals)) {
-		t.Logf("contract %s %s: %s", version, name, totals[name])
-	}
-	return totals
-}
-
-func count(into map[string]tally, key string, matched bool) {
-	c := into[key]
-	c.total++
-	if matched {
-		c.matched++
-	}
-	into[key] = c
 }
 
 // recordedEnvironment is what the recorded server was started with, as far as

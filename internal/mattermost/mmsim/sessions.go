@@ -9,7 +9,10 @@ import (
 	"time"
 )
 
-const errCredentials = "api.user.login.invalid_credentials_email_username"
+const (
+	errCredentials = "api.user.login.invalid_credentials_email_username"
+	errTooMany     = "api.user.check_user_login_attempts.too_many.app_error"
+)
 
 // session is a login, or what a personal access token works through.
 type session struct {
@@ -119,10 +122,11 @@ func (s *Server) login(q *request) reply {
 		return refuse("api.user.login.remote_users.login.error")
 	case u.IsBot:
 		return refuse("api.user.login.bot_login_forbidden.app_error")
-	case u.FailedAttempts >= s.conf.number("ServiceSettings", "MaximumLoginAttempts"):
-		return refuse("api.user.check_user_login_attempts.too_many.app_error")
+	case s.lockedOut(u):
+		return refuse(errTooMany)
 	case u.Password == "":
-		return refuse(errCredentials) // as a wrong password, but not counted
+		s.countServiceLogin(u)
+		return refuse(errCredentials) // as a wrong password
 	case u.Password != in.Password:
 		row := copyUser(u)
 		row.FailedAttempts++
@@ -153,6 +157,25 @@ func (s *Server) login(q *request) reply {
 	return reply{status: http.StatusOK, body: appendUser(nil, &shown, v), token: one.token}
 }
 
+// lockedOut takes nil for an account that is not.
+func (s *Server) lockedOut(u *User) bool {
+	return u != nil && u.FailedAttempts >= s.conf.number("ServiceSettings", "MaximumLoginAttempts")
+}
+
+// countServiceLogin: a password for an account of another service is not
+// counted, except that 5.38, after PUT auth, goes by the cached row, which has
+// no service yet.
+func (s *Server) countServiceLogin(u *User) {
+	cached := s.memory[u.ID]
+	if s.profile != Profile538 || cached == nil || cached.sso() {
+		return
+	}
+	row := copyUser(u)
+	row.FailedAttempts++
+	s.put(&row)
+	s.memory[u.ID] = cached
+}
+
 func (s *Server) logout(q *request) reply {
 	delete(s.db.sessions, q.session.token)
 	return statusOK()
@@ -176,6 +199,8 @@ func (s *Server) switchLogin(q *request) reply {
 		return q.refuse(err, errBody)
 	}
 	switch {
+	case in.Current == "email" && in.New == "ldap" && s.profile == Profile538 && s.lockedOut(s.db.users[s.db.byEmail[normalEmail(in.Email)]]):
+		return fail(http.StatusUnauthorized, errTooMany)
 	case in.Current == "email" && in.New == "ldap":
 		return fail(http.StatusNotImplemented, "api.user.email_to_ldap.not_available.app_error")
 	case in.Current == "email" && in.New != "":
@@ -209,21 +234,26 @@ func (s *Server) listSessions(q *request) reply {
 	slices.SortFunc(found, func(a, b *session) int {
 		return cmp.Or(cmp.Compare(b.createAt, a.createAt), cmp.Compare(b.id, a.id))
 	})
+	platform := "Unknown"
+	if s.profile == Profile538 {
+		platform = "Windows"
+	}
 	out := make([]map[string]any, 0, len(found))
 	for _, one := range found {
-		out = append(out, one.shown(s.db.users[id]))
+		out = append(out, one.shown(s.db.users[id], platform))
 	}
 	return ok(http.StatusOK, out)
 }
 
-func (one *session) shown(u *User) map[string]any {
+// shown takes what the server calls a platform it does not know.
+func (one *session) shown(u *User, platform string) map[string]any {
 	guest, roles := "false", ""
 	if u != nil {
 		guest, roles = strconv.FormatBool(u.IsGuest()), u.Roles
 	}
 	props := map[string]string{
 		"browser": "Unknown/0.0", "csrf": one.csrf, "isMobile": "false", "isOAuthUser": "false",
-		"isSaml": "false", "is_guest": guest, "os": "", "platform": "Unknown",
+		"isSaml": "false", "is_guest": guest, "os": "", "platform": platform,
 	}
 	if one.patID != "" {
 		props = map[string]string{"is_guest": guest, "type": "UserAccessToken", "user_access_token_id": one.patID}

@@ -3,6 +3,7 @@ package mmsim
 import (
 	"maps"
 	"strings"
+	"sync/atomic"
 )
 
 // User is one account as the server keeps it. Values given out by the server
@@ -45,6 +46,9 @@ type User struct {
 
 	remoteNull   bool // the column is NULL and the key is left out: bots, and users after a full PUT
 	timezoneNull bool // a full PUT without a timezone answers null
+
+	allowMarketing bool         // shown by 5.38 in the answer to a creation, never stored
+	nullTimezone   *atomic.Bool // 11.6: the first read by id after such a PUT shows null as well
 }
 
 // HasPassword tells whether a password login is possible at all.
