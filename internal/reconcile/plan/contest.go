@@ -50,7 +50,7 @@ func (b *builder) claim(i int, f Field) (string, bool) {
 	switch {
 	case want == nil || want.Fault != "":
 		return "", false
-	case o.Link == nil:
+	case o.fresh(b.policy):
 		if !want.Active || d.Action == NoOp {
 			return "", false
 		}
@@ -110,7 +110,7 @@ func (b *builder) settle(f Field, list []int) {
 			detail += " " + quote(ref)
 		}
 		d := &b.decisions[i]
-		if o.Link == nil {
+		if o.fresh(b.policy) {
 			back := Create
 			if d.Action == Adopt || d.Held == Adopt {
 				back = Adopt
@@ -123,6 +123,10 @@ func (b *builder) settle(f Field, list []int) {
 			b.drops = map[int][]drop{}
 		}
 		b.drops[i] = append(b.drops[i], drop{f, detail})
+		if f == FieldAuthData {
+			b.redo(i, released{}) // which fields are locked hangs on the login
+			continue
+		}
 		b.dropChange(i, f, Contested, detail)
 	}
 }
@@ -149,8 +153,7 @@ func fieldName(f Field) string {
 	return string(f)
 }
 
-// dropChange takes one field out of a decision's ops and notes why. A login is
-// dropped whole: its service without its data would be another login.
+// dropChange takes one profile field out of a decision's ops and notes why.
 func (b *builder) dropChange(i int, f Field, why Reason, detail string) {
 	d := &b.decisions[i]
 	note := Note{Field: f, Reason: why, Detail: detail}
@@ -158,7 +161,7 @@ func (b *builder) dropChange(i int, f Field, why Reason, detail string) {
 	if n := slices.IndexFunc(d.Notes, func(n Note) bool { return n.Field == f }); n >= 0 {
 		// Noted as taken already; this is the better explanation. A value that
 		// cannot be changed anyway keeps its own.
-		if r := d.Notes[n].Reason; r == UsernameTaken || r == EmailTaken || r == AuthDataTaken || r == WaitsForOther {
+		if r := d.Notes[n].Reason; r == UsernameTaken || r == EmailTaken || r == WaitsForOther {
 			note.From, note.To = d.Notes[n].From, d.Notes[n].To
 			d.Notes[n] = note
 		}
@@ -185,7 +188,7 @@ func without(ops []Op, f Field) []Op {
 			out = append(out, op)
 			continue
 		}
-		if len(keep) > 0 && op.Kind != SetAuth {
+		if len(keep) > 0 {
 			op.Changes = keep
 			out = append(out, op)
 		}

@@ -92,6 +92,7 @@ func adopt(d Decision, o Observation, p Policy, a *identity.Account, why Reason)
 	d.AccountID, d.Username = a.ID, a.Username
 	o.Linked = a
 	o.Link = &identity.Link{Key: o.Key, AccountID: a.ID, Part: identity.Owner}
+	p.ChangeAuth = false // whoever is taken over logs in as before, in the plan that does it
 	ops, notes, _ := diff(o, p, released{})
 	d.Action, d.Reason, d.Notes = Adopt, why, notes
 	switch why {

@@ -11,25 +11,38 @@ import (
 // Decide gives the outcome for one Key. It is total and deterministic, and it
 // puts leaving first: whether the person has left is settled before anything
 // else about the entry is looked at.
-func Decide(o Observation, p Policy) Decision { return quiet(decide(o, p, released{}), &o) }
+func Decide(o Observation, p Policy) Decision { return finish(decide(o, p, released{}), &o, p) }
 
-// quiet drops the Holds of somebody who has left and is off: nothing is kept
-// back that anybody would miss.
-func quiet(d Decision, o *Observation) Decision {
-	if d.Action == Hold && o.left() && o.off() {
+// finish says what has been decided in the words of the person's own case.
+func finish(d Decision, o *Observation, p Policy) Decision {
+	switch {
+	case o.gone(p):
+		return recreate(d, o)
+	case d.Action == Hold && d.Reason != CallInFlight && d.Reason != ServerSetBack && o.left() && o.off():
+		// Of somebody who has left and is off nothing is kept back that anybody
+		// would miss, unless it is only put off.
 		return d.none(AlreadyOff)
 	}
 	return d
 }
 
-// released tells decide which of the taken values will be free by the time this
-// Key's op runs, because the holder moves away earlier in the same plan.
-type released struct{ username, email bool }
+// released tells decide what it cannot know from one Observation: which of the
+// taken values will be free by the time this Key's op runs, because the holder
+// moves away earlier in the same plan, and who else claims the login.
+type released struct {
+	username, email bool
+	rival           string // "" if nobody
+}
 
 func decide(o Observation, p Policy, r released) Decision {
 	if o.Facts == nil {
 		o.Facts = &Facts{SeatsLeft: -1}
 	}
+	return pause(outcome(about(&o), o, p, r), &o)
+}
+
+// about is a Decision that says whom it is about and decides nothing yet.
+func about(o *Observation) Decision {
 	d := Decision{Key: o.Key, Action: NoOp, Reason: Settled}
 	switch {
 	case o.Desired != nil:
@@ -48,6 +61,12 @@ func decide(o Observation, p Policy, r released) Decision {
 	if d.Username == "" {
 		d.Username = o.Key.Anchor
 	}
+	return d
+}
+
+// outcome decides what ought to be done, whether or not its calls can be made
+// now.
+func outcome(d Decision, o Observation, p Policy, r released) Decision {
 	if o.Link != nil && o.Link.Part == identity.Contributor {
 		return d.none(Kept)
 	}
@@ -59,6 +78,9 @@ func decide(o Observation, p Policy, r released) Decision {
 	case o.Desired.Fault != "":
 		return d.hold(EntryFault, Update.orCreate(o.Link), o.Desired.Fault)
 	case o.Link == nil:
+		return decideUnlinked(d, o, p, r)
+	case o.gone(p):
+		o.Link = nil
 		return decideUnlinked(d, o, p, r)
 	}
 	return decideLinked(d, o, p, r)
@@ -80,7 +102,7 @@ func (d Decision) none(why Reason) Decision {
 // hold keeps back the given Action. Ops that a Hold carries out all the same
 // are added by the caller.
 func (d Decision) hold(why Reason, back Action, detail string) Decision {
-	d.Action, d.Reason, d.Held, d.Detail, d.Ops = Hold, why, back, clean(detail), nil
+	d.Action, d.Reason, d.Held, d.Detail, d.Until, d.Ops = Hold, why, back, clean(detail), nil, nil
 	return d
 }
 
@@ -100,192 +122,11 @@ func (d Decision) byNotes() Decision {
 	return d.hold(n.Reason, Update, n.Detail)
 }
 
-// decideAbsent is about a Key that the source's read did not hold.
-func decideAbsent(d Decision, o Observation, p Policy) Decision {
-	if o.Link == nil {
-		return d.none(NotActiveYet)
-	}
-	d = absent(d, o, p)
-	if o.off() && len(d.Ops) == 0 {
-		return d.none(AlreadyOff)
-	}
-	return d
-}
-
-func absent(d Decision, o Observation, p Policy) Decision {
-	a := o.Absence
-	if p.Deactivate == (Triggers{}) {
-		return d.none(Kept)
-	}
-	if a.Explicit {
-		if o.Linked == nil && !o.Unseen {
-			return forget(d, "deleted in "+o.Key.Source)
-		}
-		return deactivate(d, o, p, SourceDeleted, "deleted in "+o.Key.Source)
-	}
-	why, grace, on := trigger(a, p)
-	if !on {
-		return d.none(Kept)
-	}
-	if !a.Complete {
-		return d.hold(ReadIncomplete, Deactivate, a.Doubt)
-	}
-	if a.Presence == identity.PresencePresent {
-		return d.hold(StillPresent, "", "the read of "+o.Key.Source+" missed the entry, but "+o.Key.Source+" has it when asked for it directly")
-	}
-	since := a.Since
-	if since.IsZero() {
-		since = o.Now
-	}
-	gone := "missing since " + day(since)
-	if why == OutOfScope {
-		gone = "no longer selected by the filter since " + day(since)
-	}
-	if due := since.Add(grace); o.Now.Before(due) {
-		return d.wait(InGrace, due, gone+", due "+day(due))
-	}
-	if grace > 0 && a.Reads < 2 {
-		return d.wait(InGrace, o.Now, gone+"; a second complete read must confirm it")
-	}
-	if a.Presence != identity.PresenceGone && a.Presence != identity.PresenceOutOfScope {
-		return d.hold(Unconfirmed, Deactivate, gone+", but "+o.Key.Source+" could not say whether the entry is gone")
-	}
-	if grace > 0 {
-		gone += " (grace " + span(grace) + " over)"
-	}
-	if o.Linked == nil && !o.Unseen {
-		return forget(d, gone)
-	}
-	return deactivate(d, o, p, why, gone)
-}
-
-// trigger tells by which rule an absent person leaves. While it is not known
-// whether the entry is gone or only out of scope, the shorter grace in force
-// counts, so that the source is asked in time.
-func trigger(a Absence, p Policy) (why Reason, grace time.Duration, on bool) {
-	missing, scope := p.Deactivate.Missing, p.Deactivate.OutOfScope
-	switch a.Presence {
-	case identity.PresenceOutOfScope:
-		return OutOfScope, p.Grace.OutOfScope, scope
-	case identity.PresenceGone:
-		return SourceMissing, p.Grace.Missing, missing
-	default:
-	}
-	switch {
-	case missing && scope:
-		return SourceMissing, min(p.Grace.Missing, p.Grace.OutOfScope), true
-	case scope:
-		return SourceMissing, p.Grace.OutOfScope, true
-	}
-	return SourceMissing, p.Grace.Missing, missing
-}
-
-// decideDisabled is about a person whom the source lists as having left. What
-// else is wrong with the entry does not matter for switching the account off.
-func decideDisabled(d Decision, o Observation, p Policy, r released) Decision {
-	if o.Link == nil {
-		return d.none(NotActiveYet)
-	}
-	if o.Linked == nil {
-		return missing(d, o)
-	}
-	if o.off() {
-		return decideOff(d, o, p, r)
-	}
-	if !p.Deactivate.Disabled {
-		return d.none(Kept)
-	}
-	if p.Grace.Disabled > 0 {
-		since := o.Absence.Since
-		if since.IsZero() {
-			since = o.Now
-		}
-		if due := since.Add(p.Grace.Disabled); o.Now.Before(due) {
-			return d.wait(InGrace, due, "disabled since "+day(since)+", due "+day(due))
-		}
-	}
-	return deactivate(d, o, p, SourceDisabled, "disabled in "+o.Key.Source)
-}
-
-// decideOff is about somebody who has left and is switched off. If he is renamed
-// in the directory, his old name becomes free; rights and logins are not given
-// to those who have left, and those that a cut-off run left to him are taken.
-func decideOff(d Decision, o Observation, p Policy, r released) Decision {
-	if o.Desired.Fault != "" || !p.Update {
-		if !p.Deactivate.Disabled {
-			return d.none(AlreadyOff)
-		}
-		return deactivate(d, o, p, SourceDisabled, "")
-	}
-	gone := *o.Desired
-	gone.Roles, gone.Auth = nil, identity.Auth{}
-	o.Desired = &gone
-	if d = update(d, o, p, r); d.Action != Hold {
-		d.Reason = AlreadyOff
-	}
-	return d
-}
-
-func (d Decision) wait(why Reason, until time.Time, detail string) Decision {
-	d = d.hold(why, Deactivate, detail)
-	u := until.UTC()
-	d.Until = &u
-	return d
-}
-
 func missing(d Decision, o Observation) Decision {
 	if o.Unseen {
 		return d.hold(AccountUnseen, "", "account "+visible(o.Link.AccountID)+" was missing from an answer of the server, which proves nothing")
 	}
-	return d.hold(AccountMissing, "", "the server has no account "+visible(o.Link.AccountID)+" any more")
-}
-
-func forget(d Decision, detail string) Decision {
-	d.Action, d.Reason, d.Detail = Forget, AccountGone, clean(detail)+"; the server has no account "+visible(d.AccountID)+" any more"
-	d.Ops = []Op{{Kind: UnlinkAccount}}
-	return d
-}
-
-// deactivate switches the linked account off, and takes an administrator's
-// rights with it. One that is off already only loses the rights.
-func deactivate(d Decision, o Observation, p Policy, why Reason, detail string) Decision {
-	if o.Linked == nil {
-		return missing(d, o)
-	}
-	if cause := protection(*o.Linked, o.Facts); cause != "" {
-		return d.hold(Protected, Deactivate, "the account is protected: "+cause)
-	}
-	var rights []Op
-	if left := leaverRoles(o, p); !left.Equal(o.Linked.Roles) {
-		rights = []Op{rolesOp(o.Linked.Roles, left)}
-	}
-	off := Change{Field: FieldActive, From: "true", To: "false"}
-	switch {
-	case o.off():
-		if len(rights) > 0 {
-			d.Action, d.Reason, d.Ops = Update, AlreadyOff, rights
-		}
-		return d
-	case o.Linked.Auth.Service == "ldap" && o.Facts.LDAPLocked:
-		d = d.hold(LockedByLDAP, Deactivate, detail+lockedDetail)
-		if o.Link.Applied.Active {
-			d.Ops = []Op{{Kind: RevokeSessions, Changes: []Change{off}}}
-		}
-		d.Ops = append(d.Ops, rights...)
-		return d
-	}
-	d.Action, d.Reason, d.Detail = Deactivate, why, clean(detail)
-	d.Ops = append([]Op{{Kind: SetActive, Changes: []Change{off}}}, rights...)
-	return d
-}
-
-const lockedDetail = "; the server lets only its own LDAP sync switch the account off"
-
-// leaverRoles are what is left to somebody who goes: neither an administrator's
-// role nor any that the source decides about.
-func leaverRoles(o Observation, p Policy) identity.Roles {
-	rights := identity.NewRoles(identity.RoleAdmin).Union(p.rolesOf(o.Key.Source).Managed)
-	return withBase(o.Linked.Roles.Minus(rights))
+	return d.hold(AccountMissing, "", goneDetail(&o))
 }
 
 // decideLinked is about an active person whose account is ours.
@@ -315,7 +156,7 @@ func reactivate(d Decision, o Observation, p Policy, r released) Decision {
 	switch cause := protection(*o.Linked, o.Facts); {
 	case cause != "":
 		return d.hold(Protected, Reactivate, "the account is protected: "+cause)
-	case o.Linked.Auth.Service == "ldap" && o.Facts.LDAPLocked:
+	case o.Linked.Auth.Service == ldapService && o.Facts.LDAPLocked:
 		return d.hold(LockedByLDAP, Reactivate, "the person is back; the server lets only its own LDAP sync switch the account on")
 	case o.Linked.Roles.Privileged():
 		return d.hold(NeedsApproval, Reactivate, "the account holds "+rights(o.Linked.Roles))
@@ -327,8 +168,16 @@ func reactivate(d Decision, o Observation, p Policy, r released) Decision {
 	}
 	d.Action, d.Reason, d.Held = Reactivate, Returned, ""
 	d.Detail = "back in " + clean(o.Key.Source) + "; switched off by mmsync on " + day(time.UnixMilli(o.Linked.DeleteAt))
-	// Last, so that nobody is let in with the rights or the name of before.
-	d.Ops = append(d.Ops, Op{Kind: SetActive, Changes: []Change{{Field: FieldActive, From: "false", To: "true"}}})
+	// Last, so that nobody is let in with the rights or the name of before; but a
+	// login of the server's own LDAP sync comes behind it, for with that the
+	// server would not let the account be switched on any more.
+	at := len(d.Ops)
+	if o.Facts.LDAPLocked {
+		if i := slices.IndexFunc(d.Ops, Op.entersLDAP); i >= 0 {
+			at = i
+		}
+	}
+	d.Ops = slices.Insert(d.Ops, at, Op{Kind: SetActive, Changes: []Change{{Field: FieldActive, From: "false", To: "true"}}})
 	return d
 }
 

@@ -12,6 +12,13 @@ import (
 func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, drift bool) {
 	patch := Op{Kind: PatchProfile}
 	drift = true
+	login, loginNote := authDiff(o, p, r)
+	was, next := o.Linked.Auth.Service, o.Linked.Auth.Service
+	if len(login) > 0 {
+		next, _ = login[0].To(FieldAuthService)
+		drift = false
+	}
+	late := false // the patch has to wait for the new login
 	owned := o.Desired.Owned.Without(p.UserOwned)
 	for _, a := range identity.AllAttributes() {
 		if !owned.Has(a) {
@@ -22,35 +29,46 @@ func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, drift bo
 			continue
 		}
 		c := Change{Field: Field(a), From: from, To: to}
-		if why, detail := obstacle(o, p, r, a, to); why != "" {
+		if why, detail := obstacle(o, p, r, a, to, next); why != "" {
 			notes = append(notes, Note{Field: c.Field, Reason: why, Detail: clean(detail), From: from, To: to})
 			continue
 		}
 		if o.Link.Applied.Profile.Value(a) != to {
 			drift = false
 		}
+		late = late || Locked(was, a)
 		patch.Changes = append(patch.Changes, c)
 	}
-	if len(patch.Changes) > 0 {
-		ops = append(ops, patch)
-	}
-	if op, note := authDiff(o, p); op != nil {
-		ops, drift = append(ops, *op), false
-	} else if note != nil {
-		notes = append(notes, *note)
+	if loginNote != nil {
+		notes = append(notes, *loginNote)
 	}
 	to, roleNotes := rolesWanted(o.Linked.Roles, o, p)
 	notes = append(notes, roleNotes...)
+	// What the new login service locks is patched before the login moves, what
+	// the old one locks after. Of any two services one locks all that the other
+	// does, so that it is one patch in either case.
+	if len(patch.Changes) > 0 && !late {
+		ops = append(ops, patch)
+	}
 	if !to.Equal(o.Linked.Roles) {
 		ops, drift = append(ops, rolesOp(o.Linked.Roles, to)), false
+	}
+	ops = append(ops, login...)
+	if late {
+		ops = append(ops, patch)
 	}
 	return ops, notes, drift && len(ops) > 0
 }
 
 // obstacle says why one profile field of a linked account must stay as it is.
-func obstacle(o Observation, p Policy, r released, a identity.Attribute, to string) (Reason, string) {
-	if service := o.Linked.Auth.Service; Locked(service, a) {
-		return LockedByLogin, string(a) + " is owned by " + service + " on the server"
+// next is the login service that the account will have.
+func obstacle(o Observation, p Policy, r released, a identity.Attribute, to, next string) (Reason, string) {
+	if was := o.Linked.Auth.Service; Locked(was, a) && Locked(next, a) {
+		detail := string(a) + " is owned by " + was + " on the server"
+		if next != was {
+			detail += ", and by " + next + " once the login has moved"
+		}
+		return LockedByLogin, detail
 	}
 	if to == "" && (a == identity.Username || a == identity.Email) {
 		return EntryFault, "the source gives no " + string(a) + ", and an account must have one"
@@ -113,9 +131,9 @@ func describeHolder(h *Holder) string {
 	return s
 }
 
-// authDiff compares the login. Before 11.0 the server hides auth data, so what
-// was applied last decides there.
-func authDiff(o Observation, p Policy) (*Op, *Note) {
+// authDiff compares the login, and moves it or notes why not. Before 11.0 the
+// server hides auth data, so what was applied last decides there.
+func authDiff(o Observation, p Policy, r released) ([]Op, *Note) {
 	want, is := o.Desired.Auth, o.Linked.Auth
 	if want.IsZero() {
 		return nil, nil
@@ -146,14 +164,21 @@ func authDiff(o Observation, p Policy) (*Op, *Note) {
 	case o.Linked.Roles.Privileged():
 		note.Reason, note.Detail = NeedsApproval, "changing the login of an account that holds "+rights(o.Linked.Roles)+" needs approval"
 		return nil, &note
+	case r.rival != "":
+		note = Note{Field: FieldAuthData, Reason: Contested, Detail: r.rival, From: is.Data, To: want.Data}
+		return nil, &note
 	case o.holder(FieldAuthData) != nil:
 		note.Reason, note.Detail = AuthDataTaken, "login data is held by "+describeHolder(o.ByAuth)
 		return nil, &note
 	}
-	return &Op{Kind: SetAuth, Changes: []Change{
+	ops := []Op{{Kind: SetAuth, Changes: []Change{
 		{Field: FieldAuthService, From: is.Service, To: want.Service},
 		{Field: FieldAuthData, From: is.Data, To: want.Data},
-	}}, nil
+	}}}
+	if p.RevokeOnAuth && o.Linked.Active() { // sessions outlive a change of the login, not a deactivation
+		ops = append(ops, Op{Kind: RevokeSessions, Changes: []Change{{Field: FieldActive, From: "true", To: "true"}}})
+	}
+	return ops, nil
 }
 
 // rolesWanted gives the roles an account should have: the unmanaged ones it

@@ -27,7 +27,11 @@ func (p Plan) Digest() string {
 		}
 		put(h, d.Key.Source, d.Key.Anchor, string(d.Action), d.AccountID, strconv.Itoa(d.Chain), strconv.Itoa(len(d.Ops)))
 		for _, op := range d.Ops {
-			put(h, string(op.Kind), strconv.FormatBool(op.Parks), strconv.Itoa(len(op.Changes)))
+			how := strconv.FormatBool(op.Parks)
+			if op.ByDelete {
+				how += ", by delete"
+			}
+			put(h, string(op.Kind), how, strconv.Itoa(len(op.Changes)))
 			for _, c := range op.Changes {
 				put(h, string(c.Field), c.From, c.To)
 			}

@@ -63,7 +63,7 @@ func (b *builder) inherit(heirs map[string]heir, i int) {
 			heirs[account] = h
 		}
 	}
-	if o.Link != nil {
+	if !o.fresh(b.policy) {
 		if o.Link.Part == identity.Contributor {
 			note(o.Link.AccountID)
 		}

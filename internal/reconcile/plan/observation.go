@@ -42,7 +42,7 @@ type Observation struct {
 // wants gives the value that a profile field is to have: for a username that
 // was chosen at creation, because the wanted one was taken, the chosen one.
 func (o *Observation) wants(a identity.Attribute) string {
-	if a == identity.Username && o.Link != nil && o.Link.Applied.Username != "" {
+	if a == identity.Username && o.Link != nil && o.Linked != nil && o.Link.Applied.Username != "" {
 		return o.Link.Applied.Username
 	}
 	return o.Desired.Profile.Value(a)

@@ -10,6 +10,7 @@ const (
 	Differs        Reason = "differs"         // the account is not as the source wants it
 	Drifted        Reason = "drifted"         // somebody changed it in Mattermost
 	Returned       Reason = "returned"        // back in the source, and we had switched it off
+	Recreated      Reason = "recreated"       // the account was removed from the server
 	SameIntent     Reason = "same_intent"     // our own creation whose answer was lost
 	SameAuthData   Reason = "same_auth_data"  // same login service and exact value
 	Approved       Reason = "approved"        // an operator said whose account it is
@@ -51,6 +52,8 @@ const (
 	AccountMissing   Reason = "account_missing"
 	AccountUnseen    Reason = "account_unseen"
 	NoSeats          Reason = "no_seats"
+	CallInFlight     Reason = "call_in_flight"
+	ServerSetBack    Reason = "server_set_back"
 	GuardTripped     Reason = "guard_tripped"
 )
 
@@ -72,6 +75,7 @@ func Explanations() []Explanation {
 		{Differs, "The account is not as the source wants it.", "", ""},
 		{Drifted, "Somebody changed the account in Mattermost; the source's value is put back.", "", ""},
 		{Returned, "The person is back in the source, and mmsync itself had switched the account off.", "", ""},
+		{Recreated, "The person's account was removed from the server, and lifecycle.on_gone says to create it anew.", "", ""},
 		{SameIntent, "An interrupted run of mmsync created this account and lost the answer.", "", ""},
 		{SameAuthData, "The account has the same login service and exactly the same login data.", "", ""},
 		{Approved, "An operator said that this account is the person's.", "", ""},
@@ -103,12 +107,14 @@ func Explanations() []Explanation {
 		{NeedsApproval, "Changing who an administrator is, or making one, needs a person's word.", "Make the change in Mattermost by hand; for a role, grant: allow on its rule lets mmsync make it.", EndOperator},
 		{DeactivatedOther, "The account was switched off by somebody else, so mmsync does not switch it on.", "Activate it in Mattermost if the person should be in.", EndOperator},
 		{LockedByLogin, "The server does not let this field of an account with this login service be changed.", "", ""},
-		{LockedByLDAP, "The server lets only its own LDAP sync switch this account on or off.", "Switch it in the directory that the server's LDAP sync reads.", EndOperator},
+		{LockedByLDAP, "The server lets only its own LDAP sync switch this account on or off.", "Switch it in the directory that the server's LDAP sync reads; or let mmsync switch such accounts off, though never on, with lifecycle.deactivate.delete_endpoint: true.", EndOperator},
 		{LockedByVerify, "The server demands that a new e-mail be verified, so mmsync changes none.", "", ""},
 		{AuthNotChanged, "The account logs in another way than the source wants; existing logins are not moved.", "", ""},
-		{AccountMissing, "The linked account does not exist on the server any more.", "If it was removed on purpose, take the person out of the source; otherwise restore it.", EndOperator},
+		{AccountMissing, "The linked account does not exist on the server any more.", "If it was removed on purpose, take the person out of the source; otherwise restore it. With lifecycle.on_gone: recreate a new one is created, once nothing that the line names is in the way.", EndOperator},
 		{AccountUnseen, "The server's answer lacked the linked account, which proves nothing.", "The next run asks again.", EndWait},
 		{NoSeats, "The server has no seat left for another active account.", "Free a seat or extend the licence.", EndOperator},
+		{CallInFlight, "A run was cut off, and one of its calls may still reach the account; of two writes at once the server loses one.", "It ends by itself at the time that the line names; the next run after it decides.", EndWait},
+		{ServerSetBack, "The server was set back to an earlier state, or is another one, so nothing is taken from anybody.", "The next run, which has seen everything anew, decides.", EndWait},
 		{GuardTripped, "Too many changes of this kind at once.", "Read the plan; if it is right, raise the limit for one run with the option that the guard's message names.", EndOperator},
 	}
 }

@@ -81,7 +81,7 @@ func Render(w io.Writer, p Plan, s Style) error {
 	}
 	list(&b, p, s)
 	legend(&b, p)
-	fmt.Fprintf(&b, "Plan %s: %s\n", p.ShortDigest(), p.Summary())
+	foot(&b, p)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -255,8 +255,13 @@ func (d Decision) openNotes() []Note {
 
 func (o Op) lines() []line {
 	switch o.Kind {
-	case SetActive, LinkAccount, UnlinkAccount:
+	case SetActive:
+		if o.ByDelete {
+			return []line{{"-", "by DELETE", "the one call that switches off accounts of this server's own LDAP sync; nothing is erased"}}
+		}
 		return nil // the action's own line says it
+	case LinkAccount, UnlinkAccount:
+		return nil
 	case RevokeSessions:
 		return []line{{"-", "sessions", "are all ended"}}
 	default:
@@ -289,44 +294,6 @@ func (o Op) lines() []line {
 		out = append(out, l)
 	}
 	return out
-}
-
-// Summary counts the decisions: "31 create, 214 update, 2 held, 9 unchanged".
-func (p Plan) Summary() string {
-	var parts []string
-	locked, waiting := 0, 0
-	for i := range p.Decisions {
-		d := &p.Decisions[i]
-		if d.Locked() {
-			locked++
-		} else if d.Action == Hold && d.Reason.Explain().Ender == EndWait {
-			waiting++
-		}
-	}
-	for _, a := range Actions() {
-		n := p.Count(a)
-		word := string(a)
-		switch a {
-		case NoOp:
-			continue
-		case Hold:
-			n, word = n-locked-waiting, "held"
-		default:
-		}
-		if n > 0 {
-			parts = append(parts, thousands(n)+" "+word)
-		}
-	}
-	if waiting > 0 {
-		parts = append(parts, thousands(waiting)+" waiting")
-	}
-	if locked > 0 {
-		parts = append(parts, thousands(locked)+" locked")
-	}
-	if len(parts) == 0 {
-		return "nothing to do, " + thousands(p.Unchanged) + " unchanged"
-	}
-	return strings.Join(parts, ", ") + ", " + thousands(p.Unchanged) + " unchanged"
 }
 
 // tellingBase is how many entries it takes for a percentage to say something.

@@ -21,7 +21,7 @@ func Build(obs []Observation, p Policy) Plan {
 	b.handOver()
 	var out Plan
 	for i := range b.decisions {
-		if b.decisions[i] = quiet(b.decisions[i], &obs[i]); b.decisions[i].Action == NoOp {
+		if b.decisions[i] = finish(b.decisions[i], &obs[i], p); b.decisions[i].Action == NoOp {
 			out.Unchanged++
 		}
 	}
@@ -38,6 +38,7 @@ func Build(obs []Observation, p Policy) Plan {
 		out.Target = TargetSummary{URL: f.SiteURL, Version: f.Version, SeatsLeft: f.SeatsLeft}
 		keepAdmins(out.Decisions, f, p.NeverBelow)
 		HoldBeyondSeats(out.Decisions, f.SeatsLeft)
+		out.Warnings = warnings(out.Decisions, f, p)
 		slices.SortFunc(out.Decisions, compareDecisions)
 	}
 	if len(b.place) > 0 {
@@ -93,10 +94,7 @@ func (b *builder) passOn() {
 		moving[n.obs] = r
 	}
 	for i, r := range moving {
-		b.decisions[i] = decide(b.obs[i], b.policy, r)
-		for _, gone := range b.drops[i] {
-			b.dropChange(i, gone.field, Contested, gone.detail)
-		}
+		b.redo(i, r)
 	}
 	for _, n := range waiting {
 		if v := free[n]; !v.ok {
@@ -104,6 +102,21 @@ func (b *builder) passOn() {
 		}
 	}
 	b.chain(waiting, free)
+}
+
+// redo decides an observation again; what contest took is lost again.
+func (b *builder) redo(i int, r released) {
+	for _, gone := range b.drops[i] {
+		if gone.field == FieldAuthData {
+			r.rival = gone.detail
+		}
+	}
+	b.decisions[i] = decide(b.obs[i], b.policy, r)
+	for _, gone := range b.drops[i] {
+		if gone.field != FieldAuthData {
+			b.dropChange(i, gone.field, Contested, gone.detail)
+		}
+	}
 }
 
 // waiting lists what is missed only because a linked account has it, by Key.
@@ -209,10 +222,13 @@ func (b *builder) judge(i int, f identity.Attribute) verdict {
 		}
 		return verdict{why: inThisRun, end: key}
 	}
+	o := &b.obs[i]
+	if !o.Busy.IsZero() && o.Linked != nil && o.Desired != nil && o.Desired.Owned.Has(f) && !has(o, Field(f)) {
+		return verdict{why: o.inFlight(), end: key}
+	}
 	if n := slices.IndexFunc(d.Notes, func(n Note) bool { return n.Field == Field(f) }); n >= 0 {
 		return verdict{why: d.Notes[n].Detail, end: key}
 	}
-	o := &b.obs[i]
 	if d.Action == Hold && o.Desired != nil && o.Desired.Fault == "" && o.Desired.Owned.Has(f) && !has(o, Field(f)) {
 		return verdict{why: d.Detail, end: key}
 	}
@@ -268,9 +284,9 @@ func (b *builder) changes(i int, f identity.Attribute) bool {
 }
 
 // movable tells whether a decision that misses a value would be an Update if it
-// got it. Only those carry chains: their phase is one, so their order can be
+// got it, and could be carried out. Only those carry chains: their phase is one, so their order can be
 // kept.
 func (b *builder) movable(i int) bool {
 	d := &b.decisions[i]
-	return d.Action == Update || (d.Action == Hold && d.Held == Update)
+	return b.obs[i].Busy.IsZero() && (d.Action == Update || (d.Action == Hold && d.Held == Update))
 }

@@ -29,6 +29,7 @@ type world struct {
 	absence  map[identity.Key]plan.Absence
 	intents  map[identity.Key]string // account id
 	unseen   map[identity.Key]bool
+	busy     map[identity.Key]time.Time
 	formerly map[string]bool
 	owns     map[string]bool
 	sources  []plan.SourceSummary
@@ -45,7 +46,7 @@ func newWorld() *world {
 		facts: plan.Facts{Version: "11.6.0", AuthDataVisible: true, LDAPLocked: true, SeatsLeft: -1, Protected: map[string]string{}},
 		now:   time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), desired: map[identity.Key]*identity.Identity{},
 		accounts: map[string]*identity.Account{}, links: map[identity.Key]*identity.Link{}, absence: map[identity.Key]plan.Absence{},
-		intents: map[identity.Key]string{}, unseen: map[identity.Key]bool{}, formerly: map[string]bool{}, owns: map[string]bool{},
+		intents: map[identity.Key]string{}, unseen: map[identity.Key]bool{}, busy: map[identity.Key]time.Time{}, formerly: map[string]bool{}, owns: map[string]bool{},
 	}
 }
 
@@ -98,6 +99,9 @@ func (w *world) observe() []plan.Observation {
 			Key: k, Desired: w.desired[k], Absence: w.absence[k], Link: w.links[k], Unseen: w.unseen[k],
 			ByIntent: w.accounts[w.intents[k]], Facts: &facts, Now: w.now,
 		}
+		if w.busy[k].After(w.now) {
+			o.Busy = w.busy[k]
+		}
 		own := ""
 		if o.Link != nil {
 			own = o.Link.AccountID
@@ -120,7 +124,7 @@ func (w *world) observe() []plan.Observation {
 func (w *world) build() plan.Plan {
 	p := plan.Build(w.observe(), w.policy)
 	p.Sources = w.sources
-	p.Target.URL, p.Target.Active = w.target.URL, w.target.Active
+	p.Target.URL, p.Target.Active, p.Target.Estimate = w.target.URL, w.target.Active, w.target.Estimate
 	return p
 }
 
@@ -144,6 +148,9 @@ func parseWorld(t *testing.T, text string) *world {
 			w.readSource(t, f[1:])
 		case "target":
 			w.target = plan.TargetSummary{URL: f[1], Active: number(t, f[2])}
+			if len(f) > 3 {
+				w.target.Estimate = span(t, strings.TrimPrefix(f[3], "takes="))
+			}
 		case "account":
 			a := readAccount(t, f[1:])
 			w.accounts[a.ID] = a
@@ -157,6 +164,8 @@ func parseWorld(t *testing.T, text string) *world {
 			w.intents[key(t, f[1])] = f[2]
 		case "unseen":
 			w.unseen[key(t, f[1])] = true
+		case "busy":
+			w.busy[key(t, f[1])] = moment(t, f[2])
 		case "formerly":
 			w.formerly[f[1]] = true
 		case "owns":
@@ -275,6 +284,12 @@ func (w *world) readPolicy(t *testing.T, f []string) {
 			}
 		case k == "change_auth":
 			p.ChangeAuth = true
+		case k == "revoke_on_auth":
+			p.RevokeOnAuth = true
+		case k == "recreate_gone":
+			p.RecreateGone = true
+		case k == "delete_endpoint":
+			p.DeleteEndpoint = true
 		case k == "on":
 			p.Deactivate = plan.Triggers{
 				Disabled: strings.Contains(v, "disabled"), Missing: strings.Contains(v, "missing"), OutOfScope: strings.Contains(v, "out_of_scope"),
@@ -308,6 +323,8 @@ func (w *world) readFacts(t *testing.T, f []string) {
 			w.facts.LDAPLocked = false
 		case "verify_email":
 			w.facts.EmailVerification = true
+		case "set_back":
+			w.facts.SetBack = true
 		default:
 			t.Fatalf("facts: unknown word %q", s)
 		}

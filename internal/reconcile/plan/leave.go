@@ -1,0 +1,193 @@
+package plan
+
+import (
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+)
+
+// decideAbsent is about a Key that the source's read did not hold.
+func decideAbsent(d Decision, o Observation, p Policy) Decision {
+	if o.Link == nil {
+		return d.none(NotActiveYet)
+	}
+	d = absent(d, o, p)
+	if o.off() && len(d.Ops) == 0 {
+		return d.none(AlreadyOff)
+	}
+	return d
+}
+
+func absent(d Decision, o Observation, p Policy) Decision {
+	a := o.Absence
+	if p.Deactivate == (Triggers{}) {
+		return d.none(Kept)
+	}
+	if a.Explicit {
+		if o.Linked == nil && !o.Unseen {
+			return forget(d, "deleted in "+o.Key.Source)
+		}
+		return deactivate(d, o, p, SourceDeleted, "deleted in "+o.Key.Source)
+	}
+	why, grace, on := trigger(a, p)
+	if !on {
+		return d.none(Kept)
+	}
+	if !a.Complete {
+		return d.hold(ReadIncomplete, Deactivate, a.Doubt)
+	}
+	if a.Presence == identity.PresencePresent {
+		return d.hold(StillPresent, "", "the read of "+o.Key.Source+" missed the entry, but "+o.Key.Source+" has it when asked for it directly")
+	}
+	since := a.Since
+	if since.IsZero() {
+		since = o.Now
+	}
+	gone := "missing since " + day(since)
+	if why == OutOfScope {
+		gone = "no longer selected by the filter since " + day(since)
+	}
+	if due := since.Add(grace); o.Now.Before(due) {
+		return d.wait(InGrace, due, gone+", due "+day(due))
+	}
+	if grace > 0 && a.Reads < 2 {
+		return d.wait(InGrace, o.Now, gone+"; a second complete read must confirm it")
+	}
+	if a.Presence != identity.PresenceGone && a.Presence != identity.PresenceOutOfScope {
+		return d.hold(Unconfirmed, Deactivate, gone+", but "+o.Key.Source+" could not say whether the entry is gone")
+	}
+	if grace > 0 {
+		gone += " (grace " + span(grace) + " over)"
+	}
+	if o.Linked == nil && !o.Unseen {
+		return forget(d, gone)
+	}
+	return deactivate(d, o, p, why, gone)
+}
+
+// trigger tells by which rule an absent person leaves. While it is not known
+// whether the entry is gone or only out of scope, the shorter grace in force
+// counts, so that the source is asked in time.
+func trigger(a Absence, p Policy) (why Reason, grace time.Duration, on bool) {
+	missing, scope := p.Deactivate.Missing, p.Deactivate.OutOfScope
+	switch a.Presence {
+	case identity.PresenceOutOfScope:
+		return OutOfScope, p.Grace.OutOfScope, scope
+	case identity.PresenceGone:
+		return SourceMissing, p.Grace.Missing, missing
+	default:
+	}
+	switch {
+	case missing && scope:
+		return SourceMissing, min(p.Grace.Missing, p.Grace.OutOfScope), true
+	case scope:
+		return SourceMissing, p.Grace.OutOfScope, true
+	}
+	return SourceMissing, p.Grace.Missing, missing
+}
+
+// decideDisabled is about a person whom the source lists as having left. What
+// else is wrong with the entry does not matter for switching the account off.
+func decideDisabled(d Decision, o Observation, p Policy, r released) Decision {
+	if o.Link == nil {
+		return d.none(NotActiveYet)
+	}
+	if o.Linked == nil {
+		return missing(d, o)
+	}
+	if o.off() {
+		return decideOff(d, o, p, r)
+	}
+	if !p.Deactivate.Disabled {
+		return d.none(Kept)
+	}
+	if p.Grace.Disabled > 0 {
+		since := o.Absence.Since
+		if since.IsZero() {
+			since = o.Now
+		}
+		if due := since.Add(p.Grace.Disabled); o.Now.Before(due) {
+			return d.wait(InGrace, due, "disabled since "+day(since)+", due "+day(due))
+		}
+	}
+	return deactivate(d, o, p, SourceDisabled, "disabled in "+o.Key.Source)
+}
+
+// decideOff is about somebody who has left and is switched off. If he is renamed
+// in the directory, his old name becomes free; rights and logins are not given
+// to those who have left, and those that a cut-off run left to him are taken.
+func decideOff(d Decision, o Observation, p Policy, r released) Decision {
+	if o.Desired.Fault != "" || !p.Update {
+		if !p.Deactivate.Disabled {
+			return d.none(AlreadyOff)
+		}
+		return deactivate(d, o, p, SourceDisabled, "")
+	}
+	gone := *o.Desired
+	gone.Roles, gone.Auth = nil, identity.Auth{}
+	o.Desired = &gone
+	if d = update(d, o, p, r); d.Action != Hold {
+		d.Reason = AlreadyOff
+	}
+	return d
+}
+
+func (d Decision) wait(why Reason, until time.Time, detail string) Decision {
+	d = d.hold(why, Deactivate, detail)
+	u := until.UTC()
+	d.Until = &u
+	return d
+}
+
+func forget(d Decision, detail string) Decision {
+	d.Action, d.Reason, d.Detail = Forget, AccountGone, clean(detail)+"; the server has no account "+visible(d.AccountID)+" any more"
+	d.Ops = []Op{{Kind: UnlinkAccount}}
+	return d
+}
+
+// deactivate switches the linked account off, and takes an administrator's
+// rights with it. One that is off already only loses the rights.
+func deactivate(d Decision, o Observation, p Policy, why Reason, detail string) Decision {
+	if o.Linked == nil {
+		return missing(d, o)
+	}
+	if cause := protection(*o.Linked, o.Facts); cause != "" {
+		return d.hold(Protected, Deactivate, "the account is protected: "+cause)
+	}
+	var rights []Op
+	if left := leaverRoles(o, p); !left.Equal(o.Linked.Roles) {
+		rights = []Op{rolesOp(o.Linked.Roles, left)}
+	}
+	off := Op{Kind: SetActive, Changes: []Change{{Field: FieldActive, From: "true", To: "false"}}}
+	locked := o.Linked.Auth.Service == ldapService && o.Facts.LDAPLocked
+	switch {
+	case o.off():
+		if len(rights) > 0 {
+			d.Action, d.Reason, d.Ops = Update, AlreadyOff, rights
+		}
+		return d
+	case locked && !p.DeleteEndpoint:
+		d = d.hold(LockedByLDAP, Deactivate, detail+lockedDetail)
+		if o.Link.Applied.Active {
+			d.Ops = []Op{{Kind: RevokeSessions, Changes: off.Changes}}
+		}
+		d.Ops = append(d.Ops, rights...)
+		return d
+	}
+	d.Action, d.Reason, d.Detail = Deactivate, why, clean(detail)
+	off.ByDelete = locked
+	d.Ops = append([]Op{off}, rights...)
+	return d
+}
+
+// ldapService is the login service of the server's own LDAP sync.
+const ldapService = "ldap"
+
+const lockedDetail = "; the server lets only its own LDAP sync switch the account off"
+
+// leaverRoles are what is left to somebody who goes: neither an administrator's
+// role nor any that the source decides about.
+func leaverRoles(o Observation, p Policy) identity.Roles {
+	rights := identity.NewRoles(identity.RoleAdmin).Union(p.rolesOf(o.Key.Source).Managed)
+	return withBase(o.Linked.Roles.Minus(rights))
+}
