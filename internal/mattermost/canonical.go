@@ -110,7 +110,7 @@ func authFault(a identity.Auth) string {
 		return ""
 	case a.Service == "":
 		return "auth_data: there is a value but no login service to go with it" + next
-	case !slices.Contains([]string{"ldap", "saml", "gitlab", "google", "office365", "openid"}, a.Service):
+	case !slices.Contains(loginServices(), a.Service):
 		return fmt.Sprintf("auth_service %s: Mattermost has no such login, and nobody could use the account; "+
 			"use ldap, saml, gitlab, google, office365 or openid", quoteShort(a.Service))
 	case a.Data == "":
@@ -121,6 +121,12 @@ func authFault(a identity.Auth) string {
 		return "auth_data: it holds bytes that are not text" + next
 	}
 	return ""
+}
+
+// loginServices are the words that the server has a login for. It stores any
+// other as well, and nobody can log in then.
+func loginServices() []string {
+	return []string{"ldap", "saml", "gitlab", "google", "office365", "openid"}
 }
 
 // quoteShort quotes a value for a sentence a person reads.

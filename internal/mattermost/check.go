@@ -31,8 +31,11 @@ func (t *Target) Check(ctx context.Context) []identity.Finding {
 		f.fail("version", fmt.Sprintf("the server's version cannot be read: %v", err), "Look at what the error names, then run doctor again.")
 		return f.list
 	}
-	v := t.version(conf)
-	f.version(v)
+	if v := t.c.Version(); v.tooOld() {
+		f.fail("version", (&VersionError{Version: v}).Error(), "Upgrade the server, or leave it out of mmsync until it is.")
+		return f.list
+	}
+	t.checkVersion(&f)
 	f.siteURL(conf)
 
 	me, ok := t.checkToken(ctx, &f)
@@ -175,15 +178,16 @@ func (f *findings) fail(part, text, mend string) {
 	f.list = append(f.list, identity.Finding{Part: part, Level: identity.LevelFail, Text: text, Mend: mend})
 }
 
-func (f *findings) version(v Version) {
-	switch {
+func (t *Target) checkVersion(f *findings) {
+	v := t.c.Version()
+	switch said := t.Announce(); {
 	case v.IsZero():
-		f.warn("version", "the server does not tell its version; mmsync treats it as an old one", "Does a proxy remove the X-Version-Id header?")
-	case !v.AtLeast(5, 37):
-		f.warn("version", v.String()+" is older than any mmsync was tried with (5.38)", "Upgrade the server, or try on a copy first.")
-	case v.Major > 11:
-		f.warn("version", v.String()+" is newer than any mmsync was tried with (11.x)", "Look for a newer mmsync, or try on a copy first.")
-	case !v.AtLeast(11, 0):
+		f.warn("version", said, "Ask the server past the proxies: curl -I "+f.url+apiPrefix+"/system/ping must show X-Version-Id.")
+	case v.untried():
+		f.warn("version", said, "Look for a newer mmsync, or try on a copy first.")
+	case said != "":
+		f.warn("version", said, "Let the proxy pass the header on.")
+	case !t.c.showsAuthData():
 		f.warn("version", v.String()+" shows nobody's auth data: mmsync relies on what it wrote itself and cannot see changes made elsewhere",
 			"Nothing has to be done; from 11.0 the server shows it.")
 	default:

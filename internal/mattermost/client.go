@@ -81,9 +81,10 @@ type Client struct {
 	readOnly  bool
 
 	// What answers told in passing.
-	versionID atomic.Pointer[string] // X-Version-Id
-	authData  atomic.Bool            // auth data was seen in an answer to a read
-	clock     serverClock
+	versionID     atomic.Pointer[string]  // X-Version-Id
+	configVersion atomic.Pointer[Version] // what config/client says; nil: not asked
+	authData      atomic.Int32            // authShown, authHidden
+	clock         serverClock
 }
 
 // New makes a client. Nothing is sent yet.
@@ -126,15 +127,6 @@ func New(o Options) (*Client, error) {
 
 // BaseURL is the configured URL without a trailing slash.
 func (c *Client) BaseURL() string { return c.base.String() }
-
-// Version is the server's version as its last answer told it; zero before the
-// first. It can change while a cluster is being upgraded.
-func (c *Client) Version() Version {
-	if id := c.versionID.Load(); id != nil {
-		return parseVersionID(*id)
-	}
-	return Version{}
-}
 
 // CloseIdle closes connections that are not in use.
 func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }

@@ -140,13 +140,14 @@ func (e *APIError) Unauthorized() bool {
 func (e *APIError) Wait() time.Duration { return e.RetryAfter }
 
 // aboutRequest tells a 401 or 403 that names its cause, so that it is believed
-// at once. All others are checked against the server's health first.
+// at once. All others are checked against the server's health first, "this server
+// is not open" among them: to an administrator it means that the server did not
+// know the token.
 func (e *APIError) aboutRequest() bool {
 	return slices.Contains([]string{
 		idLDAPManaged,
 		"api.user.update_active.not_enable.app_error",
 		"api.user.update_active.cannot_enable_guest_when_guest_feature_is_disabled.app_error",
-		"api.user.create_user.no_open_server",
 		"api.context.mfa_required.app_error",
 	}, e.ID)
 }
@@ -154,6 +155,9 @@ func (e *APIError) aboutRequest() bool {
 const (
 	idLDAPManaged  = "api.user.update_active.cannot_modify_status_when_user_is_managed_by_ldap.app_error"
 	idUnknownRoute = "api.context.404.app_error"
+
+	idInvalidBody    = "api.context.invalid_body_param.app_error"
+	idMissingAccount = "app.user.missing_account.const"
 )
 
 // CallError is a request that got no answer, or one that cannot be used.

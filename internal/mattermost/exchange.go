@@ -271,6 +271,8 @@ func (c *Client) read(q *call, resp *http.Response) (answer, error) {
 		d := retryAfter(resp.Header, time.Now())
 		c.limit.pause(d)
 		return a, &APIError{Status: resp.StatusCode, RetryAfter: d, Method: q.method, Path: q.name()}
+	case resp.StatusCode == http.StatusNotModified:
+		return a, q.fail(errors.New("304 to a request that did not ask for changes only; a cache answers instead of the server"), true, true)
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		return a, q.fail(redirected(resp), true, true)
 	case resp.StatusCode == http.StatusInternalServerError && isJSON && q.sick:

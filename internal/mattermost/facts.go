@@ -10,13 +10,21 @@ import (
 )
 
 // Facts asks the server what it can do and show, and who must not be touched.
-// It fails if the token is not good or not an administrator's, see
-// [NotAdminError] and [IsUnauthorized]. That there is no human administrator is
-// not an error here: HumanAdmins is empty then.
+// What an answer can tell is taken from the answer, the rest from the version;
+// of a server whose version is unknown what costs least is assumed, see
+// [Target.Announce]. It fails if the server is too old ([VersionError]), or the
+// token is not good or not an administrator's, see [NotAdminError] and
+// [IsUnauthorized]. That there is no human administrator is not an error here:
+// HumanAdmins is empty then.
 func (t *Target) Facts(ctx context.Context) (plan.Facts, error) {
 	conf, err := t.c.ClientConfig(ctx)
 	if err != nil {
 		return plan.Facts{}, fmt.Errorf("read the server's version: %w", err)
+	}
+	v := t.c.Version()
+	told := v.String()
+	if v.tooOld() {
+		return plan.Facts{}, &VersionError{Version: v}
 	}
 	me, err := t.admin(ctx)
 	if err != nil {
@@ -34,13 +42,15 @@ func (t *Target) Facts(ctx context.Context) (plan.Facts, error) {
 	if err != nil {
 		return plan.Facts{}, err
 	}
-	v := t.version(conf)
+	if v.IsZero() {
+		told = unknownVersion
+	}
 	f := plan.Facts{
-		Version:           v.String(),
+		Version:           told,
 		ServerID:          conf.ServerID,
 		SiteURL:           conf.SiteURL,
-		AuthDataVisible:   v.AtLeast(11, 0) || t.c.authData.Load(),
-		LDAPLocked:        v.AtLeast(10, 2),
+		AuthDataVisible:   t.c.showsAuthData(),
+		LDAPLocked:        t.c.locksLDAP(limits),
 		EmailVerification: conf.RequireEmailVerification,
 		SeatsLeft:         limits.SeatsLeft(),
 		Protected:         protected,
@@ -52,13 +62,44 @@ func (t *Target) Facts(ctx context.Context) (plan.Facts, error) {
 	return f, nil
 }
 
-// version prefers what config/client says, which some proxies leave alone
-// although they strip headers.
-func (t *Target) version(conf ClientConfig) Version {
-	if conf.Version.IsZero() {
-		return t.c.Version()
+// How reads show auth data. An administrator's answer of 11.0 and later leaves
+// the key away where there is none; an older server always writes it, empty.
+const (
+	authUnseen int32 = iota // nothing was read yet
+	authShown
+	authHidden
+)
+
+// sawAuth notes what a read showed. The last one counts: a server can be
+// upgraded under a running mmsync, or set back.
+func (c *Client) sawAuth(hidden bool) {
+	now := authShown
+	if hidden {
+		now = authHidden
 	}
-	return conf.Version
+	if c.authData.Load() != now {
+		c.authData.Store(now)
+	}
+}
+
+// showsAuthData tells whether an empty auth data means that there is none.
+func (c *Client) showsAuthData() bool {
+	if seen := c.authData.Load(); seen != authUnseen {
+		return seen == authShown
+	}
+	return c.Version().AtLeast(11, 0)
+}
+
+// locksLDAP tells whether the server refuses to (de)activate accounts with login
+// service ldap, as 10.2 and later do. Without a version: one that shows auth data
+// is 11.0 or later, one without limits/server is older than 9.5, and of any other
+// it is assumed, for then the leaver's sessions are ended and somebody is told,
+// where a refused call would do neither.
+func (c *Client) locksLDAP(l Limits) bool {
+	if v := c.Version(); !v.IsZero() {
+		return v.AtLeast(10, 2)
+	}
+	return l.Told || c.showsAuthData()
 }
 
 // admin gives the token's account, if it is a system administrator's.

@@ -14,8 +14,18 @@ func asAPI(err error) (*APIError, bool) {
 	return e, ok
 }
 
-// IsNotFound tells a 404 about an account, see [APIError.NotFound].
-func IsNotFound(err error) bool { e, ok := asAPI(err); return ok && e.NotFound() }
+func asMismatch(err error) (*MismatchError, bool) {
+	var e *MismatchError
+	ok := errors.As(err, &e)
+	return e, ok
+}
+
+// IsNotFound tells that there is no such account: a 404 about one, see
+// [APIError.NotFound], or a [StaleError].
+func IsNotFound(err error) bool {
+	var n interface{ NotFound() bool }
+	return errors.As(err, &n) && n.NotFound()
+}
 
 // IsTransient tells that asking again later may help: no answer, 429, 5xx, or a
 // 401 or 403 while the server's database was away.

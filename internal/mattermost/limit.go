@@ -63,7 +63,7 @@ func (l *limiter) take(now time.Time, urgent bool) time.Duration {
 	}
 	need := 1.0
 	if !urgent {
-		need += l.burst / 3
+		need += reserved(l.burst)
 	}
 	if l.tokens >= need {
 		l.tokens--
@@ -90,12 +90,15 @@ func (l *limiter) empty() {
 	l.tokens, l.last = 0, time.Now()
 }
 
-// perSecond is the rate in force.
-func (l *limiter) perSecond() float64 {
+// inForce gives the rate, in requests a second, and the size of the bucket.
+func (l *limiter) inForce() (rate, burst float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.rate
+	return l.rate, l.burst
 }
+
+// reserved is the part of a bucket that is kept for deactivations.
+func reserved(burst float64) float64 { return burst / 3 }
 
 // learn follows what the headers of an answer tell about the server's own
 // limiter; without them it is off. X-Ratelimit-Limit is its burst, not its rate;

@@ -30,7 +30,7 @@ type Route struct {
 }
 
 // Routes is the table of all requests this package can make, reads first.
-// Deletion is not among them, nor is any way to set a password.
+// Nothing in it deletes for good, and nothing sets a password.
 func Routes() []Route {
 	return []Route{
 		{http.MethodGet, "/system/ping", []string{"get_server_status"}, false, "is the server up, and its database"},
@@ -55,6 +55,7 @@ func Routes() []Route {
 		{http.MethodPut, "/users/{user_id}/active", nil, true, "deactivate, reactivate"},
 		{http.MethodPut, "/users/{user_id}/roles", nil, true, "set system roles"},
 		{http.MethodPut, "/users/{user_id}/auth", nil, true, "set the login service"},
+		{http.MethodDelete, "/users/{user_id}", nil, true, "deactivate an account of the server's own LDAP sync"},
 		{http.MethodPost, "/users/{user_id}/sessions/revoke/all", nil, true, "end sessions"},
 		{http.MethodPost, "/users/{user_id}/email/verify/member", nil, true, "mark the e-mail verified"},
 		{http.MethodPost, "/users/password/reset/send", nil, true, "mail a password reset link"},
@@ -96,7 +97,11 @@ func (f *fence) check(r *http.Request) error {
 		return fmt.Errorf("%w: %s on a path that is not in the table", ErrNotAllowed, r.Method)
 	}
 	rt := f.routes[i]
-	for name, values := range r.URL.Query() {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || r.URL.ForceQuery || r.URL.RawQuery != "" && len(rt.Query) == 0 {
+		return fmt.Errorf("%w: %s with a query that is not in the table", ErrNotAllowed, rt)
+	}
+	for name, values := range query {
 		if !slices.Contains(rt.Query, name) || len(values) != 1 {
 			return fmt.Errorf("%w: %s with a parameter that is not in the table", ErrNotAllowed, rt)
 		}

@@ -34,8 +34,16 @@ func TestClient_fence(t *testing.T) {
 		"a creation, read-only":          {"POST", s.URL + "/api/v4/users", true, false},
 		"a patch, read-only":             {"PUT", s.URL + "/api/v4/users/" + someID + "/patch", true, false},
 		"a reset mail, read-only":        {"POST", s.URL + "/api/v4/users/password/reset/send", true, false},
-		"a deletion":                     {"DELETE", s.URL + "/api/v4/users/" + someID, false, false},
-		"a permanent deletion":           {"DELETE", s.URL + "/api/v4/users/" + someID + "?permanent=true", false, false},
+		"a switch-off by DELETE":         {"DELETE", s.URL + "/api/v4/users/" + someID, false, true},
+		"the same, read-only":            {"DELETE", s.URL + "/api/v4/users/" + someID, true, false},
+		"a deletion for good":            {"DELETE", s.URL + "/api/v4/users/" + someID + "?permanent=true", false, false},
+		"one that says no":               {"DELETE", s.URL + "/api/v4/users/" + someID + "?permanent=false", false, false},
+		"one hidden from Go's parser":    {"DELETE", s.URL + "/api/v4/users/" + someID + "?x;permanent=true", false, false},
+		"one in broken escapes":          {"DELETE", s.URL + "/api/v4/users/" + someID + "?permanent%=true", false, false},
+		"an empty query on a deletion":   {"DELETE", s.URL + "/api/v4/users/" + someID + "?", false, false},
+		"a deletion below an account":    {"DELETE", s.URL + "/api/v4/users/" + someID + "/image", false, false},
+		"a deletion of a bot's record":   {"DELETE", s.URL + "/api/v4/bots/" + someID, false, false},
+		"a semicolon in a read":          {"GET", s.URL + "/api/v4/users?page=1;active=true", false, false},
 		"a full replacement":             {"PUT", s.URL + "/api/v4/users/" + someID, false, false},
 		"a password":                     {"PUT", s.URL + "/api/v4/users/" + someID + "/password", false, false},
 		"a parameter not in the table":   {"GET", s.URL + "/api/v4/users?active=true", false, false},
@@ -139,6 +147,7 @@ func TestRoutes_agreeWithTheClient(t *testing.T) {
 	_, err = c.Patch(ctx, someID, identity.Profile{Nickname: "x"}, identity.AttributesOf(identity.Nickname))
 	note(err)
 	note(c.SetActive(ctx, someID, false))
+	note(c.DeactivateByDelete(ctx, otherID))
 	note(c.SetRoles(ctx, someID, identity.Roles{"system_user"}))
 	note(c.SetAuth(ctx, someID, identity.Auth{Service: "saml", Data: "x"}))
 	note(c.RevokeSessions(ctx, someID))

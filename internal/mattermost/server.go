@@ -70,8 +70,10 @@ func (c *Client) ClientConfig(ctx context.Context) (ClientConfig, error) {
 		return ClientConfig{}, err
 	}
 	length, _ := strconv.Atoi(b.PasswordMinimumLength) // 0: not told
+	version := parseVersionID(b.Version + "...")
+	c.configVersion.Store(&version)
 	return ClientConfig{
-		Version:                  parseVersionID(b.Version + "..."),
+		Version:                  version,
 		ServerID:                 orDefault(b.TelemetryID, b.DiagnosticID),
 		SiteURL:                  b.SiteURL,
 		RequireEmailVerification: b.RequireEmailVerification == "true",
@@ -106,6 +108,8 @@ type Limits struct {
 	Hard int
 	// Active counts active people; bots and remote users are not among them.
 	Active int
+	// Told is false for servers that do not have the call.
+	Told bool
 }
 
 // SeatsLeft is how many more accounts may be active; negative means no limit.
@@ -127,7 +131,7 @@ func (c *Client) Limits(ctx context.Context) (Limits, error) {
 	if unknownRoute(err) {
 		return Limits{}, nil
 	}
-	return Limits(b), err
+	return Limits{Hard: b.Hard, Active: b.Active, Told: err == nil}, err
 }
 
 // Settings are the parts of the server's configuration that explain what it
@@ -203,7 +207,7 @@ func (c *Client) BotOwners(ctx context.Context) (map[string]bool, error) {
 		for _, b := range list {
 			owners[b.OwnerID] = true
 		}
-		if len(list) < usersPerPage {
+		if len(list) == 0 { // a short page may only mean that less is given than was asked for
 			return owners, nil
 		}
 	}

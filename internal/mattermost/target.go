@@ -26,8 +26,9 @@ type TargetOptions struct {
 // Target is the Mattermost server as the engine sees it: what there is, and the
 // calls of a plan, one at a time.
 type Target struct {
-	c *Client
-	o TargetOptions
+	c     *Client
+	o     TargetOptions
+	trial trial
 }
 
 // NewTarget makes a Target that talks through c. Its lifetime is c's.
@@ -214,9 +215,12 @@ func (t *Target) List(ctx context.Context, each func(identity.Account) error) (t
 	return t.c.EachUser(ctx, "", each)
 }
 
-// Account gives one account by id; see [IsNotFound] for "there is none".
+// Account gives one account by id as the server has it stored; see [IsNotFound]
+// for "there is none". Before 11.0, where the copy that reads by id come from
+// can be stale, that takes a second request. [Target.Observe] has the same stale
+// copy there: what counts is to be asked for once more with this.
 func (t *Target) Account(ctx context.Context, id string) (identity.Account, error) {
-	return t.c.UserByID(ctx, id)
+	return t.read(ctx, id, false)
 }
 
 // AccountByUsername gives one account by username, from the server's database.
