@@ -31,8 +31,8 @@ type Limits struct {
 	// largest complete read of the last seven days, or of what else is known of
 	// the source's size, counts as incomplete. 0 to 100.
 	MinEntriesPercent float64
-	// Window is how far back earlier deactivations count. Role removals are
-	// judged run by run: what was taken earlier does not count.
+	// Window is how far back earlier deactivations count. Role removals and
+	// recreations are judged run by run: what was done earlier does not count.
 	Window time.Duration
 }
 
@@ -79,6 +79,7 @@ type Class string
 const (
 	Deactivations Class = "deactivations"
 	RoleRemovals  Class = "role_removals"
+	Recreations   Class = "recreations"
 	SourceShrink  Class = "source_shrink"
 )
 
@@ -120,13 +121,13 @@ func Check(p plan.Plan, u Usage, l Limits) Verdict {
 	causes := map[group]map[cause]int{}
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
-		g, c := group{d.Key.Source, Deactivations}, cause{reason: d.Reason, place: parent(d.Ref)}
-		if !Counts(*d) {
-			roles := lost(*d)
-			if len(roles) == 0 {
-				continue
-			}
-			g.class, c = RoleRemovals, cause{roles: words(roles), place: parent(d.Ref)}
+		class, roles := classify(*d)
+		if class == "" {
+			continue
+		}
+		g, c := group{d.Key.Source, class}, cause{reason: d.Reason, place: parent(d.Ref)}
+		if class == RoleRemovals {
+			c = cause{roles: words(roles), place: c.place} // whatever else the update is about
 		}
 		if causes[g] == nil {
 			causes[g] = map[cause]int{}
@@ -156,6 +157,27 @@ type group struct {
 	class  Class
 }
 
+// classify gives the class that a decision counts in, "" for none, and the roles
+// that it takes if it is about those.
+func classify(d plan.Decision) (Class, identity.Roles) {
+	if Counts(d) {
+		return Deactivations, nil
+	}
+	if recreates(d) {
+		return Recreations, nil
+	}
+	if roles := lost(d); len(roles) > 0 {
+		return RoleRemovals, roles
+	}
+	return "", nil
+}
+
+// recreates tells whether a decision creates an account anew that is gone from
+// the server: the old link goes first.
+func recreates(d plan.Decision) bool {
+	return d.Action == plan.Create && len(d.Ops) > 0 && d.Ops[0].Kind == plan.UnlinkAccount
+}
+
 // Counts tells whether a decision counts as a deactivation: it switches the
 // account off or, where the server forbids that, does what is left to do to a
 // leaver.
@@ -166,7 +188,7 @@ func Counts(d plan.Decision) bool {
 // Summary is the line under a plan that says how near to the limits it is. It
 // reads the same before and after Withhold.
 func Summary(p plan.Plan, u Usage, l Limits) string {
-	planned, demoted := map[string]int{}, map[string]int{}
+	planned, demoted, recreated := map[string]int{}, map[string]int{}, map[string]int{}
 	for _, s := range p.Sources {
 		planned[s.Name] = 0
 	}
@@ -175,6 +197,8 @@ func Summary(p plan.Plan, u Usage, l Limits) string {
 		switch {
 		case Counts(*d) || (d.Reason == plan.GuardTripped && d.Held == plan.Deactivate):
 			planned[d.Key.Source]++
+		case recreates(*d) || (d.Reason == plan.GuardTripped && d.Held == plan.Create):
+			recreated[d.Key.Source]++
 		case len(lost(*d)) > 0 || keeps(*d):
 			demoted[d.Key.Source]++
 		}
@@ -195,6 +219,7 @@ func Summary(p plan.Plan, u Usage, l Limits) string {
 		}
 	}
 	say("deactivate", Deactivations, planned)
+	say("recreate", Recreations, recreated)
 	say("remove roles", RoleRemovals, demoted)
 	if len(parts) == 0 {
 		return "Guards: nothing to judge"
@@ -224,10 +249,14 @@ func measure(class Class, s plan.SourceSummary, planned int, u Usage, l Limits) 
 }
 
 func (l Limits) of(class Class) Limit {
-	if class == RoleRemovals {
+	switch class {
+	case RoleRemovals:
 		return l.RoleRemovals
+	case Recreations:
+		return l.Recreations
+	default:
+		return l.Deactivations
 	}
-	return l.Deactivations
 }
 
 func (t Trip) share() float64 {
@@ -341,6 +370,9 @@ func largest(list map[cause]int, planned int, s plan.SourceSummary) string {
 		return fmt.Sprintf("%s were deleted in source %s%s", head, s.Name, where)
 	case plan.OutOfScope:
 		return fmt.Sprintf("%s are no longer selected by the filter of source %s%s", head, s.Name, where)
+	case plan.Recreated:
+		return fmt.Sprintf("%s are people of source %s whose accounts are gone from the server%s (a server that was set back to an earlier state, or cleaned up by hand, looks like this)",
+			head, s.Name, strings.Replace(where, "last under", "under", 1))
 	case plan.LockedByLDAP:
 		return fmt.Sprintf("%s have left source %s and would lose their sessions and rights%s", head, s.Name, where)
 	default: // missing

@@ -54,7 +54,7 @@ func leavers(source string, from, n int, why plan.Reason, ref string) []plan.Dec
 }
 
 func limits() guard.Limits {
-	return guard.Limits{Deactivations: guard.Limit{Count: 50, Percent: 5, MinimumPopulation: 20}, RoleRemovals: guard.Limit{Count: 5}, MinEntriesPercent: 80, Window: 24 * time.Hour}
+	return guard.Limits{Deactivations: guard.Limit{Count: 50, Percent: 5, MinimumPopulation: 20}, RoleRemovals: guard.Limit{Count: 5}, Recreations: guard.Limit{Count: 4}, MinEntriesPercent: 80, Window: 24 * time.Hour}
 }
 
 func source(name string, linked int) plan.SourceSummary {
@@ -175,6 +175,7 @@ func TestCheck_golden(t *testing.T) {
 		Sources:   []plan.SourceSummary{source("hr", 900), source("corp-ad", 12377)},
 	}, 0, limits())
 	say("roles", many(demoted("corp-ad", 12, "system_admin system_user")), 20, limits())
+	say("accounts that are gone from the server", many(recreated("corp-ad", 9), off), 20, limits())
 	say("no source", plan.Plan{}, 0, limits())
 	trip, ok := guard.Shrunk("corp-ad", 213, guard.Measure{Count: 12398, What: "in the largest complete read of the last 7 days"}, limits())
 	require.True(t, ok)

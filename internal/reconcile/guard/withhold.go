@@ -27,6 +27,9 @@ func Withhold(p plan.Plan, v Verdict) plan.Plan {
 					why = d.Detail + "; " + why
 				}
 				d.Held, d.Action, d.Reason, d.Detail, d.Ops = plan.Deactivate, plan.Hold, plan.GuardTripped, why, nil
+			case t.Class == Recreations && recreates(*d):
+				d.Held, d.Action, d.Reason, d.Detail = plan.Create, plan.Hold, plan.GuardTripped, d.Detail+"; "+tooMany(t)
+				d.Notes, d.Ops = nil, nil
 			case t.Class == RoleRemovals && len(lost(*d)) > 0:
 				keepRoles(d, tooMany(t))
 			}
