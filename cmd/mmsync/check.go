@@ -35,7 +35,7 @@ func (a *app) checkConfigCmd() *cobra.Command {
 				err = daemon.Check(c)
 			}
 			if a.output == "json" && !effective {
-				return a.printChecked(err)
+				return a.printChecked(c, err)
 			}
 			if err != nil {
 				return err
@@ -52,6 +52,11 @@ func (a *app) checkConfigCmd() *cobra.Command {
 			for i := range c.Sources {
 				names = append(names, c.Sources[i].Name)
 			}
+			for _, w := range c.Warnings() {
+				if err := config.Render(a.stderr, w); err != nil {
+					return fmt.Errorf("print a warning: %w", err)
+				}
+			}
 			fmt.Fprintf(a.stdout, "%s is well (sources: %s). Nothing outside was looked at; mmsync doctor does that.\n", a.configPath(), strings.Join(names, ", "))
 			return nil
 		},
@@ -66,6 +71,8 @@ type checkDocument struct {
 	File          string  `json:"file"`
 	OK            bool    `json:"ok"`
 	Faults        []fault `json:"faults"`
+	// Warnings are about what is allowed but may not do what was meant.
+	Warnings []fault `json:"warnings"`
 }
 
 type fault struct {
@@ -79,10 +86,10 @@ type fault struct {
 
 // printChecked prints the faults as the result. An error without any, such as a
 // file that is not there, stays an error.
-func (a *app) printChecked(err error) error {
-	d := checkDocument{FormatVersion: plan.FormatVersion, File: a.configPath(), OK: err == nil, Faults: []fault{}}
-	for _, e := range config.Errors(err) {
-		d.Faults = append(d.Faults, fault{e.File, e.Line, e.Col, e.Path, e.Msg, e.Hint})
+func (a *app) printChecked(c *config.Config, err error) error {
+	d := checkDocument{FormatVersion: plan.FormatVersion, File: a.configPath(), OK: err == nil, Faults: faults(config.Errors(err)), Warnings: []fault{}}
+	if err == nil {
+		d.Warnings = faults(c.Warnings())
 	}
 	if err != nil && len(d.Faults) == 0 {
 		return err
@@ -94,6 +101,14 @@ func (a *app) printChecked(err error) error {
 		return exit(exitConfig)
 	}
 	return nil
+}
+
+func faults(list []*config.Error) []fault {
+	out := make([]fault, len(list))
+	for i, e := range list {
+		out[i] = fault{e.File, e.Line, e.Col, e.Path, e.Msg, e.Hint}
+	}
+	return out
 }
 
 // section is one part of doctor's report.
@@ -150,7 +165,7 @@ func (a *app) examine(ctx context.Context, c *config.Config, only []string) ([]s
 	wanted := func(part string) bool { return len(only) == 0 || slices.Contains(only, part) }
 	var report []section
 	if wanted("config") {
-		report = append(report, section{"config", secretFindings(c)})
+		report = append(report, section{"config", configFindings(c)})
 	}
 	if wanted("state") {
 		report = append(report, section{"state", storeFindings(ctx, c)})
@@ -170,9 +185,13 @@ func (a *app) examine(ctx context.Context, c *config.Config, only []string) ([]s
 	return report, nil
 }
 
-// secretFindings flags secret files that others on this machine can read.
-func secretFindings(c *config.Config) []identity.Finding {
+// configFindings repeats the configuration's warnings, and flags secret files
+// that others on this machine can read.
+func configFindings(c *config.Config) []identity.Finding {
 	out := []identity.Finding{{Part: "file", Level: identity.LevelOK, Text: c.File + " is well"}}
+	for _, w := range c.Warnings() {
+		out = append(out, identity.Finding{Part: w.Path, Level: identity.LevelWarn, Text: w.Msg, Mend: w.Hint})
+	}
 	for _, s := range c.SecretFiles() {
 		info, err := os.Stat(s.File)
 		switch {

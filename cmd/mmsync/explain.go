@@ -155,11 +155,23 @@ func describeAccount(a *identity.Account) string {
 	} else {
 		s += ", switched off on " + when(time.UnixMilli(a.DeleteAt))
 	}
-	login := a.Auth.Service
-	if login == "" {
-		login = "password"
+	service := a.Auth.Service
+	if service == "" {
+		service = "password"
 	}
-	return s + ", logs in by " + login + ", " + a.Roles.String()
+	return s + ", logs in by " + service + ", " + a.Roles.String()
+}
+
+// login writes by what somebody logs in. Servers before 11.0 do not show the
+// data.
+func login(a identity.Auth) string {
+	switch {
+	case a.Service == "":
+		return "password"
+	case a.Data == "":
+		return a.Service + ", its data not shown by the server"
+	}
+	return fmt.Sprintf("%s %q", a.Service, a.Data)
 }
 
 // explainValues shows each owned attribute: what is wanted and what is there.
@@ -178,6 +190,15 @@ func explainValues(b *strings.Builder, x reconcile.Explanation) {
 			}
 		}
 		fmt.Fprintf(b, "  %s %-11s wanted %s, is %s\n", mark, at, want, is)
+	}
+	if !w.Auth.IsZero() {
+		is, mark := "-", " "
+		if x.Account != nil {
+			if is = login(x.Account.Auth); x.Account.Auth != w.Auth {
+				mark = "~"
+			}
+		}
+		fmt.Fprintf(b, "  %s %-11s wanted %s, is %s\n", mark, "login", login(w.Auth), is)
 	}
 	if len(w.Roles) > 0 {
 		fmt.Fprintf(b, "    %-11s wanted beyond the usual: %s\n", "roles", w.Roles.String())

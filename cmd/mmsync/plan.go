@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mmsync/mmsync/internal/daemon"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -27,6 +29,7 @@ type planFlags struct {
 	redact           bool
 	maxDeactivations string
 	maxRoleRemovals  string
+	maxRecreations   string
 	minEntries       float64
 	reason           string
 }
@@ -42,6 +45,7 @@ func (f *planFlags) add(cmd *cobra.Command) {
 	fl.BoolVar(&f.redact, "redact", false, "leave names and values out of the listing")
 	fl.StringVar(&f.maxDeactivations, "max-deactivations", "", "allow this `number` of deactivations, or N%, in this run")
 	fl.StringVar(&f.maxRoleRemovals, "max-role-removals", "", "let this `number` of accounts, or N%, lose a role in this run")
+	fl.StringVar(&f.maxRecreations, "max-recreations", "", "let this `number` of accounts that are gone, or N%, be made anew in this run")
 	fl.Float64Var(&f.minEntries, "min-source-entries", noMinEntries, "accept a source with this `percentage` of its largest read, in this run (0: any)")
 	fl.Lookup("min-source-entries").DefValue = "0" // hides it: the default is the configuration's
 	fl.StringVar(&f.reason, "reason", "", "`why`, kept in the history")
@@ -56,7 +60,7 @@ func (f *planFlags) options(base guard.Limits) (reconcile.RunOptions, error) {
 	for _, x := range []struct {
 		name, value string
 		limit       *guard.Limit
-	}{{"max-deactivations", f.maxDeactivations, &l.Deactivations}, {"max-role-removals", f.maxRoleRemovals, &l.RoleRemovals}} {
+	}{{"max-deactivations", f.maxDeactivations, &l.Deactivations}, {"max-role-removals", f.maxRoleRemovals, &l.RoleRemovals}, {"max-recreations", f.maxRecreations, &l.Recreations}} {
 		if x.value == "" {
 			continue
 		}
@@ -108,25 +112,10 @@ func (a *app) planCmd() *cobra.Command {
 		Use:     "plan",
 		Aliases: []string{"diff"},
 		Short:   "show what sync would do; writes nothing to Mattermost",
-		Long:    "Show what sync would do, and change nothing.\n\nExit code 0: nothing to do. 2: changes are pending. 3: a guard holds some of them back.\n4: nothing to do, but a source could not be read whole.",
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			ctx := cmd.Context()
-			p := a.progress()
-			d, err := a.open(ctx, true, p)
+		Long:    "Show what sync would do, and change nothing.\n\nExit code 0: nothing to do, though somebody may be held. 2: changes are pending. 3: a guard holds some of them back.\n4: nothing to do, but a source could not be read whole.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rep, err := a.look(cmd.Context(), f)
 			if err != nil {
-				return err
-			}
-			defer closing(d, &err)
-			o, err := f.options(d.Limits())
-			if err != nil {
-				return err
-			}
-			rep, err := d.Engine.Plan(ctx, o)
-			p.clear()
-			if err != nil {
-				return err
-			}
-			if err := a.printPlan(rep, f); err != nil {
 				return err
 			}
 			n := planCode(rep)
@@ -145,6 +134,37 @@ func (a *app) planCmd() *cobra.Command {
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "accepted and without effect: plan always has detailed exit codes")
 	_ = cmd.Flags().MarkHidden("detailed-exitcode") // the flag exists, three lines up
 	return cmd
+}
+
+// begin opens what the configuration names and reads what the flags ask of a
+// run. readOnly lets no write leave for Mattermost.
+func (a *app) begin(ctx context.Context, f planFlags, readOnly bool) (*daemon.Daemon, reconcile.RunOptions, *progress, error) {
+	p := a.progress()
+	d, err := a.open(ctx, readOnly, p)
+	if err != nil {
+		return nil, reconcile.RunOptions{}, nil, err
+	}
+	o, err := f.options(d.Limits())
+	if err != nil {
+		closing(d, &err)
+		return nil, o, nil, err
+	}
+	return d, o, p, nil
+}
+
+// look shows what a run would do: plan, and sync --dry-run.
+func (a *app) look(ctx context.Context, f planFlags) (rep reconcile.Report, err error) {
+	d, o, p, err := a.begin(ctx, f, true)
+	if err != nil {
+		return rep, err
+	}
+	defer closing(d, &err)
+	rep, err = d.Engine.Plan(ctx, o)
+	p.clear()
+	if err != nil {
+		return rep, err
+	}
+	return rep, a.printPlan(rep, f)
 }
 
 func planCode(r reconcile.Report) int {
@@ -220,27 +240,18 @@ func (a *app) syncCmd() *cobra.Command {
 		Long:    "Plan, check the guards, and carry the plan out.\n\nExit code 0: done, everything is as the sources want it. 3: a guard held back what was too much; the rest is done.\n4: done, but something failed, is held for somebody, or could not be considered. 6: another run is at it.",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			ctx := cmd.Context()
-			p := a.progress()
-			d, err := a.open(ctx, dryRun, p)
-			if err != nil {
-				return err
-			}
-			defer closing(d, &err)
-			o, err := f.options(d.Limits())
-			if err != nil {
-				return err
-			}
 			if dryRun {
-				rep, err := d.Engine.Plan(ctx, o)
-				p.clear()
+				rep, err := a.look(ctx, f)
 				if err != nil {
-					return err
-				}
-				if err := a.printPlan(rep, f); err != nil {
 					return err
 				}
 				return exit(planCode(rep))
 			}
+			d, o, p, err := a.begin(ctx, f, false)
+			if err != nil {
+				return err
+			}
+			defer closing(d, &err)
 			rep, err := waiting(ctx, func() (reconcile.Report, error) { return d.Engine.Sync(ctx, o) }, wait)
 			p.clear()
 			if err != nil {

@@ -17,6 +17,7 @@ type Config struct {
 	// Sources are in order of precedence: the first that has a person owns him.
 	Sources   []Source   `yaml:"sources,required"`
 	Mapping   Mapping    `yaml:"mapping,required"`
+	Auth      Auth       `yaml:"auth"`
 	Matching  []Match    `yaml:"matching"`
 	Lifecycle Lifecycle  `yaml:"lifecycle"`
 	Roles     []RoleRule `yaml:"roles"`
@@ -48,6 +49,10 @@ type Mattermost struct {
 	RateLimit      RateLimit     `yaml:"rate_limit"`
 	// MaxInFlight is how many requests may run at once, 1 to 16.
 	MaxInFlight int `yaml:"max_in_flight"`
+	// SinceOverlap is how far behind the newest change seen the next run begins
+	// to read, 1 min to 24 h: a write that the server dates earlier than it shows
+	// it is not missed then.
+	SinceOverlap time.Duration `yaml:"since_overlap"`
 }
 
 // RateLimit bounds the requests sent to Mattermost.

@@ -119,12 +119,16 @@ func TestParse_defaults(t *testing.T) {
 	require.Equal(t, config.Lifecycle{
 		Create:     config.Create{Enabled: true, EmailVerified: true, Welcome: "none"},
 		Update:     config.Switch{Enabled: true},
-		Deactivate: config.Deactivate{On: []string{"disabled", "missing", "out_of_scope"}, Grace: config.Grace{Missing: 72 * time.Hour, OutOfScope: 24 * time.Hour}},
+		Deactivate: config.Deactivate{On: []string{"disabled", "missing", "out_of_scope"}, Grace: config.Grace{Missing: 72 * time.Hour, OutOfScope: 24 * time.Hour}, LookAgain: 40 * time.Second},
 		Reactivate: config.Switch{Enabled: true},
+		OnGone:     config.OnGoneAsk,
 	}, c.Lifecycle)
 	require.Equal(t, 24*time.Hour, c.Guards.Window)
 	require.Equal(t, config.Limit{Count: new(50), Percent: new(1.0), MinimumPopulation: 20}, c.Guards.MaxDeactivations)
 	require.Equal(t, config.Limit{Count: new(5), MinimumPopulation: 20}, c.Guards.MaxRoleRemovals)
+	require.Equal(t, config.Limit{Count: new(5), MinimumPopulation: 20}, c.Guards.MaxRecreations)
+	require.Equal(t, 45*time.Minute, c.Mattermost.SinceOverlap)
+	require.Equal(t, config.Auth{MigrateExisting: config.MigrateExisting{RevokeSessions: true}}, c.Auth)
 	require.InDelta(t, 80, c.Guards.MinSourceEntries.PercentOfLast, 0)
 	require.Equal(t, 1, c.Guards.Protect.NeverBelow)
 	require.Equal(t, config.Log{Level: "info", Format: "auto"}, c.Log)
@@ -201,8 +205,6 @@ func TestParse_state_addresses(t *testing.T) {
 func TestParse_overrides_key_by_key(t *testing.T) {
 	t.Parallel()
 	c := parse(t, minimal+`    nickname_attribute: attr.displayName
-    auth_service: ldap
-    auth_data_attribute: attr.uid
   sources:
     corp:
       nickname_attribute: ""
@@ -210,11 +212,55 @@ func TestParse_overrides_key_by_key(t *testing.T) {
 `)
 	m := c.Sources[0].Mapping
 	require.Equal(t, "attr.uid", m.Username.Text)
-	require.Equal(t, config.Expr{Text: "attr.proxyMail", Line: 23, Col: 24}, m.Email)
-	require.Equal(t, config.Expr{Line: 22, Col: 28}, m.Nickname, "written as not owned")
+	require.Equal(t, config.Expr{Text: "attr.proxyMail", Line: 21, Col: 24}, m.Email)
+	require.Equal(t, config.Expr{Line: 20, Col: 28}, m.Nickname, "written as not owned")
 	require.Equal(t, config.Expr{}, m.Position, "never written")
-	require.Equal(t, "ldap", m.AuthService.Text)
 	require.Equal(t, "attr.displayName", c.Mapping.Defaults.Nickname.Text)
+}
+
+func TestParse_login_rules_keep_their_order(t *testing.T) {
+	t.Parallel()
+	c := parse(t, minimal+`auth:
+  policy:
+    - {source: corp, when: 'attr.employeeType != "external"', service: saml, data: 'lower(attr.mail)'}
+    - {source: corp, service: ldap, data: attr.uid}
+  migrate_existing: {enabled: true}
+`)
+	require.Equal(t, config.Auth{
+		Policy: []config.AuthRule{
+			{
+				Source: "corp", When: config.Expr{Text: `attr.employeeType != "external"`, Line: 19, Col: 29}, Service: "saml",
+				Data: config.Expr{Text: "lower(attr.mail)", Line: 19, Col: 85},
+			},
+			{Source: "corp", Service: "ldap", Data: config.Expr{Text: "attr.uid", Line: 20, Col: 43}},
+		},
+		MigrateExisting: config.MigrateExisting{Enabled: true, RevokeSessions: true},
+	}, c.Auth)
+}
+
+// What may leave somebody in is said before the first account is made.
+func TestConfig_Warnings(t *testing.T) {
+	t.Parallel()
+	const rule = "auth: {policy: [{source: corp, service: ldap, data: attr.uid}]}\n"
+	list := parse(t, minimal+rule).Warnings()
+	require.Len(t, list, 1)
+	require.Equal(t, "auth.policy[0].service", list[0].Path)
+	require.Equal(t, []int{17, 41}, []int{list[0].Line, list[0].Col})
+	require.Contains(t, list[0].Msg, "only their own LDAP sync")
+	require.Contains(t, list[0].Hint, "lifecycle.deactivate.delete_endpoint: true")
+	require.Empty(t, parse(t, minimal+rule+"lifecycle: {deactivate: {delete_endpoint: true}}\n").Warnings())
+	require.Empty(t, parse(t, minimal+strings.Replace(rule, "ldap", "saml", 1)).Warnings())
+	require.Empty(t, parse(t, minimal).Warnings())
+}
+
+func TestParse_times_at_their_limits(t *testing.T) {
+	t.Parallel()
+	for _, overlap := range []string{"1m", "24h"} {
+		parse(t, replace(t, ", token", ", since_overlap: "+overlap+", token"))
+	}
+	for _, again := range []string{"0s", "10m"} {
+		parse(t, minimal+"lifecycle: {deactivate: {look_again: "+again+"}}\n")
+	}
 }
 
 func TestExpr_keeps_the_place_of_its_first_character(t *testing.T) {
@@ -343,6 +389,9 @@ func TestConfig_Digest(t *testing.T) {
 		"another secret":    replace(t, "${PASSWORD}", "p"),
 		"a default written": minimal + "lifecycle: {update: {enabled: true}}\n",
 		"a guard's limit":   minimal + "guards: {max_deactivations: {count: 1}}\n",
+		"another look":      minimal + "lifecycle: {deactivate: {look_again: 0s}}\n",
+		"another overlap":   replace(t, ", token", ", since_overlap: 1h, token"),
+		"a limit of gone":   minimal + "guards: {max_recreations: {count: 1}}\n",
 		"moved expression":  replace(t, "    email_attribute: attr.mail\n", "  sources: {corp: {email_attribute: attr.mail}}\n"),
 	} {
 		require.Equal(t, base, digest(t, parse(t, text)), name)
@@ -356,6 +405,12 @@ func TestConfig_Digest(t *testing.T) {
 		"user owned": minimal + "  user_owned: [locale]\n",
 		"matching":   minimal + "matching: []\n",
 		"lifecycle":  minimal + "lifecycle: {deactivate: {grace: {missing: 1h}}}\n",
+		"login":      minimal + "auth: {policy: [{source: corp, service: saml, data: attr.mail}]}\n",
+		"logins":     minimal + "auth: {policy: [{source: corp, when: attr.a == attr.b, service: saml, data: attr.mail}]}\n",
+		"moving":     minimal + "auth: {migrate_existing: {enabled: true}}\n",
+		"sessions":   minimal + "auth: {migrate_existing: {revoke_sessions: false}}\n",
+		"gone":       minimal + "lifecycle: {on_gone: recreate}\n",
+		"delete":     minimal + "lifecycle: {deactivate: {delete_endpoint: true}}\n",
 		"role":       minimal + "roles: [{role: r, source: corp, when: \"true\"}]\n",
 		"protect":    minimal + "guards: {protect: {usernames: [root]}}\n",
 	} {

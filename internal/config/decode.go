@@ -108,7 +108,10 @@ func (d *decoder) keys(n *yaml.Node, path string, fields []field) map[string]*ya
 func (d *decoder) unknown(k *yaml.Node, path string, fields []field) {
 	// In {token:abc} the whole text is the key, and its end may be a secret.
 	name, _, glued := strings.Cut(k.Value, ":")
-	hint := unknownKeyHint(name, fields)
+	msg, hint := misplaced(path, name)
+	if msg == "" {
+		msg, hint = "unknown key", unknownKeyHint(name, fields)
+	}
 	if glued {
 		hint = "put a space after the colon"
 	}
@@ -118,7 +121,7 @@ func (d *decoder) unknown(k *yaml.Node, path string, fields []field) {
 	}
 	d.doc.record(&Error{
 		File: d.doc.name, Line: k.Line, Col: k.Column, Path: joinPath(path, name),
-		Msg: "unknown key", Hint: hint, keyFault: true, keyEnd: end,
+		Msg: msg, Hint: hint, keyFault: true, keyEnd: end,
 	})
 }
 

@@ -9,21 +9,26 @@ func defaultConfig() *Config {
 			RequestTimeout: 45 * time.Second,
 			RateLimit:      RateLimit{PerSecond: 50},
 			MaxInFlight:    4,
+			SinceOverlap:   45 * time.Minute,
 		},
+		Auth:     Auth{MigrateExisting: MigrateExisting{RevokeSessions: true}},
 		Matching: []Match{{By: ByAuthData, Adopt: AdoptTrue}},
 		Lifecycle: Lifecycle{
 			Create: Create{Enabled: true, EmailVerified: true, Welcome: "none"},
 			Update: Switch{Enabled: true},
 			Deactivate: Deactivate{
-				On:    []string{OnDisabled, OnMissing, OnOutOfScope},
-				Grace: Grace{Missing: 72 * time.Hour, OutOfScope: 24 * time.Hour},
+				On:        []string{OnDisabled, OnMissing, OnOutOfScope},
+				Grace:     Grace{Missing: 72 * time.Hour, OutOfScope: 24 * time.Hour},
+				LookAgain: 40 * time.Second,
 			},
 			Reactivate: Switch{Enabled: true},
+			OnGone:     OnGoneAsk,
 		},
 		Guards: Guards{
 			Window:           24 * time.Hour,
 			MaxDeactivations: Limit{MinimumPopulation: 20},
 			MaxRoleRemovals:  Limit{MinimumPopulation: 20},
+			MaxRecreations:   Limit{MinimumPopulation: 20},
 			MinSourceEntries: Shrink{PercentOfLast: 80},
 			Protect:          Protect{NeverBelow: 1},
 		},
@@ -46,6 +51,9 @@ func defaultLimits(g *Guards) {
 	}
 	if l := &g.MaxRoleRemovals; l.Count == nil && l.Percent == nil {
 		l.Count = new(5) // rights are few, whatever the size of the source
+	}
+	if l := &g.MaxRecreations; l.Count == nil && l.Percent == nil {
+		l.Count = new(5) // accounts vanish one by one, or because the server was set back
 	}
 }
 

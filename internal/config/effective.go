@@ -25,6 +25,7 @@ func (c *Config) Effective() ([]byte, error) {
 type policy struct {
 	Sources   []sourcePolicy `yaml:"sources"`
 	UserOwned []string       `yaml:"user_owned"`
+	Auth      Auth           `yaml:"auth"`
 	Matching  []Match        `yaml:"matching"`
 	Lifecycle Lifecycle      `yaml:"lifecycle"`
 	Roles     []RoleRule     `yaml:"roles"`
@@ -46,11 +47,12 @@ type sourcePolicy struct {
 }
 
 // Digest gives the SHA-256, in hex, of what decides which changes are made:
-// whom the sources select, mapping, matching, lifecycle, roles and protection.
-// Where a value stands in the file, how servers are reached and the limits of
-// guards do not change it.
+// whom the sources select, mapping, logins, matching, lifecycle, roles and
+// protection. Where a value stands in the file, how servers are reached, when
+// they are looked at again and the limits of guards do not change it.
 func (c *Config) Digest() (string, error) {
-	p := policy{UserOwned: c.Mapping.UserOwned, Matching: c.Matching, Lifecycle: c.Lifecycle, Roles: c.Roles, Protect: c.Guards.Protect}
+	p := policy{UserOwned: c.Mapping.UserOwned, Auth: c.Auth, Matching: c.Matching, Lifecycle: c.Lifecycle, Roles: c.Roles, Protect: c.Guards.Protect}
+	p.Lifecycle.Deactivate.LookAgain = 0
 	for _, s := range c.Sources {
 		out := sourcePolicy{Name: s.Name, Type: s.Type, DisabledWhen: s.DisabledWhen, SelfEditable: s.SelfEditable, Mapping: s.Mapping}
 		if l := s.LDAP; l != nil {

@@ -27,6 +27,8 @@ type Error struct {
 	// secret under a misspelt name, so it is never shown.
 	keyFault bool
 	keyEnd   int
+	// warning marks what is allowed.
+	warning bool
 	// syntax marks a fault of the YAML itself: what is a key is a guess then.
 	syntax bool
 	source string
@@ -34,12 +36,16 @@ type Error struct {
 	cause  error
 }
 
-// Error gives file:line:col: path: message, without the hint.
+// Error gives file:line:col: path: message, without the hint; before the path
+// of a warning it says so.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.File)
 	if e.Line > 0 {
 		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Col)
+	}
+	if e.warning {
+		b.WriteString(": warning")
 	}
 	if e.Path != "" {
 		b.WriteString(": " + e.Path)

@@ -50,7 +50,7 @@ func TestExample_loads(t *testing.T) {
 // shown matches a key that is commented out; instead, the ones of them that
 // cannot stand beside what is in force.
 var (
-	shown   = regexp.MustCompile(`^(\s*)# ((?: {2})*(?:- )?(?:\{by|[a-z_]+):(?: .*)?)$`)
+	shown   = regexp.MustCompile(`^(\s*)# ((?: {2})*(?:- )?\{?[a-z_]+:(?: .*)?)$`)
 	instead = regexp.MustCompile(`^\s*# (token|url|url_file|bind_password):`)
 )
 
@@ -80,7 +80,8 @@ func TestExample_what_is_commented_out_works(t *testing.T) {
 	require.Len(t, c.Sources, 2)
 	require.Len(t, c.Matching, 3)
 	require.True(t, c.Mattermost.ProxyURL.IsSet())
-	require.Equal(t, "saml", c.Sources[1].Mapping.AuthService.Text)
+	require.Equal(t, "saml", c.Auth.Policy[0].Service)
+	require.Empty(t, c.Warnings())
 	require.Equal(t, "attr.badge_id", c.Sources[1].Mapping.ID.Text)
 }
 

@@ -26,11 +26,38 @@ type Attributes struct {
 	Nickname  Expr `yaml:"nickname_attribute"`
 	Position  Expr `yaml:"position_attribute"`
 	Locale    Expr `yaml:"locale"`
-	// AuthService is the one text here that is not an expression but the name of
-	// a login service: ldap, saml, gitlab, google, office365 or openid. The server
+}
+
+// Auth says which login people have.
+type Auth struct {
+	// Policy is in order: the first rule of a person's source whose When is true
+	// for him counts. Without one he keeps the login he has, which for a new
+	// account is a password.
+	Policy []AuthRule `yaml:"policy"`
+	// MigrateExisting is about accounts that log in otherwise than Policy says.
+	MigrateExisting MigrateExisting `yaml:"migrate_existing"`
+}
+
+// AuthRule gives the people of one source, or those of them for whom When is
+// true, a login service and what that service knows them by.
+type AuthRule struct {
+	Source string `yaml:"source,required"`
+	// When is a condition; unset means everybody of the source.
+	When Expr `yaml:"when"`
+	// Service is ldap, saml, gitlab, google, office365 or openid. The server
 	// stores any word, and an account with a wrong one can never log in.
-	AuthService Expr `yaml:"auth_service"`
-	AuthData    Expr `yaml:"auth_data_attribute"`
+	Service string `yaml:"service,required"`
+	// Data gives at most 128 bytes, and something for everybody who is meant.
+	Data Expr `yaml:"data,required"`
+}
+
+// MigrateExisting says whether existing accounts are moved to the login that
+// the rules want. The way back is a new password, account by account.
+type MigrateExisting struct {
+	Enabled bool `yaml:"enabled"`
+	// RevokeSessions ends the sessions of a moved account, which the server
+	// leaves alive.
+	RevokeSessions bool `yaml:"revoke_sessions"`
 }
 
 // The values of Match.By and Match.Adopt.
@@ -61,7 +88,16 @@ type Lifecycle struct {
 	Update     Switch     `yaml:"update"`
 	Deactivate Deactivate `yaml:"deactivate"`
 	Reactivate Switch     `yaml:"reactivate"`
+	// OnGone is ask or recreate: what becomes of a person whose account somebody
+	// deleted on the server.
+	OnGone string `yaml:"on_gone"`
 }
+
+// The values of Lifecycle.OnGone.
+const (
+	OnGoneAsk      = "ask"
+	OnGoneRecreate = "recreate"
+)
 
 // Switch turns one kind of change on or off.
 type Switch struct {
@@ -88,6 +124,12 @@ type Deactivate struct {
 	// On holds any of disabled, missing and out_of_scope; empty means never.
 	On    []string `yaml:"on"`
 	Grace Grace    `yaml:"grace"`
+	// DeleteEndpoint switches accounts with login service ldap off by the
+	// server's DELETE, the one call that 10.2 and later do not refuse for them.
+	DeleteEndpoint bool `yaml:"delete_endpoint"`
+	// LookAgain is how long after somebody was switched off, or lost a role, a
+	// run looks whether it is still so, 0 to 10 min; 0 leaves that to the next run.
+	LookAgain time.Duration `yaml:"look_again"`
 }
 
 // Grace is how long a reason must hold before it counts; 0 means at once.
@@ -124,7 +166,10 @@ type Guards struct {
 	MaxDeactivations Limit         `yaml:"max_deactivations"`
 	// MaxRoleRemovals bounds how many accounts that stay active may lose a role
 	// in one run; Window does not matter to it.
-	MaxRoleRemovals  Limit   `yaml:"max_role_removals"`
+	MaxRoleRemovals Limit `yaml:"max_role_removals"`
+	// MaxRecreations bounds how many accounts that are gone from the server may
+	// be made anew in one run; Window does not matter to it either.
+	MaxRecreations   Limit   `yaml:"max_recreations"`
 	MinSourceEntries Shrink  `yaml:"min_source_entries"`
 	Protect          Protect `yaml:"protect"`
 }

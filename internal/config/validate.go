@@ -29,6 +29,7 @@ func (v *validator) run() {
 	v.state(&c.State)
 	v.sources(c.Sources)
 	v.mapping(&c.Mapping)
+	v.auth(&c.Auth)
 	v.matching(c.Matching)
 	v.lifecycle(&c.Lifecycle)
 	v.roles(c.Roles)
@@ -54,6 +55,7 @@ func (v *validator) mattermost(m *Mattermost) {
 		v.fault("mattermost.rate_limit.per_second", fmt.Sprintf("want at least 1, found %d", m.RateLimit.PerSecond), "")
 	}
 	v.between("mattermost.max_in_flight", m.MaxInFlight, 1, 16)
+	v.lasts("mattermost.since_overlap", m.SinceOverlap, time.Minute, 24*time.Hour)
 	m.CAFile = v.caFile("mattermost.ca_file", m.CAFile)
 	if m.ProxyURL.IsSet() {
 		v.proxyURL(m.ProxyURL)
@@ -163,6 +165,12 @@ func (v *validator) oneOf(at, value string, allowed ...string) bool {
 func (v *validator) between(at string, value, low, high int) {
 	if value < low || value > high {
 		v.fault(at, fmt.Sprintf("want %d to %d, found %d", low, high, value), "")
+	}
+}
+
+func (v *validator) lasts(at string, value, low, high time.Duration) {
+	if value < low || value > high {
+		v.fault(at, fmt.Sprintf("want %s to %s, found %s", formatDuration(low), formatDuration(high), formatDuration(value)), "")
 	}
 }
 

@@ -23,10 +23,6 @@ func (v *validator) mapping(m *Mapping) {
 	}
 	v.unique("mapping.user_owned", m.UserOwned, same)
 
-	v.authService("mapping.defaults", m.Defaults.AuthService)
-	for _, name := range slices.Sorted(maps.Keys(m.Sources)) {
-		v.authService("mapping.sources."+name, m.Sources[name].AuthService)
-	}
 	// Without the section, that it is missing is the one fault.
 	if v.doc.isBad("mapping") {
 		return
@@ -95,26 +91,6 @@ func (v *validator) complete(s *Source) {
 			v.fault(section+"."+f.key, "source "+s.Name+" has no "+f.key, "set it in mapping.defaults or in mapping.sources."+s.Name)
 		}
 	}
-	service, data := s.Mapping.AuthService.Text, s.Mapping.AuthData.Text
-	switch {
-	case service != "" && data == "":
-		v.fault(section+".auth_data_attribute", "source "+s.Name+" has an auth_service but no auth_data_attribute", "the server wants both or neither")
-	case service == "" && data != "":
-		v.fault(section+".auth_service", "source "+s.Name+" has an auth_data_attribute but no auth_service", "the server wants both or neither")
-	}
-}
-
-// authService refuses words that the server would store although nobody can log
-// in with them.
-func (v *validator) authService(section string, service Expr) {
-	at := section + ".auth_service"
-	switch service.Text {
-	case "":
-	case "email":
-		v.fault(at, "email is not a login service", `write "" for accounts that log in with a password`)
-	default:
-		v.oneOf(at, service.Text, "ldap", "saml", "gitlab", "google", "office365", "openid")
-	}
 }
 
 func (v *validator) matching(list []Match) {
@@ -150,6 +126,8 @@ func (v *validator) lifecycle(l *Lifecycle) {
 		v.oneOf(indexPath("lifecycle.deactivate.on", i), reason, OnDisabled, OnMissing, OnOutOfScope)
 	}
 	v.unique("lifecycle.deactivate.on", l.Deactivate.On, same)
+	v.lasts("lifecycle.deactivate.look_again", l.Deactivate.LookAgain, 0, 10*time.Minute)
+	v.oneOf("lifecycle.on_gone", l.OnGone, OnGoneAsk, OnGoneRecreate)
 }
 
 var roleName = regexp.MustCompile(`^[a-z0-9_]+$`)
@@ -204,6 +182,7 @@ func (v *validator) guards(g *Guards) {
 	}
 	v.limit("guards.max_deactivations", g.MaxDeactivations)
 	v.limit("guards.max_role_removals", g.MaxRoleRemovals)
+	v.limit("guards.max_recreations", g.MaxRecreations)
 	defaultLimits(g)
 	if p := g.MinSourceEntries.PercentOfLast; p < 1 || p > 100 {
 		v.fault("guards.min_source_entries.percent_of_last", fmt.Sprintf("want 1 to 100, found %v", p), "")

@@ -17,7 +17,7 @@ const examplePath = "../../config.example.yaml"
 // shown matches a key that is commented out in the example; instead, those that
 // cannot stand beside what is in force, or name a file that is read.
 var (
-	shown   = regexp.MustCompile(`^(\s*)# ((?: {2})*(?:- )?(?:\{by|[a-z_]+):(?: .*)?)$`)
+	shown   = regexp.MustCompile(`^(\s*)# ((?: {2})*(?:- )?\{?[a-z_]+:(?: .*)?)$`)
 	instead = regexp.MustCompile(`^\s*# (token|url|url_file|bind_password|ca_file):`)
 )
 

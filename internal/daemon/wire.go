@@ -29,7 +29,7 @@ func mapper(c *config.Config, i int) (*sources.Mapper, error) {
 	s := &c.Sources[i]
 	m, base := s.Mapping, fmt.Sprintf("sources[%d].", i)
 	expr := func(x config.Expr, path string) sources.Expr {
-		return sources.Expr{Source: x.Text, Line: x.Line, Col: x.Col, Key: path}
+		return sources.Expr{Source: x.Text, File: c.File, Line: x.Line, Col: x.Col, Key: path}
 	}
 	own := func(x config.Expr, key string) sources.Expr {
 		path := "mapping.defaults." + key
@@ -43,11 +43,15 @@ func mapper(c *config.Config, i int) (*sources.Mapper, error) {
 		Username: own(m.Username, "username_attribute"), Email: own(m.Email, "email_attribute"),
 		FirstName: own(m.FirstName, "first_name_attribute"), LastName: own(m.LastName, "last_name_attribute"),
 		Nickname: own(m.Nickname, "nickname_attribute"), Position: own(m.Position, "position_attribute"),
-		Locale: own(m.Locale, "locale"), AuthService: m.AuthService.Text, AuthData: own(m.AuthData, "auth_data_attribute"),
-		DisabledWhen: expr(s.DisabledWhen, base+"disabled_when"),
+		Locale: own(m.Locale, "locale"), DisabledWhen: expr(s.DisabledWhen, base+"disabled_when"),
 	}
 	for n, x := range s.SelfEditable {
 		rules.SelfEditable = append(rules.SelfEditable, expr(x, fmt.Sprintf("%sself_editable[%d]", base, n)))
+	}
+	for n, r := range c.Auth.Policy {
+		if at := fmt.Sprintf("auth.policy[%d]", n); r.Source == s.Name {
+			rules.Auth = append(rules.Auth, sources.AuthRule{Service: r.Service, When: expr(r.When, at+".when"), Data: expr(r.Data, at+".data")})
+		}
 	}
 	for n, r := range c.Roles {
 		if r.Source == s.Name {
@@ -64,7 +68,7 @@ func mapper(c *config.Config, i int) (*sources.Mapper, error) {
 // written tells whether an expression stands in a source's own section rather
 // than in the defaults.
 func written(own config.Attributes, x config.Expr) bool {
-	for _, o := range []config.Expr{own.ID, own.LoginID, own.Username, own.Email, own.FirstName, own.LastName, own.Nickname, own.Position, own.Locale, own.AuthData} {
+	for _, o := range []config.Expr{own.ID, own.LoginID, own.Username, own.Email, own.FirstName, own.LastName, own.Nickname, own.Position, own.Locale} {
 		if o == x && o.Line > 0 {
 			return true
 		}
@@ -149,6 +153,10 @@ func policy(c *config.Config) plan.Policy {
 		Grace:         plan.Grace(l.Deactivate.Grace),
 		ReservedNames: c.Guards.Protect.Usernames,
 		NeverBelow:    c.Guards.Protect.NeverBelow,
+		ChangeAuth:    c.Auth.MigrateExisting.Enabled,
+		RevokeOnAuth:  c.Auth.MigrateExisting.RevokeSessions,
+		RecreateGone:  l.OnGone == config.OnGoneRecreate,
+		DeleteEndpoint: l.Deactivate.DeleteEndpoint,
 	}
 	for _, a := range c.Mapping.UserOwned {
 		p.UserOwned = p.UserOwned.With(identity.Attribute(a))
@@ -179,7 +187,7 @@ func policy(c *config.Config) plan.Policy {
 func limits(c *config.Config) guard.Limits {
 	g := c.Guards
 	return guard.Limits{
-		Deactivations: limit(g.MaxDeactivations), RoleRemovals: limit(g.MaxRoleRemovals),
+		Deactivations: limit(g.MaxDeactivations), RoleRemovals: limit(g.MaxRoleRemovals), Recreations: limit(g.MaxRecreations),
 		MinEntriesPercent: g.MinSourceEntries.PercentOfLast, Window: g.Window,
 	}
 }

@@ -136,7 +136,7 @@ sources:
 	if s.ldap != "" || s.file {
 		fmt.Fprintf(&b, "roles:\n  - {role: system_admin, source: corp, groups: [%q], grant: allow}\n", slapdtest.GroupDN("chat-admins"))
 	}
-	fmt.Fprintf(&b, "lifecycle:\n  deactivate:\n    grace: %s\n", or(s.grace, "{disabled: 0s, missing: 0s, out_of_scope: 0s}"))
+	fmt.Fprintf(&b, "lifecycle:\n  deactivate:\n    look_again: 0s\n    grace: %s\n", or(s.grace, "{disabled: 0s, missing: 0s, out_of_scope: 0s}"))
 	fmt.Fprintf(&b, "guards:\n  max_deactivations: %s\n", or(s.guards, "{count: 50, percent: 1}"))
 	w.config = filepath.Join(w.dir, "config.yaml")
 	require.NoError(w.t, os.WriteFile(w.config, []byte(b.String()), 0o600))

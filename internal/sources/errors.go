@@ -10,7 +10,8 @@ import (
 
 // ExprError is one fault of one expression, found before any entry was read.
 type ExprError struct {
-	Key string // the setting it stands in, such as username_attribute
+	Key  string // the setting it stands in, such as username_attribute
+	File string // the configuration's name; may be empty
 	// Line and Col place the fault in the configuration, 1-based; 0 is unknown.
 	// With Line 0, Col counts within the expression.
 	Line, Col int
@@ -18,14 +19,22 @@ type ExprError struct {
 	Hint      string // next step; may be empty
 }
 
-// Error gives key, place, fault and hint in one line.
+// Error gives file, place, key, fault and hint in one line.
 func (e *ExprError) Error() string {
 	var b strings.Builder
 	switch {
-	case e.Line > 0 && e.Col > 0:
-		fmt.Fprintf(&b, "%d:%d: ", e.Line, e.Col)
-	case e.Line > 0:
-		fmt.Fprintf(&b, "line %d: ", e.Line)
+	case e.Line == 0:
+	case e.File != "":
+		b.WriteString(e.File + ":")
+	case e.Col == 0:
+		b.WriteString("line ")
+	}
+	if e.Line > 0 {
+		b.WriteString(strconv.Itoa(e.Line))
+		if e.Col > 0 {
+			fmt.Fprintf(&b, ":%d", e.Col)
+		}
+		b.WriteString(": ")
 	}
 	b.WriteString(e.Key)
 	if e.Line == 0 && e.Col > 0 {

@@ -265,7 +265,7 @@ func compareFold(a, b string) int { return strings.Compare(strings.ToLower(a), s
 // errorAt places a fault found at line and column of the expression, 1-based,
 // in the configuration.
 func (p *program) errorAt(line, col int, msg, hint string) *ExprError {
-	e := &ExprError{Key: p.key, Line: p.at.Line, Col: col, Msg: msg, Hint: hint}
+	e := &ExprError{Key: p.key, File: p.at.File, Line: p.at.Line, Col: col, Msg: msg, Hint: hint}
 	switch {
 	case p.at.Line == 0:
 	case line > 1: // how far the block is indented is not known

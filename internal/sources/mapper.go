@@ -134,16 +134,11 @@ func (m *Mapper) Identity(rec Record) (identity.Identity, error) {
 			id.Profile = id.Profile.With(f.attribute, v)
 		}
 	}
-	if m.authData != nil {
-		v, err := m.authData.evalText(m.source, &rec)
-		switch {
-		case err != nil:
-			faults = append(faults, m.authData.fail(err).Error())
-		case v == "":
-			faults = append(faults, m.authData.emptiness("auth data"))
-		}
-		id.Auth = identity.Auth{Service: m.authService, Data: v}
+	auth, err := m.authOf(&rec)
+	if err != nil {
+		faults = append(faults, err.Error())
 	}
+	id.Auth = auth
 	var roleFaults []string
 	id.Roles, roleFaults = m.rolesOf(&rec)
 	faults = append(faults, roleFaults...)
@@ -156,6 +151,32 @@ func (m *Mapper) Identity(rec Record) (identity.Identity, error) {
 		id.Fault += " (" + Printable(rec.Ref) + ")"
 	}
 	return id, nil
+}
+
+// authOf gives the login of the first rule that is for the person; the zero
+// Auth if none is. A rule that cannot be judged is not passed over: the next one
+// could give somebody another login than is meant for him.
+func (m *Mapper) authOf(rec *Record) (identity.Auth, error) {
+	for _, l := range m.auth {
+		if l.when != nil {
+			ok, err := l.when.evalTruth(m.source, rec)
+			if err != nil {
+				return identity.Auth{}, l.when.fail(err)
+			}
+			if !ok {
+				continue
+			}
+		}
+		v, err := l.data.evalText(m.source, rec)
+		switch {
+		case err != nil:
+			return identity.Auth{}, l.data.fail(err)
+		case v == "":
+			return identity.Auth{}, errors.New(l.data.emptiness("login data"))
+		}
+		return identity.Auth{Service: l.service, Data: v}, nil
+	}
+	return identity.Auth{}, nil
 }
 
 func (m *Mapper) rolesOf(rec *Record) (identity.Roles, []string) {

@@ -15,7 +15,10 @@ import (
 // Expr is the text of one expression and where it stands in the
 // configuration, 1-based; Line or Col 0 is unknown.
 type Expr struct {
-	Source    string
+	Source string
+	// File is the configuration's name for faults that are found when nobody
+	// knows the file any more, such as an attribute that the source does not have.
+	File      string
 	Line, Col int
 	// Key is the setting's full name for messages; empty takes the plain one,
 	// such as username_attribute.
@@ -32,15 +35,20 @@ type Rules struct {
 	// DisabledWhen is true for a person who has left. It is evaluated first and
 	// apart, so that no other fault of the entry withholds a leaver.
 	DisabledWhen Expr
-	// AuthService is the login service of the accounts: ldap, saml, openid and
-	// so on. Empty means that the source does not speak about logins (password
-	// login); AuthData must be empty then.
-	AuthService string
-	AuthData    Expr
-	Roles       []RoleRule
+	// Auth are tried in order; whom none is for, the source says nothing about
+	// the login of.
+	Auth  []AuthRule
+	Roles []RoleRule
 	// SelfEditable are attributes people may change on themselves. None may
-	// feed ID, AuthData or a role rule.
+	// feed ID, a login rule or a role rule.
 	SelfEditable []Expr
+}
+
+// AuthRule says by which service people log in, and what it knows them by.
+type AuthRule struct {
+	Service string // ldap, saml, openid and so on
+	When    Expr   // boolean; empty means everybody
+	Data    Expr
 }
 
 // RoleRule grants a system role. With both Groups and When given, both must hold.
@@ -63,8 +71,7 @@ type Mapper struct {
 	id, loginID  *program
 	fields       []field
 	disabledWhen *program
-	authService  string
-	authData     *program
+	auth         []login
 	roles        []role
 	groupNames   []string // as written in role rules
 	owned        identity.Attributes
@@ -74,6 +81,11 @@ type Mapper struct {
 type field struct {
 	attribute identity.Attribute
 	prog      *program
+}
+
+type login struct {
+	service    string
+	when, data *program
 }
 
 type role struct {
@@ -92,7 +104,7 @@ func Compile(source string, r Rules, o CompileOptions) (*Mapper, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &compiler{Mapper: &Mapper{source: source, engine: eng, authService: r.AuthService}}
+	c := &compiler{Mapper: &Mapper{source: source, engine: eng}}
 	c.id = c.need("id_attribute", r.ID)
 	c.loginID = c.add("login_id_attribute", r.LoginID, cel.StringType)
 	for _, f := range []struct {
@@ -119,7 +131,9 @@ func Compile(source string, r Rules, o CompileOptions) (*Mapper, error) {
 		}
 	}
 	c.disabledWhen = c.add("disabled_when", r.DisabledWhen, cel.BoolType)
-	c.auth(r)
+	for i, rule := range r.Auth {
+		c.login(fmt.Sprintf("auth[%d]", i), rule)
+	}
 	for i, rule := range r.Roles {
 		c.role(fmt.Sprintf("roles[%d]", i), rule)
 	}
@@ -140,7 +154,7 @@ func (c *compiler) fault(key string, at Expr, msg, hint string) {
 	if at.Key != "" {
 		key = at.Key
 	}
-	c.errs = append(c.errs, &ExprError{Key: key, Line: at.Line, Col: at.Col, Msg: msg, Hint: hint})
+	c.errs = append(c.errs, &ExprError{Key: key, File: at.File, Line: at.Line, Col: at.Col, Msg: msg, Hint: hint})
 }
 
 func (c *compiler) add(key string, x Expr, want *cel.Type) *program {
@@ -161,14 +175,18 @@ func (c *compiler) need(key string, x Expr) *program {
 	return c.add(key, x, cel.StringType)
 }
 
-func (c *compiler) auth(r Rules) {
-	switch {
-	case r.AuthService == "" && !r.AuthData.empty():
-		c.fault("auth_data", r.AuthData, "is set without auth_service", "name the login service, such as ldap, or remove auth_data")
-	case r.AuthService != "" && r.AuthData.empty():
-		c.fault("auth_data", r.AuthData, "is missing", "name the attribute by which "+r.AuthService+" knows the person")
+func (c *compiler) login(key string, rule AuthRule) {
+	if rule.Service == "" {
+		c.fault(key+".service", rule.Data, "is missing", "name the login service, such as saml")
 	}
-	c.authData = c.add("auth_data", r.AuthData, cel.StringType)
+	if rule.Data.empty() {
+		c.fault(key+".data", rule.Data, "is missing", "name the attribute by which "+rule.Service+" knows the person")
+	}
+	c.auth = append(c.auth, login{
+		service: rule.Service,
+		when:    c.add(key+".when", rule.When, cel.BoolType),
+		data:    c.add(key+".data", rule.Data, cel.StringType),
+	})
 }
 
 func (c *compiler) role(key string, rule RoleRule) {
@@ -206,7 +224,10 @@ func (c *compiler) selfEditable(list []Expr) {
 			}
 		}
 		check(c.id, "the anchor")
-		check(c.authData, "the login identity")
+		for _, l := range c.auth {
+			check(l.when, "the choice of the login")
+			check(l.data, "the login identity")
+		}
 		for _, r := range c.roles {
 			check(r.when, "the role "+r.name)
 			if len(r.groups) > 0 && strings.EqualFold(name, "memberOf") {

@@ -49,21 +49,24 @@ func TestCompile(t *testing.T) {
 			r.Email = Expr{Source: "atr.mail", Line: 13, Col: 20}
 			r.Nickname = Expr{Source: "attr.displayName +", Line: 14, Col: 1}
 		}, []string{
-			"12:25: username_attribute: undeclared reference to 'lowr'; did you mean lower?",
-			"13:20: email_attribute: undeclared reference to 'atr'; did you mean attr?", "14:19: nickname_attribute: the expression ends too early",
+			"12:25: username_attribute: there is no function lowr; did you mean lower?",
+			"13:20: email_attribute: atr has no meaning here; did you mean attr?", "14:19: nickname_attribute: the expression ends too early",
 		}},
-		"a bare name is no text":         {func(r *Rules) { r.Email = text("mail") }, []string{"email_attribute, column 1: undeclared reference to 'mail'; an attribute is written attr.mail"}},
-		"a list is not text":             {func(r *Rules) { r.Email = text("attrs.mail") }, []string{"gives a list where text is needed"}},
-		"disabled_when must be boolean":  {func(r *Rules) { r.DisabledWhen = Expr{Source: "attr.employeeType", Line: 9, Col: 18} }, []string{`9:18: disabled_when: gives text where true or false is needed; compare it`}},
-		"when must be boolean":           {func(r *Rules) { r.Roles = []RoleRule{{Role: "system_admin", When: text("attr.title")}} }, []string{"roles[0].when, column 1: gives text"}},
-		"no computed attribute name":     {func(r *Rules) { r.Nickname = text(`attr[attr.pick]`) }, []string{"the name of an attribute cannot be computed"}},
-		"no whole map":                   {func(r *Rules) { r.Nickname = text(`string(size(attr))`) }, []string{"attr needs the name of an attribute"}},
-		"no computed regex":              {func(r *Rules) { r.DisabledWhen = text(`attr.uid.matches(attr.title)`) }, []string{"the pattern of matches cannot be computed"}},
-		"no broken regex":                {func(r *Rules) { r.DisabledWhen = text(`attr.uid.matches("(")`) }, []string{"disabled_when"}},
-		"no loop named like a root":      {func(r *Rules) { r.DisabledWhen = text(`groups.exists(attr, attr == "x")`) }, []string{"attr has a meaning of its own here"}},
-		"no endless expression":          {func(r *Rules) { r.Nickname = text(strings.Repeat("'a'+", maxExpression) + "'a'") }, []string{"nickname_attribute"}},
-		"auth data without service":      {func(r *Rules) { r.AuthData = text("attr.uid") }, []string{"auth_data: is set without auth_service"}},
-		"auth service without data":      {func(r *Rules) { r.AuthService = "ldap" }, []string{"auth_data: is missing"}},
+		"a bare name is no text":        {func(r *Rules) { r.Email = text("mail") }, []string{"email_attribute, column 1: mail has no meaning here; an attribute is written attr.mail"}},
+		"a list is not text":            {func(r *Rules) { r.Email = text("attrs.mail") }, []string{"gives a list where text is needed"}},
+		"disabled_when must be boolean": {func(r *Rules) { r.DisabledWhen = Expr{Source: "attr.employeeType", Line: 9, Col: 18} }, []string{`9:18: disabled_when: gives text where true or false is needed; compare it`}},
+		"when must be boolean":          {func(r *Rules) { r.Roles = []RoleRule{{Role: "system_admin", When: text("attr.title")}} }, []string{"roles[0].when, column 1: gives text"}},
+		"no computed attribute name":    {func(r *Rules) { r.Nickname = text(`attr[attr.pick]`) }, []string{"the name of an attribute cannot be computed"}},
+		"no whole map":                  {func(r *Rules) { r.Nickname = text(`string(size(attr))`) }, []string{"attr needs the name of an attribute"}},
+		"no computed regex":             {func(r *Rules) { r.DisabledWhen = text(`attr.uid.matches(attr.title)`) }, []string{"the pattern of matches cannot be computed"}},
+		"no broken regex":               {func(r *Rules) { r.DisabledWhen = text(`attr.uid.matches("(")`) }, []string{"disabled_when"}},
+		"no loop named like a root":     {func(r *Rules) { r.DisabledWhen = text(`groups.exists(attr, attr == "x")`) }, []string{"attr has a meaning of its own here"}},
+		"no endless expression":         {func(r *Rules) { r.Nickname = text(strings.Repeat("'a'+", maxExpression) + "'a'") }, []string{"nickname_attribute"}},
+		"login data without service":    {func(r *Rules) { r.Auth = []AuthRule{{Data: text("attr.uid")}} }, []string{"auth[0].service: is missing"}},
+		"login service without data":    {func(r *Rules) { r.Auth = []AuthRule{{Service: "ldap"}} }, []string{"auth[0].data: is missing"}},
+		"a login is chosen by a boolean": {func(r *Rules) {
+			r.Auth = []AuthRule{{Service: "ldap", When: text("attr.title"), Data: text("attr.uid")}}
+		}, []string{"auth[0].when, column 1: gives text"}},
 		"a role rule names somebody":     {func(r *Rules) { r.Roles = []RoleRule{{Role: "system_admin"}} }, []string{"roles[0]: has neither groups nor when"}},
 		"the setting's own key is shown": {func(r *Rules) { r.Email = Expr{Source: "mail", Key: "sources[2].mapping.email_attribute"} }, []string{"sources[2].mapping.email_attribute, column 1"}},
 	} {
@@ -86,13 +89,14 @@ func TestCompile_SelfEditable(t *testing.T) {
 	t.Parallel()
 	r := basicRules()
 	r.ID = Expr{Source: "attr.employeeNumber", Line: 3, Col: 9}
-	r.AuthService, r.AuthData = "saml", Expr{Source: "lower(attr.mail)", Line: 4, Col: 9}
+	r.Auth = []AuthRule{{Service: "saml", When: Expr{Source: `attr.title != "Admin"`, Line: 4, Col: 2}, Data: Expr{Source: "lower(attr.mail)", Line: 4, Col: 9}}}
 	r.Roles = []RoleRule{{Role: "system_admin", When: Expr{Source: `attr.title == "Admin"`, Line: 5, Col: 9}}, {Role: "system_manager", Groups: []string{"cn=a,dc=b"}}}
 	r.SelfEditable = []Expr{text("EmployeeNumber"), text("mail"), text("attr.title"), text("displayName"), {Source: "memberOf", Line: 7, Col: 20}}
 	_, err := Compile("corp", r, CompileOptions{})
 	for _, w := range []string{
 		"3:9: id_attribute: the anchor comes from EmployeeNumber, which people may change on themselves",
-		"4:9: auth_data: the login identity comes from mail", "5:9: roles[0].when: the role system_admin comes from title",
+		"4:9: auth[0].data: the login identity comes from mail", "4:2: auth[0].when: the choice of the login comes from title",
+		"5:9: roles[0].when: the role system_admin comes from title",
 		"7:20: self_editable: the role system_manager comes from groups",
 	} {
 		require.ErrorContains(t, err, w)
@@ -105,7 +109,7 @@ func TestMapper_Identity(t *testing.T) {
 	r := basicRules()
 	r.FirstName, r.LastName = text("attr.givenName"), text("trim(attr.sn)")
 	r.Position = text(`attr.title + (attr.department != "" ? " / " + attr.department : "")`)
-	r.AuthService, r.AuthData = "ldap", text("attr.objectGUID.mm_guid()")
+	r.Auth = []AuthRule{{Service: "ldap", Data: text("attr.objectGUID.mm_guid()")}}
 	r.Roles = []RoleRule{
 		{Role: "system_admin", Groups: []string{"CN=Chat-Admins, OU=groups,dc=example,dc=test"}},
 		{Role: "system_manager", Groups: []string{"cn=other,dc=x"}},
@@ -231,13 +235,63 @@ func TestMapper_Identity_faults(t *testing.T) {
 	})
 }
 
+func TestMapper_Identity_login(t *testing.T) {
+	t.Parallel()
+	rules := func(auth ...AuthRule) *Mapper {
+		r := basicRules()
+		r.Auth = auth
+		return mustCompile(t, r)
+	}
+	engineer := text(`attr.title == "Engineer"`)
+	clerk := text(`attr.title == "Clerk"`)
+	for name, c := range map[string]struct {
+		auth  []AuthRule
+		want  identity.Auth
+		fault string
+	}{
+		"the first rule that matches counts": {
+			auth: []AuthRule{{"ldap", clerk, text("attr.uid")}, {"saml", engineer, text("lower(attr.mail)")}, {"openid", Expr{}, text("attr.uid")}},
+			want: identity.Auth{Service: "saml", Data: "j.doe@example.test"},
+		},
+		"a rule without a condition is for everybody": {
+			auth: []AuthRule{{"openid", Expr{}, text("attr.uid")}, {"saml", engineer, text("attr.mail")}},
+			want: identity.Auth{Service: "openid", Data: "JDoe"},
+		},
+		"whom no rule is for keeps his login": {auth: []AuthRule{{"saml", clerk, text("attr.mail")}}},
+		"no rules say nothing":                {},
+		"empty login data is the entry's fault": {
+			auth:  []AuthRule{{"saml", engineer, text("attr.eppn")}, {"openid", Expr{}, text("attr.uid")}},
+			fault: "login data is empty: eppn has no value (uid=jdoe,ou=people,dc=example,dc=test)",
+		},
+		"the data of a rule that is not for him does not matter": {
+			auth: []AuthRule{{"saml", clerk, text("attr.eppn")}, {"openid", Expr{}, text("attr.uid")}},
+			want: identity.Auth{Service: "openid", Data: "JDoe"},
+		},
+		"a rule that cannot be judged is not passed over": {
+			auth:  []AuthRule{{"saml", text("bit(attr.title, 2)"), text("attr.mail")}, {"openid", Expr{}, text("attr.uid")}},
+			fault: "auth[0].when cannot be computed: bit needs a decimal number (uid=jdoe,ou=people,dc=example,dc=test)",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			id, err := rules(c.auth...).Identity(person())
+			require.NoError(t, err)
+			require.True(t, id.Active)
+			require.Equal(t, c.want, id.Auth)
+			require.Equal(t, c.fault, id.Fault)
+		})
+	}
+	m := rules(AuthRule{"saml", clerk, text("attr.eppn")})
+	require.Equal(t, []string{"entryUUID", "eppn", "mail", "title", "uid"}, m.Attributes(), "what conditions and data name is read")
+}
+
 func TestMapper_CheckNames(t *testing.T) {
 	t.Parallel()
 	r := basicRules()
-	r.Email = Expr{Source: "lower(attr.mial)", Line: 7, Col: 22}
+	r.Email = Expr{Source: "lower(attr.mial)", File: "mmsync.yaml", Line: 7, Col: 22}
 	known := func(n string) bool { return n != "mial" }
 	err := mustCompile(t, r).CheckNames(known, "uid", "mail", "title")
-	require.EqualError(t, err, "7:33: email_attribute: the source has no attribute mial; did you mean mail?")
+	require.EqualError(t, err, "mmsync.yaml:7:33: email_attribute: the source has no attribute mial; did you mean mail?")
 	var e *ExprError
 	require.ErrorAs(t, err, &e)
 	require.NoError(t, mustCompile(t, basicRules()).CheckNames(known))
@@ -285,7 +339,7 @@ func TestMapper_Eval(t *testing.T) {
 	_, err = m.Eval(`attr.title.guid()`, rec)
 	require.ErrorContains(t, err, "guid needs 16 bytes")
 	_, err = m.Eval(`nope`, rec)
-	require.ErrorContains(t, err, "undeclared reference")
+	require.ErrorContains(t, err, "nope has no meaning here")
 }
 
 // The short cuts exist for speed only: whatever expression has one, the engine
