@@ -15,3 +15,6 @@ func Matches(r Route, path string) bool { return r.matches(path) }
 
 // RandomPassword makes one.
 func RandomPassword() string { return randomPassword() }
+
+// LocksLDAP tells it for a server that has limits/server, or has not.
+func LocksLDAP(t *Target, told bool) bool { return t.c.locksLDAP(Limits{Told: told}) }

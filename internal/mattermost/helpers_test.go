@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,55 @@ import (
 
 // token gives a fixed token.
 func token(s string) func() (string, error) { return func() (string, error) { return s, nil } }
+
+// profiles are the two servers that were recorded.
+func profiles() map[string]mmsim.Profile {
+	return map[string]mmsim.Profile{"11.6": mmsim.Profile116, "5.38": mmsim.Profile538}
+}
+
+// writes are all that the client can change.
+func writes() map[string]func(context.Context, *mattermost.Client) error {
+	return map[string]func(context.Context, *mattermost.Client) error{
+		"create": func(ctx context.Context, c *mattermost.Client) error {
+			_, err := c.Create(ctx, mattermost.NewUser{Profile: identity.Profile{Username: "ada", Email: "a@b"}, Password: "x"})
+			return err
+		},
+		"patch": func(ctx context.Context, c *mattermost.Client) error {
+			_, err := c.Patch(ctx, someID, identity.Profile{Nickname: "x"}, identity.AttributesOf(identity.Nickname))
+			return err
+		},
+		"set active":           func(ctx context.Context, c *mattermost.Client) error { return c.SetActive(ctx, someID, false) },
+		"deactivate by delete": func(ctx context.Context, c *mattermost.Client) error { return c.DeactivateByDelete(ctx, someID) },
+		"set roles": func(ctx context.Context, c *mattermost.Client) error {
+			return c.SetRoles(ctx, someID, identity.Roles{"system_user"})
+		},
+		"set auth": func(ctx context.Context, c *mattermost.Client) error {
+			return c.SetAuth(ctx, someID, identity.Auth{Service: "saml", Data: "x"})
+		},
+		"revoke sessions": func(ctx context.Context, c *mattermost.Client) error { return c.RevokeSessions(ctx, someID) },
+		"verify e-mail":   func(ctx context.Context, c *mattermost.Client) error { return c.VerifyEmail(ctx, someID) },
+		"reset link":      func(ctx context.Context, c *mattermost.Client) error { return c.SendPasswordReset(ctx, "a@b") },
+	}
+}
+
+type answered struct {
+	status int
+	body   string
+}
+
+// raw asks the simulator as its admin for what the client cannot or would not.
+func raw(t *testing.T, s *mmsim.Server, method, path, body string) answered {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, s.URL()+"/api/v4"+path, strings.NewReader(body))
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+s.AdminToken())
+	resp, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return answered{resp.StatusCode, string(b)}
+}
 
 // client makes a client without a rate to speak of.
 func client(t *testing.T, url, tok string, change ...func(*mattermost.Options)) *mattermost.Client {
