@@ -45,6 +45,7 @@ func TestConverge(t *testing.T) {
 		"same_intent", "same_auth_data", "drifted", "username_taken", "email_taken", "auth_data_taken", "contested",
 		"waits_for_other", "match_needs_approval", "protected", "last_admin", "needs_approval", "deactivated_by_other",
 		"locked_by_login_service", "locked_by_ldap", "locked_by_email_verification", "auth_not_changed", "account_missing",
+		"call_in_flight", "server_set_back", "recreated", "account_unseen", "late", "set_auth", "revoked", "late patch", "by_delete", "warning",
 		"no_seats", "entry_fault", "name_reserved", "hand_over", "in_grace", "unconfirmed", "read_incomplete",
 	} {
 		require.Positive(t, seen[what], "no world showed %q", what)
@@ -58,7 +59,24 @@ func (c census) count(p plan.Plan, whole bool) {
 	if !whole {
 		c["cut off"]++
 	}
+	if len(p.Warnings) > 0 {
+		c["warning"]++
+	}
 	for _, d := range p.Decisions {
+		for i, op := range d.Ops {
+			c[string(op.Kind)]++
+			if op.ByDelete {
+				c["by_delete"]++
+			}
+			if i > 0 && d.Ops[i-1].Kind == plan.SetAuth {
+				switch op.Kind {
+				case plan.RevokeSessions:
+					c["revoked"]++
+				case plan.PatchProfile:
+					c["late patch"]++
+				}
+			}
+		}
 		c[string(d.Action)]++
 		c[string(d.Reason)]++
 		if d.Chain != 0 {
@@ -91,6 +109,7 @@ func converge(t *testing.T, seed uint64, loud bool, seen census) bool {
 	for round := range 40 {
 		m.now = m.now.Add(2 * time.Hour)
 		m.recover()
+		weather(r, m, round)
 		m.seats()
 		m.read(r)
 		obs := m.observe()
@@ -108,7 +127,9 @@ func converge(t *testing.T, seed uint64, loud bool, seen census) bool {
 		if crashes > 0 {
 			crashes--
 			c = cut{at: r.IntN(ops(p) + 1), called: r.IntN(2) == 0}
+			c.late = m.settle > 2*time.Hour && m.late == nil && r.IntN(3) == 0
 		}
+		late := m.late != nil
 		whole, err := m.execute(t, p, c)
 		if err != nil {
 			return fail(round, p, "the server refused: %v", err)
@@ -122,7 +143,12 @@ func converge(t *testing.T, seed uint64, loud bool, seen census) bool {
 				return fail(round, p, "%s", why)
 			}
 		}
-		if whole && c.at < 0 && !p.Effective() && m.settledTime() {
+		if late {
+			seen["late"]++
+			m.arrive()
+			continue
+		}
+		if whole && c.at < 0 && !p.Effective() && m.settledTime() && m.calm() {
 			if why := m.oracle(p); why != "" {
 				return fail(round, p, "%s", why)
 			}
@@ -183,6 +209,84 @@ func sound(m *model, obs []plan.Observation, p plan.Plan, seed uint64) string {
 				return d.Key.String() + " is deactivated, and an active person wants the account"
 			}
 		}
+		if why := m.allowed(d); why != "" {
+			return d.Key.String() + ": " + why
+		}
+	}
+	return m.counted(p)
+}
+
+// allowed says what of a decision must not be, or "".
+func (m *model) allowed(d plan.Decision) string {
+	until := m.busy[d.Key]
+	if until.After(m.now) && len(d.Ops) > 0 {
+		return "a call is in flight, and another is planned"
+	}
+	if d.Reason == plan.CallInFlight && (!until.After(m.now) || d.Until == nil || !d.Until.Equal(until) || d.Held == "") {
+		return "held for a call in flight, and does not say until when, or what"
+	}
+	var a *identity.Account
+	l := m.links[d.Key]
+	if l != nil && l.Part == identity.Owner {
+		a = m.accounts[l.AccountID]
+	}
+	for i, op := range d.Ops {
+		to := ""
+		if len(op.Changes) > 0 {
+			to = op.Changes[0].To
+		}
+		takes := false
+		switch op.Kind {
+		case plan.UnlinkAccount:
+			takes = true
+			if again := m.gone(d.Key) && d.Action == plan.Create && i == 0; !again && d.Action != plan.Forget {
+				return "the link is taken, and nobody left or is made anew"
+			}
+		case plan.CreateAccount:
+			if l != nil && (i == 0 || d.AccountID != "" || d.Reason != plan.Recreated) {
+				return "a second account is made"
+			}
+		case plan.SetActive:
+			takes = to == "false"
+			if op.ByDelete && !m.policy.DeleteEndpoint {
+				return "DELETE is not allowed"
+			}
+		case plan.SetRoles:
+			takes = a != nil && len(a.Roles.Minus(identity.ParseRoles(to))) > 0
+		case plan.RevokeSessions:
+			takes = true
+		case plan.SetAuth:
+			takes = true
+			ends := i+1 < len(d.Ops) && d.Ops[i+1].Kind == plan.RevokeSessions
+			switch {
+			case a == nil || !m.policy.ChangeAuth || a.Roles.Privileged():
+				return "the login is moved"
+			case ends != (m.policy.RevokeOnAuth && a.Active()):
+				return fmt.Sprintf("the login is moved, and sessions are ended: %v", ends)
+			}
+		}
+		if takes && m.facts.SetBack {
+			return string(op.Kind) + " on a server that was set back"
+		}
+	}
+	return ""
+}
+
+// counted checks what is counted over a whole plan: seats and warnings.
+func (m *model) counted(p plan.Plan) string {
+	if left := m.facts.SeatsLeft; left >= 0 && p.Count(plan.Create)+p.Count(plan.Reactivate) > left+p.Count(plan.Deactivate) {
+		return "more accounts than seats"
+	}
+	warn := false
+	for _, d := range p.Decisions {
+		for _, op := range d.Ops {
+			for _, c := range op.Changes {
+				warn = warn || c.Field == plan.FieldAuthService && c.To == "ldap" && c.From != "ldap"
+			}
+		}
+	}
+	if warn = warn && m.facts.LDAPLocked && !m.policy.DeleteEndpoint; warn != (len(p.Warnings) > 0) {
+		return fmt.Sprintf("warnings: %q", p.Warnings)
 	}
 	return ""
 }
@@ -231,6 +335,11 @@ func untouched(m *model, p plan.Plan, before map[string]identity.Account, links 
 		if same {
 			continue
 		}
+		for k, l := range links {
+			if l.AccountID == id && m.busy[k].After(m.now) && p.Effective() && !slices.ContainsFunc(p.Decisions, func(d plan.Decision) bool { return d.Key == k && len(d.Ops) > 0 }) {
+				return "account " + id + " is busy and was changed"
+			}
+		}
 		if !ours[id] {
 			return "account " + id + " is not ours and was changed"
 		}
@@ -250,14 +359,14 @@ func (m *model) isProtected(a *identity.Account) bool {
 func leaversOff(m *model) string {
 	for k, d := range m.desired {
 		l := m.links[k]
-		if d.Active || l == nil || l.Part != identity.Owner || m.accounts[l.AccountID] == nil || m.unseen[k] {
+		if d.Active || l == nil || l.Part != identity.Owner || m.accounts[l.AccountID] == nil || m.unseen[k] || m.facts.SetBack || m.busy[k].After(m.now) {
 			continue
 		}
 		a := m.accounts[l.AccountID]
 		switch {
 		case !a.Active() || m.isProtected(a):
 		case a.HumanAdmin() && m.admins() <= max(1, m.policy.NeverBelow):
-		case a.Auth.Service == "ldap" && m.facts.LDAPLocked:
+		case a.Auth.Service == "ldap" && m.facts.LDAPLocked && !m.policy.DeleteEndpoint:
 			if l.Applied.Active || a.Roles.Has(identity.RoleAdmin) {
 				return k.String() + " has left and keeps sessions or rights"
 			}
@@ -310,7 +419,7 @@ func (m *model) settledTime() bool {
 
 func (m *model) describe() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "policy %+v\nfacts %+v\n", m.policy, m.facts)
+	fmt.Fprintf(&b, "policy %+v\nfacts %+v\nbusy %v\nunseen %v\n", m.policy, m.facts, m.busy, m.unseen)
 	for _, id := range slices.Sorted(maps.Keys(m.accounts)) {
 		a := m.accounts[id]
 		fmt.Fprintf(&b, "account %s %s %s %v %v off=%d bot=%v remote=%v\n", id, a.Username, a.Email, a.Roles, a.Auth, a.DeleteAt, a.Bot, a.Remote)

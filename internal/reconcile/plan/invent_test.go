@@ -1,8 +1,11 @@
 package plan_test
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -21,7 +24,9 @@ func invent(r *rand.Rand) *model {
 	chance := func(percent int) bool { return r.IntN(100) < percent }
 	m.policy.ReservedNames = []string{"svc-*"}
 	m.policy.NeverBelow = 1 + r.IntN(2)
-	m.policy.ChangeAuth = chance(50)
+	m.policy.ChangeAuth, m.policy.RevokeOnAuth = chance(50), chance(50)
+	m.policy.RecreateGone, m.policy.DeleteEndpoint = chance(50), chance(50)
+	m.settle = []time.Duration{0, 3 * time.Hour, 5 * time.Hour}[r.IntN(3)]
 	m.policy.UserOwned = identity.AttributesOf(identity.Nickname)
 	for _, source := range []string{"ad", "hr"} {
 		m.policy.Roles = append(m.policy.Roles, plan.RoleAuthority{
@@ -115,7 +120,7 @@ func oddities(r *rand.Rand, m *model, a *identity.Account, l *identity.Link) {
 	if chance(4) {
 		m.facts.Protected[a.ID] = "guards.protect"
 	}
-	if chance(3) {
+	if chance(6) {
 		delete(m.accounts, a.ID)
 	}
 	if chance(3) {
@@ -174,8 +179,12 @@ func want(r *rand.Rand, m *model, stock int, plain bool) {
 		case chance(5):
 			d.Roles = identity.NewRoles(auditor, identity.RoleAdmin)
 		}
-		if chance(10) {
-			d.Auth = identity.Auth{Service: "saml", Data: data(i)}
+		service := []string{"saml", "saml", "ldap", "gitlab"}[r.IntN(4)]
+		switch {
+		case chance(10):
+			d.Auth = identity.Auth{Service: service, Data: data(i)}
+		case chance(15): // the same data, or new data, for another service
+			d.Auth = identity.Auth{Service: service, Data: cmp.Or(d.Auth.Data, "own-"+k.Anchor)}
 		}
 		if chance(3) {
 			d.Profile.Username = "svc-x"
@@ -194,11 +203,45 @@ func want(r *rand.Rand, m *model, stock int, plain bool) {
 		d := &identity.Identity{Key: k, Active: !chance(10), Owned: identity.AttributesOf(identity.Username, identity.Email)}
 		d.Profile.Username, d.Profile.Email = fmt.Sprintf("n%02d", r.IntN(stock+6)), fmt.Sprintf("m%02d@x", r.IntN(stock+6))
 		if chance(40) {
-			d.Auth = identity.Auth{Service: "saml", Data: data(100 + i)}
+			d.Auth = identity.Auth{Service: []string{"saml", "ldap"}[r.IntN(2)], Data: data(100 + i)}
 		}
 		if chance(30) {
 			d.Roles = identity.NewRoles(auditor)
 		}
 		m.desired[k] = d
 	}
+}
+
+// weather is what happens around the first runs: the server is set back, an
+// answer lacks an account, somebody removes one for good.
+func weather(r *rand.Rand, m *model, round int) {
+	m.facts.SetBack = false
+	clear(m.unseen)
+	if round > 3 {
+		return
+	}
+	m.facts.SetBack = r.IntN(8) == 0
+	for _, k := range sortedKeys(m.links) {
+		l := m.links[k]
+		switch a := m.accounts[l.AccountID]; {
+		case r.IntN(40) == 0:
+			m.unseen[k] = true
+		case a != nil && !a.HumanAdmin() && r.IntN(60) == 0 && m.late == nil:
+			delete(m.accounts, a.ID)
+		}
+	}
+}
+
+// calm tells that nothing is on its way any more that a run would wait for.
+func (m *model) calm() bool {
+	busy := slices.ContainsFunc(slices.Collect(maps.Values(m.busy)), func(t time.Time) bool { return t.After(m.now) })
+	return !busy && !m.facts.SetBack && len(m.unseen) == 0 && m.late == nil
+}
+
+// gone tells that the account of an active person was removed and may be made
+// anew.
+func (m *model) gone(k identity.Key) bool {
+	l, d := m.links[k], m.desired[k]
+	return m.policy.RecreateGone && l != nil && l.Part == identity.Owner && m.accounts[l.AccountID] == nil && !m.unseen[k] &&
+		d != nil && d.Active && d.Fault == ""
 }

@@ -22,12 +22,23 @@ type model struct {
 	// lost are the deactivations whose answer was lost: the account is off, and
 	// the link does not know yet that it was us.
 	lost []identity.Key
+	// settle is how long after it was cut off a call may still arrive.
+	settle time.Duration
+	// late is a call that left and has not arrived yet.
+	late *call
+}
+
+// call is one call about somebody.
+type call struct {
+	d  plan.Decision
+	op plan.Op
 }
 
 // cut says where an execution ends: at which op, and whether its call was made.
 type cut struct {
 	at     int // -1: nowhere
 	called bool
+	late   bool // the call is made, and arrives when another run is at work
 }
 
 // seats counts what the server would say before a plan is made.
@@ -70,7 +81,15 @@ func (m *model) execute(t *testing.T, p plan.Plan, c cut) (whole bool, err error
 			if d.AccountID == "" {
 				d.AccountID = created[s.Decision]
 			}
-			if n == c.at && !c.called {
+			sends := op.Kind != plan.LinkAccount && op.Kind != plan.UnlinkAccount
+			if n == c.at && sends {
+				m.busy[d.Key] = m.now.Add(m.settle)
+			}
+			switch {
+			case n == c.at && c.late && sends:
+				m.late = &call{d, op}
+				return false, nil
+			case n == c.at && !c.called:
 				return false, nil
 			}
 			id, err := m.call(d, op)
@@ -89,6 +108,17 @@ func (m *model) execute(t *testing.T, p plan.Plan, c cut) (whole bool, err error
 	return true, nil
 }
 
+// arrive lets a late call reach the server, which may refuse it by now.
+func (m *model) arrive() {
+	if m.late == nil {
+		return
+	}
+	if id, err := m.call(m.late.d, m.late.op); err == nil {
+		m.forget(m.late.d, m.late.op, id)
+	}
+	m.late = nil
+}
+
 // call is the server: it gives the account's id, or a refusal.
 func (m *model) call(d plan.Decision, op plan.Op) (string, error) {
 	if op.Kind == plan.CreateAccount {
@@ -96,6 +126,9 @@ func (m *model) call(d plan.Decision, op plan.Op) (string, error) {
 	}
 	a := m.accounts[d.AccountID]
 	if op.Kind == plan.UnlinkAccount {
+		if l := m.links[d.Key]; m.accounts[l.AccountID] != nil {
+			return "", fmt.Errorf("the link to a living account would be lost")
+		}
 		return d.AccountID, nil
 	}
 	if a == nil {
@@ -105,9 +138,13 @@ func (m *model) call(d plan.Decision, op plan.Op) (string, error) {
 	case plan.PatchProfile:
 		return a.ID, m.patch(a, op)
 	case plan.SetActive:
-		on := op.Changes[0].To == "true"
+		on, locked := op.Changes[0].To == "true", a.Auth.Service == "ldap" && m.facts.LDAPLocked
 		switch {
-		case a.Auth.Service == "ldap" && m.facts.LDAPLocked:
+		case op.ByDelete && on:
+			return "", fmt.Errorf("DELETE switches nobody on")
+		case op.ByDelete && !locked:
+			return "", fmt.Errorf("DELETE where the usual way is open")
+		case !op.ByDelete && locked:
 			return "", fmt.Errorf("the server refuses to switch ldap accounts")
 		case on == a.Active():
 			return "", fmt.Errorf("active is %v already", on)
@@ -234,7 +271,7 @@ func (m *model) record(d plan.Decision, op plan.Op, id string) {
 	case plan.SetActive:
 		next.DeactivatedAt, next.Applied.Active = m.accounts[id].DeleteAt, m.accounts[id].Active()
 	case plan.RevokeSessions:
-		next.Applied.Active = false
+		next.Applied.Active = op.Changes[0].To == "true"
 	case plan.SetAuth:
 		next.Applied.Auth = m.accounts[id].Auth
 	}
@@ -248,7 +285,7 @@ func (m *model) forget(d plan.Decision, op plan.Op, id string) {
 		m.intents[d.Key] = id
 	case plan.SetActive:
 		m.lost = append(m.lost, d.Key)
-	case plan.LinkAccount:
+	case plan.LinkAccount, plan.UnlinkAccount:
 		m.record(d, op, id) // not a call: it is written, or it is not
 	}
 }

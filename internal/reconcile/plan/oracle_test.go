@@ -165,6 +165,7 @@ func (m *model) true(k identity.Key, why plan.Reason, f plan.Field, held map[ide
 		is(a != nil && a.Auth.Service != "", "it has no login service")
 	case plan.LockedByLDAP:
 		is(a != nil && a.Auth.Service == "ldap" && m.facts.LDAPLocked, "it is not")
+		is(!m.policy.DeleteEndpoint || !a.Active(), "DELETE would switch it off")
 	case plan.LockedByVerify:
 		is(m.facts.EmailVerification, "no verification")
 	case plan.AuthNotChanged:
@@ -179,6 +180,7 @@ func (m *model) true(k identity.Key, why plan.Reason, f plan.Field, held map[ide
 		is(want.Fault != "", "the entry can be used")
 	case plan.AccountMissing:
 		is(l != nil && a == nil, "the account is there")
+		is(!m.gone(k) || m.hindered(k), "nothing keeps it from being created anew")
 	case plan.HandOver:
 		is(want == nil && !m.absence[k].Explicit && m.inherited(k), "nobody else wants the account")
 	case plan.ReadIncomplete, plan.Unconfirmed, plan.InGrace:
@@ -207,7 +209,7 @@ func (m *model) inherited(k identity.Key) bool {
 		switch {
 		case !want.Active || want.Fault != "":
 			return false
-		case l != nil:
+		case l != nil && !m.gone(o):
 			return l.Part == identity.Contributor && l.AccountID == a.ID
 		}
 		seen := m.facts.AuthDataVisible && want.Auth.Data != "" && want.Auth.Data == a.Auth.Data
@@ -250,4 +252,19 @@ func (m *model) holds(k identity.Key, f plan.Field, held map[identity.Key]*plan.
 
 func (m *model) rivals(a, b *identity.Identity) bool {
 	return b.Fault == "" && (a.Profile.Username == b.Profile.Username || a.Profile.Email == b.Profile.Email || (a.Auth.Data != "" && a.Auth.Data == b.Auth.Data))
+}
+
+// hindered tells whether anything keeps an account from being created for k: a
+// taken or reserved name, taken login data, or somebody else who claims one.
+func (m *model) hindered(k identity.Key) bool {
+	want := m.desired[k]
+	if strings.HasPrefix(want.Profile.Username, "svc-") {
+		return true
+	}
+	for _, a := range m.accounts {
+		if a.Username == want.Profile.Username || a.Email == want.Profile.Email || (want.Auth.Data != "" && a.Auth.Data == want.Auth.Data) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(sortedKeys(m.desired), func(o identity.Key) bool { return o != k && m.rivals(want, m.desired[o]) })
 }
