@@ -6,7 +6,8 @@ import "time"
 type Snapshot struct {
 	Source string
 	// Identities are ordered by Key; an entry that could not be mapped is here
-	// with its Fault set, so that its Key counts as present.
+	// with its Fault set, so that its Key counts as present. People whom the reader
+	// knew to be as they were are left out.
 	Identities []Identity
 	// Unreadable are entries without a usable anchor. They are joined to links
 	// by Ref; while one cannot be joined, absence proves nothing.

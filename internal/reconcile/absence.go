@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -102,29 +101,40 @@ func (e *Engine) sizeBefore(ctx context.Context, g *gathered, sum *plan.SourceSu
 	return guard.Measure{Count: sum.Linked, What: "active accounts linked to it"}, nil
 }
 
-// missingLinks gives the owned links of a source that its read lacked. An entry
-// that could not be read counts as the link that was last at its place; one
-// that nobody was at leaves it open who is missing.
-func missingLinks(links []identity.Link, source string, present map[identity.Key]bool, unreadable []identity.Problem) (absent []*identity.Link, joined map[identity.Key]bool, doubt string) {
-	places := map[string]bool{}
+// missingLinks gives the owned links of a source that its read lacked, less those
+// about whom that is settled. An entry that could not be read counts as the link
+// that was last at its place; one that nobody was at leaves it open who is missing.
+func (g *gathered) missingLinks(source string, unreadable []identity.Problem) (absent []*identity.Link, joined map[identity.Key]bool, doubt string) {
+	places := map[uint64]bool{}
 	for _, p := range unreadable {
-		places[strings.ToLower(p.Ref)] = true
+		places[g.roster.place(p.Ref)] = true
 	}
 	joined = map[identity.Key]bool{}
-	taken := map[string]bool{}
-	for i := range links {
-		k := &links[i]
-		if k.Key.Source != source || k.Part == identity.Contributor || present[k.Key] {
+	taken := map[uint64]bool{}
+	missing := 0
+	from, to := g.roster.segment(source)
+	for i := from; i < to; i++ {
+		h := &g.roster.heads[i]
+		if !h.owner || h.present {
 			continue
 		}
-		if place := strings.ToLower(k.Ref); place != "" && places[place] {
-			joined[k.Key], taken[place] = true, true
+		k := g.links[g.roster.key(i)]
+		if places[h.place] {
+			taken[h.place] = true
+			if k != nil {
+				joined[k.Key] = true
+			}
+			continue
+		}
+		missing++
+		if k == nil { // off since he was last missed, and nothing speaks of him now
+			g.settled++
 			continue
 		}
 		absent = append(absent, k)
 	}
 	for _, p := range unreadable {
-		if !taken[strings.ToLower(p.Ref)] && len(absent) > 0 {
+		if !taken[g.roster.place(p.Ref)] && missing > 0 {
 			return absent, joined, fmt.Sprintf("%s could not be read and belongs to nobody known: %s", p.Ref, p.Message)
 		}
 	}
@@ -202,7 +212,11 @@ func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, s
 // ten minutes to the last counted one are the same observation.
 func (e *Engine) sight(g *gathered, s *state.Sighting, k identity.Key) state.Sighting {
 	next := state.Sighting{Key: k, Since: g.now, Reads: 1, LastRead: g.now}
-	if s != nil {
+	switch {
+	case s == nil:
+	case g.jumped: // a grace must not end by a clock that was set: one more read counts
+		next.Since = s.Since
+	default:
 		next = *s
 		if g.now.Sub(s.LastRead) < 10*time.Minute {
 			return next

@@ -28,7 +28,8 @@ type applier struct {
 	people   map[identity.Key]*person
 	counts   state.Counts
 	failures []Failure
-	inARow   int // failures since the last success
+	inARow   int                        // failures since the last success
+	due      map[identity.Key]time.Time // who is to be looked at again, and from when on
 	done     int
 	total    int
 }
@@ -51,7 +52,7 @@ func (p *person) id(d *plan.Decision) string {
 }
 
 func newApplier(e *Engine, l *lease, run *state.Run, g *gathered, p plan.Plan, offset time.Duration) *applier {
-	a := &applier{e: e, lease: l, runID: run.ID, plan: p, now: time.Now(), offset: offset, people: map[identity.Key]*person{}}
+	a := &applier{e: e, lease: l, runID: run.ID, plan: p, now: time.Now(), offset: offset, people: map[identity.Key]*person{}, due: map[identity.Key]time.Time{}}
 	a.counts = run.Counts
 	touched := make(map[identity.Key]*plan.Decision, len(p.Decisions))
 	for i := range p.Decisions {
@@ -197,6 +198,9 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	a.count(func() {
 		a.counts.Done++
 		a.inARow = 0
+		if takes(op) && a.e.o.LookAgain > 0 {
+			a.due[d.Key] = time.Now().Add(a.e.o.LookAgain)
+		}
 	})
 	return true, nil
 }
@@ -230,7 +234,10 @@ func keptBack(err error) bool {
 func (a *applier) relink(ctx context.Context, ref state.OpRef, d *plan.Decision, op plan.Op, who *person) error {
 	out := state.Outcome{Ref: ref, Status: state.OpDone, AccountID: d.AccountID, At: time.Now(), Before: who.account, After: who.account}
 	if op.Kind == plan.UnlinkAccount {
-		out.Unlink = true
+		if out.AccountID == "" && who.link != nil { // what follows creates another one
+			out.AccountID = who.link.AccountID
+		}
+		out.Unlink, who.link, who.account = true, nil, nil
 	} else {
 		link := linkAfter(nil, d.Key, d.Ref, op, *who.account, out.At)
 		link.Origin, link.Written = identity.OriginAuthData, time.Time{}
@@ -271,7 +278,12 @@ func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, o
 		row = a.inARow
 		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: op.Kind, Error: cause.Error()})
 	})
-	if !isUnknown(cause) { // else it stays sent: the call may still arrive, the next run looks
+	if isUnknown(cause) { // it stays sent: the call may still arrive, and is looked after
+		a.count(func() {
+			a.done--
+			a.due[d.Key] = time.Now().Add(a.e.o.SettleAfter)
+		})
+	} else {
 		out := state.Outcome{Ref: ref, Status: state.OpFailed, AccountID: who.id(d), At: time.Now(), Before: who.account, Error: cause.Error()}
 		if err := a.record(ctx, out); err != nil {
 			return err

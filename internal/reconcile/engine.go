@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -18,8 +19,10 @@ type Source interface {
 	// Name is the source's name in the configuration, the first half of its Keys.
 	Name() string
 	// Snapshot reads everybody. An error means that nothing could be read; a
-	// read that broke off comes back with Complete false and says why.
-	Snapshot(ctx context.Context) (identity.Snapshot, error)
+	// read that broke off comes back with Complete false and says why. Everybody
+	// for whom known says yes is counted and left out of the Snapshot; known may
+	// be nil.
+	Snapshot(ctx context.Context, known func(identity.Identity) bool) (identity.Snapshot, error)
 	// Confirm asks directly about anchors that a read lacked. Anchors it leaves
 	// out count as unknown.
 	Confirm(ctx context.Context, anchors []string) (map[string]identity.Presence, error)
@@ -75,11 +78,17 @@ type Options struct {
 	StaleAfter time.Duration
 	// SinceOverlap is how far the since mark stays behind; default 45 minutes.
 	SinceOverlap time.Duration
+	// LookAgain is how long after an account was switched off, or a role taken, a
+	// run waits to see whether that lasts; 0 leaves it to the next run alone.
+	LookAgain time.Duration
+	// Version is the program's: another one may decide otherwise.
+	Version string
 	// LeaseTTL is how long the right to write lasts without renewal; default 10 s.
 	LeaseTTL time.Duration
 	// SettleAfter is how long after its send a call of a run that was cut off may
-	// still reach the server, so that nothing else is sent for its account;
-	// default 50 s, a little more than the client's time-out.
+	// still reach the server, so that nothing else is sent for its account; the
+	// default is the last moment to leave and a little more than the client's
+	// time-out, 80 s.
 	SettleAfter time.Duration
 	// Holder names this process in the lease.
 	Holder string
@@ -99,6 +108,11 @@ type Progress struct {
 type Engine struct {
 	o   Options
 	log *slog.Logger
+
+	mu sync.Mutex
+	// lastNow and lastRead are the store's clock and this process's at the last
+	// gathering.
+	lastNow, lastRead time.Time
 }
 
 // New makes an Engine; zero options get their defaults.
@@ -136,6 +150,9 @@ type RunOptions struct {
 	Audit bool
 	// Limits replace the engine's for this run, if not nil.
 	Limits *guard.Limits
+
+	// everybody makes a run decide about people who are settled as well.
+	everybody bool
 }
 
 // Report is what a run saw and did.
@@ -153,6 +170,12 @@ type Report struct {
 	// Problems are sources that could not be read at all, and entries nobody
 	// could be made of.
 	Problems []string
+	// Decided is about how many people something had to be decided: all but those
+	// who are as they were when nothing was to be done.
+	Decided int
+	// Again is what was found and done when accounts were looked at once more;
+	// nil if that was not needed.
+	Again *Report
 	// AuditAge is how long ago the server was last walked; negative = never.
 	AuditAge time.Duration
 	Took     time.Duration
@@ -193,7 +216,11 @@ func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow 
 	if err != nil {
 		return Report{RunID: run.ID}, err
 	}
-	g, err := e.gather(ctx, o, nil, facts)
+	calls, err := e.calls(ctx, facts)
+	if err != nil {
+		return Report{RunID: run.ID}, err
+	}
+	g, err := e.gather(ctx, o, nil, facts, calls)
 	if err != nil {
 		return Report{RunID: run.ID}, err
 	}
@@ -209,15 +236,24 @@ func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow 
 
 // decide is the part that plan and sync share to the letter.
 func (e *Engine) decide(g *gathered, o RunOptions) Report {
+	p := plan.Build(g.observations, e.o.Policy)
+	p.Unchanged += g.settled
+	return e.judge(g, p, o)
+}
+
+// judge lets the guards look at a plan.
+func (e *Engine) judge(g *gathered, p plan.Plan, o RunOptions) Report {
 	limits := e.o.Limits
 	if o.Limits != nil {
 		limits = *o.Limits
 	}
-	p := plan.Build(g.observations, e.o.Policy)
 	p.Sources, p.Target = g.summaries, g.target
 	v := guard.Check(p, g.usage, limits)
 	v.Trips = append(g.trips, v.Trips...)
-	return Report{Plan: guard.Withhold(p, v), Verdict: v, Guards: guard.Summary(p, g.usage, limits), Problems: g.problems, AuditAge: g.auditAge}
+	return Report{
+		Plan: guard.Withhold(p, v), Verdict: v, Guards: guard.Summary(p, g.usage, limits),
+		Problems: g.problems, AuditAge: g.auditAge, Decided: len(g.observations),
+	}
 }
 
 func describe(run *state.Run, rep Report) {
@@ -283,6 +319,6 @@ func (e *Engine) finish(ctx context.Context, run *state.Run, rep *Report, err er
 	}
 	e.log.InfoContext(ctx, "run ended", "run", run.ID, "kind", run.Kind, "status", string(run.Status),
 		"done", run.Counts.Done, "failed", run.Counts.Failed, "skipped", run.Counts.Skipped,
-		"held", run.Counts.Held, "unchanged", run.Counts.Unchanged, "took", rep.Took.Round(time.Millisecond))
+		"held", run.Counts.Held, "unchanged", run.Counts.Unchanged, "decided", rep.Decided, "took", rep.Took.Round(time.Millisecond))
 	return err
 }

@@ -43,7 +43,11 @@ func (e *Engine) Explain(ctx context.Context, query string) (Explanation, error)
 	if err != nil {
 		return Explanation{}, err
 	}
-	g, err := e.gather(ctx, RunOptions{}, nil, facts)
+	calls, err := e.calls(ctx, facts)
+	if err != nil {
+		return Explanation{}, err
+	}
+	g, err := e.gather(ctx, RunOptions{everybody: true}, nil, facts, calls)
 	if err != nil {
 		return Explanation{}, err
 	}

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,6 +18,8 @@ import (
 type gathered struct {
 	now          time.Time
 	facts        plan.Facts
+	rules        [32]byte
+	roster       *roster
 	observations []plan.Observation
 	summaries    []plan.SourceSummary
 	target       plan.TargetSummary
@@ -28,10 +27,15 @@ type gathered struct {
 	trips        []guard.Trip
 	sightings    state.SightingChanges
 	problems     []string
-	// restored is set when the server shows less than mmsync itself wrote to it.
-	restored bool
+	busy         busy
+	// settled counts those who are as they were when nothing was to be done.
+	settled int
+	// moved are settled people whom the source keeps somewhere else now.
+	moved []state.SettledMark
+	// jumped says that a clock did not go on as clocks do.
+	jumped   bool
 	auditAge time.Duration
-	links    []identity.Link // as read, for the applier to build on
+	links    map[identity.Key]*identity.Link // of people about whom something is decided
 }
 
 // view is what the server showed, by every way an account is looked for.
@@ -43,53 +47,99 @@ type view struct {
 	unseen     map[string]bool // linked ids whose absence proves nothing
 }
 
-// gather reads sources, links and the server. With a lease it also writes down
-// what reading taught (observed accounts, the since mark, the index); without
-// one it writes nothing.
-func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.Facts) (*gathered, error) {
-	g := &gathered{auditAge: -1, facts: facts}
+func newView() *view {
+	return &view{
+		byID: map[string]*identity.Account{}, byUsername: map[string]*identity.Account{}, byEmail: map[string]*identity.Account{},
+		byAuth: map[string]*identity.Account{}, unseen: map[string]bool{},
+	}
+}
+
+// gather reads links, the server and the sources. With a lease it also writes
+// down what reading taught (observed accounts, the since mark, the index);
+// without one it writes nothing. Whoever is as he was when nothing was to be done
+// is counted and otherwise left alone.
+func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.Facts, calls busy) (*gathered, error) {
+	g := &gathered{auditAge: -1, facts: facts, rules: e.rules(facts), busy: calls, links: map[identity.Key]*identity.Link{}}
 	var err error
 	if g.now, err = e.o.Store.Now(ctx); err != nil {
 		return nil, fmt.Errorf("read the store's clock: %w", err)
 	}
-	// Sources and server are read side by side: neither needs the other.
-	var snaps []*identity.Snapshot
-	v := &view{byID: map[string]*identity.Account{}, unseen: map[string]bool{}}
-	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		snaps, g.problems, err = e.readSources(gctx)
-		return err
-	})
-	group.Go(func() (err error) {
-		if g.links, err = e.o.Store.Links(gctx, state.LinkFilter{}); err != nil {
-			return fmt.Errorf("read links: %w", err)
-		}
-		return e.observe(gctx, g, v, l)
-	})
-	if err := group.Wait(); err != nil {
+	g.jumped = e.jumped(g.now)
+	if g.roster, err = e.readRoster(ctx); err != nil {
 		return nil, err
 	}
-	if g.restored {
-		g.problems = append(g.problems, "the server shows older versions of accounts than mmsync wrote: it was set back to an earlier state, or is another one; everything is read again, and nobody's absence counts in this run")
+	// The server first: it tells who needs deciding, so that nothing has to be
+	// kept of all the others while the sources are read.
+	v := newView()
+	if err := e.observe(ctx, g, v, l); err != nil {
+		return nil, err
 	}
-	for _, s := range snaps {
-		if s == nil {
-			continue
-		}
-		if err := e.bind(ctx, "source/"+s.Source, s.Directory, s.Directory, l); err != nil {
-			return nil, err
-		}
-		for i := range s.Identities {
-			s.Identities[i] = e.o.Target.Canonical(s.Identities[i])
-		}
+	audit, err := e.auditDue(ctx, g, o, l)
+	if err != nil {
+		return nil, err
 	}
-	if err := e.lookup(ctx, g, v, snaps, o, l); err != nil {
+	if audit || o.everybody {
+		g.roster.unsettle()
+	}
+	snaps, problems, err := e.readSources(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	if g.facts.SetBack {
+		problems = append(problems, "the server shows older versions of accounts than mmsync wrote, or lacks some: it was set back to an earlier state, or is another one; everything is read again, and nothing is taken from anybody in this run")
+	}
+	g.problems = append(problems, g.problems...)
+	if err := e.fit(ctx, g, v, snaps, l); err != nil {
+		return nil, err
+	}
+	if err := e.lookup(ctx, g, v, snaps, audit, l); err != nil {
 		return nil, err
 	}
 	if err := e.protect(ctx, g, v, l); err != nil {
 		return nil, err
 	}
 	return g, e.assemble(ctx, g, v, snaps, o, l)
+}
+
+// fit makes sure that the sources are the store's, applies the server's rules to
+// what they want, and loads the links of everybody who has to be decided.
+func (e *Engine) fit(ctx context.Context, g *gathered, v *view, snaps []*identity.Snapshot, l *lease) error {
+	var load []int
+	for _, s := range snaps {
+		if s == nil {
+			continue
+		}
+		if err := e.bind(ctx, "source/"+s.Source, s.Directory, s.Directory, l); err != nil {
+			return err
+		}
+		for i := range s.Identities {
+			if at := g.roster.find(s.Identities[i].Key); at >= 0 {
+				if h := &g.roster.heads[at]; h.present {
+					g.settled-- // known at first, then found twice
+				} else {
+					h.present = true
+				}
+				load = append(load, at)
+			}
+			s.Identities[i] = e.o.Target.Canonical(s.Identities[i])
+		}
+		load = append(load, g.absent(s.Source)...)
+	}
+	return e.load(ctx, g, v, load)
+}
+
+// absent gives the heads of a source's own people whom its read lacked, but for
+// those about whom that was settled.
+func (g *gathered) absent(source string) []int {
+	var out []int
+	gone := digest(g.rules, nobody)
+	from, to := g.roster.segment(source)
+	for i := from; i < to; i++ {
+		if h := &g.roster.heads[i]; h.owner && !h.present && h.settled != gone {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 // meet reads the server's facts and makes sure that it is the store's server,
@@ -148,17 +198,20 @@ func (e *Engine) bind(ctx context.Context, name, id, note string, l *lease) erro
 // directory.
 var ErrBinding = errors.New("wrong store")
 
-// readSources reads all sources side by side. A source that cannot be read at
-// all is a problem, not the end: the others go on, and nobody of it is missed.
-func (e *Engine) readSources(ctx context.Context) ([]*identity.Snapshot, []string, error) {
+// readSources reads all sources side by side, and keeps of each read only those
+// who have to be decided. A source that cannot be read at all is a problem, not
+// the end: the others go on, and nobody of it is missed.
+func (e *Engine) readSources(ctx context.Context, g *gathered) ([]*identity.Snapshot, []string, error) {
 	snaps := make([]*identity.Snapshot, len(e.o.Sources))
 	failed := make([]error, len(e.o.Sources))
+	known := make([]settledPeople, len(e.o.Sources))
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
 	for i, src := range e.o.Sources {
+		known[i] = settledPeople{g: g, source: src.Name()}
 		group.Go(func() error {
 			e.o.Progress(Progress{Stage: "reading " + src.Name()})
-			s, err := src.Snapshot(gctx)
+			s, err := src.Snapshot(gctx, known[i].has)
 			if failed[i] = err; err == nil {
 				snaps[i] = &s
 			}
@@ -173,6 +226,8 @@ func (e *Engine) readSources(ctx context.Context) ([]*identity.Snapshot, []strin
 	for i, err := range failed {
 		if err == nil {
 			read++
+			g.settled += known[i].count
+			g.moved = append(g.moved, known[i].moved...)
 			continue
 		}
 		problems = append(problems, fmt.Sprintf("source %s could not be read: %v", e.o.Sources[i].Name(), err))
@@ -183,164 +238,36 @@ func (e *Engine) readSources(ctx context.Context) ([]*identity.Snapshot, []strin
 	return snaps, problems, nil
 }
 
-// assemble makes one observation for each Key that is desired or linked.
-func (e *Engine) assemble(ctx context.Context, g *gathered, v *view, snaps []*identity.Snapshot, o RunOptions, l *lease) error {
-	owners := make(map[string]identity.Key, len(g.links))
-	byKey := make(map[identity.Key]*identity.Link, len(g.links))
-	for i := range g.links {
-		k := &g.links[i]
-		byKey[k.Key] = k
-		if k.Part != identity.Contributor {
-			owners[k.AccountID] = k.Key
-		}
-	}
-	intents, err := e.intents(ctx, v, owners)
-	if err != nil {
-		return err
-	}
-	n := len(g.links)
-	for _, s := range snaps {
-		if s != nil {
-			n += len(s.Identities)
-		}
-	}
-	g.observations = make([]plan.Observation, 0, n)
-	g.usage.Deactivations = map[string]int{}
-	for i, src := range e.o.Sources {
-		if err := e.assembleSource(ctx, g, v, src, snaps[i], byKey, o, l); err != nil {
-			return err
-		}
-	}
-	for i := range g.observations {
-		ob := &g.observations[i]
-		ob.Facts, ob.Now = &g.facts, g.now
-		if ob.Link == nil {
-			ob.ByIntent = intents[ob.Key]
-		}
-		v.holders(ob, owners)
-	}
-	if err := e.adoptable(ctx, g); err != nil {
-		return err
-	}
-	for i := range g.summaries {
-		g.target.Active += g.summaries[i].Linked
-	}
-	g.target.URL, g.target.Version, g.target.SeatsLeft = e.o.TargetURL, g.facts.Version, g.facts.SeatsLeft
-	return nil
+// settledPeople recognises those of one source about whom nothing has to be
+// decided.
+type settledPeople struct {
+	g      *gathered
+	source string
+	count  int
+	moved  []state.SettledMark
 }
 
-// adoptable finds out what speaks against adopting the unowned accounts that
-// somebody's login data points to: that they were somebody else's once, or own
-// bots or tokens that would come along.
-func (e *Engine) adoptable(ctx context.Context, g *gathered) error {
-	candidates := map[string][]*plan.Observation{}
-	for i := range g.observations {
-		ob := &g.observations[i]
-		if h := ob.ByAuth; ob.Link == nil && h != nil && h.Owner.IsZero() && h.Account.Auth == ob.Desired.Auth && e.o.Policy.AdoptByAuth {
-			candidates[h.Account.ID] = append(candidates[h.Account.ID], ob)
+// has tells whether somebody can be forgotten again: he is wanted as he was when
+// nothing was to be done and neither his account nor the rules have changed since,
+// or he has left and never had an account.
+func (p *settledPeople) has(id identity.Identity) bool {
+	at := p.g.roster.find(id.Key)
+	if at < 0 {
+		if id.Active || p.g.busy.has(id.Key, "") {
+			return false
 		}
+		p.count++
+		return true
 	}
-	if len(candidates) == 0 {
-		return nil
+	h := &p.g.roster.heads[at]
+	d := digest(p.g.rules, id.Hash)
+	if h.settled != d || d == (state.Digest{}) || p.g.busy.has(id.Key, h.account) {
+		return false
 	}
-	ids := slices.Sorted(maps.Keys(candidates))
-	past, err := e.o.Store.PastLinks(ctx, ids)
-	if err != nil {
-		return fmt.Errorf("read earlier owners: %w", err)
+	h.present = true
+	p.count++
+	if place := p.g.roster.place(id.Ref); place != h.place {
+		p.moved = append(p.moved, state.SettledMark{Key: id.Key, Digest: d, Ref: id.Ref})
 	}
-	for _, p := range past {
-		for _, ob := range candidates[p.AccountID] {
-			ob.ByAuth.Formerly = ob.ByAuth.Formerly || p.Key != ob.Key
-		}
-	}
-	owners, err := e.o.Target.OwnBotOrToken(ctx, ids)
-	if err != nil {
-		return fmt.Errorf("look at accounts that could be adopted: %w", err)
-	}
-	for _, id := range ids {
-		for _, ob := range candidates[id] {
-			ob.ByAuth.OwnsBotOrToken = owners[id]
-		}
-	}
-	return nil
-}
-
-func (e *Engine) assembleSource(ctx context.Context, g *gathered, v *view, src Source, s *identity.Snapshot, byKey map[identity.Key]*identity.Link, o RunOptions, l *lease) error {
-	name := src.Name()
-	used, err := e.o.Store.Usage(ctx, name, g.now.Add(-e.o.Limits.Window))
-	if err != nil {
-		return fmt.Errorf("read what was done of late for source %s: %w", name, err)
-	}
-	g.usage.Deactivations[name] = used
-	sum := plan.SourceSummary{Name: name}
-	for i := range g.links {
-		k := &g.links[i]
-		if a := v.byID[k.AccountID]; k.Key.Source == name && k.Part != identity.Contributor && a != nil && a.Active() {
-			sum.Linked++
-		}
-	}
-	if s == nil {
-		sum.Doubt = "it could not be read"
-		g.summaries = append(g.summaries, sum)
-		return nil // nobody of it is observed, so nothing about them is decided
-	}
-	if err := e.judgeRead(ctx, g, s, &sum, o, l); err != nil {
-		return err
-	}
-	present := make(map[identity.Key]bool, len(s.Identities))
-	first := len(g.observations)
-	for i := range s.Identities {
-		id := &s.Identities[i]
-		present[id.Key] = true
-		ob := plan.Observation{Key: id.Key, Desired: id, Link: byKey[id.Key]}
-		v.attach(&ob)
-		g.observations = append(g.observations, ob)
-	}
-	if l != nil {
-		if err := e.keepPlaces(ctx, s, byKey, l); err != nil {
-			return err
-		}
-	}
-	absent, joined, doubt := missingLinks(g.links, name, present, s.Unreadable)
-	if g.restored {
-		doubt = "the server seems to have been set back to an earlier state, so nobody's absence counts in this run"
-	}
-	if doubt != "" && sum.Complete {
-		sum.Complete, sum.Doubt = false, doubt
-	}
-	if !sum.Complete && !shrunk(g.trips, name) {
-		g.problems = append(g.problems, fmt.Sprintf("source %s was not read whole, so nobody missing from it is deactivated: %s", name, sum.Doubt))
-	}
-	g.summaries = append(g.summaries, sum)
-	return e.missed(ctx, g, v, src, sum, first, absent, joined)
-}
-
-// shrunk tells whether a guard has said already why a read proves nothing.
-func shrunk(trips []guard.Trip, source string) bool {
-	return slices.ContainsFunc(trips, func(t guard.Trip) bool { return t.Class == guard.SourceShrink && t.Source == source })
-}
-
-func (v *view) attach(ob *plan.Observation) {
-	if ob.Link == nil {
-		return
-	}
-	ob.Linked, ob.Unseen = v.byID[ob.Link.AccountID], v.unseen[ob.Link.AccountID]
-}
-
-// holders finds who has the values that a Key wants.
-func (v *view) holders(ob *plan.Observation, owners map[string]identity.Key) {
-	d := ob.Desired
-	if d == nil || d.Fault != "" {
-		return
-	}
-	find := func(m map[string]*identity.Account, value string) *plan.Holder {
-		a := m[value]
-		if value == "" || a == nil || (ob.Link != nil && a.ID == ob.Link.AccountID) {
-			return nil
-		}
-		return &plan.Holder{Account: a, Owner: owners[a.ID]}
-	}
-	ob.ByUsername = find(v.byUsername, d.Profile.Username)
-	ob.ByEmail = find(v.byEmail, strings.ToLower(d.Profile.Email))
-	ob.ByAuth = find(v.byAuth, d.Auth.Data)
+	return true
 }

@@ -151,6 +151,10 @@ func TestEngine_Sync_noticesAServerThatWasSetBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, state.RunPartial, rep.Status)
 	require.Contains(t, strings.Join(rep.Problems, "\n"), "set back")
+	require.True(t, w.active("anna"), "nothing is taken from anybody while it is not known what this server is")
+	require.Equal(t, plan.ServerSetBack, rep.Plan.Decisions[0].Reason)
+	_, err = w.sync(gone(two()), short)
+	require.NoError(t, err)
 	require.False(t, w.active("anna"), "the leaver who came back with the backup is off again")
 }
 

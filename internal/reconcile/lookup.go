@@ -24,35 +24,41 @@ type wanted struct {
 	auth              []identity.Auth
 }
 
-// lookup finds the accounts that hold values somebody wants. Few are asked for
-// by name; many, and the first time, are found by walking the whole server,
-// which also fills the index.
-func (e *Engine) lookup(ctx context.Context, g *gathered, v *view, snaps []*identity.Snapshot, o RunOptions, l *lease) error {
-	v.byUsername, v.byEmail, v.byAuth = map[string]*identity.Account{}, map[string]*identity.Account{}, map[string]*identity.Account{}
-	w := g.wanted(v, snaps)
+// auditDue tells whether this run walks the whole server, and by that decides
+// about everybody anew: when asked to, the first time, daily in runs that write,
+// and when the server shows less than mmsync wrote to it.
+func (e *Engine) auditDue(ctx context.Context, g *gathered, o RunOptions, l *lease) (bool, error) {
 	audit, err := e.o.Store.Mark(ctx, auditMark)
 	if err != nil {
-		return fmt.Errorf("read the age of the last audit: %w", err)
+		return false, fmt.Errorf("read the age of the last audit: %w", err)
 	}
 	if !audit.At.IsZero() {
 		g.auditAge = g.now.Sub(audit.At)
 	}
 	nightly := l != nil && g.auditAge > auditEvery
-	if o.Audit || audit.At.IsZero() || nightly || g.restored || len(w.emails) > walkAbove {
-		if err := e.audit(ctx, g, v, l); err != nil {
+	if !o.Audit && !audit.At.IsZero() && !nightly && !g.facts.SetBack {
+		return false, nil
+	}
+	if l == nil {
+		return true, nil
+	}
+	if err := e.o.Store.Unsettle(ctx, l.current()); err != nil {
+		return true, fmt.Errorf("have everybody decided anew: %w", err)
+	}
+	return true, nil
+}
+
+// lookup finds the accounts that hold values somebody wants. Few are asked for
+// by name; many, and in an audit, are found by walking the whole server, which
+// also fills the index.
+func (e *Engine) lookup(ctx context.Context, g *gathered, v *view, snaps []*identity.Snapshot, audit bool, l *lease) error {
+	w := g.wanted(v, snaps)
+	if audit || len(w.emails) > walkAbove {
+		if err := e.walk(ctx, g, v, audit, l); err != nil {
 			return err
 		}
-	} else {
-		found, err := e.o.Target.Lookup(ctx, w.usernames, w.emails)
-		if err != nil {
-			return fmt.Errorf("look up wanted names: %w", err)
-		}
-		for i := range found {
-			v.add(&found[i])
-		}
-		if err := e.lookupAuth(ctx, v, w.auth); err != nil {
-			return err
-		}
+	} else if err := e.find(ctx, v, w); err != nil {
+		return err
 	}
 	// Linked accounts hold names as well; they were read last.
 	for _, k := range g.links {
@@ -63,6 +69,18 @@ func (e *Engine) lookup(ctx context.Context, g *gathered, v *view, snaps []*iden
 	return nil
 }
 
+// find asks for the accounts that have any of the wanted values.
+func (e *Engine) find(ctx context.Context, v *view, w wanted) error {
+	found, err := e.o.Target.Lookup(ctx, w.usernames, w.emails)
+	if err != nil {
+		return fmt.Errorf("look up wanted names: %w", err)
+	}
+	for i := range found {
+		v.add(&found[i])
+	}
+	return e.lookupAuth(ctx, v, w.auth)
+}
+
 // auditMark names the moment of the last walk over the whole server.
 const auditMark = "audit"
 
@@ -70,10 +88,6 @@ const auditMark = "audit"
 const auditEvery = 24 * time.Hour
 
 func (g *gathered) wanted(v *view, snaps []*identity.Snapshot) wanted {
-	linked := make(map[identity.Key]*identity.Account, len(g.links))
-	for i := range g.links {
-		linked[g.links[i].Key] = v.byID[g.links[i].AccountID]
-	}
 	var w wanted
 	for _, s := range snaps {
 		if s == nil {
@@ -81,19 +95,11 @@ func (g *gathered) wanted(v *view, snaps []*identity.Snapshot) wanted {
 		}
 		for i := range s.Identities {
 			d := &s.Identities[i]
-			a := linked[d.Key]
-			if d.Fault != "" || (a == nil && !d.Active) {
-				continue
+			var a *identity.Account
+			if k := g.links[d.Key]; k != nil {
+				a = v.byID[k.AccountID]
 			}
-			if a == nil || a.Username != d.Profile.Username {
-				w.usernames = append(w.usernames, d.Profile.Username)
-			}
-			if a == nil || !strings.EqualFold(a.Email, d.Profile.Email) {
-				w.emails = append(w.emails, d.Profile.Email)
-			}
-			if !d.Auth.IsZero() && (a == nil || a.Auth != d.Auth) {
-				w.auth = append(w.auth, d.Auth)
-			}
+			w.add(d, a)
 		}
 	}
 	slices.Sort(w.usernames)
@@ -101,8 +107,25 @@ func (g *gathered) wanted(v *view, snaps []*identity.Snapshot) wanted {
 	return w
 }
 
-// audit walks the whole server.
-func (e *Engine) audit(ctx context.Context, g *gathered, v *view, l *lease) error {
+// add notes what somebody wants that his account does not show.
+func (w *wanted) add(d *identity.Identity, a *identity.Account) {
+	if d.Fault != "" || (a == nil && !d.Active) {
+		return
+	}
+	if a == nil || a.Username != d.Profile.Username {
+		w.usernames = append(w.usernames, d.Profile.Username)
+	}
+	if a == nil || !strings.EqualFold(a.Email, d.Profile.Email) {
+		w.emails = append(w.emails, d.Profile.Email)
+	}
+	if !d.Auth.IsZero() && (a == nil || a.Auth != d.Auth) {
+		w.auth = append(w.auth, d.Auth)
+	}
+}
+
+// walk goes through all accounts of the server. In an audit the links of everybody
+// are loaded, so that what a walk shows otherwise than the look-ups by id is seen.
+func (e *Engine) walk(ctx context.Context, g *gathered, v *view, audit bool, l *lease) error {
 	var all []state.IndexedAccount
 	_, err := e.o.Target.List(ctx, func(a identity.Account) error {
 		e.o.Progress(Progress{Stage: "walking the server", Done: len(all)})
@@ -122,15 +145,17 @@ func (e *Engine) audit(ctx context.Context, g *gathered, v *view, l *lease) erro
 	for i := range all {
 		walked[all[i].ID] = true
 	}
-	for i := range g.links {
-		if id := g.links[i].AccountID; !walked[id] && v.byID[id] != nil {
+	for _, k := range g.sortedLinks() {
+		if id := k.AccountID; !walked[id] && v.byID[id] != nil && k.Part != identity.Contributor {
 			delete(v.byID, id)
-			if err := e.proveGone(ctx, v, id, g.links); err != nil {
+			if err := e.proveGone(ctx, v, k); err != nil {
 				return err
 			}
 		}
 	}
-	g.auditAge = 0
+	if audit {
+		g.auditAge = 0
+	}
 	if l == nil {
 		return nil
 	}
@@ -139,6 +164,9 @@ func (e *Engine) audit(ctx context.Context, g *gathered, v *view, l *lease) erro
 	}
 	if err := e.o.Store.ReplaceIndex(ctx, l.current(), all); err != nil {
 		return fmt.Errorf("record the index of accounts: %w", err)
+	}
+	if !audit {
+		return nil
 	}
 	return e.o.Store.SetMark(ctx, l.current(), state.Mark{Name: auditMark, At: g.now})
 }
@@ -200,9 +228,14 @@ func (e *Engine) protect(ctx context.Context, g *gathered, v *view, l *lease) er
 		}
 		facts[p.ID] = fmt.Sprintf("it matched the protected pattern %q on %s", p.Pattern, p.Since.UTC().Format(time.DateOnly))
 	}
+	if err := e.loadNamed(ctx, g, v); err != nil {
+		return err
+	}
 	owned := make(map[string]*identity.Link, len(g.links))
-	for i := range g.links {
-		owned[g.links[i].AccountID] = &g.links[i]
+	for _, k := range g.links {
+		if k.Part != identity.Contributor {
+			owned[k.AccountID] = k
+		}
 	}
 	var found []state.ProtectedAccount
 	for _, pattern := range e.o.Protect {
@@ -227,4 +260,25 @@ func (e *Engine) protect(ctx context.Context, g *gathered, v *view, l *lease) er
 		return fmt.Errorf("record protected accounts: %w", err)
 	}
 	return nil
+}
+
+// loadNamed loads the links of linked accounts in view that have a protected name:
+// whether that protects them depends on whether mmsync gave it to them.
+func (e *Engine) loadNamed(ctx context.Context, g *gathered, v *view) error {
+	named := map[string]bool{}
+	for name, a := range v.byUsername {
+		if slices.ContainsFunc(e.o.Protect, func(p string) bool { return plan.Match(p, name) }) {
+			named[a.ID] = true
+		}
+	}
+	if len(named) == 0 {
+		return nil
+	}
+	var load []int
+	for i := range g.roster.heads {
+		if h := &g.roster.heads[i]; h.owner && named[h.account] {
+			load = append(load, i)
+		}
+	}
+	return e.load(ctx, g, v, load)
 }

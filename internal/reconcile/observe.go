@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -17,130 +16,210 @@ const sinceMark = "observe"
 // observe reads the linked accounts: those seen before only if they changed
 // since the mark, the others whole. What does not come back with since is
 // unchanged; what does not come back without it is asked for once more, alone.
+// Links are loaded only of the accounts that came back or should have.
 func (e *Engine) observe(ctx context.Context, g *gathered, v *view, l *lease) error {
-	if len(g.links) == 0 {
+	if len(g.roster.heads) == 0 {
 		return nil
 	}
 	mark, err := e.o.Store.Mark(ctx, sinceMark)
 	if err != nil {
 		return fmt.Errorf("read the since mark: %w", err)
 	}
-	sample := lastWritten(g.links, sampleSize)
-	fresh, known := v.divide(g.links, mark, sample)
-	var newest int64
-	var began time.Time
-	read := func(ids []string, since int64) error {
-		if len(ids) == 0 {
-			return nil
-		}
-		at, err := e.o.Target.Observe(ctx, ids, since, func(a identity.Account) error {
-			newest = max(newest, a.UpdateAt)
-			v.byID[a.ID] = &a
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("observe linked accounts: %w", err)
-		}
-		if began.IsZero() {
-			began = at
-		}
-		return nil
-	}
-	if err := read(known, mark.Value); err != nil {
+	p := pass{e: e, g: g, v: v, mark: mark}
+	sample := g.roster.lastWritten(sampleSize)
+	p.divide(sample)
+	if err := p.read(ctx, sample); err != nil {
 		return err
-	}
-	if len(known) > 0 && (began.Before(mark.ServerDate) || mark.Value > began.UnixMilli()) {
-		// The server's clock went back: since may hide changes.
-		fresh, known = v.again(fresh, known), nil
-	}
-	if err := read(fresh, 0); err != nil {
-		return err
-	}
-	if g.restored = setBack(g.links, v, sample); g.restored {
-		// What since left out may be older than what is stored of it.
-		rest := v.again(nil, known)
-		if err := read(rest, 0); err != nil {
-			return err
-		}
-		fresh = append(fresh, rest...)
-	}
-	for _, id := range fresh {
-		if v.byID[id] == nil {
-			if err := e.proveGone(ctx, v, id, g.links); err != nil {
-				return err
-			}
-		}
 	}
 	if l == nil {
 		return nil
 	}
-	return e.remember(ctx, g, v, mark, newest, began, l)
+	return e.remember(ctx, g, v, &p, l)
+}
+
+// pass is one reading of all linked accounts.
+type pass struct {
+	e            *Engine
+	g            *gathered
+	v            *view
+	mark         state.Mark
+	fresh, known []int // heads to be read whole, and by since
+	newest       int64
+	began        time.Time
+}
+
+// divide tells the accounts to be read whole from those of which only changes
+// since the mark are asked for; the latter are taken as stored until then.
+func (p *pass) divide(sample []int) {
+	heads := p.g.roster.heads
+	for _, i := range sample {
+		heads[i].whole = true
+	}
+	for i := range heads {
+		h := &heads[i]
+		switch {
+		case !h.owner: // its owner is asked for, and a contributor needs no look
+		case h.whole || !h.unwritten(p.mark):
+			h.whole = true
+			p.fresh = append(p.fresh, i)
+		default:
+			p.known = append(p.known, i)
+		}
+	}
+}
+
+// all makes the accounts that were asked for by since be read whole.
+func (p *pass) all() []int {
+	rest := p.known
+	for _, i := range rest {
+		p.g.roster.heads[i].whole = true
+	}
+	p.fresh, p.known = append(p.fresh, rest...), nil
+	return rest
+}
+
+func (p *pass) read(ctx context.Context, sample []int) error {
+	if err := p.ask(ctx, p.known, p.mark.Value); err != nil {
+		return err
+	}
+	if len(p.known) > 0 && (p.began.Before(p.mark.ServerDate) || p.mark.Value > p.began.UnixMilli()) {
+		p.all() // the server's clock went back: since may hide changes
+	}
+	if err := p.ask(ctx, p.fresh, 0); err != nil {
+		return err
+	}
+	if p.g.facts.SetBack = p.setBack(sample); p.g.facts.SetBack {
+		// What since left out may be older than what is stored of it.
+		if err := p.ask(ctx, p.all(), 0); err != nil {
+			return err
+		}
+	}
+	p.g.clock(p.mark, p.began)
+	load := slices.Clone(p.fresh)
+	for _, i := range p.known {
+		if p.v.byID[p.g.roster.heads[i].account] != nil {
+			load = append(load, i)
+		}
+	}
+	if err := p.e.load(ctx, p.g, p.v, load); err != nil {
+		return err
+	}
+	return p.compare(ctx, load)
+}
+
+// ask reads accounts, changed after since or all.
+func (p *pass) ask(ctx context.Context, which []int, since int64) error {
+	if len(which) == 0 {
+		return nil
+	}
+	ids := make([]string, len(which))
+	for n, i := range which {
+		ids[n] = p.g.roster.heads[i].account
+	}
+	at, err := p.e.o.Target.Observe(ctx, ids, since, func(a identity.Account) error {
+		p.newest = max(p.newest, a.UpdateAt)
+		p.v.byID[a.ID] = &a
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("observe linked accounts: %w", err)
+	}
+	if p.began.IsZero() {
+		p.began = at
+	}
+	return nil
+}
+
+// compare finds out which of the loaded accounts are otherwise than when
+// something was last decided about them.
+func (p *pass) compare(ctx context.Context, loaded []int) error {
+	for _, i := range loaded {
+		h := &p.g.roster.heads[i]
+		k := p.g.links[p.g.roster.key(i)]
+		if k == nil {
+			continue
+		}
+		if p.v.byID[h.account] == nil {
+			if err := p.e.proveGone(ctx, p.v, k); err != nil {
+				return err
+			}
+		}
+		if err := p.believe(ctx, k); err != nil {
+			return err
+		}
+		a := p.v.byID[h.account]
+		h.active = a != nil && a.Active()
+		if a == nil || k.Observed == nil || !same(k.Observed, a) || !k.Recheck.IsZero() {
+			h.settled = state.Digest{}
+		}
+	}
+	return nil
+}
+
+// believe asks for an account once more, alone, that does not show the login
+// mmsync gave it: before 11.0 the server goes on answering look-ups by id from a
+// copy that a change of login does not refresh.
+func (p *pass) believe(ctx context.Context, k *identity.Link) error {
+	a := p.v.byID[k.AccountID]
+	if a == nil || p.g.facts.AuthDataVisible || k.Applied.Auth.Service == "" || a.Auth.Service == k.Applied.Auth.Service {
+		return nil
+	}
+	now, ok, err := p.e.o.Target.Account(ctx, k.AccountID)
+	if err != nil {
+		return fmt.Errorf("ask for account %s: %w", k.AccountID, err)
+	}
+	if ok {
+		p.v.byID[k.AccountID] = &now
+	}
+	return nil
+}
+
+// clock notices a store or a server whose clock was set: between two passes both
+// went on by the same time.
+func (g *gathered) clock(mark state.Mark, began time.Time) {
+	if mark.At.IsZero() || mark.ServerDate.IsZero() || began.IsZero() {
+		return
+	}
+	drift := g.now.Sub(mark.At) - began.Sub(mark.ServerDate)
+	g.jumped = g.jumped || drift.Abs() > clockSlack
+}
+
+// clockSlack is how far two clocks may part between two runs, by drifting and by
+// the time that passes between looking at one and at the other.
+const clockSlack = 5 * time.Minute
+
+// jumped tells whether, since this process last gathered, the store's clock went
+// on otherwise than its own.
+func (e *Engine) jumped(now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	last, read := e.lastNow, e.lastRead
+	e.lastNow, e.lastRead = now, time.Now()
+	return !last.IsZero() && (now.Sub(last)-e.lastRead.Sub(read)).Abs() > clockSlack
 }
 
 // sampleSize is how many of the accounts that mmsync wrote last are read whole in
 // every pass.
 const sampleSize = 200
 
-// lastWritten picks the accounts that were written last: a server that was set
-// back to an earlier state betrays itself by them.
-func lastWritten(links []identity.Link, n int) map[string]bool {
-	order := make([]*identity.Link, 0, len(links))
-	for i := range links {
-		if !links[i].Written.IsZero() {
-			order = append(order, &links[i])
-		}
-	}
-	slices.SortFunc(order, func(a, b *identity.Link) int {
-		if c := b.Written.Compare(a.Written); c != 0 {
-			return c
-		}
-		return strings.Compare(a.AccountID, b.AccountID)
-	})
-	out := map[string]bool{}
-	for _, k := range order[:min(n, len(order))] {
-		out[k.AccountID] = true
-	}
-	return out
-}
-
 // setBack tells whether an account of the sample is older than mmsync's own last
-// write to it, which no server forgets by itself.
-func setBack(links []identity.Link, v *view, sample map[string]bool) bool {
-	for i := range links {
-		k := &links[i]
-		if a := v.byID[k.AccountID]; sample[k.AccountID] && a != nil && a.UpdateAt < k.Written.UnixMilli() {
+// write to it, or is not there although it was when last looked for: no server
+// forgets that by itself.
+func (p *pass) setBack(sample []int) bool {
+	for _, i := range sample {
+		h := &p.g.roster.heads[i]
+		a := p.v.byID[h.account]
+		if (a == nil && h.seen) || (a != nil && a.UpdateAt < h.written/1000) {
 			return true
 		}
 	}
 	return false
 }
 
-// divide tells the accounts to be read whole from those of which only changes
-// since the mark are asked for; the latter are taken as stored until then.
-func (v *view) divide(links []identity.Link, mark state.Mark, sample map[string]bool) (fresh, known []string) {
-	for i := range links {
-		k := &links[i]
-		if mark.Value > 0 && k.Observed != nil && k.Written.Before(mark.ServerDate) && !sample[k.AccountID] {
-			known = append(known, k.AccountID)
-			v.byID[k.AccountID] = k.Observed
-			continue
-		}
-		fresh = append(fresh, k.AccountID)
-	}
-	return fresh, known
-}
-
-// again moves accounts that were taken as unchanged to those to be read whole.
-func (v *view) again(fresh, known []string) []string {
-	for _, id := range known {
-		delete(v.byID, id)
-	}
-	return append(fresh, known...)
-}
-
 // proveGone asks for one linked account alone, by id and by the name it had. Only
 // a healthy server that denies both proves that it is gone.
-func (e *Engine) proveGone(ctx context.Context, v *view, id string, links []identity.Link) error {
+func (e *Engine) proveGone(ctx context.Context, v *view, k *identity.Link) error {
+	id := k.AccountID
 	a, ok, err := e.o.Target.Account(ctx, id)
 	if err != nil {
 		return fmt.Errorf("ask for account %s: %w", id, err)
@@ -149,20 +228,18 @@ func (e *Engine) proveGone(ctx context.Context, v *view, id string, links []iden
 		v.byID[id] = &a
 		return nil
 	}
-	if i := slices.IndexFunc(links, func(k identity.Link) bool { return k.AccountID == id }); i >= 0 {
-		name := links[i].Applied.Profile.Username
-		if o := links[i].Observed; o != nil {
-			name = o.Username
-		}
-		found, err := e.o.Target.Lookup(ctx, []string{name}, nil)
-		if err != nil {
-			return fmt.Errorf("ask for account %s by name: %w", id, err)
-		}
-		for j := range found {
-			if found[j].ID == id {
-				v.byID[id] = &found[j]
-				return nil
-			}
+	name := k.Applied.Profile.Username
+	if o := k.Observed; o != nil {
+		name = o.Username
+	}
+	found, err := e.o.Target.Lookup(ctx, []string{name}, nil)
+	if err != nil {
+		return fmt.Errorf("ask for account %s by name: %w", id, err)
+	}
+	for j := range found {
+		if found[j].ID == id {
+			v.byID[id] = &found[j]
+			return nil
 		}
 	}
 	if e.o.Target.Healthy(ctx) != nil {
@@ -174,30 +251,41 @@ func (e *Engine) proveGone(ctx context.Context, v *view, id string, links []iden
 // remember writes down what the pass saw and moves the mark: never past what
 // the server's own clock said at the start, and well behind it, because a
 // write may become visible later than its update_at says.
-func (e *Engine) remember(ctx context.Context, g *gathered, v *view, mark state.Mark, newest int64, began time.Time, l *lease) error {
+func (e *Engine) remember(ctx context.Context, g *gathered, v *view, p *pass, l *lease) error {
 	if err := e.keepObserved(ctx, g, v, l); err != nil {
 		return err
 	}
-	next := mark
-	next.Name, next.ServerDate, next.At = sinceMark, began, g.now
-	value := min(max(newest, mark.Value+e.o.SinceOverlap.Milliseconds()), began.UnixMilli()) - e.o.SinceOverlap.Milliseconds()
-	next.Value = max(value, 0)
+	next := p.mark
+	next.Name, next.ServerDate, next.At = sinceMark, p.began, g.now
+	overlap := e.o.SinceOverlap.Milliseconds()
+	next.Value = max(min(max(p.newest, p.mark.Value+overlap), p.began.UnixMilli())-overlap, 0)
 	if err := e.o.Store.SetMark(ctx, l.current(), next); err != nil {
 		return fmt.Errorf("record the since mark: %w", err)
 	}
 	return nil
 }
 
-// keepObserved writes the accounts that look otherwise than their links say.
+// keepObserved writes the accounts that look otherwise than their links say, and
+// what became of leavings that had yet to prove that they last.
 func (e *Engine) keepObserved(ctx context.Context, g *gathered, v *view, l *lease) error {
 	var changed []identity.Link
-	for i := range g.links {
-		k := &g.links[i]
-		a := v.byID[k.AccountID]
-		if a == nil || a == k.Observed || (k.Observed != nil && same(k.Observed, a)) {
+	for _, k := range g.sortedLinks() {
+		if k.Part == identity.Contributor {
 			continue
 		}
-		k.Observed = a
+		a := v.byID[k.AccountID]
+		lasting := e.lasts(ctx, g, k, a)
+		if g.facts.SetBack && a != nil && a.UpdateAt < k.Written.UnixMilli() {
+			k.Written, lasting = time.UnixMilli(a.UpdateAt), true // said once; from here on it is what the server has
+		}
+		switch {
+		case a == nil && k.Observed != nil && !v.unseen[k.AccountID]:
+			k.Observed = nil // gone; from now on it is no sign of a server that was set back
+		case a != nil && a != k.Observed && (k.Observed == nil || !same(k.Observed, a)):
+			k.Observed = a
+		case !lasting:
+			continue
+		}
 		changed = append(changed, *k)
 	}
 	if len(changed) == 0 {

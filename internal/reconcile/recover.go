@@ -25,24 +25,35 @@ const settleAfter = sendBy + 50*time.Second
 const dateSlack = 2 * time.Second
 
 // recover looks into what an interrupted run left: ops never sent are closed,
-// ops sent without a recorded answer are closed by what the server shows.
-func (e *Engine) recover(ctx context.Context, l state.Lease, offset time.Duration) error {
+// ops sent without a recorded answer are closed by what the server shows. Those
+// whose call may still arrive stay open, and their accounts busy.
+func (e *Engine) recover(ctx context.Context, l state.Lease, offset time.Duration) (busy, error) {
 	if _, err := e.o.Store.InterruptRuns(ctx, l); err != nil {
-		return fmt.Errorf("close interrupted runs: %w", err)
+		return busy{}, fmt.Errorf("close interrupted runs: %w", err)
 	}
 	if err := e.closeDeadPlans(ctx); err != nil {
-		return err
+		return busy{}, err
 	}
+	return e.closeOps(ctx, l, offset)
+}
+
+// closeOps closes what is known of ops that were planned earlier.
+func (e *Engine) closeOps(ctx context.Context, l state.Lease, offset time.Duration) (busy, error) {
+	var b busy
 	open, err := e.o.Store.Ops(ctx, state.OpFilter{Statuses: []state.OpStatus{state.OpPending, state.OpSent}})
 	if err != nil {
-		return fmt.Errorf("read unfinished ops: %w", err)
+		return b, fmt.Errorf("read unfinished ops: %w", err)
 	}
 	for i := range open {
-		if err := e.settle(ctx, l, open[i], offset); err != nil {
-			return fmt.Errorf("settle op %s of an interrupted run: %w", open[i].Ref, err)
+		until, err := e.settle(ctx, l, open[i], offset)
+		if err != nil {
+			return b, fmt.Errorf("settle op %s of an interrupted run: %w", open[i].Ref, err)
+		}
+		if !until.IsZero() {
+			b.add(open[i], until)
 		}
 	}
-	return nil
+	return b, nil
 }
 
 // closeDeadPlans closes the rows of plans whose process ended without a word.
@@ -68,65 +79,53 @@ func (e *Engine) closeDeadPlans(ctx context.Context) error {
 	return nil
 }
 
-// settle closes one op. offset is how far the server's clock is ahead of ours;
-// ops are marked as sent by the server's.
-func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord, offset time.Duration) error {
+// settle closes one op, or tells until when its call may still arrive. offset is
+// how far the server's clock is ahead of ours; ops are marked as sent by the
+// server's.
+func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord, offset time.Duration) (until time.Time, err error) {
 	now, err := e.o.Store.Now(ctx)
 	if err != nil {
-		return err
+		return until, err
 	}
 	out := state.Outcome{Ref: op.Ref, Status: state.OpDropped, At: now, AccountID: op.AccountID, Error: "the run was interrupted before this call"}
 	if op.Status == state.OpPending {
-		return e.o.Store.RecordOp(ctx, l, out)
+		return until, e.o.Store.RecordOp(ctx, l, out)
 	}
 	if op.AccountID == "" && op.Op.Kind != plan.CreateAccount {
 		// A later call of a creation: the account came with the link.
 		link, err := e.linkOf(ctx, op.Key)
 		if err != nil {
-			return err
+			return until, err
 		}
 		if link == nil {
-			return e.o.Store.RecordOp(ctx, l, out)
+			return until, e.o.Store.RecordOp(ctx, l, out)
 		}
 		op.AccountID, out.AccountID = link.AccountID, link.AccountID
 	}
 	if op.Op.Kind == plan.RevokeSessions {
 		out.Error = "the run was interrupted during this call, and nothing shows what became of it; it is repeated"
-		return e.o.Store.RecordOp(ctx, l, out)
+		return until, e.o.Store.RecordOp(ctx, l, out)
 	}
-	// However wrong a clock was, the wait is bounded by what a call can take.
-	left := min(op.SentAt.Add(e.o.SettleAfter).Sub(time.Now().Add(offset)), e.o.SettleAfter)
-	until := time.Now().Add(left)
-	for {
-		a, err := e.effect(ctx, op)
-		if err != nil {
-			return err
-		}
-		if a != nil {
-			out.Status, out.AccountID, out.After, out.Error = state.OpObserved, a.ID, a, ""
-			link, err := e.linkOf(ctx, op.Key)
-			if err != nil {
-				return err
-			}
-			out.Link = linkAfter(link, op.Key, op.SourceRef, op.Op, *a, now)
-			// The account may have changed since; what is sure is when this was sent.
-			out.Link.Written = op.SentAt.Add(-dateSlack)
-			return e.o.Store.RecordOp(ctx, l, out)
-		}
-		// The call may still be on its way; nothing else is sent for this account
-		// until it cannot be any more.
-		wait := time.Until(until)
-		if wait <= 0 {
-			out.Error = "the run was interrupted; the call had no effect"
-			return e.o.Store.RecordOp(ctx, l, out)
-		}
-		e.o.Progress(Progress{Stage: "waiting for a call of an interrupted run"})
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(min(wait, 2*time.Second)):
-		}
+	a, err := e.effect(ctx, op)
+	if err != nil {
+		return until, err
 	}
+	if a == nil {
+		if until = e.arrived(op, offset); time.Until(until) > 0 {
+			return until, nil
+		}
+		out.Error = "the run was interrupted; the call had no effect"
+		return time.Time{}, e.o.Store.RecordOp(ctx, l, out)
+	}
+	out.Status, out.AccountID, out.After, out.Error = state.OpObserved, a.ID, a, ""
+	link, err := e.linkOf(ctx, op.Key)
+	if err != nil {
+		return until, err
+	}
+	out.Link = linkAfter(link, op.Key, op.SourceRef, op.Op, *a, now)
+	// The account may have changed since; what is sure is when this was sent.
+	out.Link.Written = op.SentAt.Add(-dateSlack)
+	return until, e.o.Store.RecordOp(ctx, l, out)
 }
 
 // effect gives the account if it shows what a sent op asked for, else nil.
@@ -249,6 +248,9 @@ func linkAfter(old *identity.Link, k identity.Key, ref string, op plan.Op, a ide
 		next = *old
 	}
 	next.AccountID, next.Observed, next.UpdatedAt, next.Written = a.ID, &a, now, time.UnixMilli(a.UpdateAt)
+	if takes(op) {
+		next.Recheck = now
+	}
 	if ref != "" {
 		next.Ref = ref
 	}
@@ -260,6 +262,9 @@ func linkAfter(old *identity.Link, k identity.Key, ref string, op plan.Op, a ide
 	case plan.SetActive:
 		next.Applied.Active = a.Active()
 		next.DeactivatedAt = a.DeleteAt
+		if next.Undone = 0; old != nil && !a.Active() {
+			next.Undone = old.Undone
+		}
 	case plan.RevokeSessions:
 		next.Applied.Active = false
 	default:

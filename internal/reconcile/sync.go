@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 )
@@ -56,34 +57,91 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	if err != nil {
 		return rep, err
 	}
-	if err := e.recover(ctx, l.current(), offset); err != nil {
+	calls, err := e.recover(ctx, l.current(), offset)
+	if err != nil {
 		return rep, err
 	}
-	g, err := e.gather(ctx, o, l, facts)
+	g, err := e.gather(ctx, o, l, facts, calls)
 	if err != nil {
 		return rep, err
 	}
 	rep = e.decide(g, o)
 	if narrow != nil {
 		rep = narrow(rep)
+	} else if err := e.settled(ctx, l, g, rep.Plan); err != nil {
+		return rep, err
 	}
+	rep, due, err := e.carryOut(l, run, g, rep, offset)
+	if err != nil || narrow != nil {
+		return rep, err
+	}
+	for k, t := range calls.people {
+		due[k] = t
+	}
+	if len(due) > 0 {
+		rep.Again, err = e.lookAgain(l, g, o, due, offset)
+		rep.Status = outcome(rep)
+	}
+	return rep, err
+}
+
+// carryOut journals a plan and applies it. due are the people to look at again,
+// and from when on.
+func (e *Engine) carryOut(l *lease, run *state.Run, g *gathered, rep Report, offset time.Duration) (Report, map[identity.Key]time.Time, error) {
+	ctx := l.ctx
 	rep.RunID = run.ID
 	describe(run, rep)
 	if err := refuse(g.facts, rep.Plan); err != nil {
-		return rep, err
+		return rep, nil, err
 	}
+	var err error
 	if run.PlannedAt, err = e.o.Store.Now(ctx); err != nil {
-		return rep, fmt.Errorf("read the store's clock: %w", err)
+		return rep, nil, fmt.Errorf("read the store's clock: %w", err)
 	}
 	run.Status = state.RunApplying
 	if err := e.o.Store.BeginRun(ctx, l.current(), *run, rep.Plan, g.sightings); err != nil {
-		return rep, fmt.Errorf("journal the plan: %w", err)
+		return rep, nil, fmt.Errorf("journal the plan: %w", err)
 	}
 	a := newApplier(e, l, run, g, rep.Plan, offset)
 	err = a.run(ctx)
 	rep.Counts, rep.Failures = a.counts, a.failures
 	rep.Status = outcome(rep)
-	return rep, err
+	return rep, a.due, err
+}
+
+// settled notes for whom nothing was to be done, so that the next run need not
+// decide about them, and where the source keeps those who were settled before.
+func (e *Engine) settled(ctx context.Context, l *lease, g *gathered, p plan.Plan) error {
+	open := make(map[identity.Key]bool, len(p.Decisions))
+	for i := range p.Decisions {
+		open[p.Decisions[i].Key] = true
+	}
+	marks := g.moved
+	for i := range g.observations {
+		ob := &g.observations[i]
+		k := ob.Link
+		if open[ob.Key] || k == nil || k.Part == identity.Contributor || ob.Linked == nil || !k.Recheck.IsZero() || !ob.Busy.IsZero() {
+			continue
+		}
+		hash := nobody
+		if ob.Desired != nil {
+			if hash = ob.Desired.Hash; ob.Desired.Fault != "" {
+				continue
+			}
+		} else if ob.Linked.Active() {
+			continue // still to be missed, and asked about
+		}
+		if d := digest(g.rules, hash); d != (state.Digest{}) && g.roster.settledAs(ob.Key) != d {
+			marks = append(marks, state.SettledMark{Key: ob.Key, Digest: d})
+		}
+	}
+	if g.facts.SetBack || len(marks) == 0 {
+		return nil
+	}
+	if err := e.o.Store.Settle(ctx, l.current(), marks); err != nil {
+		return fmt.Errorf("note for whom there is nothing to do: %w", err)
+	}
+	return nil
 }
 
 // refuse stops a run before its first write where going on could not be
@@ -100,11 +158,15 @@ func outcome(rep Report) state.RunStatus {
 	open := false
 	for i := range rep.Plan.Decisions {
 		d := &rep.Plan.Decisions[i]
-		open = open || (d.Open() && d.Reason != plan.GuardTripped)
+		// Who was looked at again is judged by what that showed.
+		open = open || (d.Open() && d.Reason != plan.GuardTripped && (rep.Again == nil || d.Reason != plan.CallInFlight))
 	}
 	degraded := false
 	for _, s := range rep.Plan.Sources {
 		degraded = degraded || !s.Complete
+	}
+	if rep.Again != nil {
+		degraded = degraded || rep.Again.Verdict.Tripped() || rep.Again.Status == state.RunPartial
 	}
 	switch {
 	case rep.Verdict.Tripped():

@@ -17,9 +17,10 @@ import (
 // by many goroutines.
 type Collector struct {
 	mapper     *Mapper
+	known      func(identity.Identity) bool
 	started    time.Time
 	identities []identity.Identity
-	byAnchor   map[string]int // index into identities
+	byAnchor   map[string]int // index into identities; dropped for those who were known
 	unreadable []identity.Problem
 	faults     int
 	entries    int
@@ -31,9 +32,17 @@ type Collector struct {
 // that were taken away.
 const maxProblemsPercent = 1
 
-// NewCollector starts a Snapshot.
-func NewCollector(m *Mapper) *Collector {
-	return &Collector{mapper: m, started: time.Now(), byAnchor: map[string]int{}}
+// dropped stands in Collector.byAnchor for somebody who was known.
+const dropped = -1
+
+// NewCollector starts a Snapshot. It asks known, if not nil, about everybody who
+// could be mapped, and keeps no more of those for whom the answer is yes than that
+// they were there.
+func NewCollector(m *Mapper, known func(identity.Identity) bool) *Collector {
+	if known == nil {
+		known = func(identity.Identity) bool { return false }
+	}
+	return &Collector{mapper: m, known: known, started: time.Now(), byAnchor: map[string]int{}}
 }
 
 // Add maps one Record. The Record is not kept.
@@ -49,8 +58,17 @@ func (c *Collector) Add(rec Record) {
 	if id.Fault != "" && id.Active {
 		c.faults++
 	}
-	if i, twice := c.byAnchor[id.Key.Anchor]; twice {
+	switch i, twice := c.byAnchor[id.Key.Anchor]; {
+	case twice && i == dropped:
+		c.byAnchor[id.Key.Anchor] = len(c.identities)
+		c.identities = append(c.identities, c.duplicate(identity.Identity{Key: id.Key, Active: true, Owned: id.Owned}, id))
+		return
+	case twice:
 		c.identities[i] = c.duplicate(c.identities[i], id)
+		return
+	}
+	if id.Fault == "" && c.known(id) {
+		c.byAnchor[id.Key.Anchor] = dropped
 		return
 	}
 	c.byAnchor[id.Key.Anchor] = len(c.identities)
@@ -60,8 +78,11 @@ func (c *Collector) Add(rec Record) {
 // duplicate merges two entries with one anchor into one faulty identity: which
 // of them is the person cannot be told. He has left only if both say so.
 func (c *Collector) duplicate(a, b identity.Identity) identity.Identity {
-	msg := fmt.Sprintf("the anchor %s occurs twice, in %s and %s; remove one of the two or map another id_attribute",
-		Printable(a.Key.Anchor), Printable(a.Ref), Printable(b.Ref))
+	where := "in " + Printable(a.Ref) + " and " + Printable(b.Ref)
+	if a.Ref == "" {
+		where = "the second time in " + Printable(b.Ref)
+	}
+	msg := fmt.Sprintf("the anchor %s occurs twice, %s; remove one of the two or map another id_attribute", Printable(a.Key.Anchor), where)
 	c.Doubt(msg)
 	if a.Fault == "" && a.Active {
 		c.faults++

@@ -13,7 +13,7 @@ import (
 // Check reads the file as a Snapshot does and tells, part by part, what is well
 // and how to mend what is not.
 func (s *Source) Check(ctx context.Context) []identity.Finding {
-	c := sources.NewCollector(s.o.Mapper)
+	c := sources.NewCollector(s.o.Mapper, nil)
 	r, err := s.read(ctx, c.Add, c.Unreadable)
 	if err != nil {
 		return []identity.Finding{{Part: "file", Level: identity.LevelFail, Text: err.Error(), Mend: "check path, rights and header row"}}

@@ -100,8 +100,9 @@ func (s *Source) Name() string { return s.o.Name }
 
 // Snapshot reads and maps the whole file. The error is set only if nothing
 // could be used at all: no file, no header, a mapped column that is not there.
-func (s *Source) Snapshot(ctx context.Context) (identity.Snapshot, error) {
-	c := sources.NewCollector(s.o.Mapper)
+// Those for whom known, if not nil, says yes are counted and left out.
+func (s *Source) Snapshot(ctx context.Context, known func(identity.Identity) bool) (identity.Snapshot, error) {
+	c := sources.NewCollector(s.o.Mapper, known)
 	r, err := s.read(ctx, c.Add, c.Unreadable)
 	if err != nil {
 		return identity.Snapshot{}, err
@@ -134,7 +135,7 @@ func (s *Source) Confirm(ctx context.Context, anchors []string) (map[string]iden
 	if len(anchors) == 0 {
 		return out, nil
 	}
-	snap, err := s.Snapshot(ctx)
+	snap, err := s.Snapshot(ctx, nil)
 	if err != nil {
 		return out, fmt.Errorf("confirm who is missing: %w", err)
 	}

@@ -44,7 +44,7 @@ func newSource(t testing.TB, name, content string, change ...func(*file.Options)
 
 func snapshot(t testing.TB, s *file.Source) identity.Snapshot {
 	t.Helper()
-	snap, err := s.Snapshot(t.Context())
+	snap, err := s.Snapshot(t.Context(), nil)
 	require.NoError(t, err)
 	return snap
 }
@@ -201,7 +201,7 @@ func TestSource_Snapshot_error(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSource(t, "p.csv", c.content)
-			_, err := s.Snapshot(t.Context())
+			_, err := s.Snapshot(t.Context(), nil)
 			require.ErrorContains(t, err, c.want)
 			got, err := s.Confirm(t.Context(), []string{"1"})
 			require.Error(t, err)
@@ -213,7 +213,7 @@ func TestSource_Snapshot_error(t *testing.T) {
 		t.Parallel()
 		s, err := file.New(file.Options{Path: filepath.Join(t.TempDir(), "none.csv"), Mapper: mapper(t)})
 		require.NoError(t, err)
-		_, err = s.Snapshot(t.Context())
+		_, err = s.Snapshot(t.Context(), nil)
 		require.ErrorIs(t, err, os.ErrNotExist)
 	})
 	t.Run("cancelled", func(t *testing.T) {
@@ -225,7 +225,7 @@ func TestSource_Snapshot_error(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := newSource(t, "p.csv", b.String()).Snapshot(ctx)
+		_, err := newSource(t, "p.csv", b.String()).Snapshot(ctx, nil)
 		require.ErrorIs(t, err, context.Canceled)
 	})
 }
@@ -255,7 +255,7 @@ func TestSource_Snapshot_changedMeanwhile(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(`{"id":"1","uid":"a","mail":"a@t"}`+"\n"), 0o600))
 	s, err := file.New(file.Options{Path: path, Mapper: mapper(t), FS: growing{os.DirFS(filepath.Dir(path)), path}})
 	require.NoError(t, err)
-	_, err = s.Snapshot(t.Context())
+	_, err = s.Snapshot(t.Context(), nil)
 	require.Error(t, err, "an absolute path is no path inside an FS")
 	s, err = file.New(file.Options{Path: "p.jsonl", Mapper: mapper(t), FS: growing{os.DirFS(filepath.Dir(path)), path}})
 	require.NoError(t, err)
@@ -292,7 +292,7 @@ func FuzzSnapshot(f *testing.F) {
 		if format != file.CSV && format != file.LDIF && format != file.JSONLines {
 			return
 		}
-		snap, err := newSource(t, "p", content, func(o *file.Options) { o.Format = format }).Snapshot(t.Context())
+		snap, err := newSource(t, "p", content, func(o *file.Options) { o.Format = format }).Snapshot(t.Context(), nil)
 		if err != nil {
 			return
 		}

@@ -157,7 +157,7 @@ func (s *Source) checkGroupsRead(sess *session, c *checks) {
 }
 
 func (s *Source) checkPeople(ctx context.Context, c *checks) {
-	snap, err := s.Snapshot(ctx)
+	snap, err := s.Snapshot(ctx, nil)
 	switch {
 	case err != nil:
 		c.fail("people", err.Error(), "")

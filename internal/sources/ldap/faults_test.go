@@ -68,7 +68,7 @@ func TestSource_Snapshot_knownCap(t *testing.T) {
 func TestSource_Snapshot_disconnected(t *testing.T) {
 	t.Parallel()
 	fake := slapdtest.NewFake(t, slapdtest.FakePeople(5), slapdtest.Faults{Disconnect: true})
-	_, err := newSource(t, fake.URL).Snapshot(t.Context())
+	_, err := newSource(t, fake.URL).Snapshot(t.Context(), nil)
 	require.ErrorContains(t, err, "read people below dc=example,dc=test: the connection was lost")
 }
 
@@ -166,7 +166,7 @@ func TestSource_Snapshot_failOver(t *testing.T) {
 		bad := slapdtest.NewFake(t, slapdtest.FakePeople(3), slapdtest.Faults{BindCode: code, BindMessage: "80090308: LdapErr: DSID-0C09044E, comment: AcceptSecurityContext error, data 775, v2580"})
 		s := newSource(t, bad.URL, func(o *ldap.Options) { o.URLs = []string{bad.URL, good.URL} })
 		before := len(good.Calls())
-		snap, err := s.Snapshot(t.Context())
+		snap, err := s.Snapshot(t.Context(), nil)
 		require.Len(t, slices.DeleteFunc(bad.Calls(), func(c string) bool { return !strings.HasPrefix(c, "bind") }), 1)
 		if passedOver {
 			require.NoError(t, err)

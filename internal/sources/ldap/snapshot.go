@@ -15,9 +15,10 @@ import (
 // Snapshot reads all people below the base that match the user filter. The
 // error is set only if nothing can be used: no server, a refused bind, a base
 // that does not exist, names the directory does not know. Whatever came of a
-// read that was cut short or limited is in an incomplete Snapshot.
-func (s *Source) Snapshot(ctx context.Context) (identity.Snapshot, error) {
-	c := sources.NewCollector(s.o.Mapper)
+// read that was cut short or limited is in an incomplete Snapshot. Those for whom
+// known, if not nil, says yes are counted and left out.
+func (s *Source) Snapshot(ctx context.Context, known func(identity.Identity) bool) (identity.Snapshot, error) {
+	c := sources.NewCollector(s.o.Mapper, known)
 	sess, err := s.connect(ctx)
 	if err != nil {
 		return identity.Snapshot{}, err

@@ -61,7 +61,7 @@ func newSource(t testing.TB, url string, change ...func(*ldap.Options)) *ldap.So
 
 func snapshot(t testing.TB, s *ldap.Source) identity.Snapshot {
 	t.Helper()
-	snap, err := s.Snapshot(t.Context())
+	snap, err := s.Snapshot(t.Context(), nil)
 	require.NoError(t, err)
 	require.Equal(t, snap.Complete, snap.Incomplete == "")
 	return snap
@@ -205,7 +205,7 @@ func TestSource_Snapshot_error(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSource(t, c.url, c.change)
-			snap, err := s.Snapshot(t.Context())
+			snap, err := s.Snapshot(t.Context(), nil)
 			if c.want == nil { // a limit at once: nobody was read, but the server said why
 				require.NoError(t, err)
 				require.False(t, snap.Complete)
@@ -270,7 +270,7 @@ func TestSource_Snapshot_cut(t *testing.T) {
 	seen := map[bool]int{}
 	for _, n := range []int64{1, 100, 500, 20_000, 60_000, 90_000, 110_000, 130_000} {
 		proxy.CutAfter(n)
-		snap, err := s.Snapshot(t.Context())
+		snap, err := s.Snapshot(t.Context(), nil)
 		seen[err == nil]++
 		if err == nil {
 			require.False(t, snap.Complete, "cut after %d bytes", n)
@@ -291,7 +291,7 @@ func TestSource_Snapshot_hangs(t *testing.T) {
 	proxy.HangAfter(110_000)
 	t.Run("until the timeout", func(t *testing.T) {
 		t.Parallel()
-		snap, err := newSource(t, proxy.URL, func(o *ldap.Options) { o.Timeout = time.Second }).Snapshot(t.Context())
+		snap, err := newSource(t, proxy.URL, func(o *ldap.Options) { o.Timeout = time.Second }).Snapshot(t.Context(), nil)
 		require.NoError(t, err)
 		require.False(t, snap.Complete)
 		require.Contains(t, snap.Incomplete, "the connection was lost: ldap: connection timed out")
@@ -300,7 +300,7 @@ func TestSource_Snapshot_hangs(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
-		_, err := newSource(t, proxy.URL, func(o *ldap.Options) { o.Timeout = time.Hour }).Snapshot(ctx)
+		_, err := newSource(t, proxy.URL, func(o *ldap.Options) { o.Timeout = time.Hour }).Snapshot(ctx, nil)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 }
@@ -316,7 +316,7 @@ func TestSource_Snapshot_silentHandshake(t *testing.T) {
 		func(*ldap.Options) {},
 	} {
 		start := time.Now()
-		_, err := newSource(t, "ldap://"+l.Addr().String(), o, func(o *ldap.Options) { o.Timeout = 200 * time.Millisecond }).Snapshot(t.Context())
+		_, err := newSource(t, "ldap://"+l.Addr().String(), o, func(o *ldap.Options) { o.Timeout = 200 * time.Millisecond }).Snapshot(t.Context(), nil)
 		require.Error(t, err)
 		require.Less(t, time.Since(start), 5*time.Second)
 	}
@@ -579,6 +579,6 @@ func TestSource_Snapshot_called_off(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := newSource(t, closedPort(t)).Snapshot(ctx)
+	_, err := newSource(t, closedPort(t)).Snapshot(ctx, nil)
 	require.ErrorIs(t, err, context.Canceled, "%v", err)
 }

@@ -1,0 +1,295 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/guard"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// lastsAfter is how long a leaving, or a removal of roles, must have lasted to be
+// believed: by then what was under way at the server when it happened is over.
+const lastsAfter = 40 * time.Second
+
+// takes tells an op that takes access or rights away, which the server may lose
+// to a write that comes at the same time, and answer 200 to both.
+func takes(op plan.Op) bool {
+	switch op.Kind {
+	case plan.SetActive:
+		to, _ := op.To(plan.FieldActive)
+		return to == "false"
+	case plan.SetRoles:
+		for _, c := range op.Changes {
+			if c.Field == plan.FieldRoles && len(identity.ParseRoles(c.From).Minus(identity.ParseRoles(c.To))) > 0 {
+				return true
+			}
+		}
+	default:
+	}
+	return false
+}
+
+// undone names what of mmsync's last taking the account does not show any more; ""
+// if it lasts.
+func (e *Engine) undone(k *identity.Link, a *identity.Account) string {
+	if k.DeactivatedAt != 0 && !k.Applied.Active && a.Active() {
+		return "switched on again"
+	}
+	rights := identity.NewRoles(identity.RoleAdmin)
+	for _, r := range e.o.Policy.Roles {
+		if r.Source == k.Key.Source {
+			rights = rights.Union(r.Managed)
+		}
+	}
+	var back []string
+	for _, r := range a.Roles.Minus(k.Applied.Roles) {
+		if rights.Has(r) {
+			back = append(back, r)
+		}
+	}
+	if len(back) > 0 {
+		return "given " + strings.Join(back, ", ") + " again"
+	}
+	return ""
+}
+
+// lasts notes what became of what mmsync took from an account, and tells whether
+// the link is to be written. What does not last is taken again by the plan; what
+// does not last twice is an alarm.
+func (e *Engine) lasts(ctx context.Context, g *gathered, k *identity.Link, a *identity.Account) bool {
+	if k.Recheck.IsZero() || a == nil {
+		return false
+	}
+	what := e.undone(k, a)
+	if what == "" {
+		if g.now.Sub(k.Recheck) < lastsAfter {
+			return false
+		}
+		k.Recheck, k.Undone = time.Time{}, 0
+		return true
+	}
+	k.Recheck = time.Time{}
+	k.Undone++
+	e.log.WarnContext(ctx, "what was taken from an account is back", "source", k.Key.Source, "anchor", k.Key.Anchor, "account", k.AccountID, "times", k.Undone)
+	if k.Undone > 1 {
+		g.problems = append(g.problems, fmt.Sprintf("account %s (%s) was %s after mmsync had taken that away, for the %d. time in a row: find out who or what does it, another sync, an administrator, or a client that saves its profile all the time; until then mmsync takes it away each time",
+			k.AccountID, k.Key, what, k.Undone))
+	}
+	return true
+}
+
+// lookAgain waits for those of whom something can be known only later, and works
+// on them once more: accounts that access was taken from, and accounts to which a
+// call without an answer may still have been on its way. due says from when on.
+// The end of ctx ends the waiting and is no error: the next run looks as well.
+func (e *Engine) lookAgain(l *lease, g *gathered, o RunOptions, due map[identity.Key]time.Time, offset time.Duration) (*Report, error) {
+	var all *Report
+	for len(due) > 0 {
+		at := slices.MinFunc(slices.Collect(maps.Values(due)), time.Time.Compare)
+		e.o.Progress(Progress{Stage: "waiting to look again at accounts that were just changed", Total: len(due)})
+		select {
+		case <-l.ctx.Done():
+			if errors.Is(context.Cause(l.ctx), state.ErrFenced) {
+				return all, context.Cause(l.ctx)
+			}
+			return all, nil
+		case <-time.After(time.Until(at)):
+		}
+		now := time.Now().Add(time.Second) // what is due a moment later goes along
+		var keys []identity.Key
+		for k, t := range due {
+			if t.Before(now) {
+				keys = append(keys, k)
+				delete(due, k)
+			}
+		}
+		slices.SortFunc(keys, identity.Key.Compare)
+		rep, more, err := e.round(l, g, o, keys, offset)
+		all = joined(all, rep)
+		if err != nil {
+			return all, err
+		}
+		maps.Copy(due, more)
+	}
+	return all, nil
+}
+
+// joined adds a further round to a report.
+func joined(all, rep *Report) *Report {
+	switch {
+	case all == nil:
+		return rep
+	case rep == nil:
+		return all
+	}
+	all.Plan.Decisions = append(all.Plan.Decisions, rep.Plan.Decisions...)
+	all.Verdict.Trips = append(all.Verdict.Trips, rep.Verdict.Trips...)
+	all.Failures = append(all.Failures, rep.Failures...)
+	all.Problems = append(all.Problems, rep.Problems...)
+	all.Counts.Done += rep.Counts.Done
+	all.Counts.Failed += rep.Counts.Failed
+	all.Counts.Skipped += rep.Counts.Skipped
+	all.RunID = rep.RunID
+	return all
+}
+
+// round decides and works on a few people once more, with what the sources said
+// at the beginning and what the server shows now.
+func (e *Engine) round(l *lease, first *gathered, o RunOptions, keys []identity.Key, offset time.Duration) (*Report, map[identity.Key]time.Time, error) {
+	ctx := l.ctx
+	calls, err := e.closeOps(ctx, l.current(), offset)
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := e.regather(l, first, keys, calls)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Decided together with everybody else, for who wants whose name matters; but
+	// only these few are worked on.
+	p := plan.Build(g.observations, e.o.Policy)
+	p.Decisions = only(p.Decisions, keys)
+	rep := e.judge(g, p, o)
+	rep.Problems = g.problems
+	more := map[identity.Key]time.Time{}
+	for k, t := range calls.people {
+		if slices.Contains(keys, k) {
+			more[k] = t
+		}
+	}
+	if !rep.Plan.Effective() && len(rep.Plan.Decisions) == 0 && len(rep.Problems) == 0 {
+		return nil, more, nil
+	}
+	run, err := e.newRun(ctx, "sync", RunOptions{Trigger: "second look", RequestedBy: o.RequestedBy, Reason: o.Reason}, l.current().Token)
+	if err != nil {
+		return nil, nil, err
+	}
+	rep, due, err := e.carryOut(l, &run, g, rep, offset)
+	for k, t := range due {
+		if link := g.links[k]; link == nil || link.Undone < 2 {
+			more[k] = t
+		}
+	}
+	return &rep, more, e.finish(ctx, &run, &rep, err)
+}
+
+// only keeps the decisions about the given people, less those that wait in a row
+// with others.
+func only(list []plan.Decision, keys []identity.Key) []plan.Decision {
+	in := func(d plan.Decision) bool {
+		_, found := slices.BinarySearchFunc(keys, d.Key, identity.Key.Compare)
+		return found
+	}
+	partly := map[int]bool{}
+	for _, d := range list {
+		if d.Chain != 0 && !in(d) {
+			partly[d.Chain] = true
+		}
+	}
+	return slices.DeleteFunc(list, func(d plan.Decision) bool { return !in(d) || partly[d.Chain] })
+}
+
+// regather observes a few people anew, on top of what an earlier gathering of the
+// same run knows of their sources.
+func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls busy) (*gathered, error) {
+	ctx := l.ctx
+	g := &gathered{
+		rules: first.rules, roster: first.roster, summaries: first.summaries, target: first.target,
+		busy: calls, auditAge: first.auditAge, links: map[identity.Key]*identity.Link{}, usage: guard.Usage{Deactivations: map[string]int{}},
+	}
+	var err error
+	if g.now, err = e.o.Store.Now(ctx); err != nil {
+		return nil, fmt.Errorf("read the store's clock: %w", err)
+	}
+	if g.facts, err = e.meet(ctx, nil); err != nil {
+		return nil, err
+	}
+	g.facts.SetBack = first.facts.SetBack
+	v := newView()
+	if err := e.reread(ctx, g, v, keys); err != nil {
+		return nil, err
+	}
+	var w wanted
+	var others []plan.Observation
+	for i := range first.observations {
+		ob := first.observations[i]
+		if _, found := slices.BinarySearchFunc(keys, ob.Key, identity.Key.Compare); !found {
+			others = append(others, ob)
+			continue
+		}
+		ob.Link, ob.Linked, ob.Unseen, ob.ByIntent, ob.ByAuth, ob.ByEmail, ob.ByUsername = g.links[ob.Key], nil, false, nil, nil, nil, nil
+		v.attach(&ob)
+		if ob.Desired != nil {
+			w.add(ob.Desired, ob.Linked)
+		}
+		g.observations = append(g.observations, ob)
+	}
+	slices.Sort(w.usernames)
+	slices.Sort(w.emails)
+	if err := e.find(ctx, v, w); err != nil {
+		return nil, err
+	}
+	if err := e.keepObserved(ctx, g, v, l); err != nil {
+		return nil, err
+	}
+	for _, src := range e.o.Sources {
+		if g.usage.Deactivations[src.Name()], err = e.o.Store.Usage(ctx, src.Name(), g.now.Add(-e.o.Limits.Window)); err != nil {
+			return nil, fmt.Errorf("read what was done of late for source %s: %w", src.Name(), err)
+		}
+	}
+	if err := e.protect(ctx, g, v, l); err != nil {
+		return nil, err
+	}
+	if err := e.complete(ctx, g, v, g.observations); err != nil {
+		return nil, err
+	}
+	g.observations = append(g.observations, others...)
+	return g, nil
+}
+
+// reread loads the links of a few people and reads their accounts whole.
+func (e *Engine) reread(ctx context.Context, g *gathered, v *view, keys []identity.Key) error {
+	links, err := e.o.Store.Links(ctx, state.LinkFilter{Keys: keys})
+	if err != nil {
+		return fmt.Errorf("read links: %w", err)
+	}
+	var ids []string
+	for i := range links {
+		k := &links[i]
+		g.links[k.Key] = k
+		if k.Part != identity.Contributor {
+			ids = append(ids, k.AccountID)
+		}
+	}
+	_, err = e.o.Target.Observe(ctx, ids, 0, func(a identity.Account) error {
+		v.byID[a.ID] = &a
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read accounts that were just changed: %w", err)
+	}
+	p := pass{e: e, g: g, v: v}
+	for i := range links {
+		k := &links[i]
+		if k.Part == identity.Contributor {
+			continue
+		}
+		if v.byID[k.AccountID] == nil {
+			if err := e.proveGone(ctx, v, k); err != nil {
+				return err
+			}
+		}
+		if err := p.believe(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}

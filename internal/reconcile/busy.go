@@ -1,0 +1,100 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// busy are the people, and the accounts, to whom a call without a known outcome
+// may still be on its way, and until when by this process's clock. Nothing else
+// may be sent for them before: of two writes at once the server loses one.
+type busy struct {
+	people   map[identity.Key]time.Time
+	accounts map[string]time.Time
+}
+
+func (b *busy) add(op state.OpRecord, until time.Time) {
+	if b.people == nil {
+		b.people, b.accounts = map[identity.Key]time.Time{}, map[string]time.Time{}
+	}
+	b.people[op.Key] = later(b.people[op.Key], until)
+	if op.AccountID != "" {
+		b.accounts[op.AccountID] = later(b.accounts[op.AccountID], until)
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func (b *busy) has(k identity.Key, account string) bool {
+	return !b.people[k].IsZero() || !b.accounts[account].IsZero()
+}
+
+// until gives, by the clock that now was read from, until when nothing may be sent
+// for somebody; zero if anything may.
+func (b *busy) until(ob *plan.Observation, now time.Time) time.Time {
+	at := b.people[ob.Key]
+	if ob.Link != nil {
+		at = later(at, b.accounts[ob.Link.AccountID])
+	}
+	if ob.Link == nil && ob.ByIntent == nil {
+		for _, h := range []*plan.Holder{ob.ByAuth, ob.ByEmail, ob.ByUsername} {
+			if h != nil {
+				at = later(at, b.accounts[h.Account.ID])
+			}
+		}
+	}
+	if at.IsZero() {
+		return at
+	}
+	// While its op is open, however late it is: what is sent meanwhile would be
+	// taken for the effect of that call.
+	return now.Add(max(time.Until(at), time.Millisecond))
+}
+
+// calls finds, for runs that may not write, who is busy; recover does it for those
+// that may.
+func (e *Engine) calls(ctx context.Context, facts plan.Facts) (busy, error) {
+	var b busy
+	open, err := e.o.Store.Ops(ctx, state.OpFilter{Statuses: []state.OpStatus{state.OpSent}})
+	if err != nil || len(open) == 0 {
+		if err != nil {
+			err = fmt.Errorf("read unfinished ops: %w", err)
+		}
+		return b, err
+	}
+	offset, err := e.clockOffset(ctx, facts)
+	if err != nil {
+		return b, err
+	}
+	for _, op := range open {
+		if op.AccountID == "" && op.Op.Kind != plan.CreateAccount {
+			continue
+		}
+		a, err := e.effect(ctx, op)
+		if err != nil {
+			return b, fmt.Errorf("look what became of op %s: %w", op.Ref, err)
+		}
+		if until := e.arrived(op, offset); a == nil && time.Until(until) > 0 {
+			b.add(op, until)
+		}
+	}
+	return b, nil
+}
+
+// arrived gives when, by this process's clock, a call that was marked as sent
+// cannot be on its way any more. However wrong a clock was, that is bounded by
+// what a call can take.
+func (e *Engine) arrived(op state.OpRecord, offset time.Duration) time.Time {
+	now := time.Now()
+	return now.Add(min(op.SentAt.Add(e.o.SettleAfter).Sub(now.Add(offset)), e.o.SettleAfter))
+}
