@@ -22,7 +22,6 @@ func (t *Target) Facts(ctx context.Context) (plan.Facts, error) {
 		return plan.Facts{}, fmt.Errorf("read the server's version: %w", err)
 	}
 	v := t.c.Version()
-	told := v.String()
 	if v.tooOld() {
 		return plan.Facts{}, &VersionError{Version: v}
 	}
@@ -42,11 +41,11 @@ func (t *Target) Facts(ctx context.Context) (plan.Facts, error) {
 	if err != nil {
 		return plan.Facts{}, err
 	}
-	if v.IsZero() {
-		told = unknownVersion
+	if conf, err = t.unlimited(ctx, conf); err != nil {
+		return plan.Facts{}, err
 	}
 	f := plan.Facts{
-		Version:           told,
+		Version:           v.told(),
 		ServerID:          conf.ServerID,
 		SiteURL:           conf.SiteURL,
 		AuthDataVisible:   t.c.showsAuthData(),
@@ -60,6 +59,25 @@ func (t *Target) Facts(ctx context.Context) (plan.Facts, error) {
 	}
 	slices.Sort(f.HumanAdmins)
 	return f, nil
+}
+
+// unlimited fills in what a limited config/client leaves out. Where the
+// configuration may not be read, no e-mail is to be changed: a try could mail the
+// person each time.
+func (t *Target) unlimited(ctx context.Context, conf ClientConfig) (ClientConfig, error) {
+	if !conf.Limited {
+		return conf, nil
+	}
+	s, err := t.c.Settings(ctx)
+	switch {
+	case IsRefused(err):
+		conf.RequireEmailVerification = true
+	case err != nil:
+		return conf, fmt.Errorf("read the server's configuration: %w", err)
+	default:
+		conf.RequireEmailVerification, conf.SiteURL = s.RequireEmailVerification, orDefault(conf.SiteURL, s.SiteURL)
+	}
+	return conf, nil
 }
 
 // How reads show auth data. An administrator's answer of 11.0 and later leaves

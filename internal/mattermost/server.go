@@ -49,19 +49,22 @@ type ClientConfig struct {
 	EnableUserCreation       bool
 	MinimumPasswordLength    int
 	EnterpriseBuild          bool
+	// Limited is the answer for strangers, which some servers give to everybody:
+	// it lacks RequireEmailVerification and SiteURL.
+	Limited bool
 }
 
 // ClientConfig reads config/client.
 func (c *Client) ClientConfig(ctx context.Context) (ClientConfig, error) {
 	var b struct {
-		Version                  string `json:"Version"`
-		TelemetryID              string `json:"TelemetryId"`
-		DiagnosticID             string `json:"DiagnosticId"`
-		SiteURL                  string `json:"SiteURL"`
-		RequireEmailVerification string `json:"RequireEmailVerification"`
-		EnableUserCreation       string `json:"EnableUserCreation"`
-		PasswordMinimumLength    string `json:"PasswordMinimumLength"`
-		BuildEnterpriseReady     string `json:"BuildEnterpriseReady"`
+		Version                  string  `json:"Version"`
+		TelemetryID              string  `json:"TelemetryId"`
+		DiagnosticID             string  `json:"DiagnosticId"`
+		SiteURL                  string  `json:"SiteURL"`
+		RequireEmailVerification *string `json:"RequireEmailVerification"`
+		EnableUserCreation       string  `json:"EnableUserCreation"`
+		PasswordMinimumLength    string  `json:"PasswordMinimumLength"`
+		BuildEnterpriseReady     string  `json:"BuildEnterpriseReady"`
 	}
 	_, err := c.do(ctx, call{
 		method: http.MethodGet, path: "/config/client", query: url.Values{"format": {"old"}}, decode: into(&b),
@@ -76,7 +79,8 @@ func (c *Client) ClientConfig(ctx context.Context) (ClientConfig, error) {
 		Version:                  version,
 		ServerID:                 orDefault(b.TelemetryID, b.DiagnosticID),
 		SiteURL:                  b.SiteURL,
-		RequireEmailVerification: b.RequireEmailVerification == "true",
+		RequireEmailVerification: b.RequireEmailVerification != nil && *b.RequireEmailVerification == "true",
+		Limited:                  b.RequireEmailVerification == nil,
 		EnableUserCreation:       b.EnableUserCreation == "true",
 		MinimumPasswordLength:    length,
 		EnterpriseBuild:          b.BuildEnterpriseReady == "true",
@@ -137,6 +141,7 @@ func (c *Client) Limits(ctx context.Context) (Limits, error) {
 // Settings are the parts of the server's configuration that explain what it
 // will refuse. Only an administrator may read them.
 type Settings struct {
+	SiteURL                         string
 	RestrictCreationToDomains       string
 	EnableUserDeactivation          bool
 	RequireEmailVerification        bool
@@ -155,8 +160,11 @@ func (c *Client) Settings(ctx context.Context) (Settings, error) {
 			RestrictCreationToDomains string
 			EnableUserDeactivation    bool
 		}
-		EmailSettings     struct{ RequireEmailVerification bool }
-		ServiceSettings   struct{ DisableBotsWhenOwnerIsDeactivated bool }
+		EmailSettings   struct{ RequireEmailVerification bool }
+		ServiceSettings struct {
+			SiteURL                           string
+			DisableBotsWhenOwnerIsDeactivated bool
+		}
 		RateLimitSettings struct {
 			Enable bool
 			PerSec int
@@ -168,6 +176,7 @@ func (c *Client) Settings(ctx context.Context) (Settings, error) {
 		return Settings{}, err
 	}
 	return Settings{
+		SiteURL:                         b.ServiceSettings.SiteURL,
 		RestrictCreationToDomains:       b.TeamSettings.RestrictCreationToDomains,
 		EnableUserDeactivation:          b.TeamSettings.EnableUserDeactivation,
 		RequireEmailVerification:        b.EmailSettings.RequireEmailVerification,

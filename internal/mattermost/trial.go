@@ -96,11 +96,7 @@ func (r *trial) learn(kind string, v Version, err error) {
 		r.proven, r.stopped = map[string]bool{}, map[string]error{}
 	}
 	if m, is := asMismatch(err); is {
-		told := v.String()
-		if v.IsZero() {
-			told = unknownVersion
-		}
-		r.stopped[kind] = &StoppedError{Kind: kind, Version: told, Err: m}
+		r.stopped[kind] = &StoppedError{Kind: kind, Version: v.told(), Err: m}
 	} else if err == nil {
 		r.proven[kind] = true
 	}

@@ -24,6 +24,14 @@ func (v Version) String() string {
 	return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch)
 }
 
+// told is what people are shown.
+func (v Version) told() string {
+	if v.IsZero() {
+		return "unknown"
+	}
+	return v.String()
+}
+
 // IsZero tells that the version is not known.
 func (v Version) IsZero() bool { return v.Major == 0 && v.Minor == 0 && v.Patch == 0 }
 
@@ -86,9 +94,6 @@ func (e *VersionError) Error() string {
 
 // Refused is always true.
 func (e *VersionError) Refused() bool { return true }
-
-// unknownVersion stands where a version would.
-const unknownVersion = "unknown"
 
 const firstCalls = "the first call of each kind is read back, and a kind that does not do what it should is stopped"
 

@@ -1,0 +1,131 @@
+package mattermost_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/mattermost"
+	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+)
+
+func TestTarget_Apply_create(t *testing.T) {
+	t.Parallel()
+	t.Run("a lost answer is followed up: the account is there and ours", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		require.NoError(t, target.Healthy(t.Context())) // the server's time is known from here on
+		s.Fail(mmsim.Fault{Method: http.MethodPost, Path: "/users", CutAfter: true})
+		a := mustApply(t, target, "", create("ada"))
+		require.Equal(t, identity.Auth{Service: "saml", Data: "id-ada"}, a.Auth)
+		require.Len(t, s.Writes(), 1)
+	})
+	t.Run("a lost answer and no account stays unknown", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		require.NoError(t, target.Healthy(t.Context()))
+		s.Fail(mmsim.Fault{Method: http.MethodPost, Path: "/users", CutBefore: true})
+		_, err := target.Apply(t.Context(), "", create("ada"), mattermost.ApplyOptions{})
+		require.ErrorIs(t, err, mattermost.ErrOutcomeUnknown)
+	})
+	for name, before := range map[string]mmsim.User{
+		"somebody else's": {Email: "other@example.test"},
+		"an older one":    {Email: "ada@example.test", AuthService: "saml", AuthData: "id-ada", CreateAt: 1},
+	} {
+		t.Run("a lost answer and "+name+" account of that name is not taken for ours", func(t *testing.T) {
+			t.Parallel()
+			s, target := simulated(t, mmsim.Options{})
+			require.NoError(t, target.Healthy(t.Context()))
+			before.Username = "ada"
+			s.AddUser(before)
+			s.Fail(mmsim.Fault{Method: http.MethodPost, Path: "/users", CutBefore: true})
+			_, err := target.Apply(t.Context(), "", create("ada"), mattermost.ApplyOptions{})
+			require.ErrorIs(t, err, mattermost.ErrOutcomeUnknown)
+		})
+	}
+	t.Run("taken auth data is a conflict, since the account was looked for", func(t *testing.T) {
+		t.Parallel()
+		_, target := simulated(t, mmsim.Options{})
+		mustApply(t, target, "", create("ada"))
+		o := create("bob")
+		o.Changes[3].To = "id-ada"
+		_, err := target.Apply(t.Context(), "", o, mattermost.ApplyOptions{})
+		require.True(t, mattermost.IsAuthDataTaken(err), "%v", err)
+		require.NotErrorIs(t, err, mattermost.ErrOutcomeUnknown)
+	})
+	t.Run("taken username and e-mail", func(t *testing.T) {
+		t.Parallel()
+		_, target := simulated(t, mmsim.Options{})
+		mustApply(t, target, "", create("ada"))
+		o := create("ada")
+		o.Changes[1].To = "new@example.test"
+		_, err := target.Apply(t.Context(), "", o, mattermost.ApplyOptions{})
+		require.True(t, mattermost.IsUsernameTaken(err), "%v", err)
+		o = create("bob")
+		o.Changes[1].To = "ada@example.test"
+		_, err = target.Apply(t.Context(), "", o, mattermost.ApplyOptions{})
+		require.True(t, mattermost.IsEmailTaken(err), "%v", err)
+	})
+	t.Run("no mail goes out unless a reset link is wanted", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		pw := op(plan.CreateAccount, change("username", "", "bob"), change("email", "", "bob@example.test"))
+		mustApply(t, target, "", pw)
+		require.Contains(t, string(s.Writes()[0].Body), `"disable_welcome_email":true`)
+		require.Len(t, s.Writes(), 1)
+
+		pw.Changes[0].To, pw.Changes[1].To = "eve", "eve@example.test"
+		_, err := target.Apply(t.Context(), "", create("ada"), mattermost.ApplyOptions{Welcome: mattermost.WelcomeResetLink})
+		require.NoError(t, err)
+		require.Len(t, s.Writes(), 2, "a login service needs no link")
+
+		s.Fail(mmsim.Fault{Path: "/users/password/reset/send", Status: 500})
+		a, err := target.Apply(t.Context(), "", pw, mattermost.ApplyOptions{Welcome: mattermost.WelcomeResetLink})
+		var step *mattermost.StepError
+		require.ErrorAs(t, err, &step)
+		require.Equal(t, "eve", a.Username)
+	})
+	t.Run("roles and active may be named only as every new account has them", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		o := create("ada")
+		o.Changes = append(o.Changes, change("roles", "", "system_user"), change("active", "", "true"))
+		mustApply(t, target, "", o)
+		o = create("bob")
+		o.Changes = append(o.Changes, change("roles", "", "system_admin system_user"))
+		_, err := target.Apply(t.Context(), "", o, mattermost.ApplyOptions{})
+		require.ErrorContains(t, err, "cannot be created with roles")
+		require.Len(t, s.Writes(), 1)
+	})
+	t.Run("the first person becoming administrator is a mismatch", func(t *testing.T) {
+		t.Parallel()
+		srv := scripted(t, func(w http.ResponseWriter, _ *http.Request) {
+			answerJSON(w, 201, strings.NewReplacer(`"roles":"system_user"`, `"roles":"system_admin system_user"`,
+				`"auth_service":""`, `"auth_service":"saml","auth_data":"id-ada"`).Replace(user(someID, "ada")))
+		})
+		target := mattermost.NewTarget(client(t, srv.URL, secret), mattermost.TargetOptions{})
+		_, err := target.Apply(t.Context(), "", create("ada"), mattermost.ApplyOptions{})
+		var m *mattermost.MismatchError
+		require.ErrorAs(t, err, &m)
+		require.Equal(t, "roles", m.Field)
+	})
+}
+
+func TestRandomPassword(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for range 200 {
+		p := mattermost.RandomPassword()
+		require.GreaterOrEqual(t, len(p), 24)
+		require.LessOrEqual(t, len(p), 64)
+		for _, class := range []string{`[a-z]`, `[A-Z]`, `[0-9]`, `[^A-Za-z0-9]`} {
+			require.Regexp(t, class, p)
+		}
+		require.False(t, seen[p])
+		seen[p] = true
+	}
+}
