@@ -150,6 +150,10 @@ const unlinkOp = `
 delete from links
 where (source, anchor) = (select source, anchor from decisions where run_id = $1 and position = $2)`
 
+const unlinkHead = `
+delete from link_heads
+where (source, anchor) = (select source, anchor from decisions where run_id = $1 and position = $2)`
+
 // RecordOp implements state.Store.
 func (s *Store) RecordOp(ctx context.Context, l state.Lease, o state.Outcome) error {
 	if err := state.CheckOutcome(&o); err != nil {
@@ -174,6 +178,7 @@ func (s *Store) RecordOp(ctx context.Context, l state.Lease, o state.Outcome) er
 			string(o.Status), stamp(o.At), before, after, o.Error, o.AccountID)
 		if o.Unlink {
 			b.Queue(unlinkOp, o.Ref.Run, o.Ref.Decision)
+			b.Queue(unlinkHead, o.Ref.Run, o.Ref.Decision)
 		}
 		if o.Link != nil {
 			queueYields(&b, links)

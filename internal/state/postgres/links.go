@@ -72,21 +72,19 @@ where links.source = n.source and links.anchor = n.anchor and links.part = 'owne
     and (links.account_id <> n.account_id or n.part <> 'owner')`
 
 const upsertLinks = `
-insert into links (source, anchor, account_id, part, origin, ref, applied, observed, observed_active,
+insert into links (source, anchor, account_id, part, origin, ref, applied, observed,
     deactivated_at, written_at, recheck_at, undone, created_at, updated_at)
-select source, anchor, account_id, part, origin, ref, applied::json, observed::json, observed_active,
+select source, anchor, account_id, part, origin, ref, applied::json, observed::json,
     deactivated_at, written_at, recheck_at, undone, created_at, updated_at
 from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-    $9::boolean[], $10::bigint[], $11::timestamptz[], $12::timestamptz[], $13::bigint[],
-    $14::timestamptz[], $15::timestamptz[])
-    as n (source, anchor, account_id, part, origin, ref, applied, observed, observed_active,
+    $9::bigint[], $10::timestamptz[], $11::timestamptz[], $12::bigint[], $13::timestamptz[], $14::timestamptz[])
+    as n (source, anchor, account_id, part, origin, ref, applied, observed,
         deactivated_at, written_at, recheck_at, undone, created_at, updated_at)
 on conflict (source, anchor) do update set
     account_id = excluded.account_id, part = excluded.part, origin = excluded.origin,
     ref = excluded.ref, applied = excluded.applied, observed = excluded.observed,
-    observed_active = excluded.observed_active, deactivated_at = excluded.deactivated_at,
-    written_at = excluded.written_at, recheck_at = excluded.recheck_at, undone = excluded.undone,
-    updated_at = excluded.updated_at, settled = null`
+    deactivated_at = excluded.deactivated_at, written_at = excluded.written_at,
+    recheck_at = excluded.recheck_at, undone = excluded.undone, updated_at = excluded.updated_at`
 
 const insertPastLinks = `
 insert into past_links (account_id, source, anchor, since)
@@ -163,19 +161,11 @@ func queueLinks(b *pgx.Batch, links []identity.Link) error {
 			return err
 		}
 	}
-	b.Queue(upsertLinks, source, anchor, account, part, origin, ref, applied, observed, active,
+	b.Queue(upsertLinks, source, anchor, account, part, origin, ref, applied, observed,
 		deactivated, written, recheck, undone, created, updated)
+	b.Queue(upsertHeads, source, anchor, account, part, ref, active, written, recheck)
 	b.Queue(insertPastLinks, account, source, anchor, updated)
 	return nil
-}
-
-// observedActive gives null if the account was not observed.
-func observedActive(l *identity.Link) *bool {
-	if l.Observed == nil {
-		return nil
-	}
-	active := l.Observed.Active()
-	return &active
 }
 
 // explainOwner turns a violated one-owner index into ErrConflict that names who

@@ -14,7 +14,7 @@ import (
 
 const selectHeads = `
 select source, anchor, account_id, part = 'owner', ref, observed_active, written_at, recheck_at, settled
-from links order by source, anchor`
+from link_heads order by source, anchor`
 
 // Heads implements state.Store. Options.CallTimeout limits it with what each
 // takes.
@@ -78,15 +78,38 @@ func (o *octets) ScanBytes(v []byte) error {
 	return nil
 }
 
+const upsertHeads = `
+insert into link_heads (source, anchor, account_id, part, ref, observed_active, written_at, recheck_at)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[],
+    $7::timestamptz[], $8::timestamptz[])
+on conflict (source, anchor) do update set
+    account_id = excluded.account_id, part = excluded.part, ref = excluded.ref,
+    observed_active = excluded.observed_active, written_at = excluded.written_at,
+    recheck_at = excluded.recheck_at, settled = null`
+
+// observedActive gives null if the account was not observed.
+func observedActive(l *identity.Link) *bool {
+	if l.Observed == nil {
+		return nil
+	}
+	active := l.Observed.Active()
+	return &active
+}
+
+const moveLinks = `
+update links set ref = n.ref
+from unnest($1::text[], $2::text[], $3::text[]) as n (source, anchor, ref)
+where links.source = n.source and links.anchor = n.anchor and links.ref <> n.ref`
+
 const settleLinks = `
-update links set settled = n.settled, ref = coalesce(nullif(n.ref, ''), links.ref)
-from unnest($1::text[], $2::text[], $3::bytea[], $4::text[]) as n (source, anchor, settled, ref)
-where links.source = n.source and links.anchor = n.anchor
-    and (links.settled is distinct from n.settled or links.ref <> coalesce(nullif(n.ref, ''), links.ref))`
+update link_heads h set settled = n.settled, ref = coalesce(nullif(n.ref, ''), h.ref)
+from unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) as n (source, anchor, ref, settled)
+where h.source = n.source and h.anchor = n.anchor
+    and (h.settled is distinct from n.settled or h.ref <> coalesce(nullif(n.ref, ''), h.ref))`
 
 // marksAtOnce bounds the size of one message to the server: a mark has about
-// 80 bytes.
-const marksAtOnce = 50_000
+// 200 bytes.
+const marksAtOnce = 25_000
 
 // Settle implements state.Store.
 func (s *Store) Settle(ctx context.Context, l state.Lease, marks []state.SettledMark) error {
@@ -98,13 +121,7 @@ func (s *Store) Settle(ctx context.Context, l state.Lease, marks []state.Settled
 			return err
 		}
 		for part := range slices.Chunk(marks, marksAtOnce) {
-			n := len(part)
-			source, anchor, settled, ref := make([]string, n), make([]string, n), make([][]byte, n), make([]string, n)
-			for i := range part {
-				source[i], anchor[i], settled[i] = part[i].Key.Source, part[i].Key.Anchor, part[i].Digest[:]
-				ref[i] = part[i].Ref
-			}
-			if _, err := tx.Exec(ctx, settleLinks, source, anchor, settled, ref); err != nil {
+			if err := settle(ctx, tx, part); err != nil {
 				return err
 			}
 		}
@@ -112,7 +129,29 @@ func (s *Store) Settle(ctx context.Context, l state.Lease, marks []state.Settled
 	})
 }
 
-const unsettleLinks = `update links set settled = null where settled is not null`
+func settle(ctx context.Context, tx pgx.Tx, marks []state.SettledMark) error {
+	n := len(marks)
+	source, anchor, ref, digest := make([]string, n), make([]string, n), make([]string, n), make([][]byte, n)
+	var moved []identity.Key
+	var to []string
+	for i := range marks {
+		m := &marks[i]
+		source[i], anchor[i], ref[i], digest[i] = m.Key.Source, m.Key.Anchor, m.Ref, m.Digest[:]
+		if m.Ref != "" {
+			moved, to = append(moved, m.Key), append(to, m.Ref)
+		}
+	}
+	if len(moved) > 0 {
+		sources, anchors := columns(moved)
+		if _, err := tx.Exec(ctx, moveLinks, sources, anchors, to); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, settleLinks, source, anchor, ref, digest)
+	return err
+}
+
+const unsettleLinks = `update link_heads set settled = null where settled is not null`
 
 // Unsettle implements state.Store.
 func (s *Store) Unsettle(ctx context.Context, l state.Lease) error {

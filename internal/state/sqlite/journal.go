@@ -135,6 +135,10 @@ const unlinkOp = `
 delete from links
 where (source, anchor) = (select source, anchor from decisions where run_id = $1 and position = $2)`
 
+const unlinkHead = `
+delete from link_heads
+where (source, anchor) = (select source, anchor from decisions where run_id = $1 and position = $2)`
+
 // RecordOp implements state.Store.
 func (s *Store) RecordOp(ctx context.Context, l state.Lease, o state.Outcome) error {
 	if err := state.CheckOutcome(&o); err != nil {
@@ -166,6 +170,9 @@ func (s *Store) RecordOp(ctx context.Context, l state.Lease, o state.Outcome) er
 		}
 		if o.Unlink {
 			if _, err := tx.ExecContext(ctx, unlinkOp, o.Ref.Run, o.Ref.Decision); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, unlinkHead, o.Ref.Run, o.Ref.Decision); err != nil {
 				return err
 			}
 		}

@@ -59,15 +59,14 @@ update links set part = 'contributor'
 where source = $1 and anchor = $2 and part = 'owner' and (account_id <> $3 or $4 <> 'owner')`
 
 const upsertLink = `
-insert into links (source, anchor, account_id, part, origin, ref, applied, observed, observed_active,
+insert into links (source, anchor, account_id, part, origin, ref, applied, observed,
     deactivated_at, written_at, recheck_at, undone, created_at, updated_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 on conflict (source, anchor) do update set
     account_id = excluded.account_id, part = excluded.part, origin = excluded.origin,
     ref = excluded.ref, applied = excluded.applied, observed = excluded.observed,
-    observed_active = excluded.observed_active, deactivated_at = excluded.deactivated_at,
-    written_at = excluded.written_at, recheck_at = excluded.recheck_at, undone = excluded.undone,
-    updated_at = excluded.updated_at, settled = null`
+    deactivated_at = excluded.deactivated_at, written_at = excluded.written_at,
+    recheck_at = excluded.recheck_at, undone = excluded.undone, updated_at = excluded.updated_at`
 
 const insertPastLink = `
 insert into past_links (account_id, source, anchor, since) values ($1, $2, $3, $4)
@@ -102,24 +101,18 @@ func putLinks(ctx context.Context, tx *sql.Tx, links []identity.Link) error {
 		observed, err := nullable(l.Observed, l.Observed == nil)
 		return []any{
 			l.Key.Source, l.Key.Anchor, l.AccountID, string(l.Part), string(l.Origin), l.Ref, applied, observed,
-			observedActive(l), l.DeactivatedAt, stamp(l.Written), stamp(l.Recheck), l.Undone,
-			stamp(l.CreatedAt), stamp(l.UpdatedAt),
+			l.DeactivatedAt, stamp(l.Written), stamp(l.Recheck), l.Undone, stamp(l.CreatedAt), stamp(l.UpdatedAt),
 		}, err
 	})
 	if err != nil {
 		return err
 	}
+	if err := putHeads(ctx, tx, links); err != nil {
+		return err
+	}
 	return each(ctx, tx, insertPastLink, links, func(l *identity.Link) ([]any, error) {
 		return []any{l.AccountID, l.Key.Source, l.Key.Anchor, stamp(l.UpdatedAt)}, nil
 	})
-}
-
-// observedActive gives null if the account was not observed.
-func observedActive(l *identity.Link) any {
-	if l.Observed == nil {
-		return nil
-	}
-	return l.Observed.Active()
 }
 
 // each runs one prepared statement for every item.

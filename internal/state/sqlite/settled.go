@@ -11,7 +11,7 @@ import (
 
 const selectHeads = `
 select source, anchor, account_id, part = 'owner', ref, observed_active, written_at, recheck_at, settled
-from links order by source, anchor`
+from link_heads order by source, anchor`
 
 // Heads implements state.Store.
 func (s *Store) Heads(ctx context.Context, each func(state.LinkHead) error) error {
@@ -68,9 +68,31 @@ func (h *head) value() state.LinkHead {
 	return out
 }
 
+const upsertHead = `
+insert into link_heads (source, anchor, account_id, part, ref, observed_active, written_at, recheck_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+on conflict (source, anchor) do update set
+    account_id = excluded.account_id, part = excluded.part, ref = excluded.ref,
+    observed_active = excluded.observed_active, written_at = excluded.written_at,
+    recheck_at = excluded.recheck_at, settled = null`
+
+func putHeads(ctx context.Context, tx *sql.Tx, links []identity.Link) error {
+	return each(ctx, tx, upsertHead, links, func(l *identity.Link) ([]any, error) {
+		var active any // null if the account was not observed
+		if l.Observed != nil {
+			active = l.Observed.Active()
+		}
+		return []any{
+			l.Key.Source, l.Key.Anchor, l.AccountID, string(l.Part), l.Ref, active, stamp(l.Written), stamp(l.Recheck),
+		}, nil
+	})
+}
+
 const settleLink = `
-update links set settled = $3, ref = coalesce(nullif($4, ''), ref)
+update link_heads set settled = $3, ref = coalesce(nullif($4, ''), ref)
 where source = $1 and anchor = $2 and (settled is not $3 or ref <> coalesce(nullif($4, ''), ref))`
+
+const moveLink = `update links set ref = $3 where source = $1 and anchor = $2 and ref <> $3`
 
 // Settle implements state.Store.
 func (s *Store) Settle(ctx context.Context, l state.Lease, marks []state.SettledMark) error {
@@ -81,13 +103,25 @@ func (s *Store) Settle(ctx context.Context, l state.Lease, marks []state.Settled
 		if err := fence(ctx, tx, l); err != nil {
 			return err
 		}
+		var moved []state.SettledMark
+		for i := range marks {
+			if marks[i].Ref != "" {
+				moved = append(moved, marks[i])
+			}
+		}
+		err := each(ctx, tx, moveLink, moved, func(m *state.SettledMark) ([]any, error) {
+			return []any{m.Key.Source, m.Key.Anchor, m.Ref}, nil
+		})
+		if err != nil {
+			return err
+		}
 		return each(ctx, tx, settleLink, marks, func(m *state.SettledMark) ([]any, error) {
 			return []any{m.Key.Source, m.Key.Anchor, m.Digest[:], m.Ref}, nil
 		})
 	})
 }
 
-const unsettleLinks = `update links set settled = null where settled is not null`
+const unsettleLinks = `update link_heads set settled = null where settled is not null`
 
 // Unsettle implements state.Store.
 func (s *Store) Unsettle(ctx context.Context, l state.Lease) error {

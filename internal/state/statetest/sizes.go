@@ -1,7 +1,10 @@
 package statetest
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,6 +41,38 @@ func sizes(t *testing.T, open Factory) {
 		require.NoError(t, err)
 		require.Len(t, got, many/2, "long filters")
 	})
+	t.Run("Settle/a hundred thousand are noted", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("-short")
+		}
+		t.Parallel()
+		s := open(t)
+		links := linksOf(0, many)
+		put(t, s, links...)
+		marks := marksOf(many)
+		settle(t, s, marks...)
+		want := headsOf(links...)
+		for i := range want {
+			want[i].Settled = marks[i].Digest
+		}
+		got := allHeads(t, s)
+		require.Len(t, got, len(want))
+		for i := range want {
+			if got[i] != want[i] {
+				require.Equal(t, want[i], got[i])
+			}
+		}
+	})
+}
+
+// marksOf settles the first n links, each under a digest of its own.
+func marksOf(n int) []state.SettledMark {
+	marks := make([]state.SettledMark, n)
+	for i := range marks {
+		marks[i] = mark(i, 1)
+		binary.BigEndian.PutUint32(marks[i].Digest[4:], uint32(i)) //nolint:gosec // small
+	}
+	return marks
 }
 
 // Bench measures what grows with the number of people, and what every API call
@@ -60,6 +95,8 @@ func Bench(b *testing.B, open Factory) {
 			require.Len(b, allLinks(b, s), len(links))
 		}
 	})
+	b.Run("Heads100k", func(b *testing.B) { benchHeads(b, open, links) })
+	b.Run("Settle100k", func(b *testing.B) { benchSettle(b, open, links) })
 	b.Run("LinksOfOneKey", func(b *testing.B) {
 		s := open(b)
 		put(b, s, links...)
@@ -96,6 +133,44 @@ func Bench(b *testing.B, open Factory) {
 	})
 	b.Run("SentAndRecorded", func(b *testing.B) { benchCalls(b, open, 1) })
 	b.Run("SentAndRecordedBy4", func(b *testing.B) { benchCalls(b, open, 4) })
+}
+
+// benchHeads measures what every run begins with, after an audit has settled
+// most links.
+func benchHeads(b *testing.B, open Factory, links []identity.Link) {
+	b.Helper()
+	s := open(b)
+	putShuffled(b, s, links)
+	settle(b, s, marksOf(len(links))...)
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		require.NoError(b, s.Heads(b.Context(), func(state.LinkHead) error { n++; return nil }))
+		require.Equal(b, len(links), n)
+	}
+}
+
+// putShuffled writes links in another order than that of their Keys, which in
+// most directories are random.
+func putShuffled(b *testing.B, s state.Store, links []identity.Link) {
+	b.Helper()
+	shuffled := slices.Clone(links)
+	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same order each time
+	r.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+	put(b, s, shuffled...)
+}
+
+// benchSettle measures what an audit ends with.
+func benchSettle(b *testing.B, open Factory, links []identity.Link) {
+	b.Helper()
+	s := open(b)
+	putShuffled(b, s, links)
+	l := acquire(b, s)
+	marks := marksOf(len(links))
+	for b.Loop() {
+		require.NoError(b, s.Unsettle(b.Context(), l))
+		require.NoError(b, s.Settle(b.Context(), l, marks))
+	}
 }
 
 // benchCalls measures the two writes around one API call.
