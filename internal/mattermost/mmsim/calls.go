@@ -17,6 +17,7 @@ type Call struct {
 	Status   int    // 0: cut before it was processed
 	Cut      bool   // the client got no answer
 	At       time.Time
+	Node     int    // which server of a cluster was asked: 0, or the number of a [Server.Node] from 1
 	As       string // id of the account it was made as, "" for nobody
 }
 

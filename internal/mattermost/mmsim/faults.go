@@ -33,8 +33,12 @@ type Fault struct {
 	CutAfter     bool   // it was done, then the connection is closed without an answer
 	LostWrite    bool   // the usual answer, but the database stays as it was
 	DatabaseAway bool   // answers as the server does while its database is away
-	HTML         bool   // 200 and a web page: a captive portal, a wrong URL
-	Redirect     string // 302 to this URL
+	// UsersLocked plays a locked table of users: a PATCH hangs this long (a real
+	// server gave up after its query timeout of 30 s) and is then refused as if
+	// by permissions, 403. What else such a lock holds up was not recorded.
+	UsersLocked time.Duration
+	HTML        bool   // 200 and a web page: a captive portal, a wrong URL
+	Redirect    string // 302 to this URL
 	// CacheLag lets reads by id answer with rows this old. Only changes made
 	// while such a fault is set can be unseen.
 	CacheLag time.Duration

@@ -2,6 +2,7 @@ package mmsim_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -169,11 +170,17 @@ func TestFault_databaseAway(t *testing.T) {
 		status             int
 		id                 string
 	}{
+		{"GET", "/users", "", 500, ""},
+		{"GET", "/users/username/ann", "", 500, ""},
 		{"GET", "/users/email/ann@example.test", "", 500, "app.user.missing_account.const"},
+		{"GET", "/users/me", "", 500, ""},
 		{"GET", "/users/" + u.ID, "", 500, ""},
 		{"POST", "/users", `{}`, 500, "app.limits.get_app_limits.user_count.store_error"},
 		{"PUT", "/users/" + u.ID + "/patch", `{"nickname":"n"}`, 403, "api.context.permissions.app_error"},
 		{"PUT", "/users/" + u.ID + "/active", `{"active":false}`, 500, ""},
+		{"PUT", "/users/" + u.ID + "/auth", `{"auth_service":"saml","auth_data":"x"}`, 500, ""},
+		{"PUT", "/users/" + u.ID + "/roles", `{"roles":"system_user system_admin"}`, 500, ""},
+		{"POST", "/users/login", `{"login_id":"ann","password":"Passw0rd-ok-1!"}`, 401, ""},
 		{"GET", "/system/ping", "", 200, ""},
 		{"GET", "/system/ping?get_server_status=true", "", 500, ""},
 	} {
@@ -187,7 +194,43 @@ func TestFault_databaseAway(t *testing.T) {
 	cancel()
 	uncached.want(200, "GET", "/users/me", nil)
 	now, _ := s.User(u.ID)
-	require.True(t, now.Active())
+	require.Equal(t, u, now, "nothing of it was done")
+}
+
+func TestFault_usersLocked(t *testing.T) {
+	t.Parallel()
+	s := mmsim.New(mmsim.Options{})
+	s.Start(t)
+	u := person(s, "ann")
+	const hang = 60 * time.Millisecond
+	cancel := s.Fail(mmsim.Fault{UsersLocked: hang})
+	started := time.Now()
+	body := admin(t, s).want(403, "PUT", "/users/"+u.ID+"/patch", map[string]any{"nickname": "a"})
+	require.GreaterOrEqual(t, time.Since(started), hang)
+	require.Equal(t, "api.context.permissions.app_error", body["id"], "it says permissions and means the table")
+	admin(t, s).want(200, "GET", "/users/"+u.ID, nil)
+	cancel()
+	now, _ := s.User(u.ID)
+	require.Empty(t, now.Nickname)
+	admin(t, s).want(200, "PUT", "/users/"+u.ID+"/patch", map[string]any{"nickname": "a"})
+}
+
+func TestFault_usersLockedEndsWithTheClient(t *testing.T) {
+	t.Parallel()
+	s := mmsim.New(mmsim.Options{})
+	url := s.Start(t)
+	u := person(s, "ann")
+	s.Fail(mmsim.Fault{UsersLocked: time.Hour})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url+"/api/v4/users/"+u.ID+"/patch", strings.NewReader("{}"))
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+s.AdminToken())
+	res, err := http.DefaultClient.Do(req)
+	if err == nil {
+		require.NoError(t, res.Body.Close())
+	}
+	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
 func TestFault_cacheLag(t *testing.T) {
@@ -232,6 +275,32 @@ func TestServer_restoreState(t *testing.T) {
 	c.want(200, "PUT", "/users/"+u.ID+"/patch", map[string]any{"username": "dora"})
 	s.RestoreState(before)
 	require.Equal(t, []string{"admin", "ann"}, names(c.list("/users")), "a snapshot is not used up")
+}
+
+func TestServer_setBackByADay(t *testing.T) {
+	t.Parallel()
+	clock := time.UnixMilli(1_790_000_000_000)
+	s := mmsim.New(mmsim.Options{Now: func() time.Time { return clock }})
+	ann, bea := person(s, "ann"), person(s, "bea")
+	c := admin(t, s)
+	backup := s.SnapshotState()
+	clock = clock.Add(24 * time.Hour)
+	c.want(200, "PUT", "/users/"+ann.ID+"/active", map[string]any{"active": false})
+	cleo := person(s, "cleo")
+	mark := clock.UnixMilli()
+	s.RestoreState(backup)
+
+	rec := c.record("GET", "/users/"+ann.ID, nil)
+	require.Equal(t, clock.UTC().Format(http.TimeFormat), rec.Header().Get("Date"), "the clock has not gone back with the rows")
+	require.Contains(t, rec.Body.String(), `"delete_at":0`)
+	ids := []string{ann.ID, bea.ID, cleo.ID}
+	require.Empty(t, c.listOf("POST", fmt.Sprintf("/users/ids?since=%d", mark-1), ids), "since hides that anything happened")
+	require.Len(t, c.listOf("POST", "/users/ids", ids), 2)
+	c.want(404, "GET", "/users/"+cleo.ID, nil)
+	c.want(404, "GET", "/users/username/cleo", nil)
+	for _, u := range c.listOf("POST", "/users/ids", ids) {
+		require.Less(t, u["update_at"], float64(mark))
+	}
 }
 
 func TestServer_restartKeepsDatabaseAndConfig(t *testing.T) {

@@ -8,12 +8,12 @@ import (
 
 func accountRoutes(p Profile) []route {
 	routes := []route{
-		put("users/{id}", (*Server).putUser).rewrites(),
-		put("users/{id}/patch", (*Server).patchUser).rewrites(),
-		put("users/{id}/active", (*Server).setActive).rewrites(),
-		del("users/{id}", (*Server).deleteUser).rewrites(),
-		put("users/{id}/roles", (*Server).setRoles).rewrites(),
-		put("users/{id}/auth", (*Server).setAuth).writes(),
+		put("users/{id}", (*Server).putUser).racing(racePatch),
+		put("users/{id}/patch", (*Server).patchUser).racing(racePatch),
+		put("users/{id}/active", (*Server).setActive).racing(raceActive),
+		del("users/{id}", (*Server).deleteUser).racing(raceActive),
+		put("users/{id}/roles", (*Server).setRoles).racing(raceRoles),
+		put("users/{id}/auth", (*Server).setAuth).racing(raceAuth),
 		put("users/{id}/password", (*Server).setPassword).hashing(),
 		post("users/{id}/demote", (*Server).demote).writes(),
 		post("users/{id}/promote", (*Server).promote).writes(),

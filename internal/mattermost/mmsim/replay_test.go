@@ -108,14 +108,17 @@ func (st *story) play(l line) []string {
 }
 
 // conditions are what the recorder did between two lines without saying so:
-// it waited for the limiter and took the database away.
+// it waited for the limiter, took the database away and locked a table.
 func (st *story) conditions(name string) {
 	switch {
 	case name == "ratelimit.after_sleep_0":
 		st.clock = st.clock.Add(1200 * time.Millisecond)
-	case strings.HasPrefix(name, "dbdown."), name == "dblock.patch":
+	case strings.HasPrefix(name, "dbdown."):
 		st.heal()
 		st.heal = st.srv.Fail(mmsim.Fault{DatabaseAway: true})
+	case name == "dblock.patch":
+		st.heal()
+		st.heal = st.srv.Fail(mmsim.Fault{UsersLocked: time.Millisecond})
 	default:
 		st.heal()
 		st.heal = func() {}

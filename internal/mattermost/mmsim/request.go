@@ -19,7 +19,8 @@ type request struct {
 	params   map[string]string
 	session  *session // nil: nobody is signed in
 	asker    *User
-	stale    *User // LostConcurrentWrites: the row as it was when the request came in
+	stale    *User // LostConcurrentWrites: the row that it writes over a newer one
+	node     int   // which of a cluster was asked
 	lag      int64 // CacheLag: by-id reads answer as of this many milliseconds ago
 	lenient  bool  // 5.38 skips values of the wrong type
 	now      int64

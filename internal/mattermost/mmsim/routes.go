@@ -12,9 +12,9 @@ type handler func(s *Server, q *request) reply
 type route struct {
 	method, path string
 	handle       handler
-	public       bool // answered without a session
-	write        bool // runs alone
-	wholeRow     bool // reads an account and writes the whole row back
+	public       bool     // answered without a session
+	write        bool     // runs alone
+	race         raceKind // what it loses or undoes when another write of the account comes with it
 	hashes       bool
 	words        []string
 }
@@ -29,10 +29,11 @@ func del(path string, h handler) route {
 	return route{method: http.MethodDelete, path: path, handle: h}
 }
 
-func (r route) open() route     { r.public = true; return r }
-func (r route) writes() route   { r.write = true; return r }
-func (r route) hashing() route  { r.write, r.hashes = true, true; return r }
-func (r route) rewrites() route { r.write, r.wholeRow = true, true; return r }
+func (r route) open() route    { r.public = true; return r }
+func (r route) writes() route  { r.write = true; return r }
+func (r route) hashing() route { r.write, r.hashes = true, true; return r }
+
+func (r route) racing(k raceKind) route { r.write, r.race = true, k; return r }
 
 type router struct{ byShape map[string][]route }
 

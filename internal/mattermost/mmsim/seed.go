@@ -178,7 +178,7 @@ func (s *Server) RestoreState(st State) {
 func (s *Server) put(u *User) {
 	if s.history != nil {
 		now := s.millis()
-		s.history[u.ID] = append(s.history[u.ID], pastRow{until: now, row: s.db.users[u.ID]})
+		s.history[u.ID] = append(s.history[u.ID], pastRow{until: now, node: s.writer, row: s.db.users[u.ID]})
 	}
 	delete(s.memory, u.ID)
 	s.db.put(u)
@@ -188,6 +188,7 @@ func (s *Server) put(u *User) {
 // time; nil before the account was made.
 type pastRow struct {
 	until int64
+	node  int // who changed it
 	row   *User
 }
 
@@ -198,7 +199,7 @@ func (s *Server) trackHistory() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case !wanted:
+	case !wanted && s.nodes == 0:
 		s.history = nil
 	case s.history == nil:
 		s.history = map[string][]pastRow{}
@@ -213,6 +214,9 @@ func (s *Server) byID(q *request, id string) *User {
 				return past.row
 			}
 		}
+	}
+	if u := s.behind(q, id); u != nil {
+		return u
 	}
 	if u := s.memory[id]; u != nil {
 		return u

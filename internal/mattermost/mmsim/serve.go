@@ -15,7 +15,9 @@ const webApp = "<!doctype html><html><head><meta http-equiv=\"Content-Security-P
 
 // ServeHTTP answers one request. A cut connection is a panic with
 // [http.ErrAbortHandler], which net/http turns into a closed connection.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.serve(w, r, 0) }
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, node int) {
 	s.mu.RLock()
 	at := s.now()
 	s.mu.RUnlock()
@@ -24,7 +26,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler) // the client went away in the middle of its body
 	}
-	call := Call{Method: r.Method, Path: r.URL.Path, RawQuery: r.URL.RawQuery, Body: body, At: at}
+	call := Call{Method: r.Method, Path: r.URL.Path, RawQuery: r.URL.RawQuery, Body: body, At: at, Node: node}
 	hit := s.faults.match(r)
 	if hit != nil && hit.Latency > 0 && !sleep(r, hit.Latency) {
 		panic(http.ErrAbortHandler)
@@ -35,7 +37,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 
-	rep, as := s.answer(r, body, tooLarge, hit)
+	q := &request{Request: r, body: body, tooLarge: tooLarge, lenient: s.profile == Profile538, node: node}
+	rep, as := s.answer(q, hit)
 	call.Status, call.As, call.Cut = rep.status, as, rep.cut
 	s.record(call)
 	if rep.cut {
@@ -45,7 +48,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer decides a request and says who asked it.
-func (s *Server) answer(r *http.Request, body []byte, tooLarge bool, hit *Fault) (reply, string) {
+func (s *Server) answer(q *request, hit *Fault) (reply, string) {
 	limited, limits := s.charge()
 	if limited {
 		return limitExceeded(limits), ""
@@ -55,10 +58,9 @@ func (s *Server) answer(r *http.Request, body []byte, tooLarge bool, hit *Fault)
 			return rep, ""
 		}
 	}
-	if !strings.HasPrefix(r.URL.Path, "/api/") {
+	if !strings.HasPrefix(q.URL.Path, "/api/") {
 		return reply{status: http.StatusOK, body: []byte(webApp), kind: "text/html; charset=utf-8", bare: true}, ""
 	}
-	q := &request{Request: r, body: body, tooLarge: tooLarge, lenient: s.profile == Profile538}
 	rep := s.dispatch(q, hit)
 	if rep.extra == nil {
 		rep.extra = limits
@@ -89,6 +91,12 @@ func (s *Server) dispatch(q *request, hit *Fault) reply {
 	}
 	if hit != nil {
 		q.lag = hit.CacheLag.Milliseconds()
+		if hit.UsersLocked > 0 && rt.path == "users/{id}/patch" {
+			if !sleep(q.Request, hit.UsersLocked) {
+				panic(http.ErrAbortHandler) // nothing was written, and nobody waits for the answer
+			}
+			return forbidden()
+		}
 	}
 	var rep reply
 	switch {
@@ -131,15 +139,15 @@ func (s *Server) runWrite(rt *route, q *request, lost bool) reply {
 	if rt.hashes && s.opts.PasswordCost > 0 && strings.Contains(string(q.body), "password") {
 		time.Sleep(s.opts.PasswordCost)
 	}
-	if s.opts.LostConcurrentWrites && rt.wholeRow {
-		s.mu.RLock()
-		q.stale = s.db.users[q.params["id"]]
-		s.mu.RUnlock()
-		time.Sleep(s.opts.WriteWindow)
+	if s.opts.LostConcurrentWrites && rt.race != raceNone {
+		done := s.race(rt, q)
+		defer done()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q.now = s.millis()
+	s.writer = q.node
+	defer func() { s.writer = outside }()
 	if !lost {
 		return rt.handle(s, q)
 	}

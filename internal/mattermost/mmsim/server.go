@@ -1,11 +1,6 @@
 package mmsim
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"net"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -43,11 +38,13 @@ type Options struct {
 	// Settings are MM_... environment variables, as [Server.Restart] takes.
 	Settings map[string]string
 
-	// LostConcurrentWrites plays the real server's read-then-write-the-row:
-	// two PATCH, roles or active requests for one account that overlap lose
-	// one of them and both answer 200. Off, they are done one after the other.
+	// LostConcurrentWrites plays the real server's read-then-write-the-row: of
+	// two PATCH, roles, active or auth requests for one account that overlap
+	// one may be lost, as often as was seen on real servers, and both answer
+	// as usual. Off, they are done one after the other.
 	LostConcurrentWrites bool
-	// WriteWindow is how long such a write holds its old row. Default 2 ms.
+	// WriteWindow is how long such a write waits for another one to overlap
+	// with. Default 2 ms.
 	WriteWindow time.Duration
 
 	// MaxCalls is how many calls are remembered, the oldest go first.
@@ -56,7 +53,8 @@ type Options struct {
 	// MaxCallBody is how much of each body is remembered. 0: 16 KiB.
 	MaxCallBody int
 
-	// Seed makes generated ids and tokens repeatable. 0: they are random.
+	// Seed makes generated ids and tokens, and which of two writes is lost,
+	// repeatable. 0: they are random.
 	Seed uint64
 }
 
@@ -75,6 +73,7 @@ type Server struct {
 	ids     *idSource
 	calls   callLog
 	faults  faultSet
+	races   *races
 
 	adminID    string
 	adminToken string
@@ -94,13 +93,20 @@ type Server struct {
 	// memory holds the rows that reads by id show where the server's cache is
 	// behind its database.
 	memory map[string]*User
-	// history holds replaced rows while a CacheLag fault is set.
+	// history holds replaced rows while a CacheLag fault is set and in a cluster.
 	history map[string][]pastRow
 
-	lmu    sync.Mutex
-	http   *http.Server
-	served chan struct{}
+	// nodes is how many further ones there are, nodeLag how long word of a
+	// change takes to them in milliseconds, writer who is writing: a node's
+	// number, or outside for what is done behind the API's back.
+	nodes   int
+	nodeLag int64
+	writer  int
+
+	port listener
 }
+
+const outside = -1
 
 // New returns a server that has one human system admin with a personal access
 // token. It listens nowhere until [Server.Listen]; as a handler it works at once.
@@ -125,8 +131,10 @@ func New(opts Options) *Server {
 		profile: opts.Profile,
 		routes:  newRouter(opts.Profile),
 		ids:     newIDSource(opts.Seed),
+		races:   newRaces(opts.Seed),
 		db:      newDB(),
 		memory:  map[string]*User{},
+		writer:  outside,
 	}
 	s.db.countRemote = opts.Profile == Profile538
 	s.calls.init(opts.MaxCalls, opts.MaxCallBody)
@@ -157,49 +165,19 @@ func (s *Server) ServerID() string { return s.serverID }
 
 // Listen serves on addr ("" is a free loopback port) and returns the base URL.
 func (s *Server) Listen(addr string) (string, error) {
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
-	s.lmu.Lock()
-	defer s.lmu.Unlock()
-	if s.http != nil {
-		return "", errors.New("mmsim: already listening")
-	}
-	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
-	if err != nil {
-		return "", fmt.Errorf("mmsim: %w", err)
-	}
-	url := "http://" + ln.Addr().String()
-	s.mu.Lock()
-	s.url = url
-	s.versionID = s.newVersionID()
-	s.mu.Unlock()
-	// Idle connections are kept for 60 s, as the real server does.
-	s.http = &http.Server{Handler: s, IdleTimeout: time.Minute, ReadHeaderTimeout: time.Minute}
-	served := make(chan struct{})
-	s.served = served
-	go func(srv *http.Server) {
-		defer close(served)
-		_ = srv.Serve(ln) // ends with ErrServerClosed; nobody could use another error
-	}(s.http)
-	return url, nil
+	return s.port.listen(addr, s, func(url string) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.url = url
+		s.versionID = s.newVersionID()
+	})
 }
 
 // Close stops listening, cuts open connections and waits for the listener's
 // goroutine. It does not wait for requests that are being answered, so a hook of
 // [Server.OnCall] may close the server under its client. It is fine on a server
 // that never listened, and twice; the server may listen again.
-func (s *Server) Close() error {
-	s.lmu.Lock()
-	defer s.lmu.Unlock()
-	if s.http == nil {
-		return nil
-	}
-	err := s.http.Close()
-	<-s.served
-	s.http = nil
-	return err
-}
+func (s *Server) Close() error { return s.port.close() }
 
 // TB is the part of testing.TB that [Server.Start] needs.
 type TB interface {

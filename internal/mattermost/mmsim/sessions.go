@@ -147,11 +147,7 @@ func (s *Server) login(q *request) reply {
 	}
 	s.put(&row)
 	s.memory[u.ID] = &before
-	one := &session{
-		id: s.ids.id(), token: s.ids.id(), userID: u.ID, csrf: s.ids.id(), createAt: q.now,
-		expiresAt: q.now + (180 * 24 * time.Hour).Milliseconds(),
-	}
-	s.db.sessions[one.token] = one
+	one := s.newSession(u.ID)
 	v := s.viewFor(u, u)
 	v.own = true
 	return reply{status: http.StatusOK, body: appendUser(nil, &shown, v), token: one.token}
@@ -174,6 +170,17 @@ func (s *Server) countServiceLogin(u *User) {
 	row.FailedAttempts++
 	s.put(&row)
 	s.memory[u.ID] = cached
+}
+
+// newSession needs the lock.
+func (s *Server) newSession(userID string) *session {
+	now := s.millis()
+	one := &session{
+		id: s.ids.id(), token: s.ids.id(), userID: userID, csrf: s.ids.id(), createAt: now,
+		expiresAt: now + (180 * 24 * time.Hour).Milliseconds(),
+	}
+	s.db.sessions[one.token] = one
+	return one
 }
 
 func (s *Server) logout(q *request) reply {

@@ -58,6 +58,75 @@ func TestList_isUnstable(t *testing.T) {
 	require.NotContains(t, first, "u000008")
 }
 
+// walk reads all pages and calls between before each but the first.
+func walk(c client, query string, between func(page int)) (rows []string) {
+	for page := 0; ; page++ {
+		if page > 0 {
+			between(page)
+		}
+		got := names(c.list(fmt.Sprintf("/users?per_page=200&page=%d%s", page, query)))
+		if len(got) == 0 {
+			return rows
+		}
+		rows = append(rows, got...)
+	}
+}
+
+// The numbers are those of a walk over 31 pages of a real server.
+func TestList_driftsAsObserved(t *testing.T) {
+	t.Parallel()
+	const people = 6002
+	t.Run("accounts made during a walk come as doubles, and nobody is missed", func(t *testing.T) {
+		t.Parallel()
+		s := mmsim.New(mmsim.Options{})
+		before := s.AddUsers(many(people))
+		made := 0
+		rows := walk(admin(t, s), "", func(int) {
+			for range min(6, 180-made) {
+				person(s, fmt.Sprintf("a%03d", made))
+				made++
+			}
+		})
+		require.Equal(t, 180, made)
+		seen := map[string]int{}
+		for _, name := range rows {
+			seen[name]++
+		}
+		require.InDelta(t, 178, len(rows)-len(seen), 5)
+		for _, u := range before {
+			if seen[u.Username] == 0 {
+				t.Errorf("%s was missed", u.Username)
+			}
+		}
+	})
+	for query, want := range map[string]int{"&active=true": 50, "": 0} {
+		t.Run(fmt.Sprintf("deactivations during a walk with %q", query), func(t *testing.T) {
+			t.Parallel()
+			s := mmsim.New(mmsim.Options{})
+			s.AddUsers(many(people))
+			c, off := admin(t, s), 0
+			seen := map[string]bool{}
+			for _, name := range walk(c, query, func(int) {
+				for range min(2, 55-off) {
+					u, _ := s.UserByName(fmt.Sprintf("u%06d", off))
+					c.want(200, "PUT", "/users/"+u.ID+"/active", map[string]any{"active": false})
+					off++
+				}
+			}) {
+				seen[name] = true
+			}
+			missed := 0
+			for _, u := range s.Users() {
+				if u.Active() && !seen[u.Username] {
+					missed++
+				}
+			}
+			require.Equal(t, 55, off)
+			require.InDelta(t, want, missed, float64(want)/10)
+		})
+	}
+}
+
 func TestList_activeAndInactiveIsNoJSON(t *testing.T) {
 	t.Parallel()
 	s := mmsim.New(mmsim.Options{})
@@ -173,6 +242,25 @@ func TestLogin_locksAfterTenWrongPasswords(t *testing.T) {
 	require.Equal(t, "api.user.check_user_login_attempts.too_many.app_error", c.want(401, "POST", "/users/login", right)["id"])
 }
 
+func TestAuth_oldServerReadsStaleRowsByID(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		profile mmsim.Profile
+		byID    string
+		rename  int
+	}{{mmsim.Profile538, "", 200}, {mmsim.Profile116, "saml", 409}} {
+		s := mmsim.New(mmsim.Options{Profile: tc.profile})
+		u := person(s, "ann")
+		c := admin(t, s)
+		c.want(200, "PUT", "/users/"+u.ID+"/auth", map[string]any{"auth_service": "saml", "auth_data": "a"})
+		require.Equal(t, tc.byID, c.want(200, "GET", "/users/"+u.ID, nil)["auth_service"])
+		require.Equal(t, tc.byID, c.listOf("POST", "/users/ids", []string{u.ID})[0]["auth_service"])
+		require.Equal(t, "saml", c.want(200, "GET", "/users/username/ann", nil)["auth_service"])
+		require.Equal(t, "saml", c.listOf("POST", "/users/usernames", []string{"ann"})[0]["auth_service"])
+		c.want(tc.rename, "PUT", "/users/"+u.ID+"/patch", map[string]any{"username": "bea"}) // its checks go by the memory too
+	}
+}
+
 func TestSeats(t *testing.T) {
 	t.Parallel()
 	s := mmsim.New(mmsim.Options{SeatLimit: 3})
@@ -186,31 +274,6 @@ func TestSeats(t *testing.T) {
 	require.Equal(t, "app.user.update_active.user_limit.exceeded", body["id"])
 	c.want(200, "PUT", "/users/"+bea.ID+"/patch", map[string]any{"nickname": "b"})
 	require.InDelta(t, 3, c.want(200, "GET", "/limits/server", nil)["activeUserCount"], 0)
-}
-
-func TestLostConcurrentWrites(t *testing.T) {
-	t.Parallel()
-	for _, lost := range []bool{false, true} {
-		s := mmsim.New(mmsim.Options{LostConcurrentWrites: lost, WriteWindow: 20 * time.Millisecond})
-		u := person(s, "ann")
-		undone := 0
-		for round := range 10 {
-			s.SetUser(u.ID, func(u *mmsim.User) { u.DeleteAt, u.Nickname = 0, "" })
-			var wg sync.WaitGroup
-			wg.Go(func() { admin(t, s).do("PUT", "/users/"+u.ID+"/active", `{"active":false}`) })
-			wg.Go(func() { admin(t, s).do("PUT", "/users/"+u.ID+"/patch", fmt.Sprintf(`{"nickname":"n%d"}`, round)) })
-			wg.Wait()
-			now, _ := s.User(u.ID)
-			if now.Active() || now.Nickname == "" {
-				undone++
-			}
-		}
-		if lost {
-			require.Positive(t, undone)
-		} else {
-			require.Zero(t, undone)
-		}
-	}
 }
 
 func TestUsers_areCopies(t *testing.T) {
