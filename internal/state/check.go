@@ -144,8 +144,8 @@ func CheckMarks(marks []SettledMark) error {
 		if m.Digest == (Digest{}) {
 			return fmt.Errorf("%s has no digest: %w", fmtKey(m.Key), ErrInvalid)
 		}
-		if err := CheckText(fmtKey(m.Key), m.Ref); err != nil {
-			return err
+		if !storable(m.Ref) {
+			return CheckText(fmtKey(m.Key), m.Ref)
 		}
 		keys[m.Key] = true
 	}

@@ -55,8 +55,9 @@ type Store interface {
 	// each; its error ends the reading and is returned as it is.
 	Heads(ctx context.Context, each func(LinkHead) error) error
 	// Settle notes for each Key that nothing was to be done under the Digest, and
-	// passes over Keys without a link. Every other write of a link (PutLinks,
-	// RecordOp) takes its note away. All or nothing.
+	// the mark's Ref in the link if it has one; Keys without a link are passed
+	// over. Every other write of a link (PutLinks, RecordOp) takes its note away.
+	// All or nothing; ErrInvalid if a Key comes twice or without a Digest.
 	Settle(ctx context.Context, l Lease, marks []SettledMark) error
 	// Unsettle takes the notes of all links away.
 	Unsettle(ctx context.Context, l Lease) error

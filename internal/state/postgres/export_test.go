@@ -5,7 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/migrations"
 )
 
 // SetVersion plays a database that another version of the program migrated.
@@ -53,4 +57,22 @@ select (select count(*) from pg_prepared_statements where name <> '')
 		c.Release()
 	}
 	return total
+}
+
+// MigrateTo brings an empty database up to an earlier schema.
+func (s *Store) MigrateTo(t testing.TB, schema int64) {
+	t.Helper()
+	db := stdlib.OpenDBFromPool(s.pool)
+	defer db.Close()
+	p, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres(), goose.WithDisableGlobalRegistry(true))
+	require.NoError(t, err)
+	_, err = p.UpTo(t.Context(), schema)
+	require.NoError(t, err)
+}
+
+// Exec runs one statement.
+func (s *Store) Exec(t testing.TB, statement string, args ...any) {
+	t.Helper()
+	_, err := s.pool.Exec(t.Context(), statement, args...)
+	require.NoError(t, err)
 }

@@ -30,6 +30,17 @@ func TestStore_Pair(t *testing.T) {
 	})
 }
 
+func TestStore_Upgrade(t *testing.T) {
+	t.Parallel()
+	statetest.RunUpgrade(t, func(t testing.TB, schema int64) statetest.Older {
+		s, err := postgres.Open(t.Context(), pgtest.URL(t), postgres.Options{})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		s.MigrateTo(t, schema)
+		return statetest.Older{Store: s, Write: s.Exec, Time: func(at time.Time) any { return at }}
+	})
+}
+
 func BenchmarkStore(b *testing.B) {
 	statetest.Bench(b, func(t testing.TB) state.Store { return open(t, pgtest.URL(t)) })
 }

@@ -125,12 +125,19 @@ func each[T any](ctx context.Context, tx *sql.Tx, query string, items []T, args 
 		return err
 	}
 	defer stmt.Close()
+	// The driver starts a goroutine to watch the context of each statement, which
+	// takes longer than the statement; between two of them is soon enough.
+	unwatched := context.WithoutCancel(ctx)
 	for i := range items {
 		a, err := args(&items[i])
 		if err != nil {
 			return err
 		}
-		if _, err := stmt.ExecContext(ctx, a...); err != nil {
+		_, err = stmt.ExecContext(unwatched, a...)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,6 +24,17 @@ func TestStore_Pair(t *testing.T) {
 	statetest.RunPair(t, func(t testing.TB) (a, b state.Store) {
 		u := fileURL(t)
 		return open(t, u, sqlite.Options{Volatile: true}), open(t, u, sqlite.Options{Volatile: true})
+	})
+}
+
+func TestStore_Upgrade(t *testing.T) {
+	t.Parallel()
+	statetest.RunUpgrade(t, func(t testing.TB, schema int64) statetest.Older {
+		s, err := sqlite.Open(t.Context(), fileURL(t), sqlite.Options{Volatile: true})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		s.MigrateTo(t, schema)
+		return statetest.Older{Store: s, Write: s.Exec, Time: func(at time.Time) any { return at.UnixMicro() }}
 	})
 }
 

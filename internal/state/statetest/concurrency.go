@@ -116,6 +116,7 @@ func manyWorkers(t *testing.T, s state.Store) {
 	})
 	require.NoError(t, g.Wait())
 	require.Equal(t, linksOf(0, decisions), allLinks(t, s))
+	require.Equal(t, headsOf(linksOf(0, decisions)...), allHeads(t, s))
 	require.Len(t, listOps(t, s, state.OpFilter{Statuses: []state.OpStatus{state.OpDone}}), decisions)
 }
 
@@ -128,6 +129,9 @@ func cancelled(t *testing.T, s state.Store) {
 		"BeginRun": s.BeginRun(ctx, l, run("run2", l), thePlan(),
 			state.SightingChanges{Missed: []state.Sighting{{Key: key(1)}}}),
 		"PutLinks":     s.PutLinks(ctx, l, []identity.Link{link(1)}),
+		"Settle":       s.Settle(ctx, l, []state.SettledMark{mark(1, 7)}),
+		"Unsettle":     s.Unsettle(ctx, l),
+		"Heads":        s.Heads(ctx, func(state.LinkHead) error { return nil }),
 		"MarkSent":     s.MarkSent(ctx, l, ref("run1", 0, 0), at(1)),
 		"RecordOp":     s.RecordOp(ctx, l, withLink(ref("run1", 0, 0), link(1))),
 		"RecordRead":   s.RecordRead(ctx, state.Read{Source: "corp", At: at(1)}),
@@ -193,6 +197,35 @@ func pairs(t *testing.T, open Pair) {
 		}
 		require.NoError(t, g.Wait())
 		require.Equal(t, append(linksOf(0, 30), linksOf(1000, 1030)...), allLinks(t, b))
+		require.Equal(t, headsOf(allLinks(t, b)...), allHeads(t, b))
+	})
+	test("Pair/what one settles is settled for the other, until it writes", func(t *testing.T, a, b state.Store) {
+		put(t, a, link(1), link(2))
+		settle(t, b, mark(1, 7), mark(2, 7))
+		require.Equal(t, []state.Digest{digest(7), digest(7)}, settled(t, a))
+		put(t, a, link(2))
+		require.Equal(t, []state.Digest{digest(7), {}}, settled(t, b))
+		require.NoError(t, a.Unsettle(t.Context(), acquire(t, a)))
+		require.Equal(t, []state.Digest{{}, {}}, settled(t, b))
+	})
+	test("Pair/heads are of one moment, and keep nobody from writing", func(t *testing.T, a, b state.Store) {
+		put(t, a, linksOf(0, 3000)...)
+		l := acquire(t, a)
+		n := 0
+		require.NoError(t, a.Heads(t.Context(), func(h state.LinkHead) error {
+			if n++; n == 1 {
+				if err := b.Settle(t.Context(), l, marksOf(3000)); err != nil {
+					return err
+				}
+				return b.PutLinks(t.Context(), l, []identity.Link{link(5000)})
+			}
+			if h.Settled != (state.Digest{}) {
+				return fmt.Errorf("%s is settled already", h.Key)
+			}
+			return nil
+		}))
+		require.Equal(t, 3000, n)
+		require.Len(t, allHeads(t, a), 3001)
 	})
 }
 

@@ -133,6 +133,8 @@ func fenced(t *testing.T, s state.Store) {
 			return s.BeginRun(ctx, l, r, plan.Plan{Decisions: []plan.Decision{deactivation(5)}},
 				state.SightingChanges{Missed: []state.Sighting{{Key: key(9)}}})
 		},
+		"Settle":        func(l state.Lease) error { return s.Settle(ctx, l, []state.SettledMark{mark(1, 7)}) },
+		"Unsettle":      func(l state.Lease) error { return s.Unsettle(ctx, l) },
 		"MarkSent":      func(l state.Lease) error { return s.MarkSent(ctx, l, ref("run1", 0, 0), at(1)) },
 		"RecordOp":      func(l state.Lease) error { return s.RecordOp(ctx, l, done) },
 		"InterruptRuns": func(l state.Lease) error { _, err := s.InterruptRuns(ctx, l); return err },
@@ -150,7 +152,7 @@ func fenced(t *testing.T, s state.Store) {
 	require.ErrorIs(t, s.SaveRun(ctx, stale), state.ErrFenced)
 
 	requireEmptyBut(t, s, "run1")
-	for _, name := range []string{"PutLinks", "BeginRun", "MarkSent", "RecordOp", "InterruptRuns", "SetMark", "ReplaceIndex", "Protect"} {
+	for _, name := range []string{"PutLinks", "BeginRun", "MarkSent", "RecordOp", "InterruptRuns", "SetMark", "ReplaceIndex", "Protect", "Settle", "Unsettle"} {
 		require.NoError(t, writes[name](current), name)
 	}
 }

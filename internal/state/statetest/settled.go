@@ -103,7 +103,7 @@ func settles(t *testing.T, open Factory) {
 		require.Equal(t, []state.Digest{digest(7), {}, digest(9), digest(7)}, settled(t, s))
 		require.Equal(t, linksOf(1, 5), allLinks(t, s), "the links are as they were")
 	})
-	open.test(t, "Settle/keeps up with the place, and alone changes nothing else", func(t *testing.T, s state.Store) {
+	open.test(t, "Settle/keeps up with the place, and changes nothing else", func(t *testing.T, s state.Store) {
 		put(t, s, linksOf(1, 4)...)
 		settle(t, s, mark(1, 7), mark(2, 7))
 		moved := mark(1, 7)
@@ -113,6 +113,8 @@ func settles(t *testing.T, open Factory) {
 		want[0].Ref = moved.Ref
 		require.Equal(t, want, allLinks(t, s))
 		require.Equal(t, []state.Digest{digest(7), digest(8), {}}, settled(t, s))
+		require.NoError(t, s.Unsettle(t.Context(), acquire(t, s)))
+		require.Equal(t, headsOf(want...), allHeads(t, s), "the heads have moved with their links")
 	})
 	open.test(t, "Settle/passes over keys without a link", func(t *testing.T, s state.Store) {
 		put(t, s, link(1))
@@ -131,6 +133,7 @@ func settles(t *testing.T, open Factory) {
 			"twice":     mark(1, 8),
 			"no anchor": {Key: identity.Key{Source: "corp"}, Digest: digest(7)},
 			"no source": {Key: identity.Key{Anchor: "a"}, Digest: digest(7)},
+			"bad ref":   {Key: key(2), Digest: digest(7), Ref: "a\x00"},
 			"a NUL":     {Key: identity.Key{Source: "corp", Anchor: "a\x00"}, Digest: digest(7)},
 		} {
 			require.ErrorIs(t, s.Settle(t.Context(), l, []state.SettledMark{mark(1, 7), bad}), state.ErrInvalid, name)
@@ -216,8 +219,23 @@ func settles(t *testing.T, open Factory) {
 		cancel()
 		require.ErrorIs(t, s.Settle(ctx, l, []state.SettledMark{mark(1, 8), mark(2, 8)}), context.Canceled)
 		require.ErrorIs(t, s.Unsettle(ctx, l), context.Canceled)
-		require.ErrorIs(t, s.Heads(ctx, func(state.LinkHead) error { return nil }), context.Canceled)
 		require.Equal(t, []state.Digest{digest(7), {}}, settled(t, s))
+	})
+	open.test(t, "Settle/one whose time ends in the middle settles all or nothing", func(t *testing.T, s state.Store) {
+		const some = 5000
+		put(t, s, linksOf(0, some)...)
+		l := acquire(t, s)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Millisecond)
+		defer cancel()
+		want := make([]state.Digest, some)
+		if err := s.Settle(ctx, l, marksOf(some)); err != nil {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		} else {
+			for i, m := range marksOf(some) {
+				want[i] = m.Digest
+			}
+		}
+		require.Equal(t, want, settled(t, s))
 	})
 }
 
