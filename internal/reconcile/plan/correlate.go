@@ -35,7 +35,7 @@ func decideUnlinked(d Decision, o Observation, p Policy, r released) Decision {
 	if !p.Create {
 		return d.none(Kept)
 	}
-	d.Action, d.Reason, d.Username = Create, Wanted, want.Profile.Username
+	d.Action, d.Reason, d.AccountID, d.Username = Create, Wanted, "", want.Profile.Username
 	d.Detail = "from " + clean(o.Key.Source)
 	op := Op{Kind: CreateAccount}
 	for _, a := range identity.AllAttributes() {

@@ -50,12 +50,12 @@ func roughly(d time.Duration) string {
 	case d < 10*time.Second:
 		return "a few seconds"
 	case d < 55*time.Second:
-		return strconv.Itoa(int((d+5*time.Second)/(10*time.Second))*10) + " s"
+		return "about " + strconv.Itoa(int((d+5*time.Second)/(10*time.Second))*10) + " s"
 	case d < 55*time.Minute:
-		return strconv.Itoa(max(1, int(d.Round(time.Minute)/time.Minute))) + " min"
+		return "about " + strconv.Itoa(max(1, int(d.Round(time.Minute)/time.Minute))) + " min"
 	}
 	d = d.Round(10 * time.Minute)
-	text := strconv.Itoa(int(d/time.Hour)) + " h"
+	text := "about " + strconv.Itoa(int(d/time.Hour)) + " h"
 	if m := int(d % time.Hour / time.Minute); m > 0 {
 		text += " " + strconv.Itoa(m) + " min"
 	}
@@ -72,7 +72,7 @@ func foot(b *strings.Builder, p Plan) {
 	}
 	b.WriteString("Plan " + p.ShortDigest() + ": " + p.Summary())
 	if p.Target.Estimate > 0 {
-		b.WriteString("; takes about " + roughly(p.Target.Estimate))
+		b.WriteString("; takes " + roughly(p.Target.Estimate))
 	}
 	b.WriteByte('\n')
 }

@@ -89,6 +89,9 @@ func (d *dice) observation(facts *plan.Facts) plan.Observation {
 	if d.bool() {
 		o.Absence.Since = day.Add(-time.Duration(d.roll(100)) * time.Hour)
 	}
+	if d.roll(6) == 1 {
+		o.Busy = day.Add(time.Duration(d.roll(100)) * time.Second)
+	}
 	return o
 }
 
@@ -98,7 +101,8 @@ func (d *dice) policy() plan.Policy {
 		Deactivate: plan.Triggers{Disabled: d.bool(), Missing: d.bool(), OutOfScope: d.bool()},
 		Grace:      plan.Grace{Disabled: time.Duration(d.roll(60)) * time.Hour, Missing: time.Duration(d.roll(60)) * time.Hour, OutOfScope: time.Duration(d.roll(60)) * time.Hour},
 		UserOwned:  identity.Attributes(d.roll(128)), ReservedNames: []string{"svc-*", d.text()},
-		Roles: []plan.RoleAuthority{{Source: d.text(), Managed: d.roles(), Granted: d.roles()}},
+		Roles:        []plan.RoleAuthority{{Source: d.text(), Managed: d.roles(), Granted: d.roles()}},
+		RevokeOnAuth: d.bool(), RecreateGone: d.bool(), DeleteEndpoint: d.bool(),
 	}
 }
 
@@ -113,6 +117,7 @@ func (d *dice) facts() *plan.Facts {
 	if d.bool() {
 		f.Protected["bob"] = d.text()
 	}
+	f.SetBack, f.Version = d.roll(5) == 1, d.text()
 	return f
 }
 
@@ -168,9 +173,23 @@ func total(t *testing.T, d plan.Decision, o plan.Observation) {
 		require.NotEmpty(t, n.Reason.Explain().Sentence, "reason %q", n.Reason)
 		require.NotEmpty(t, n.Detail)
 	}
+	kinds := make([]plan.OpKind, len(d.Ops))
+	for i, op := range d.Ops {
+		kinds[i] = op.Kind
+	}
+	require.True(t, o.Busy.IsZero() || len(d.Ops) == 0, "two writes at once")
+	require.False(t, d.AccountID == "" && d.Action != plan.Create && len(d.Ops) > 0 && o.Linked != nil && o.Linked.ID != "", "whose account it is")
 	switch d.Action {
 	case plan.NoOp:
 		require.Empty(t, d.Ops)
+	case plan.Create:
+		again := kinds[0] == plan.UnlinkAccount
+		require.Equal(t, o.Link != nil, again, "the link of an account that is made anew goes first")
+		require.Equal(t, again, d.Reason == plan.Recreated)
+		require.False(t, again && (o.Linked != nil || o.Unseen || o.Facts != nil && o.Facts.SetBack), "what may be there is not made anew")
+		require.Empty(t, d.AccountID)
+	case plan.Adopt:
+		require.NotContains(t, kinds, plan.SetAuth, "who is taken over logs in as before")
 	case plan.Hold:
 		if d.Reason != plan.LockedByLDAP {
 			require.Empty(t, d.Ops)

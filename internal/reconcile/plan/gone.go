@@ -20,7 +20,7 @@ func recreate(d Decision, o *Observation) Decision {
 	detail := goneDetail(o)
 	switch {
 	case d.Action == Create:
-		d.AccountID, d.Reason, d.Detail = "", Recreated, d.Detail+"; "+detail
+		d.Reason, d.Detail = Recreated, d.Detail+"; "+detail
 		d.Ops = append([]Op{{Kind: UnlinkAccount}}, d.Ops...)
 		return d
 	case d.Reason == CallInFlight || d.Reason == ServerSetBack:

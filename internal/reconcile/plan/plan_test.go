@@ -84,6 +84,7 @@ func TestPlan_Digest(t *testing.T) {
 		"how long reading took": func(p *plan.Plan) { p.Sources = []plan.SourceSummary{{Took: time.Hour}} },
 		"what is unchanged":     func(p *plan.Plan) { p.Unchanged++ },
 		"words":                 func(p *plan.Plan) { p.Decisions[0].Detail, p.Decisions[0].Reason = "x", plan.Drifted },
+		"warnings, and time":    func(p *plan.Plan) { p.Warnings, p.Target.Estimate = []string{"x"}, time.Hour },
 		"what is held":          func(p *plan.Plan) { p.Decisions = p.Decisions[:1] },
 	}
 	for name, change := range same {
@@ -98,6 +99,7 @@ func TestPlan_Digest(t *testing.T) {
 		"account":          func(p *plan.Plan) { p.Decisions[0].AccountID = "a2" },
 		"call":             func(p *plan.Plan) { p.Decisions[0].Ops[0].Kind = plan.SetRoles },
 		"order in a chain": func(p *plan.Plan) { p.Decisions[0].Ops[0].Parks = true },
+		"by another call":  func(p *plan.Plan) { p.Decisions[0].Ops[0].ByDelete = true },
 		"chain":            func(p *plan.Plan) { p.Decisions[0].Chain = 0 },
 		"a text moved over the border of two fields": func(p *plan.Plan) {
 			p.Decisions[0].Ops[0].Changes[0] = plan.Change{Field: "usernamea", From: "", To: "b"}
@@ -204,6 +206,23 @@ desired ad/4 username=a.very.long.name.that.does.not.fit.the.column`)
 				require.Equal(t, "  ", l[28:30], l)
 				require.NotEqual(t, " ", l[30:31], l)
 			}
+		}
+	})
+	t.Run("warnings stand above the sum, and can be printed", func(t *testing.T) {
+		t.Parallel()
+		text := string(rendered(t, plan.Plan{Warnings: []string{"one\x1b[2J", "two"}}, plan.Style{}))
+		require.Equal(t, "Warning: one\\x1b[2J.\nWarning: two.\n\nPlan e3b0-c442: nothing to do, 0 unchanged\n", text)
+	})
+	t.Run("how long it takes is said as exactly as one can tell", func(t *testing.T) {
+		t.Parallel()
+		for d, want := range map[time.Duration]string{
+			-time.Second: "", 0: "", time.Millisecond: "; takes a few seconds", 9999 * time.Millisecond: "; takes a few seconds",
+			10 * time.Second: "; takes about 10 s", 26 * time.Second: "; takes about 30 s", 54 * time.Second: "; takes about 50 s",
+			55 * time.Second: "; takes about 1 min", 89 * time.Second: "; takes about 1 min", 170 * time.Second: "; takes about 3 min",
+			54 * time.Minute: "; takes about 54 min", 56 * time.Minute: "; takes about 1 h", 84 * time.Minute: "; takes about 1 h 20 min", 26 * time.Hour: "; takes about 26 h",
+		} {
+			text := string(rendered(t, plan.Plan{Target: plan.TargetSummary{Estimate: d}}, plan.Style{}))
+			require.Equal(t, "Plan e3b0-c442: nothing to do, 0 unchanged"+want+"\n", text, d)
 		}
 	})
 	t.Run("thousands are grouped", func(t *testing.T) {

@@ -1,0 +1,83 @@
+package plan_test
+
+import (
+	"fmt"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+)
+
+// allowed says what of a decision must not be, or "".
+func (m *model) allowed(d plan.Decision) string {
+	until := m.busy[d.Key]
+	if until.After(m.now) && len(d.Ops) > 0 {
+		return "a call is in flight, and another is planned"
+	}
+	if d.Reason == plan.CallInFlight && (!until.After(m.now) || d.Until == nil || !d.Until.Equal(until) || d.Held == "") {
+		return "held for a call in flight, and does not say until when, or what"
+	}
+	var a *identity.Account
+	l := m.links[d.Key]
+	if l != nil && l.Part == identity.Owner {
+		a = m.accounts[l.AccountID]
+	}
+	for i, op := range d.Ops {
+		to := ""
+		if len(op.Changes) > 0 {
+			to = op.Changes[0].To
+		}
+		takes := false
+		switch op.Kind {
+		case plan.UnlinkAccount:
+			takes = true
+			if again := m.gone(d.Key) && d.Action == plan.Create && i == 0; !again && d.Action != plan.Forget {
+				return "the link is taken, and nobody left or is made anew"
+			}
+		case plan.CreateAccount:
+			if l != nil && (i == 0 || d.AccountID != "" || d.Reason != plan.Recreated) {
+				return "a second account is made"
+			}
+		case plan.SetActive:
+			takes = to == "false"
+			if op.ByDelete && !m.policy.DeleteEndpoint {
+				return "DELETE is not allowed"
+			}
+		case plan.SetRoles:
+			takes = a != nil && len(a.Roles.Minus(identity.ParseRoles(to))) > 0
+		case plan.RevokeSessions:
+			takes = true
+		case plan.SetAuth:
+			takes = true
+			ends := i+1 < len(d.Ops) && d.Ops[i+1].Kind == plan.RevokeSessions
+			switch {
+			case a == nil || !m.policy.ChangeAuth || a.Roles.Privileged():
+				return "the login is moved"
+			case ends != (m.policy.RevokeOnAuth && a.Active()):
+				return fmt.Sprintf("the login is moved, and sessions are ended: %v", ends)
+			}
+		}
+		if takes && m.facts.SetBack {
+			return string(op.Kind) + " on a server that was set back"
+		}
+	}
+	return ""
+}
+
+// counted checks what is counted over a whole plan: seats and warnings.
+func (m *model) counted(p plan.Plan) string {
+	if left := m.facts.SeatsLeft; left >= 0 && p.Count(plan.Create)+p.Count(plan.Reactivate) > left+p.Count(plan.Deactivate) {
+		return "more accounts than seats"
+	}
+	warn := false
+	for _, d := range p.Decisions {
+		for _, op := range d.Ops {
+			for _, c := range op.Changes {
+				warn = warn || c.Field == plan.FieldAuthService && c.To == "ldap" && c.From != "ldap"
+			}
+		}
+	}
+	if warn = warn && m.facts.LDAPLocked && !m.policy.DeleteEndpoint; warn != (len(p.Warnings) > 0) {
+		return fmt.Sprintf("warnings: %q", p.Warnings)
+	}
+	return ""
+}
