@@ -11,6 +11,7 @@ import (
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/mattermost"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
 func wanted(f identity.Attribute, v string) identity.Identity {
@@ -143,6 +144,34 @@ func TestCanonical_converges(t *testing.T) {
 	}
 	a := mustApply(t, target, "", o)
 	require.Equal(t, c.Profile, a.Profile)
+}
+
+// Every character that the server is known to remove, and its neighbours.
+func TestCanonical_convergesAtTheEdges(t *testing.T) {
+	t.Parallel()
+	var edges []rune
+	for _, r := range [][2]rune{
+		{0x0000, 0x0020}, {0x007F, 0x00A0}, {0x0340, 0x0341}, {0x17A3, 0x17A3}, {0x17D3, 0x17D3}, {0x200B, 0x2010}, {0x2028, 0x202E},
+		{0x2066, 0x206F}, {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFC}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0002}, {0xE007E, 0xE007F},
+	} {
+		for c := max(r[0], 1) - 1; c <= r[1]+1; c++ {
+			edges = append(edges, c)
+		}
+	}
+	for name, profile := range profiles() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, target := simulated(t, mmsim.Options{Profile: profile})
+			a := mustApply(t, target, "", create("ada"))
+			for i := 0; i < len(edges); i += 30 {
+				v := strings.Join(strings.Split(string(edges[i:min(i+30, len(edges))]), ""), "x")
+				for _, f := range []identity.Attribute{identity.FirstName, identity.LastName, identity.Nickname, identity.Position} {
+					c := target.Canonical(wanted(f, v))
+					mustApply(t, target, a.ID, op(plan.PatchProfile, change(string(f), "was", c.Profile.Value(f))))
+				}
+			}
+		})
+	}
 }
 
 func FuzzCanonical(f *testing.F) {

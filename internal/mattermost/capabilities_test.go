@@ -74,8 +74,7 @@ func (b *bench) patched(id string, c plan.Change) string {
 	if err == nil {
 		return "yes"
 	}
-	var m *mattermost.MismatchError
-	if errors.As(err, &m) {
+	if m, is := errors.AsType[*mattermost.MismatchError](err); is {
 		require.Equal(b, string(c.Field), m.Field)
 		return "no, silently"
 	}
@@ -366,7 +365,7 @@ func TestCapabilities_thePageNamesNothingElse(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile(filepath.FromSlash("../../docs/mattermost.md"))
 	require.NoError(t, err)
-	require.NotRegexp(t, regexp.MustCompile(`(?i)internal/|mmsim|\.go\b|observed|/work`), string(page))
+	require.NotRegexp(t, `(?i)internal/|mmsim|\.go\b|observed|/work`, string(page))
 	example, err := os.ReadFile(filepath.FromSlash("../../config.example.yaml"))
 	require.NoError(t, err)
 	for _, m := range regexp.MustCompile("`((?:mattermost|lifecycle)\\.[a-z_.]+)").FindAllStringSubmatch(string(page), -1) {

@@ -191,3 +191,18 @@ func TestParseVersionID(t *testing.T) {
 	require.False(t, Version{Major: 10, Minor: 1}.AtLeast(10, 2))
 	require.False(t, Version{Major: 5, Minor: 38}.AtLeast(10, 2))
 }
+
+func TestNew_defaults(t *testing.T) {
+	t.Parallel()
+	c, err := New(Options{BaseURL: "https://chat.example.com", Token: func() (string, error) { return "x", nil }})
+	require.NoError(t, err)
+	require.Greater(t, c.timeout, 30*time.Second, "the server gives its database 30 s, and then says 403")
+	require.Equal(t, 4, cap(c.slots), "more only adds waiting")
+	r, burst := c.limit.inForce()
+	require.InDelta(t, 50, r, 0)
+	require.InDelta(t, 50, burst, 0)
+	tr, ok := c.http.Transport.(*fence).next.(*http.Transport)
+	require.True(t, ok)
+	require.Less(t, tr.IdleConnTimeout, time.Minute, "the server closes idle connections after 60 s; a write must not meet that")
+	require.False(t, tr.DisableCompression)
+}

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	passwordLength = 32 // bytes; the server takes 8 to 72
+	passwordLength = 64 // bytes; the most that every server takes, and the least that one can be set to ask for
 	lower          = "abcdefghijkmnopqrstuvwxyz"
 	upper          = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 	digits         = "23456789"

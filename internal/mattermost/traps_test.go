@@ -284,6 +284,25 @@ func TestClient_createAsAStranger(t *testing.T) {
 	}
 }
 
+// plan, explain and doctor use a client that lets no write out.
+func TestClient_readOnly(t *testing.T) {
+	t.Parallel()
+	var wrote atomic.Int32
+	s := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			wrote.Add(1)
+		}
+		answerJSON(w, 200, user(otherID, "me"))
+	})
+	c := client(t, s.URL, secret, func(o *mattermost.Options) { o.ReadOnly = true })
+	for name, write := range writes() {
+		err := write(t.Context(), c)
+		require.ErrorIs(t, err, mattermost.ErrNotAllowed, name)
+		require.NotErrorIs(t, err, mattermost.ErrOutcomeUnknown, name)
+	}
+	require.Zero(t, wrote.Load())
+}
+
 // What mmsync sends is what it lists, in every run.
 func TestTarget_sendsOnlyWhatTheTableHolds(t *testing.T) {
 	t.Parallel()
