@@ -98,6 +98,36 @@ func cmdUser(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// cmdLogin: mm-login NAME prints how the account logs in.
+func cmdLogin(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: mm-login NAME")
+	}
+	u := account(ts, args[0])
+	if u.AuthService == "" {
+		fmt.Fprintln(ts.Stdout(), "password")
+		return
+	}
+	fmt.Fprintln(ts.Stdout(), u.AuthService, u.AuthData)
+}
+
+// cmdDelete: mm-delete NAME removes the account for good, as an administrator
+// can.
+func cmdDelete(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: mm-delete NAME")
+	}
+	here(ts).server(ts, "").sim.RemoveUser(account(ts, args[0]).ID)
+}
+
+func account(ts *testscript.TestScript, name string) mmsim.User {
+	u, ok := here(ts).server(ts, "").sim.UserByName(name)
+	if !ok {
+		ts.Fatalf("there is no account %s", name)
+	}
+	return u
+}
+
 // cmdWrites: mm-writes prints the calls that asked for a change since the last
 // time; with ! there must be none. With N there must be that many.
 func cmdWrites(ts *testscript.TestScript, neg bool, args []string) {
@@ -148,11 +178,7 @@ func cmdSet(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: mm-set NAME KEY=VALUE...")
 	}
-	sim := here(ts).server(ts, "").sim
-	u, ok := sim.UserByName(args[0])
-	if !ok {
-		ts.Fatalf("there is no account %s", args[0])
-	}
+	sim, u := here(ts).server(ts, "").sim, account(ts, args[0])
 	v := words(ts, args[1:], "position", "roles", "state", "last")
 	sim.SetUser(u.ID, func(u *mmsim.User) {
 		if p, ok := v["position"]; ok {
@@ -179,12 +205,7 @@ func cmdToken(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: mm-token NAME")
 	}
-	sim := here(ts).server(ts, "").sim
-	u, ok := sim.UserByName(args[0])
-	if !ok {
-		ts.Fatalf("there is no account %s", args[0])
-	}
-	ts.Setenv("MM_TOKEN", sim.AddToken(u.ID))
+	ts.Setenv("MM_TOKEN", here(ts).server(ts, "").sim.AddToken(account(ts, args[0]).ID))
 }
 
 // cmdFault: mm-fault KIND[=VALUE] [method=M] [path=PATTERN] [skip=N] [count=N]

@@ -34,7 +34,7 @@ type Source interface {
 // Options are what a configuration does not say.
 type Options struct {
 	Logger *slog.Logger
-	// Version names the program to the server.
+	// Version names the program to the server and in what it keeps of its decisions.
 	Version string
 	// ReadOnly lets no write leave for Mattermost, whatever the engine does.
 	ReadOnly bool
@@ -100,6 +100,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 	d.Engine = reconcile.New(reconcile.Options{
 		Sources: wired, Target: target{d.Target, mattermost.ApplyOptions{EmailVerified: create.EmailVerified, Welcome: create.Welcome}},
 		Store: d.Store, Policy: policy(c), Limits: limits(c), PolicyDigest: digest, TargetURL: c.Mattermost.URL,
+		SinceOverlap: c.Mattermost.SinceOverlap, LookAgain: c.Lifecycle.Deactivate.LookAgain, Version: o.Version,
 		Protect: c.Guards.Protect.Usernames, Workers: c.Mattermost.MaxInFlight, Holder: Holder(), Logger: o.Logger, Progress: o.Progress,
 	})
 	return d, nil

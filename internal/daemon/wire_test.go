@@ -1,0 +1,92 @@
+package daemon
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/config"
+	"github.com/mmsync/mmsync/internal/reconcile/guard"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/sources"
+)
+
+const two = `version: 1
+mattermost: {url: "https://chat.example.com", token: stub}
+state: {url: "sqlite:/var/lib/mmsync/state.db"}
+sources:
+  - {name: hr, type: file, path: hr.csv}
+  - {name: guests, type: file, path: guests.csv}
+mapping: {defaults: {id_attribute: attr.id, username_attribute: attr.login, email_attribute: attr.mail}}
+`
+
+func configOf(t *testing.T, more string) *config.Config {
+	t.Helper()
+	c, err := config.Parse("config.yaml", []byte(two+more), nil)
+	require.NoError(t, err)
+	return c
+}
+
+// Each source gets its own rules, in the order of the file.
+func TestMapper_loginRules(t *testing.T) {
+	t.Parallel()
+	c := configOf(t, `auth:
+  policy:
+    - {source: hr, when: 'attr.kind == "staff"', service: saml, data: attr.mail}
+    - {source: guests, service: openid, data: attr.login}
+    - {source: hr, service: ldap, data: attr.login}
+`)
+	var rec sources.Record
+	for name, value := range map[string]string{"id": "1", "login": "ada", "mail": "ada@example.test", "kind": "staff"} {
+		rec.Add(name, value)
+	}
+	logins := func(i int, rec sources.Record) string {
+		m, err := mapper(c, i)
+		require.NoError(t, err)
+		id, err := m.Identity(rec)
+		require.NoError(t, err)
+		require.Empty(t, id.Fault)
+		return id.Auth.Service + " " + id.Auth.Data
+	}
+	require.Equal(t, "saml ada@example.test", logins(0, rec))
+	require.Equal(t, "openid ada", logins(1, rec))
+	var other sources.Record
+	for name, value := range map[string]string{"id": "1", "login": "ada", "mail": "ada@example.test", "kind": "temp"} {
+		other.Add(name, value)
+	}
+	require.Equal(t, "ldap ada", logins(0, other))
+
+	_, err := mapper(configOf(t, "auth: {policy: [{source: guests, service: saml, data: lower(attr.mail}]}\n"), 1)
+	require.ErrorContains(t, err, "config.yaml:8:70: auth.policy[0].data: a ) is missing here")
+}
+
+func TestPolicy_followsTheConfiguration(t *testing.T) {
+	t.Parallel()
+	p := policy(configOf(t, ""))
+	require.False(t, p.ChangeAuth)
+	require.True(t, p.RevokeOnAuth)
+	require.False(t, p.RecreateGone)
+	require.False(t, p.DeleteEndpoint)
+	for text, want := range map[string]func(*plan.Policy){
+		"auth: {migrate_existing: {enabled: true}}":               func(p *plan.Policy) { p.ChangeAuth = true },
+		"auth: {migrate_existing: {revoke_sessions: false}}":      func(p *plan.Policy) { p.RevokeOnAuth = false },
+		"lifecycle: {on_gone: recreate}":                          func(p *plan.Policy) { p.RecreateGone = true },
+		"lifecycle: {on_gone: ask}":                               func(*plan.Policy) {},
+		"lifecycle: {deactivate: {delete_endpoint: true}}":        func(p *plan.Policy) { p.DeleteEndpoint = true },
+		"lifecycle: {deactivate: {on: [missing]}}":                func(p *plan.Policy) { p.Deactivate = plan.Triggers{Missing: true} },
+		"guards: {protect: {usernames: [svc-*], never_below: 2}}": func(p *plan.Policy) { p.ReservedNames, p.NeverBelow = []string{"svc-*"}, 2 },
+	} {
+		wanted := p
+		want(&wanted)
+		require.Equal(t, wanted, policy(configOf(t, text+"\n")), text)
+	}
+}
+
+func TestLimits_followTheConfiguration(t *testing.T) {
+	t.Parallel()
+	l := limits(configOf(t, ""))
+	require.Equal(t, guard.Limit{Count: 5, MinimumPopulation: 20}, l.Recreations)
+	l = limits(configOf(t, "guards: {max_recreations: {percent: 2.5, minimum_population: 7}}\n"))
+	require.Equal(t, guard.Limit{Percent: 2.5, MinimumPopulation: 7}, l.Recreations)
+	require.Equal(t, guard.Limit{Count: 5, MinimumPopulation: 20}, l.RoleRemovals)
+}
