@@ -63,12 +63,18 @@ func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, drift bo
 // obstacle says why one profile field of a linked account must stay as it is.
 // next is the login service that the account will have.
 func obstacle(o Observation, p Policy, r released, a identity.Attribute, to, next string) (Reason, string) {
-	if was := o.Linked.Auth.Service; Locked(was, a) && Locked(next, a) {
+	if was := o.Linked.Auth.Service; Locked(was, a) {
 		detail := string(a) + " is owned by " + was + " on the server"
-		if next != was {
-			detail += ", and by " + next + " once the login has moved"
+		switch {
+		case next == was:
+			return LockedByLogin, detail
+		case Locked(next, a):
+			return LockedByLogin, detail + ", and by " + next + " once the login has moved"
+		case !o.Facts.AuthDataVisible:
+			// Before 11.0 the server may judge a patch by the service of before, which
+			// its cache keeps for a while (seen on 5.38); the next run makes it.
+			return LockedByLogin, detail + " until the login has moved"
 		}
-		return LockedByLogin, detail
 	}
 	if to == "" && (a == identity.Username || a == identity.Email) {
 		return EntryFault, "the source gives no " + string(a) + ", and an account must have one"

@@ -42,14 +42,17 @@ type OpKind string
 
 // The kinds of Op.
 const (
-	LinkAccount    OpKind = "link_account"    // no call: the link is written
-	UnlinkAccount  OpKind = "unlink_account"  // no call: the link is removed
-	CreateAccount  OpKind = "create_account"  // POST /users
-	PatchProfile   OpKind = "patch_profile"   // PUT /users/{id}/patch
-	SetActive      OpKind = "set_active"      // PUT /users/{id}/active
-	SetRoles       OpKind = "set_roles"       // PUT /users/{id}/roles
-	SetAuth        OpKind = "set_auth"        // PUT /users/{id}/auth
-	RevokeSessions OpKind = "revoke_sessions" // POST /users/{id}/sessions/revoke/all
+	LinkAccount   OpKind = "link_account"   // no call: the link is written
+	UnlinkAccount OpKind = "unlink_account" // no call: the link is removed
+	CreateAccount OpKind = "create_account" // POST /users
+	PatchProfile  OpKind = "patch_profile"  // PUT /users/{id}/patch
+	SetActive     OpKind = "set_active"     // PUT /users/{id}/active
+	SetRoles      OpKind = "set_roles"      // PUT /users/{id}/roles
+	SetAuth       OpKind = "set_auth"       // PUT /users/{id}/auth
+	// RevokeSessions is POST /users/{id}/sessions/revoke/all. Its change of
+	// FieldActive says whether the person goes ("true" to "false": what is left to
+	// do where the account cannot be switched off) or only logs in anew.
+	RevokeSessions OpKind = "revoke_sessions"
 )
 
 // Field names what a Change changes: an identity.Attribute or one of the
