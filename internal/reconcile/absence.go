@@ -30,11 +30,10 @@ func (e *Engine) keepPlaces(ctx context.Context, s *identity.Snapshot, byKey map
 			moved = append(moved, *k)
 		}
 	}
-	if len(moved) == 0 {
-		return nil
-	}
-	if err := e.o.Store.PutLinks(ctx, l.current(), moved); err != nil {
-		return fmt.Errorf("record where people of source %s are: %w", s.Source, err)
+	for part := range slices.Chunk(moved, atOnce) {
+		if err := e.o.Store.PutLinks(ctx, l.current(), part); err != nil {
+			return fmt.Errorf("record where people of source %s are: %w", s.Source, err)
+		}
 	}
 	return nil
 }

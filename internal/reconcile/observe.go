@@ -288,14 +288,17 @@ func (e *Engine) keepObserved(ctx context.Context, g *gathered, v *view, l *leas
 		}
 		changed = append(changed, *k)
 	}
-	if len(changed) == 0 {
-		return nil
-	}
-	if err := e.o.Store.PutLinks(ctx, l.current(), changed); err != nil {
-		return fmt.Errorf("record observed accounts: %w", err)
+	for part := range slices.Chunk(changed, atOnce) {
+		if err := e.o.Store.PutLinks(ctx, l.current(), part); err != nil {
+			return fmt.Errorf("record observed accounts: %w", err)
+		}
 	}
 	return nil
 }
+
+// atOnce is how many links are written in one transaction: the lease has to be
+// renewed in between.
+const atOnce = 5000
 
 func same(a, b *identity.Account) bool {
 	return a.Profile == b.Profile && a.Auth == b.Auth && a.UpdateAt == b.UpdateAt && a.DeleteAt == b.DeleteAt &&

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -135,11 +136,13 @@ func (e *Engine) settled(ctx context.Context, l *lease, g *gathered, p plan.Plan
 			marks = append(marks, state.SettledMark{Key: ob.Key, Digest: d})
 		}
 	}
-	if g.facts.SetBack || len(marks) == 0 {
+	if g.facts.SetBack {
 		return nil
 	}
-	if err := e.o.Store.Settle(ctx, l.current(), marks); err != nil {
-		return fmt.Errorf("note for whom there is nothing to do: %w", err)
+	for part := range slices.Chunk(marks, atOnce) {
+		if err := e.o.Store.Settle(ctx, l.current(), part); err != nil {
+			return fmt.Errorf("note for whom there is nothing to do: %w", err)
+		}
 	}
 	return nil
 }
