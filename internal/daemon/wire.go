@@ -150,12 +150,12 @@ func policy(c *config.Config) plan.Policy {
 			Missing:    slices.Contains(l.Deactivate.On, config.OnMissing),
 			OutOfScope: slices.Contains(l.Deactivate.On, config.OnOutOfScope),
 		},
-		Grace:         plan.Grace(l.Deactivate.Grace),
-		ReservedNames: c.Guards.Protect.Usernames,
-		NeverBelow:    c.Guards.Protect.NeverBelow,
-		ChangeAuth:    c.Auth.MigrateExisting.Enabled,
-		RevokeOnAuth:  c.Auth.MigrateExisting.RevokeSessions,
-		RecreateGone:  l.OnGone == config.OnGoneRecreate,
+		Grace:          plan.Grace(l.Deactivate.Grace),
+		ReservedNames:  c.Guards.Protect.Usernames,
+		NeverBelow:     c.Guards.Protect.NeverBelow,
+		ChangeAuth:     c.Auth.MigrateExisting.Enabled,
+		RevokeOnAuth:   c.Auth.MigrateExisting.RevokeSessions,
+		RecreateGone:   l.OnGone == config.OnGoneRecreate,
 		DeleteEndpoint: l.Deactivate.DeleteEndpoint,
 	}
 	for _, a := range c.Mapping.UserOwned {
