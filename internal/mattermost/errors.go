@@ -31,7 +31,7 @@ type APIError struct {
 	// Path is the route, with ids filled in and other values not.
 	Path string
 
-	away      bool // 401 or 403 while the server's database did not answer
+	away      bool // 401 or 403 while the server's database did not answer, or not in time
 	unknown   bool // a write whose answer does not tell whether it was done
 	wrongBase bool // a 404 that is not about an account
 }

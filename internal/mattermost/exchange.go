@@ -153,30 +153,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// denied tells a 401 or 403 that may be a database failure in disguise: with
-// its database away the server answers 401 to a good token that it does not
-// hold in memory, and 403 to a PATCH.
-func denied(err error) bool {
-	e, ok := asAPI(err)
-	return ok && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden) && !e.aboutRequest()
-}
-
-// confirmDenial believes a 401 or 403 only if the server's database is well and
-// the answer is the same again. Nothing was done by the denied request, so
-// repeating it is safe for writes as well.
-func (c *Client) confirmDenial(ctx context.Context, q *call, body []byte, err error) (answer, error) {
-	e, _ := asAPI(err)
-	h, herr := c.ping(ctx)
-	if q.write && ctx.Err() != nil {
-		return answer{}, q.unsent(ctx, e)
-	}
-	if herr != nil || !h.Database {
-		e.away = true
-		return answer{}, e
-	}
-	return c.once(ctx, q, body)
-}
-
 // once sends the request and reads its answer.
 func (c *Client) once(ctx context.Context, q *call, body []byte) (answer, error) {
 	leave, err := c.enter(ctx, q.urgent)
@@ -205,12 +181,13 @@ func (c *Client) once(ctx context.Context, q *call, body []byte) (answer, error)
 	}
 	defer func() { _ = resp.Body.Close() }() // nothing can be done about it, and nothing is lost
 	defer drain(resp.Body)
+	took := time.Since(started)
 	a, err := c.read(q, resp)
 	c.debug(ctx, q, resp.StatusCode, resp.Header.Get("X-Request-Id"), time.Since(started))
 	if err != nil && sending.Err() != nil && (q.write || ctx.Err() == nil) {
 		return answer{}, q.fail(fmt.Errorf("the answer did not end within %s", c.timeout), true, false)
 	}
-	return a, err
+	return a, slowDenial(err, took)
 }
 
 func (c *Client) request(ctx context.Context, q *call, body []byte) (*http.Request, error) {

@@ -184,6 +184,32 @@ func TestClient_write_untilItLeavesItIsItsCallers(t *testing.T) {
 	})
 }
 
+// While something holds the table of accounts, the server waits for its query
+// timeout of 30 s, says 403, and is well when it is asked.
+func TestClient_write_aSlowDenialIsNone(t *testing.T) {
+	t.Parallel()
+	for name, status := range map[string]int{"403": 403, "401": 401} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var patched atomic.Int32
+				c := wired(t, &wire{answer: func(_ int32, r *http.Request) (*http.Response, error) {
+					if r.Method == http.MethodGet {
+						return reply(200, healthy)
+					}
+					patched.Add(1)
+					return after(r, 30*time.Second, func() (*http.Response, error) { return reply(status, `{"id":"api.context.permissions.app_error"}`) })
+				}})
+				_, err := c.Patch(t.Context(), someID, identity.Profile{Nickname: "x"}, identity.AttributesOf(identity.Nickname))
+				require.True(t, mattermost.IsTransient(err), "%v", err)
+				require.False(t, mattermost.IsRefused(err) || mattermost.IsForbidden(err) || mattermost.IsUnauthorized(err), "%v", err)
+				require.NotErrorIs(t, err, mattermost.ErrOutcomeUnknown)
+				require.EqualValues(t, 1, patched.Load(), "it is not made to wait again")
+			})
+		})
+	}
+}
+
 func TestClient_write_onceItLeftItIsNotCut(t *testing.T) {
 	t.Parallel()
 	t.Run("the answer is waited for and used", func(t *testing.T) {
