@@ -135,6 +135,11 @@ func rules() map[string]rule {
 			},
 			why: "end-to-end tests see everything and are seen by nobody",
 		},
+		"conformance": {
+			support: true,
+			tests:   []string{"internal/mattermost/mmsim"},
+			why:     "clients of other people see the simulated server on the wire, as they would a real one",
+		},
 		"internal": {why: "this directory holds the test of the dependency rule and nothing else"},
 	}
 }
