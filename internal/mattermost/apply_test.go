@@ -2,6 +2,7 @@ package mattermost_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -231,6 +232,19 @@ func TestTarget_Apply_active(t *testing.T) {
 		_, err := target.Apply(t.Context(), a.ID, off, mattermost.ApplyOptions{})
 		require.True(t, mattermost.IsLDAPManaged(err), "%v", err)
 	})
+	t.Run("a refusal of an ldap account is remembered, whatever the version says", func(t *testing.T) {
+		t.Parallel()
+		s, target := callingItself(t, "9.11.0.x.y.true", "9.11.0", mmsim.Options{})
+		a := s.AddUser(mmsim.User{Username: "ada", Email: "ada@example.test", AuthService: "ldap", AuthData: "1"})
+		f, err := target.Facts(t.Context())
+		require.NoError(t, err)
+		require.False(t, f.LDAPLocked)
+		_, err = target.Apply(t.Context(), a.ID, off, mattermost.ApplyOptions{})
+		require.True(t, mattermost.IsLDAPManaged(err), "%v", err)
+		f, err = target.Facts(t.Context())
+		require.NoError(t, err)
+		require.True(t, f.LDAPLocked)
+	})
 	t.Run("no seat left", func(t *testing.T) {
 		t.Parallel()
 		_, target := simulated(t, mmsim.Options{SeatLimit: 2})
@@ -285,6 +299,30 @@ func TestTarget_Apply_active(t *testing.T) {
 		a, err := mattermost.NewTarget(c, mattermost.TargetOptions{SettleFor: time.Minute}).Apply(t.Context(), someID, off, mattermost.ApplyOptions{})
 		require.NoError(t, err)
 		require.EqualValues(t, 5, a.DeleteAt)
+	})
+	t.Run("a cluster whose nodes lag behind each other is waited for", func(t *testing.T) {
+		t.Parallel()
+		s := mmsim.New(mmsim.Options{})
+		there, err := url.Parse(s.Node(400 * time.Millisecond).Start(t))
+		require.NoError(t, err)
+		c := client(t, s.Start(t), s.AdminToken(), func(o *mattermost.Options) {
+			o.HTTPTransport = through(func(r *http.Request) (*http.Response, error) { // writes go here, reads there
+				if r.Method == http.MethodGet {
+					r = r.Clone(r.Context())
+					r.URL.Host = there.Host
+				}
+				return http.DefaultTransport.RoundTrip(r)
+			})
+		})
+		target := mattermost.NewTarget(c, mattermost.TargetOptions{SettleFor: time.Minute})
+		a := mustApply(t, target, "", create("ada"))
+		_, err = target.Account(t.Context(), a.ID)
+		require.NoError(t, err)
+		s.ResetCalls()
+		a = mustApply(t, target, a.ID, off)
+		require.False(t, a.Active())
+		require.Len(t, s.Writes(), 1, "it is asked about, not repeated")
+		require.Greater(t, len(s.Calls()), 2)
 	})
 	t.Run("the last administrator keeps the role", func(t *testing.T) {
 		t.Parallel()

@@ -84,6 +84,7 @@ type Client struct {
 	versionID     atomic.Pointer[string]  // X-Version-Id
 	configVersion atomic.Pointer[Version] // what config/client says; nil: not asked
 	authData      atomic.Int32            // authShown, authHidden
+	ldapLocked    atomic.Bool             // an ldap account was refused to be (de)activated
 	clock         serverClock
 }
 

@@ -109,15 +109,15 @@ func (c *Client) showsAuthData() bool {
 }
 
 // locksLDAP tells whether the server refuses to (de)activate accounts with login
-// service ldap, as 10.2 and later do. Without a version: one that shows auth data
+// service ldap, as 10.2 and later do, and any that has done so. Without a version: one that shows auth data
 // is 11.0 or later, one without limits/server is older than 9.5, and of any other
 // it is assumed, for then the leaver's sessions are ended and somebody is told,
 // where a refused call would do neither.
 func (c *Client) locksLDAP(l Limits) bool {
 	if v := c.Version(); !v.IsZero() {
-		return v.AtLeast(10, 2)
+		return v.AtLeast(10, 2) || c.ldapLocked.Load()
 	}
-	return l.Told || c.showsAuthData()
+	return c.ldapLocked.Load() || l.Told || c.showsAuthData()
 }
 
 // admin gives the token's account, if it is a system administrator's.

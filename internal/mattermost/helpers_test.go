@@ -54,6 +54,11 @@ func writes() map[string]func(context.Context, *mattermost.Client) error {
 	}
 }
 
+// through is a transport made of a function.
+type through func(*http.Request) (*http.Response, error)
+
+func (f through) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 type answered struct {
 	status int
 	body   string

@@ -73,10 +73,15 @@ func (r *trial) begin(ctx context.Context, t *Target, op plan.Op) (func(identity
 	}
 	return func(a identity.Account, err error) (identity.Account, error) {
 		defer unlock()
+		proof := err
 		if err == nil {
-			a, err = t.readBack(ctx, a.ID, func(now identity.Account) *MismatchError { return t.shows(op, now) })
+			var seen identity.Account
+			seen, proof = t.readBack(ctx, a.ID, func(now identity.Account) *MismatchError { return t.shows(op, now) })
+			if _, is := asMismatch(proof); is || proof == nil {
+				a, err = seen, proof
+			} // else it could not be read; the call's own answer stands, and the next is read back
 		}
-		r.learn(kind, v, err)
+		r.learn(kind, v, proof)
 		return a, err
 	}, nil
 }

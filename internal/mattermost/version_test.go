@@ -212,6 +212,17 @@ func TestTarget_Apply_untriedRelease(t *testing.T) {
 			mustApply(t, target, pw.ID, o)
 		}
 	})
+	t.Run("an account that cannot be read back proves nothing, and is done all the same", func(t *testing.T) {
+		t.Parallel()
+		s, target := newer(t)
+		cancel := s.Fail(mmsim.Fault{Method: http.MethodGet, Path: "/users/*", Status: 404, ErrorID: "app.user.missing_account.const"})
+		a := mustApply(t, target, "", create("ada"))
+		cancel()
+		s.ResetCalls()
+		mustApply(t, target, "", create("bob"))
+		require.Len(t, s.Calls(), 2, "so the next is read back")
+		mustApply(t, target, a.ID, patch("x"))
+	})
 	t.Run("the others wait for the first", func(t *testing.T) {
 		t.Parallel()
 		s, target := newer(t)

@@ -115,7 +115,11 @@ func (c *Client) Patch(ctx context.Context, id string, p identity.Profile, set i
 // the bots it owns. Repeating it moves delete_at forward. The answer says
 // nothing about the account: read it back. ctx governs it until it leaves.
 func (c *Client) SetActive(ctx context.Context, id string, active bool) error {
-	return c.put(ctx, "set active", id, "active", map[string]bool{"active": active}, !active)
+	err := c.put(ctx, "set active", id, "active", map[string]bool{"active": active}, !active)
+	if IsLDAPManaged(err) {
+		c.ldapLocked.Store(true)
+	}
+	return err
 }
 
 // DeactivateByDelete switches an account off like SetActive, by DELETE
