@@ -46,7 +46,7 @@ func rules() map[string]rule {
 		"internal/reconcile": {
 			imports: []string{"internal/reconcile/plan", "internal/reconcile/guard", "internal/identity", "internal/state"},
 			tests: []string{
-				"internal/state/sqlite", "internal/mattermost", "internal/mattermost/mmsim",
+				"internal/state/sqlite", "internal/state/postgres", "internal/pgtest", "internal/mattermost", "internal/mattermost/mmsim",
 				"internal/sources", "internal/sources/file",
 			},
 			why: "the engine is handed its source, target and store; it must run the same whichever they are",
@@ -134,6 +134,14 @@ func rules() map[string]rule {
 				"internal/slapdtest", "internal/pgtest", "cmd/mmsync",
 			},
 			why: "end-to-end tests see everything and are seen by nobody",
+		},
+		"internal/e2ereal": {
+			support: true,
+			tests: []string{
+				"internal/daemon", "internal/config", "internal/reconcile", "internal/reconcile/plan",
+				"internal/mattermost/mmsim",
+			},
+			why: "the suite for every server drives what the command drives, and looks at the server as its administrator would",
 		},
 		"conformance": {
 			support: true,

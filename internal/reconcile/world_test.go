@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"github.com/mmsync/mmsync/internal/sources"
 	"github.com/mmsync/mmsync/internal/sources/file"
 	"github.com/mmsync/mmsync/internal/state"
+	"github.com/mmsync/mmsync/internal/state/postgres"
 	"github.com/mmsync/mmsync/internal/state/sqlite"
 )
 
@@ -34,6 +36,9 @@ type human struct {
 	Title  string   `json:"title"`
 	Left   string   `json:"left"`
 	Groups []string `json:"groups"`
+	// Service and Login are how the person logs in; empty means by password.
+	Service string `json:"service"`
+	Login   string `json:"login"`
 }
 
 const adminsGroup = "cn=admins,dc=test"
@@ -52,7 +57,11 @@ func directory(t testing.TB, people []human) reconcile.Source {
 	m, err := sources.Compile("corp", sources.Rules{
 		ID: at("attr.id"), Username: at("attr.uid"), Email: at("attr.mail"), Position: at("attr.title"),
 		DisabledWhen: at(`attr.left == "yes"`),
-		Roles:        []sources.RoleRule{{Role: identity.RoleAdmin, Groups: []string{adminsGroup}}},
+		Auth: []sources.AuthRule{
+			{Service: "saml", When: at(`attr.service == "saml"`), Data: at("attr.login")},
+			{Service: "ldap", When: at(`attr.service == "ldap"`), Data: at("attr.login")},
+		},
+		Roles: []sources.RoleRule{{Role: identity.RoleAdmin, Groups: []string{adminsGroup}}},
 	}, sources.CompileOptions{})
 	require.NoError(t, err)
 	src, err := file.New(file.Options{Path: "people.jsonl", Mapper: m, FS: fs.FS(fstest.MapFS{"people.jsonl": {Data: b.Bytes(), ModTime: time.Now()}})})
@@ -84,14 +93,23 @@ type world struct {
 	t   testing.TB
 	sim *mmsim.Server
 	url string
-	db  string // path of the store
+	db  string // path of the store, or the URL of one in PostgreSQL
 	// began is when what a test looks at began; the journal before it is setting.
 	began time.Time
+	// migrated saves looking whether the store is.
+	migrated bool
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, sim: mmsim.New(mmsim.Options{AdminToken: adminToken}), db: filepath.Join(t.TempDir(), "state.db")}
+	return newWorldOf(t, mmsim.Options{})
+}
+
+// newWorldOf is a world with another server than usual.
+func newWorldOf(t testing.TB, o mmsim.Options) *world {
+	t.Helper()
+	o.AdminToken = adminToken
+	w := &world{t: t, sim: mmsim.New(o), db: filepath.Join(t.TempDir(), "state.db")}
 	w.url = w.sim.Start(t)
 	return w
 }
@@ -100,13 +118,24 @@ const adminToken = "abcdefghijklmnopqrstuvwxyz"
 
 // store opens the world's store. It does not wait for the disk: what is cut
 // here is the program, not the power.
-func (w *world) store() *sqlite.Store {
+func (w *world) store() state.Store {
 	w.t.Helper()
 	ctx := context.WithoutCancel(w.t.Context())
-	s, err := sqlite.Open(ctx, sqlite.Scheme+w.db, sqlite.Options{Volatile: true})
+	var s interface {
+		state.Store
+		Migrate(ctx context.Context) (applied []string, err error)
+	}
+	var err error
+	if strings.HasPrefix(w.db, "postgres") {
+		s, err = postgres.Open(ctx, w.db, postgres.Options{MaxConns: 4})
+	} else {
+		s, err = sqlite.Open(ctx, sqlite.Scheme+w.db, sqlite.Options{Volatile: true})
+	}
 	require.NoError(w.t, err)
-	_, err = s.Migrate(ctx)
-	require.NoError(w.t, err)
+	if !w.migrated {
+		_, err = s.Migrate(ctx)
+		require.NoError(w.t, err)
+	}
 	return s
 }
 
@@ -120,9 +149,15 @@ type wiring struct {
 // sync runs one engine on the world, as a process would, and closes its store.
 func (w *world) sync(people []human, with wiring) (reconcile.Report, error) {
 	w.t.Helper()
+	return w.run(w.t.Context(), people, with, reconcile.RunOptions{})
+}
+
+func (w *world) run(ctx context.Context, people []human, with wiring, o reconcile.RunOptions) (reconcile.Report, error) {
+	w.t.Helper()
 	s := w.store()
 	defer s.Close()
-	return w.engine(s, people, with).Sync(w.t.Context(), reconcile.RunOptions{Trigger: "test", RequestedBy: "test"})
+	o.Trigger, o.RequestedBy = "test", "test"
+	return w.engine(s, people, with).Sync(ctx, o)
 }
 
 func (w *world) plan(people []human, with wiring) reconcile.Report {
@@ -134,7 +169,7 @@ func (w *world) plan(people []human, with wiring) reconcile.Report {
 	return rep
 }
 
-func (w *world) engine(s *sqlite.Store, people []human, with wiring) *reconcile.Engine {
+func (w *world) engine(s state.Store, people []human, with wiring) *reconcile.Engine {
 	w.t.Helper()
 	c, err := mattermost.New(mattermost.Options{
 		BaseURL: w.url, Token: func() (string, error) { return adminToken, nil }, RatePerSecond: 1e6,
