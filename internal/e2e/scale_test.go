@@ -15,7 +15,6 @@ import (
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 	"github.com/mmsync/mmsync/internal/reconcile"
-	"github.com/mmsync/mmsync/internal/slapdtest"
 	"github.com/mmsync/mmsync/internal/state"
 )
 
@@ -94,19 +93,19 @@ func (w *world) oneChanged(b *testing.B, e *reconcile.Engine, n int) {
 // with nothing to do.
 func newCrowd(b *testing.B, st store, n int) *world {
 	b.Helper()
-	w := newWorld(b, st, settings{file: true})
+	w := newWorld(b, st, settings{extra: "  - {name: corp, type: file, path: people.csv}\n"})
 	w.defaultRate()
 	long := time.Now().Add(-90 * 24 * time.Hour).UnixMilli()
 	users := make([]mmsim.User, n)
-	f, err := os.Create(filepath.Join(w.dir, "people.ldif"))
+	f, err := os.Create(filepath.Join(w.dir, "people.csv"))
 	require.NoError(b, err)
 	out := bufio.NewWriter(f)
+	fmt.Fprintln(out, "entryUUID,uid,mail,givenName,sn,title")
 	for i := range users {
-		p := slapdtest.Person{UID: fmt.Sprintf("u%d", i), EntryUUID: fmt.Sprintf("%08x-0000-4000-8000-%012x", i, i), First: "Given", Last: fmt.Sprintf("Name%d", i)}
-		p.DN = "uid=" + p.UID + "," + slapdtest.PeopleDN
-		p.Mail = p.UID + "@example.test"
-		users[i] = mmsim.User{Username: p.UID, Email: p.Mail, FirstName: p.First, LastName: p.Last, CreateAt: long, UpdateAt: long}
-		fmt.Fprintln(out, p.LDIF())
+		u := mmsim.User{Username: fmt.Sprintf("u%d", i), FirstName: "Given", LastName: fmt.Sprintf("Name%d", i), CreateAt: long, UpdateAt: long}
+		u.Email = u.Username + "@example.test"
+		fmt.Fprintf(out, "%s,%s,%s,%s,%s,\n", anchorOf(i), u.Username, u.Email, u.FirstName, u.LastName)
+		users[i] = u
 	}
 	require.NoError(b, out.Flush())
 	require.NoError(b, f.Close())
@@ -119,6 +118,8 @@ func newCrowd(b *testing.B, st store, n int) *world {
 	w.mmsync("sync", "-q").exits(0)
 	return w
 }
+
+func anchorOf(i int) string { return fmt.Sprintf("%08x-0000-4000-8000-%012x", i, i) }
 
 // link makes the links of people that mmsync would have created.
 func (w *world) link(users []mmsim.User) {
@@ -134,7 +135,7 @@ func (w *world) link(users []mmsim.User) {
 		u := &users[i]
 		p := identity.Profile{Username: u.Username, Email: u.Email, FirstName: u.FirstName, LastName: u.LastName}
 		links = append(links, identity.Link{
-			Key:       identity.Key{Source: "corp", Anchor: fmt.Sprintf("%08x-0000-4000-8000-%012x", i, i)},
+			Key:       identity.Key{Source: "corp", Anchor: anchorOf(i)},
 			AccountID: u.ID, Part: identity.Owner, Origin: identity.OriginCreated,
 			Applied: identity.Applied{Profile: p, Active: true}, CreatedAt: time.Now().Add(-time.Hour), UpdatedAt: time.Now().Add(-time.Hour),
 		})

@@ -104,7 +104,7 @@ func emailFault(v string) string {
 }
 
 func authFault(a identity.Auth) string {
-	const next = "; correct the login mapping of the source"
+	const next = "; correct the rule in auth.policy"
 	switch {
 	case a.IsZero():
 		return ""

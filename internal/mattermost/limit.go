@@ -83,11 +83,11 @@ func (l *limiter) pause(d time.Duration) {
 	l.tokens = 0
 }
 
-// empty takes what has gathered.
-func (l *limiter) empty() {
+// gather fills the bucket with as much as comes together in d.
+func (l *limiter) gather(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tokens, l.last = 0, time.Now()
+	l.tokens, l.last = math.Min(l.burst, math.Max(d.Seconds(), 0)*l.rate), time.Now()
 }
 
 // inForce gives the rate, in requests a second, and the size of the bucket.

@@ -70,8 +70,18 @@ func TestLimiter_wait(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLimiter(50)
 			time.Sleep(10 * time.Second)
-			l.empty()
+			l.gather(0)
 			require.Zero(t, passed(t.Context(), l, true, 19*time.Millisecond))
+		})
+	})
+	t.Run("what has gathered since the takeover may be used", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			l := newLimiter(50)
+			l.gather(500 * time.Millisecond)
+			require.Equal(t, 25, passed(t.Context(), l, true, 0))
+			l.gather(time.Hour)
+			require.Equal(t, 50, passed(t.Context(), l, true, 0), "the bucket is no larger for it")
 		})
 	})
 	t.Run("waiting ends with the context", func(t *testing.T) {

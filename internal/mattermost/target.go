@@ -37,9 +37,11 @@ func NewTarget(c *Client, o TargetOptions) *Target { return &Target{c: c, o: o} 
 // Client is the client the Target talks through.
 func (t *Target) Client() *Client { return t.c }
 
-// TookOver is to be called when another process talked to the server until just
-// now: the rate it has used up is not used a second time.
-func (t *Target) TookOver() { t.c.limit.empty() }
+// TookOver is to be called before the first request when other processes talk to
+// the server as well: ago is for how long none did. The rate that one of them has
+// used up is not used a second time, and what has gathered since need not be waited
+// for.
+func (t *Target) TookOver(ago time.Duration) { t.c.limit.gather(ago) }
 
 // Healthy asks the server whether it and its database are up. nil means yes;
 // any error is a reason to believe no denial and no "not found".

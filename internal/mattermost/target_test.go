@@ -272,7 +272,7 @@ func TestTarget_TookOver(t *testing.T) {
 	s := mmsim.New(mmsim.Options{})
 	target := mattermost.NewTarget(client(t, s.Start(t), s.AdminToken(), func(o *mattermost.Options) { o.RatePerSecond = 20 }), mattermost.TargetOptions{})
 	require.NoError(t, target.Healthy(t.Context()))
-	target.TookOver()
+	target.TookOver(0)
 	start := time.Now()
 	require.NoError(t, target.Healthy(t.Context()))
 	require.GreaterOrEqual(t, time.Since(start), 45*time.Millisecond)

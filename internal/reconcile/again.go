@@ -43,12 +43,7 @@ func (e *Engine) undone(k *identity.Link, a *identity.Account) string {
 	if k.DeactivatedAt != 0 && !k.Applied.Active && a.Active() {
 		return "switched on again"
 	}
-	rights := identity.NewRoles(identity.RoleAdmin)
-	for _, r := range e.o.Policy.Roles {
-		if r.Source == k.Key.Source {
-			rights = rights.Union(r.Managed)
-		}
-	}
+	rights := e.taken(k.Key.Source)
 	var back []string
 	for _, r := range a.Roles.Minus(k.Applied.Roles) {
 		if rights.Has(r) {
@@ -59,6 +54,17 @@ func (e *Engine) undone(k *identity.Link, a *identity.Account) string {
 		return "given " + strings.Join(back, ", ") + " again"
 	}
 	return ""
+}
+
+// taken are the roles that leavers of a source lose.
+func (e *Engine) taken(source string) identity.Roles {
+	rights := identity.NewRoles(identity.RoleAdmin)
+	for _, r := range e.o.Policy.Roles {
+		if r.Source == source {
+			rights = rights.Union(r.Managed)
+		}
+	}
+	return rights
 }
 
 // lasts notes what became of what mmsync took from an account, and tells whether

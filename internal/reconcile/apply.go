@@ -23,6 +23,8 @@ type applier struct {
 	now   time.Time // when the plan looked at the server
 	// offset is how far the server's clock is ahead of ours.
 	offset time.Duration
+	// hidden: this server shows no login data.
+	hidden bool
 
 	mu       sync.Mutex
 	people   map[identity.Key]*person
@@ -52,7 +54,7 @@ func (p *person) id(d *plan.Decision) string {
 }
 
 func newApplier(e *Engine, l *lease, run *state.Run, g *gathered, p plan.Plan, offset time.Duration) *applier {
-	a := &applier{e: e, lease: l, runID: run.ID, plan: p, now: time.Now(), offset: offset, people: map[identity.Key]*person{}, due: map[identity.Key]time.Time{}}
+	a := &applier{e: e, lease: l, runID: run.ID, plan: p, now: time.Now(), offset: offset, people: map[identity.Key]*person{}, due: map[identity.Key]time.Time{}, hidden: !g.facts.AuthDataVisible}
 	a.counts = run.Counts
 	touched := make(map[identity.Key]*plan.Decision, len(p.Decisions))
 	for i := range p.Decisions {

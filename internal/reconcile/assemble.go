@@ -172,7 +172,7 @@ func (e *Engine) assembleSource(ctx context.Context, g *gathered, v *view, src S
 	if doubt != "" && sum.Complete {
 		sum.Complete, sum.Doubt = false, doubt
 	}
-	if !sum.Complete && !shrunk(g.trips, name) {
+	if !sum.Complete && !shrunk(g.trips, name) && !g.facts.SetBack {
 		g.problems = append(g.problems, fmt.Sprintf("source %s was not read whole, so nobody missing from it is deactivated: %s", name, sum.Doubt))
 	}
 	g.summaries = append(g.summaries, sum)

@@ -44,8 +44,14 @@ type Target interface {
 	// Account reads one account by id; an error that wraps state.ErrNotFound's
 	// meaning is reported as ok false.
 	Account(ctx context.Context, id string) (a identity.Account, ok bool, err error)
-	// TookOver empties the rate budget: another process may have spent it just now.
-	TookOver()
+	// TookOver says how long ago another process may last have used up the server's
+	// rate; what has gathered since may be used.
+	TookOver(ago time.Duration)
+	// Announce is one sentence about a server that mmsync was not held to, once
+	// Facts has been asked; "" if there is nothing to say.
+	Announce() string
+	// Estimate is how long carrying a plan out should take.
+	Estimate(p plan.Plan) time.Duration
 	// OwnBotOrToken tells which accounts own a bot or a personal access token.
 	OwnBotOrToken(ctx context.Context, ids []string) (map[string]bool, error)
 	// Apply makes one op's call and gives the account as the server shows it
@@ -202,10 +208,15 @@ func (e *Engine) Plan(ctx context.Context, o RunOptions) (Report, error) {
 // readOnly is one run that only looks. narrow is as in underLease.
 func (e *Engine) readOnly(ctx context.Context, o RunOptions, narrow func(Report) Report) (Report, error) {
 	start := time.Now()
+	ago, err := e.quiet(ctx)
+	if err != nil {
+		return Report{}, err
+	}
 	run, err := e.newRun(ctx, "plan", o, 0)
 	if err != nil {
 		return Report{}, err
 	}
+	e.o.Target.TookOver(ago)
 	rep, err := e.plan(ctx, &run, o, narrow)
 	rep.Took = time.Since(start)
 	return rep, e.finish(ctx, &run, &rep, err)
@@ -248,12 +259,35 @@ func (e *Engine) judge(g *gathered, p plan.Plan, o RunOptions) Report {
 		limits = *o.Limits
 	}
 	p.Sources, p.Target = g.summaries, g.target
+	if said := e.o.Target.Announce(); said != "" {
+		p.Warnings = append(p.Warnings, said)
+	}
 	v := guard.Check(p, g.usage, limits)
 	v.Trips = append(g.trips, v.Trips...)
+	held := guard.Withhold(p, v)
+	held.Target.Estimate = e.o.Target.Estimate(held)
 	return Report{
-		Plan: guard.Withhold(p, v), Verdict: v, Guards: guard.Summary(p, g.usage, limits),
+		Plan: held, Verdict: v, Guards: guard.Summary(p, g.usage, limits),
 		Problems: g.problems, AuditAge: g.auditAge, Decided: len(g.observations),
 	}
+}
+
+// quiet tells for how long nobody who shares this store has talked to the server.
+func (e *Engine) quiet(ctx context.Context) (time.Duration, error) {
+	now, err := e.o.Store.Now(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the store's clock: %w", err)
+	}
+	last, err := e.o.Store.Runs(ctx, state.RunFilter{Limit: 1})
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("read when the last run ended: %w", err)
+	case len(last) == 0:
+		return time.Hour, nil
+	case last[0].FinishedAt.IsZero():
+		return 0, nil
+	}
+	return now.Sub(last[0].FinishedAt), nil
 }
 
 func describe(run *state.Run, rep Report) {

@@ -36,7 +36,11 @@ func (a *applier) look(ctx context.Context, who *person, d *plan.Decision, op pl
 		}
 	}
 	for _, c := range op.Changes {
-		if is := value(*who.account, c.Field); is != c.From && op.Kind != plan.RevokeSessions {
+		is := value(*who.account, c.Field)
+		if c.Field == plan.FieldAuthData && is == "" && a.hidden {
+			continue // cannot be seen
+		}
+		if is != c.From && op.Kind != plan.RevokeSessions {
 			return string(c.Field) + " was changed since the plan was made", nil
 		}
 	}

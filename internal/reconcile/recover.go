@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,6 +90,11 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord, o
 	}
 	out := state.Outcome{Ref: op.Ref, Status: state.OpDropped, At: now, AccountID: op.AccountID, Error: "the run was interrupted before this call"}
 	if op.Status == state.OpPending {
+		if due, err := e.revokeDue(ctx, op); err != nil {
+			return until, err
+		} else if due {
+			return until, e.revoke(ctx, l, op)
+		}
 		return until, e.o.Store.RecordOp(ctx, l, out)
 	}
 	if op.AccountID == "" && op.Op.Kind != plan.CreateAccount {
@@ -103,6 +109,11 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord, o
 		op.AccountID, out.AccountID = link.AccountID, link.AccountID
 	}
 	if op.Op.Kind == plan.RevokeSessions {
+		if due, err := e.revokeDue(ctx, op); err != nil {
+			return until, err
+		} else if due {
+			return until, e.revoke(ctx, l, op)
+		}
 		out.Error = "the run was interrupted during this call, and nothing shows what became of it; it is repeated"
 		return until, e.o.Store.RecordOp(ctx, l, out)
 	}
@@ -126,6 +137,42 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord, o
 	// The account may have changed since; what is sure is when this was sent.
 	out.Link.Written = op.SentAt.Add(-dateSlack)
 	return until, e.o.Store.RecordOp(ctx, l, out)
+}
+
+// revokeDue tells whether sessions are still to be ended because the login they
+// were begun with was moved: no later look at the account shows that they are not.
+func (e *Engine) revokeDue(ctx context.Context, op state.OpRecord) (bool, error) {
+	if to, _ := op.Op.To(plan.FieldActive); op.Op.Kind != plan.RevokeSessions || to == "false" {
+		return false, nil // a leaver's are planned again
+	}
+	ops, err := e.o.Store.Ops(ctx, state.OpFilter{Run: op.Ref.Run, Key: op.Key})
+	if err != nil {
+		return false, fmt.Errorf("read what was done before: %w", err)
+	}
+	return slices.ContainsFunc(ops, func(o state.OpRecord) bool {
+		return o.Op.Kind == plan.SetAuth && (o.Status == state.OpDone || o.Status == state.OpObserved)
+	}), nil
+}
+
+// revoke carries out a planned and journaled end of sessions that a run did not
+// come to. It can be repeated without harm.
+func (e *Engine) revoke(ctx context.Context, l state.Lease, op state.OpRecord) error {
+	if op.Status == state.OpPending {
+		if err := e.o.Store.MarkSent(ctx, l, op.Ref, time.Now()); err != nil {
+			return fmt.Errorf("mark op as sent: %w", err)
+		}
+	}
+	out := state.Outcome{Ref: op.Ref, Status: state.OpDone, AccountID: op.AccountID, At: time.Now()}
+	after, err := e.o.Target.Apply(ctx, op.AccountID, op.Op)
+	switch {
+	case isUnknown(err) || keptBack(err):
+		return fmt.Errorf("end the sessions of account %s, whose login was moved: %w", op.AccountID, err)
+	case err != nil:
+		out.Status, out.Error = state.OpFailed, err.Error()
+	default:
+		out.After = &after
+	}
+	return e.o.Store.RecordOp(ctx, l, out)
 }
 
 // effect gives the account if it shows what a sent op asked for, else nil.
@@ -226,7 +273,8 @@ func satisfied(op plan.Op, a identity.Account) bool {
 		case plan.FieldAuthService:
 			ok = a.Auth.Service == c.To
 		case plan.FieldAuthData:
-			ok = a.Auth.Data == c.To || a.Auth.Data == ""
+			// Where it is hidden, only a new service shows that anything was done.
+			ok = a.Auth.Data == c.To || (a.Auth.Data == "" && movesService(op))
 		case plan.Field(identity.Email):
 			ok = strings.EqualFold(a.Email, c.To)
 		default:
@@ -237,6 +285,10 @@ func satisfied(op plan.Op, a identity.Account) bool {
 		}
 	}
 	return true
+}
+
+func movesService(op plan.Op) bool {
+	return slices.ContainsFunc(op.Changes, func(c plan.Change) bool { return c.Field == plan.FieldAuthService && c.From != c.To })
 }
 
 // linkAfter gives the link as it stands once an op has had its effect. The link
@@ -266,7 +318,8 @@ func linkAfter(old *identity.Link, k identity.Key, ref string, op plan.Op, a ide
 			next.Undone = old.Undone
 		}
 	case plan.RevokeSessions:
-		next.Applied.Active = false
+		to, _ := op.To(plan.FieldActive) // of a leaver; else sessions from before a new login
+		next.Applied.Active = next.Applied.Active && to != "false"
 	default:
 	}
 	for _, c := range op.Changes {

@@ -34,7 +34,11 @@ func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narr
 		return Report{}, err
 	}
 	defer l.release()
-	e.o.Target.TookOver()
+	ago, err := e.quiet(l.ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	e.o.Target.TookOver(ago)
 	run, err := e.newRun(l.ctx, kind, o, l.current().Token)
 	if err != nil {
 		return Report{}, err
@@ -129,8 +133,8 @@ func (e *Engine) settled(ctx context.Context, l *lease, g *gathered, p plan.Plan
 			if hash = ob.Desired.Hash; ob.Desired.Fault != "" {
 				continue
 			}
-		} else if ob.Linked.Active() {
-			continue // still to be missed, and asked about
+		} else if ob.Linked.Active() || !ob.Linked.Roles.Minus(e.taken(ob.Key.Source)).Equal(ob.Linked.Roles) {
+			continue // still to be missed and asked about, or to lose rights when his grace is over
 		}
 		if d := digest(g.rules, hash); d != (state.Digest{}) && g.roster.settledAs(ob.Key) != d {
 			marks = append(marks, state.SettledMark{Key: ob.Key, Digest: d})
