@@ -79,9 +79,9 @@ func TestLimiter_wait(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLimiter(50)
 			l.gather(500 * time.Millisecond)
-			require.Equal(t, 25, passed(t.Context(), l, true, 0))
+			require.Equal(t, 25, passed(t.Context(), l, true, time.Millisecond))
 			l.gather(time.Hour)
-			require.Equal(t, 50, passed(t.Context(), l, true, 0), "the bucket is no larger for it")
+			require.Equal(t, 50, passed(t.Context(), l, true, time.Millisecond), "the bucket is no larger for it")
 		})
 	})
 	t.Run("waiting ends with the context", func(t *testing.T) {
