@@ -109,7 +109,7 @@ func Explanations() []Explanation {
 		{LockedByLogin, "The server does not let this field of an account with this login service be changed.", "", ""},
 		{LockedByLDAP, "The server lets only its own LDAP sync switch this account on or off.", "Switch it in the directory that the server's LDAP sync reads; or let mmsync switch such accounts off, though never on, with lifecycle.deactivate.delete_endpoint: true.", EndOperator},
 		{LockedByVerify, "The server demands that a new e-mail be verified, so mmsync changes none.", "", ""},
-		{AuthNotChanged, "The account logs in another way than the source wants; existing logins are not moved.", "Set auth.migrate_existing.enabled: true to have them moved.", ""},
+		{AuthNotChanged, "The account logs in another way than the source wants; existing logins are moved only with auth.migrate_existing.", "", ""},
 		{AccountMissing, "The linked account does not exist on the server any more.", "If it was removed on purpose, take the person out of the source; otherwise restore it. With lifecycle.on_gone: recreate a new one is created, once nothing that the line names is in the way.", EndOperator},
 		{AccountUnseen, "The server's answer lacked the linked account, which proves nothing.", "The next run asks again.", EndWait},
 		{NoSeats, "The server has no seat left for another active account.", "Free a seat or extend the licence.", EndOperator},
