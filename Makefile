@@ -6,7 +6,7 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags timetzdata -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race e2e conformance fuzz bench lint fmt vuln generate golden demo tidy-check check
+.PHONY: help build test race e2e e2e-real conformance fuzz bench lint fmt vuln generate golden demo tidy-check check
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ race: ## hunt a race: one package's tests, many times (PKG=./internal/reconcile/
 e2e: ## only the end-to-end tests, with their output
 	scripts/test-deps
 	MMSYNC_TEST_REQUIRE=slapd,postgres $(GO) test -race -count=1 -timeout 20m -v ./internal/e2e/...
+
+e2e-real: ## the suite for any Mattermost server: MMSYNC_TEST_MATTERMOST_URL and _TOKEN name one, else simulated ones
+	$(GO) test -count=1 -timeout 30m -v ./internal/e2ereal/
 
 conformance: ## foreign clients (JavaScript, Python) against the simulated server; installs them below bin/
 	conformance/run
