@@ -1,0 +1,148 @@
+package reconcile_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
+	"github.com/mmsync/mmsync/internal/reconcile"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// These tests are about what mmsync takes and somebody gives back: the server
+// loses one of two writes that come together, and answers 200 to both.
+
+func TestEngine_Again_alarm(t *testing.T) {
+	t.Parallel()
+	// back is somebody who undoes what mmsync takes, so many times.
+	back := func(w *world, times int) func(reconcile.Progress) {
+		return func(p reconcile.Progress) {
+			if times--; strings.HasPrefix(p.Stage, "waiting") && times >= 0 {
+				w.touch("anna", 0, func(u *mmsim.User) { u.DeleteAt = 0 })
+			}
+		}
+	}
+	setup := func(t *testing.T) (*world, []human) {
+		w, people := newWorld(t), few()
+		w.rest(people, wiring{})
+		people[0].Left = "yes"
+		return w, people
+	}
+	run := func(t *testing.T, w *world, people []human, o reconcile.Options) reconcile.Report {
+		t.Helper()
+		rep, err := w.sync(people, wiring{change: func(all *reconcile.Options) {
+			all.LookAgain, all.Progress = o.LookAgain, o.Progress
+		}})
+		require.NoError(t, err)
+		return rep
+	}
+	waits := func(times int, w *world) reconcile.Options {
+		f := back(w, times)
+		n := 0
+		return reconcile.Options{LookAgain: 5 * time.Millisecond, Progress: func(p reconcile.Progress) {
+			if strings.HasPrefix(p.Stage, "waiting") {
+				n++
+				f(p)
+			}
+		}}
+	}
+	t.Run("nothing is said of what lasts", func(t *testing.T) {
+		t.Parallel()
+		w, people := setup(t)
+		rep := run(t, w, people, waits(0, w))
+		require.Equal(t, state.RunDone, rep.Status)
+		require.Nil(t, rep.Again)
+		require.Empty(t, rep.Problems)
+		require.NotZero(t, w.links()["1"].Recheck, "too early to be believed")
+		_, err := w.sync(people, long)
+		require.NoError(t, err)
+		require.Zero(t, w.links()["1"].Recheck)
+	})
+	t.Run("undone once is taken again without a word", func(t *testing.T) {
+		t.Parallel()
+		w, people := setup(t)
+		rep := run(t, w, people, waits(1, w))
+		require.False(t, w.active("anna"))
+		require.NotNil(t, rep.Again)
+		require.Equal(t, 1, rep.Again.Counts.Done)
+		require.Empty(t, rep.Again.Problems)
+		require.Equal(t, state.RunDone, rep.Status)
+		require.Equal(t, 1, w.links()["1"].Undone)
+		_, err := w.sync(people, long)
+		require.NoError(t, err)
+		require.Zero(t, w.links()["1"].Undone)
+	})
+	t.Run("undone twice is an alarm, and taken again all the same", func(t *testing.T) {
+		t.Parallel()
+		w, people := setup(t)
+		rep := run(t, w, people, waits(2, w))
+		require.False(t, w.active("anna"))
+		require.NotNil(t, rep.Again)
+		require.Equal(t, 2, rep.Again.Counts.Done)
+		require.Len(t, rep.Again.Problems, 1)
+		require.Contains(t, rep.Again.Problems[0], "was switched on again after mmsync had taken that away, for the 2. time in a row: find out who or what does it")
+	})
+	t.Run("undone between two runs counts as well", func(t *testing.T) {
+		t.Parallel()
+		w, people := setup(t)
+		run(t, w, people, reconcile.Options{})
+		for i := range 2 {
+			w.touch("anna", time.Second, func(u *mmsim.User) { u.DeleteAt = 0 })
+			rep := run(t, w, people, reconcile.Options{})
+			require.False(t, w.active("anna"))
+			require.Equal(t, 1, rep.Counts.Done)
+			require.Len(t, rep.Problems, i)
+			require.Equal(t, map[int]state.RunStatus{0: state.RunDone, 1: state.RunPartial}[i], rep.Status)
+		}
+	})
+	t.Run("a role that comes back is an alarm too", func(t *testing.T) {
+		t.Parallel()
+		w, people := newWorld(t), few()
+		people[0].Groups = []string{adminsGroup}
+		w.rest(people, wiring{})
+		people[0].Groups = nil
+		run(t, w, people, reconcile.Options{})
+		for i := range 2 {
+			w.touch("anna", time.Second, func(u *mmsim.User) { u.Roles = "system_admin system_user" })
+			rep := run(t, w, people, reconcile.Options{})
+			u, _ := w.sim.UserByName("anna")
+			require.False(t, u.IsAdmin())
+			require.Len(t, rep.Problems, i)
+		}
+		require.Equal(t, 2, w.links()["1"].Undone)
+	})
+	t.Run("the end of a run while it waits is no error", func(t *testing.T) {
+		t.Parallel()
+		w, people := setup(t)
+		rep, err := w.untilWaiting(people, wiring{change: func(o *reconcile.Options) { o.LookAgain = time.Hour }})
+		require.NoError(t, err)
+		require.Equal(t, state.RunDone, rep.Status)
+		require.Nil(t, rep.Again)
+		require.False(t, w.active("anna"))
+		s := w.store()
+		defer s.Close()
+		runs, err := s.Runs(context.WithoutCancel(t.Context()), state.RunFilter{ID: rep.RunID})
+		require.NoError(t, err)
+		require.Equal(t, state.RunDone, runs[0].Status)
+	})
+	t.Run("nothing that others do is worked on in a second look", func(t *testing.T) {
+		t.Parallel()
+		w, people := setup(t)
+		rep, err := w.sync(people, wiring{change: func(o *reconcile.Options) {
+			o.LookAgain = 5 * time.Millisecond
+			o.Progress = func(p reconcile.Progress) {
+				if strings.HasPrefix(p.Stage, "waiting") {
+					w.touch("bert", time.Second, func(u *mmsim.User) { u.Username = "bart" })
+				}
+			}
+		}})
+		require.NoError(t, err)
+		require.Nil(t, rep.Again)
+		_, ok := w.sim.UserByName("bart")
+		require.True(t, ok)
+	})
+}
