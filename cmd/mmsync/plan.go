@@ -285,6 +285,25 @@ func syncCode(r reconcile.Report) int {
 }
 
 func (a *app) printSync(r reconcile.Report, f planFlags) error {
+	a.warnSync(r)
+	if r.Again != nil {
+		a.warnSync(*r.Again)
+	}
+	if a.output == "json" {
+		return a.printJSON(newRunDocument(r))
+	}
+	if a.quiet && syncCode(r) == exitOK {
+		return nil
+	}
+	if err := a.printOutcome(r, f, "Run"); err != nil || r.Again == nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout, "\nLooked again at accounts that were just changed:")
+	return a.printOutcome(*r.Again, f, "Second look, run")
+}
+
+// warnSync says on stderr what kept a run from being carried out whole.
+func (a *app) warnSync(r reconcile.Report) {
 	a.warn(r)
 	const most = 20
 	for i, x := range r.Failures {
@@ -294,16 +313,14 @@ func (a *app) printSync(r reconcile.Report, f planFlags) error {
 		}
 		a.say(fmt.Sprintf("%s of %s was not carried out: %s", x.Op, printable(x.Username), x.Error))
 	}
-	if a.output == "json" {
-		return a.printJSON(newRunDocument(r))
-	}
-	if a.quiet && syncCode(r) == exitOK {
-		return nil
-	}
+}
+
+func (a *app) printOutcome(r reconcile.Report, f planFlags, name string) error {
+	r.Plan.Target.Estimate = 0 // it is known now
 	if err := a.render(r, plan.Style{Lines: f.limitLines, Redact: f.redact}); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "Run %s: %s in %s: %s done, %d failed, %d skipped, %d held\n",
-		r.RunID, r.Status, round(r.Took), changes(r.Counts.Done), r.Counts.Failed, r.Counts.Skipped, r.Counts.Held)
+	fmt.Fprintf(a.stdout, "%s %s: %s in %s: %s done, %d failed, %d skipped, %d held\n",
+		name, r.RunID, r.Status, round(r.Took), changes(r.Counts.Done), r.Counts.Failed, r.Counts.Skipped, r.Counts.Held)
 	return nil
 }

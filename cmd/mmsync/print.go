@@ -25,6 +25,10 @@ type runDocument struct {
 	Counts        state.Counts    `json:"counts"`
 	Failures      []failure       `json:"failures"`
 	Seconds       float64         `json:"seconds"`
+	// Decided counts those about whom something had to be decided.
+	Decided int `json:"decided"`
+	// Again is what a second look at accounts found and did.
+	Again *runDocument `json:"again,omitempty"`
 }
 
 type failure struct {
@@ -38,7 +42,11 @@ type failure struct {
 func newRunDocument(r reconcile.Report) runDocument {
 	d := runDocument{
 		FormatVersion: plan.FormatVersion, Run: r.RunID, Status: r.Status, Plan: r.Plan, Guards: r.Verdict.Trips,
-		Problems: r.Problems, Counts: r.Counts, Failures: []failure{}, Seconds: r.Took.Seconds(),
+		Problems: r.Problems, Counts: r.Counts, Failures: []failure{}, Seconds: r.Took.Seconds(), Decided: r.Decided,
+	}
+	if r.Again != nil {
+		again := newRunDocument(*r.Again)
+		d.Again = &again
 	}
 	if d.Guards == nil {
 		d.Guards = []guard.Trip{}

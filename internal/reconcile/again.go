@@ -143,14 +143,14 @@ func joined(all, rep *Report) *Report {
 	all.Counts.Done += rep.Counts.Done
 	all.Counts.Failed += rep.Counts.Failed
 	all.Counts.Skipped += rep.Counts.Skipped
-	all.RunID = rep.RunID
+	all.RunID, all.Took = rep.RunID, all.Took+rep.Took
 	return all
 }
 
 // round decides and works on a few people once more, with what the sources said
 // at the beginning and what the server shows now.
 func (e *Engine) round(l *lease, first *gathered, o RunOptions, keys []identity.Key, offset time.Duration) (*Report, map[identity.Key]time.Time, error) {
-	ctx := l.ctx
+	ctx, start := l.ctx, time.Now()
 	calls, err := e.closeOps(ctx, l.current(), offset)
 	if err != nil {
 		return nil, nil, err
@@ -184,6 +184,7 @@ func (e *Engine) round(l *lease, first *gathered, o RunOptions, keys []identity.
 			more[k] = t
 		}
 	}
+	rep.Took = time.Since(start)
 	return &rep, more, e.finish(ctx, &run, &rep, err)
 }
 
