@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -44,12 +45,15 @@ type head struct {
 
 func (e *Engine) readRoster(ctx context.Context) (*roster, error) {
 	r := &roster{places: maphash.MakeSeed()}
+	met := map[string]uint16{} // sources in the order in which they came
 	err := e.o.Store.Heads(ctx, func(h state.LinkHead) error {
-		if n := len(r.sources); n == 0 || r.sources[n-1] != h.Key.Source {
-			r.sources = append(r.sources, strings.Clone(h.Key.Source))
+		at, known := met[h.Key.Source]
+		if !known {
+			at = uint16(len(met)) //nolint:gosec // sources are a handful
+			met[h.Key.Source] = at
 		}
 		one := head{
-			anchor: h.Key.Anchor, account: h.AccountID, settled: h.Settled, place: r.place(h.Ref), source: uint16(len(r.sources) - 1), //nolint:gosec // sources are a handful
+			anchor: h.Key.Anchor, account: h.AccountID, settled: h.Settled, place: r.place(h.Ref), source: at,
 			owner: h.Part != identity.Contributor, active: h.Active, seen: h.Observed, recheck: !h.Recheck.IsZero(),
 		}
 		if !h.Written.IsZero() {
@@ -61,7 +65,26 @@ func (e *Engine) readRoster(ctx context.Context) (*roster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the heads of all links: %w", err)
 	}
+	r.sort(met)
 	return r, nil
+}
+
+// sort puts the heads in the order of their Keys.
+func (r *roster) sort(met map[string]uint16) {
+	r.sources = slices.Sorted(maps.Keys(met))
+	order := make([]uint16, len(met))
+	for to, name := range r.sources {
+		order[met[name]] = uint16(to) //nolint:gosec // sources are a handful
+	}
+	for i := range r.heads {
+		r.heads[i].source = order[r.heads[i].source]
+	}
+	slices.SortFunc(r.heads, func(a, b head) int {
+		if c := cmp.Compare(a.source, b.source); c != 0 {
+			return c
+		}
+		return strings.Compare(a.anchor, b.anchor)
+	})
 }
 
 func (r *roster) place(ref string) uint64 {

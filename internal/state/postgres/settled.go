@@ -14,7 +14,7 @@ import (
 
 const selectHeads = `
 select source, anchor, account_id, part = 'owner', ref, observed_active, written_at, recheck_at, settled
-from link_heads order by source, anchor`
+from link_heads`
 
 // Heads implements state.Store. Options.CallTimeout limits it with what each
 // takes.

@@ -11,7 +11,7 @@ import (
 
 const selectHeads = `
 select source, anchor, account_id, part = 'owner', ref, observed_active, written_at, recheck_at, settled
-from link_heads order by source, anchor`
+from link_heads`
 
 // Heads implements state.Store.
 func (s *Store) Heads(ctx context.Context, each func(state.LinkHead) error) error {
