@@ -42,6 +42,7 @@ type settings struct {
 	extra    string // further sources, in YAML
 	mapping  string // the source's own mapping, in YAML
 	grace    string
+	again    string // look_again; 0s unless set
 	guards   string
 	baseDN   string
 	reader   string
@@ -136,7 +137,7 @@ sources:
 	if s.ldap != "" || s.file {
 		fmt.Fprintf(&b, "roles:\n  - {role: system_admin, source: corp, groups: [%q], grant: allow}\n", slapdtest.GroupDN("chat-admins"))
 	}
-	fmt.Fprintf(&b, "lifecycle:\n  deactivate:\n    look_again: 0s\n    grace: %s\n", or(s.grace, "{disabled: 0s, missing: 0s, out_of_scope: 0s}"))
+	fmt.Fprintf(&b, "lifecycle:\n  deactivate:\n    look_again: %s\n    grace: %s\n", or(s.again, "0s"), or(s.grace, "{disabled: 0s, missing: 0s, out_of_scope: 0s}"))
 	fmt.Fprintf(&b, "guards:\n  max_deactivations: %s\n", or(s.guards, "{count: 50, percent: 1}"))
 	w.config = filepath.Join(w.dir, "config.yaml")
 	require.NoError(w.t, os.WriteFile(w.config, []byte(b.String()), 0o600))
