@@ -144,6 +144,7 @@ type wiring struct {
 	wrap    func(state.Store) state.Store
 	network http.RoundTripper
 	change  func(*reconcile.Options)
+	target  mattermost.TargetOptions
 }
 
 // sync runs one engine on the world, as a process would, and closes its store.
@@ -177,12 +178,12 @@ func (w *world) engine(s state.Store, people []human, with wiring) *reconcile.En
 	})
 	require.NoError(w.t, err)
 	o := reconcile.Options{
-		Sources: []reconcile.Source{directory(w.t, people)}, Target: target{mattermost.NewTarget(c, mattermost.TargetOptions{})}, Store: s,
+		Sources: []reconcile.Source{directory(w.t, people)}, Target: target{mattermost.NewTarget(c, with.target)}, Store: s,
 		Policy: plan.Policy{
 			Create: true, Update: true, Reactivate: true, Deactivate: plan.Triggers{Disabled: true, Missing: true, OutOfScope: true}, NeverBelow: 1,
 			Roles: []plan.RoleAuthority{{Source: "corp", Managed: identity.NewRoles(identity.RoleAdmin), Granted: identity.NewRoles(identity.RoleAdmin)}},
 		},
-		Limits:      guard.Limits{Deactivations: guard.Limit{Count: 50}, RoleRemovals: guard.Limit{Count: 5}, Window: 24 * time.Hour},
+		Limits:      guard.Limits{Deactivations: guard.Limit{Count: 50}, RoleRemovals: guard.Limit{Count: 5}, Recreations: guard.Limit{Count: 5}, Window: 24 * time.Hour},
 		TargetURL:   w.url,
 		SettleAfter: 20 * time.Millisecond,
 		Holder:      "test", // so that a successor need not wait for the lease to run out
