@@ -47,6 +47,9 @@ func BenchmarkSettled(b *testing.B) {
 				var ran, served time.Duration
 				requests, rounds := 0, 0
 				for b.Loop() {
+					b.StopTimer()
+					time.Sleep(2 * time.Second) // runs do not follow each other at once: the rate has gathered again
+					b.StartTimer()
 					w.sim.ResetCalls()
 					began := time.Now()
 					rep, err := d.Engine.Sync(b.Context(), reconcile.RunOptions{Trigger: "bench", RequestedBy: "bench"})
@@ -111,7 +114,7 @@ func newCrowd(b *testing.B, st store, n int) *world {
 	require.NoError(b, f.Close())
 	users = w.sim.AddUsers(users)
 	w.link(users)
-	// The first run audits and settles everybody; with the clock moved on, the
+	// The first run settles everybody; with the clock moved on, the
 	// second lets the mark go on.
 	w.mmsync("sync", "-q").exits(0)
 	w.letTimePass()
@@ -144,6 +147,10 @@ func (w *world) link(users []mmsim.User) {
 			links = links[:0]
 		}
 	}
+	// Walking a million accounts page by page is what a simulator is slow at.
+	now, err := s.Now(ctx)
+	require.NoError(w.t, err)
+	require.NoError(w.t, s.SetMark(ctx, l, state.Mark{Name: "audit", At: now}))
 	require.NoError(w.t, s.ReleaseLease(ctx, l))
 }
 
