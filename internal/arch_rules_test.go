@@ -143,6 +143,10 @@ func rules() map[string]rule {
 			},
 			why: "the suite for every server drives what the command drives, and looks at the server as its administrator would",
 		},
+		"internal/traps": {
+			support: true,
+			why:     "it reads the source as text and runs go test; what it demands of a package stands in that package's own tests",
+		},
 		"conformance": {
 			support: true,
 			tests:   []string{"internal/mattermost/mmsim"},
