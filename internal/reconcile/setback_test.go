@@ -260,7 +260,7 @@ func TestEngine_Absence_isNoProof(t *testing.T) {
 		t.Parallel()
 		w, people, id := setup(t)
 		denied(w, id)
-		rep := w.plan(people, wiring{network: hiding(id, "/users/ids")})
+		rep := w.plan(people, wiring{network: hiding(id, "/users/ids", "/users")})
 		require.Equal(t, plan.Update, decisionOn(t, rep, "1").Action)
 	})
 	t.Run("an account that is denied by id and name by a server that is not well is not seen", func(t *testing.T) {
