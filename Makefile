@@ -33,8 +33,9 @@ e2e-real: ## the suite for any Mattermost server: MMSYNC_TEST_MATTERMOST_URL and
 conformance: ## foreign clients (JavaScript, Python) against the simulated server; installs them below bin/
 	conformance/run
 
-traps: ## switch off the rules against Mattermost's traps one by one; the tests of each have to fail
-	MMSYNC_TEST_TRAPS=1 $(GO) test -count=1 -v -timeout 60m -run '^TestTraps$$' ./internal/traps
+TRAP ?= .
+traps: ## switch off the rules against Mattermost's traps one by one; the tests of each have to fail (TRAP=regexp)
+	MMSYNC_TEST_TRAPS=1 MMSYNC_TEST_TRAP='$(TRAP)' $(GO) test -count=1 -v -timeout 60m -run '^TestTraps$$' ./internal/traps
 
 FUZZTIME ?= 10s
 fuzz: ## every fuzz target for a while (FUZZTIME=10s each)

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -45,7 +46,7 @@ func TestTraps(t *testing.T) {
 		t.Skip("it builds the program once for each trap: set MMSYNC_TEST_TRAPS=1, or run make traps")
 	}
 	began := time.Now()
-	dir, traps := root(t), readTable(t)
+	dir, traps := root(t), chosen(t, readTable(t))
 	with, without := runs(traps)
 	carryOut(t, dir, with)
 	var red []string
@@ -79,6 +80,16 @@ func TestTraps(t *testing.T) {
 	for _, fault := range faults {
 		t.Error(fault)
 	}
+}
+
+// chosen gives the traps whose names match MMSYNC_TEST_TRAP; all, if it is not set.
+func chosen(t *testing.T, traps []trap) []trap {
+	t.Helper()
+	names, err := regexp.Compile(os.Getenv("MMSYNC_TEST_TRAP"))
+	require.NoError(t, err)
+	traps = slices.DeleteFunc(traps, func(one trap) bool { return !names.MatchString(one.name) })
+	require.NotEmpty(t, traps, "no trap is called %s", names)
+	return traps
 }
 
 // outcome says how a test failed without the rule, or what is wrong with that.
@@ -130,12 +141,14 @@ func carryOut(t *testing.T, dir string, list []*run) {
 	t.Helper()
 	work := make(chan *run)
 	var wg sync.WaitGroup
+	var over atomic.Int32
 	for range runtime.NumCPU() {
 		wg.Go(func() {
 			for r := range work {
 				if err := r.test(t.Context(), dir, t.TempDir()); err != nil {
 					r.trouble = err.Error()
 				}
+				t.Logf("%d of %d in %s: %s %s", over.Add(1), len(list), r.took.Round(time.Second), r.pkg, r.tests[0])
 			}
 		})
 	}
