@@ -38,19 +38,20 @@ func (t *Target) readBack(ctx context.Context, id string, check func(identity.Ac
 	deadline := time.Now().Add(t.o.SettleFor)
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
 		a, err := t.read(ctx, id, true)
-		if IsNotFound(err) { // some calls answer success for an id that does not exist
-			return identity.Account{}, err
-		}
-		if err != nil {
+		gone := IsNotFound(err) // some calls answer success for an id that does not exist; a node may lag
+		if err != nil && !gone {
 			return identity.Account{}, &UnverifiedError{AccountID: id, Err: err}
 		}
-		m := check(a)
-		if m == nil {
-			return a, nil
+		if !gone {
+			m := check(a)
+			if m == nil {
+				return a, nil
+			}
+			err = m
 		}
 		left := time.Until(deadline)
 		if left <= 0 || sleep(ctx, min(wait, left)) != nil {
-			return a, m
+			return a, err
 		}
 	}
 }

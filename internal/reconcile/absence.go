@@ -111,6 +111,7 @@ func (g *gathered) missingLinks(source string, unreadable []identity.Problem) (a
 	joined = map[identity.Key]bool{}
 	taken := map[uint64]bool{}
 	missing := 0
+	gone := digest(g.rules, nobody)
 	from, to := g.roster.segment(source)
 	for i := from; i < to; i++ {
 		h := &g.roster.heads[i]
@@ -126,7 +127,7 @@ func (g *gathered) missingLinks(source string, unreadable []identity.Problem) (a
 			continue
 		}
 		missing++
-		if k == nil { // off since he was last missed, and nothing speaks of him now
+		if k == nil || h.settled == gone { // off since he was last missed
 			g.settled++
 			continue
 		}
@@ -161,7 +162,8 @@ func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, s
 		s := seen[ob.Key]
 		switch {
 		case !ob.Desired.Active && ob.Linked != nil && ob.Linked.Active() && e.o.Policy.Grace.Disabled > 0:
-			ob.Absence.Since = e.sight(g, s, ob.Key).Since
+			seen := e.sight(g, s, ob.Key)
+			ob.Absence.Since, ob.Absence.Reads = seen.Since, seen.Reads
 		case s != nil:
 			g.sightings.Seen = append(g.sightings.Seen, ob.Key)
 		}
@@ -179,7 +181,7 @@ func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, s
 			s := e.sight(g, seen[k.Key], k.Key)
 			ob.Absence.Since, ob.Absence.Reads = s.Since, s.Reads
 			// An account that is gone as well is forgotten on the same proof.
-			if e.due(s, g.now) && !ob.Unseen && (ob.Linked == nil || ob.Linked.Active()) {
+			if e.due(s, g.now) && !ob.Unseen && (ob.Linked == nil || ob.Linked.Active() || e.hasRights(k.Key.Source, ob.Linked.Roles)) {
 				ask = append(ask, k.Key.Anchor)
 			}
 		}

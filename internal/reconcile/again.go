@@ -67,6 +67,11 @@ func (e *Engine) taken(source string) identity.Roles {
 	return rights
 }
 
+// hasRights tells whether a leaver of a source would lose one of the roles.
+func (e *Engine) hasRights(source string, r identity.Roles) bool {
+	return !r.Minus(e.taken(source)).Equal(r)
+}
+
 // lasts notes what became of what mmsync took from an account, and tells whether
 // the link is to be written. What does not last is taken again by the plan; what
 // does not last twice is an alarm.
@@ -94,38 +99,53 @@ func (e *Engine) lasts(ctx context.Context, g *gathered, k *identity.Link, a *id
 
 // lookAgain waits for those of whom something can be known only later, and works
 // on them once more: accounts that access was taken from, and accounts to which a
-// call without an answer may still have been on its way. due says from when on.
-// The end of ctx ends the waiting and is no error: the next run looks as well.
-func (e *Engine) lookAgain(l *lease, g *gathered, o RunOptions, due map[identity.Key]time.Time, offset time.Duration) (*Report, error) {
-	var all *Report
-	for len(due) > 0 {
-		at := slices.MinFunc(slices.Collect(maps.Values(due)), time.Time.Compare)
-		e.o.Progress(Progress{Stage: "waiting to look again at accounts that were just changed", Total: len(due)})
+// call without an answer may still have been on its way. It waits without the
+// lease; if somebody else had it meanwhile, that run has looked. looked is false if
+// it did not come to that: the end of ctx is no error, for the next run looks too.
+func (e *Engine) lookAgain(ctx context.Context, u unsettled, o RunOptions) (all *Report, looked bool, err error) {
+	for len(u.due) > 0 {
+		at := slices.MinFunc(slices.Collect(maps.Values(u.due)), time.Time.Compare)
+		e.o.Progress(Progress{Stage: "waiting to look again at accounts that were just changed", Total: len(u.due)})
 		select {
-		case <-l.ctx.Done():
-			if errors.Is(context.Cause(l.ctx), state.ErrFenced) {
-				return all, context.Cause(l.ctx)
-			}
-			return all, nil
+		case <-ctx.Done():
+			return all, false, nil
 		case <-time.After(time.Until(at)):
 		}
-		now := time.Now().Add(time.Second) // what is due a moment later goes along
-		var keys []identity.Key
-		for k, t := range due {
-			if t.Before(now) {
-				keys = append(keys, k)
-				delete(due, k)
-			}
+		l, err := e.takeLease(ctx)
+		switch {
+		case errors.Is(err, state.ErrHeld):
+			return all, false, nil
+		case err != nil:
+			return all, false, err
 		}
-		slices.SortFunc(keys, identity.Key.Compare)
-		rep, more, err := e.round(l, g, o, keys, offset)
-		all = joined(all, rep)
-		if err != nil {
-			return all, err
+		rep, more, err := e.round(l, u, o, dueNow(u.due))
+		l.release()
+		if all = joined(all, rep); rep != nil {
+			u.run = rep.RunID
 		}
-		maps.Copy(due, more)
+		switch {
+		case errors.Is(err, errLookedAfter):
+			return all, false, nil
+		case err != nil:
+			return all, false, err
+		}
+		maps.Copy(u.due, more)
 	}
-	return all, nil
+	return all, true, nil
+}
+
+// dueNow takes the people out of due whose time has come.
+func dueNow(due map[identity.Key]time.Time) []identity.Key {
+	now := time.Now().Add(time.Second) // what is due a moment later goes along
+	var keys []identity.Key
+	for k, t := range due {
+		if t.Before(now) {
+			keys = append(keys, k)
+			delete(due, k)
+		}
+	}
+	slices.SortFunc(keys, identity.Key.Compare)
+	return keys
 }
 
 // joined adds a further round to a report.
@@ -135,6 +155,8 @@ func joined(all, rep *Report) *Report {
 		return rep
 	case rep == nil:
 		return all
+	case all.Status == state.RunDone || rep.Status == state.RunWithheld:
+		all.Status = rep.Status
 	}
 	all.Plan.Decisions = append(all.Plan.Decisions, rep.Plan.Decisions...)
 	all.Verdict.Trips = append(all.Verdict.Trips, rep.Verdict.Trips...)
@@ -147,15 +169,30 @@ func joined(all, rep *Report) *Report {
 	return all
 }
 
+// mostRounds is how often one run works on somebody again. What does not last by
+// then is for a person to look into, and for the next run.
+const mostRounds = 12
+
+// errLookedAfter tells that another run came between, which has read everybody
+// whom this one would look at.
+var errLookedAfter = errors.New("another run came between")
+
 // round decides and works on a few people once more, with what the sources said
 // at the beginning and what the server shows now.
-func (e *Engine) round(l *lease, first *gathered, o RunOptions, keys []identity.Key, offset time.Duration) (*Report, map[identity.Key]time.Time, error) {
+func (e *Engine) round(l *lease, u unsettled, o RunOptions, keys []identity.Key) (*Report, map[identity.Key]time.Time, error) {
 	ctx, start := l.ctx, time.Now()
-	calls, err := e.closeOps(ctx, l.current(), offset)
+	last, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Limit: 1})
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("read whether another run came between: %w", err)
+	case len(last) > 0 && last[0].ID != u.run:
+		return nil, nil, errLookedAfter
+	}
+	calls, err := e.closeOps(ctx, l.current(), u.offset)
 	if err != nil {
 		return nil, nil, err
 	}
-	g, err := e.regather(l, first, keys, calls)
+	g, err := e.regather(l, u.g, keys, calls)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -178,9 +215,9 @@ func (e *Engine) round(l *lease, first *gathered, o RunOptions, keys []identity.
 	if err != nil {
 		return nil, nil, err
 	}
-	rep, due, err := e.carryOut(l, &run, g, rep, offset)
+	rep, due, err := e.carryOut(l, &run, g, rep, u.offset)
 	for k, t := range due {
-		if link := g.links[k]; link == nil || link.Undone < 2 {
+		if u.rounds[k]++; u.rounds[k] < mostRounds {
 			more[k] = t
 		}
 	}
@@ -283,20 +320,17 @@ func (e *Engine) reread(ctx context.Context, g *gathered, v *view, keys []identi
 	if err != nil {
 		return fmt.Errorf("read accounts that were just changed: %w", err)
 	}
-	p := pass{e: e, g: g, v: v}
+	var owned []*identity.Link
 	for i := range links {
 		k := &links[i]
 		if k.Part == identity.Contributor {
 			continue
 		}
-		if v.byID[k.AccountID] == nil {
+		if owned = append(owned, k); v.byID[k.AccountID] == nil {
 			if err := e.proveGone(ctx, v, k); err != nil {
 				return err
 			}
 		}
-		if err := p.believe(ctx, k); err != nil {
-			return err
-		}
 	}
-	return nil
+	return e.believe(ctx, g, v, owned)
 }

@@ -279,13 +279,14 @@ func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, o
 		a.inARow++
 		row = a.inARow
 		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: op.Kind, Error: cause.Error()})
-	})
-	if isUnknown(cause) { // it stays sent: the call may still arrive, and is looked after
-		a.count(func() {
-			a.done--
+		switch {
+		case isUnknown(cause):
 			a.due[d.Key] = time.Now().Add(a.e.o.SettleAfter)
-		})
-	} else {
+		case mismatch(cause) && takes(op) && a.e.o.LookAgain > 0: // lost to another write, and seen to be
+			a.due[d.Key] = time.Now()
+		}
+	})
+	if !isUnknown(cause) { // else it stays sent: the call may still arrive, and is looked after
 		out := state.Outcome{Ref: ref, Status: state.OpFailed, AccountID: who.id(d), At: time.Now(), Before: who.account, Error: cause.Error()}
 		if err := a.record(ctx, out); err != nil {
 			return err

@@ -15,7 +15,8 @@ import (
 // run like any other, planned and journaled, but it changes ownership alone: no
 // account is written to. What differs is patched by the next sync.
 func (e *Engine) Approve(ctx context.Context, o RunOptions, pick func(plan.Decision) bool) (Report, error) {
-	return e.underLease(ctx, "link", o, narrowed(pick))
+	rep, _, err := e.underLease(ctx, "link", o, narrowed(pick))
+	return rep, err
 }
 
 // PlanApproval computes what Approve would link, and writes nothing but its own

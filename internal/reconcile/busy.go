@@ -16,6 +16,8 @@ import (
 type busy struct {
 	people   map[identity.Key]time.Time
 	accounts map[string]time.Time
+	// sessions are ops that have yet to end the sessions of a login that was moved.
+	sessions []state.OpRecord
 }
 
 func (b *busy) add(op state.OpRecord, until time.Time) {
@@ -76,6 +78,10 @@ func (e *Engine) calls(ctx context.Context, facts plan.Facts) (busy, error) {
 	if err != nil {
 		return b, err
 	}
+	now, err := e.o.Store.Now(ctx)
+	if err != nil {
+		return b, fmt.Errorf("read the store's clock: %w", err)
+	}
 	for _, op := range open {
 		if op.AccountID == "" && op.Op.Kind != plan.CreateAccount {
 			continue
@@ -84,7 +90,7 @@ func (e *Engine) calls(ctx context.Context, facts plan.Facts) (busy, error) {
 		if err != nil {
 			return b, fmt.Errorf("look what became of op %s: %w", op.Ref, err)
 		}
-		if until := e.arrived(op, offset); a == nil && time.Until(until) > 0 {
+		if until := e.arrived(op, offset, now); a == nil && time.Until(until) > 0 {
 			b.add(op, until)
 		}
 	}
@@ -92,9 +98,21 @@ func (e *Engine) calls(ctx context.Context, facts plan.Facts) (busy, error) {
 }
 
 // arrived gives when, by this process's clock, a call that was marked as sent
-// cannot be on its way any more. However wrong a clock was, that is bounded by
-// what a call can take.
-func (e *Engine) arrived(op state.OpRecord, offset time.Duration) time.Time {
-	now := time.Now()
-	return now.Add(min(op.SentAt.Add(e.o.SettleAfter).Sub(now.Add(offset)), e.o.SettleAfter))
+// cannot be on its way any more. A clock that was set meanwhile must not say so too
+// early, so the server's and the store's both have to; and it must not say so too
+// late, so nobody waits longer than a call can take.
+func (e *Engine) arrived(op state.OpRecord, offset time.Duration, now time.Time) time.Time {
+	age := min(time.Now().Add(offset).Sub(op.SentAt), now.Sub(op.MarkedAt))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	met, known := e.met[op.Ref]
+	if !known {
+		if e.met == nil {
+			e.met = map[state.OpRef]time.Time{}
+		}
+		met = time.Now()
+		e.met[op.Ref] = met
+	}
+	left := e.o.SettleAfter - max(age, time.Since(met), 0)
+	return time.Now().Add(left)
 }

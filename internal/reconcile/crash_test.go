@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,12 +121,15 @@ func (tpl template) with(workers int) func(*reconcile.Options) {
 func (tpl template) dieAt(t *testing.T, w *world, kind cutKind, n, workers int) bool {
 	t.Helper()
 	c := &crash{at: int64(n), kind: kind}
-	_, err := w.sync(tpl.after(), wiring{
+	rep, err := w.sync(tpl.after(), wiring{
 		wrap: func(s state.Store) state.Store { return mortal{s, c} }, network: c, change: tpl.with(workers),
 	})
-	if c.dead.Load() {
+	switch {
+	case c.dead.Load() && err == nil: // the run had ended, the second look had not
+		require.Contains(t, strings.Join(rep.Problems, "\n"), errCrash.Error(), "%s %d", kind, n)
+	case c.dead.Load():
 		require.ErrorIs(t, err, errCrash, "%s %d", kind, n)
-	} else {
+	default:
 		require.NoError(t, err, "%s %d", kind, n)
 	}
 	return c.dead.Load()

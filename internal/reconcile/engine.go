@@ -119,6 +119,8 @@ type Engine struct {
 	// lastNow and lastRead are the store's clock and this process's at the last
 	// gathering.
 	lastNow, lastRead time.Time
+	// met is when this process first came upon a sent op without an outcome.
+	met map[state.OpRef]time.Time
 }
 
 // New makes an Engine; zero options get their defaults.

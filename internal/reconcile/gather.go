@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -30,10 +31,15 @@ type gathered struct {
 	busy         busy
 	// settled counts those who are as they were when nothing was to be done.
 	settled int
+	// logins are the heads of settled people by the hash of their login data, one map
+	// for each source.
+	logins []map[uint64]int
 	// moved are settled people whom the source keeps somewhere else now.
 	moved []state.SettledMark
 	// jumped says that a clock did not go on as clocks do.
-	jumped   bool
+	jumped bool
+	// began is the server's clock at the first answer of the pass over the accounts.
+	began    time.Time
 	auditAge time.Duration
 	links    map[identity.Key]*identity.Link // of people about whom something is decided
 }
@@ -81,7 +87,7 @@ func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.
 	if audit || o.everybody {
 		g.roster.unsettle()
 	}
-	snaps, problems, err := e.readSources(ctx, g)
+	snaps, problems, err := e.readSources(ctx, g, o)
 	if err != nil {
 		return nil, err
 	}
@@ -201,14 +207,14 @@ var ErrBinding = errors.New("wrong store")
 // readSources reads all sources side by side, and keeps of each read only those
 // who have to be decided. A source that cannot be read at all is a problem, not
 // the end: the others go on, and nobody of it is missed.
-func (e *Engine) readSources(ctx context.Context, g *gathered) ([]*identity.Snapshot, []string, error) {
+func (e *Engine) readSources(ctx context.Context, g *gathered, o RunOptions) ([]*identity.Snapshot, []string, error) {
 	snaps := make([]*identity.Snapshot, len(e.o.Sources))
 	failed := make([]error, len(e.o.Sources))
 	known := make([]settledPeople, len(e.o.Sources))
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
 	for i, src := range e.o.Sources {
-		known[i] = settledPeople{g: g, source: src.Name()}
+		known[i] = settledPeople{g: g, all: o.everybody}
 		group.Go(func() error {
 			e.o.Progress(Progress{Stage: "reading " + src.Name()})
 			s, err := src.Snapshot(gctx, known[i].has)
@@ -228,6 +234,7 @@ func (e *Engine) readSources(ctx context.Context, g *gathered) ([]*identity.Snap
 			read++
 			g.settled += known[i].count
 			g.moved = append(g.moved, known[i].moved...)
+			g.logins = append(g.logins, known[i].logins)
 			continue
 		}
 		problems = append(problems, fmt.Sprintf("source %s could not be read: %v", e.o.Sources[i].Name(), err))
@@ -241,9 +248,12 @@ func (e *Engine) readSources(ctx context.Context, g *gathered) ([]*identity.Snap
 // settledPeople recognises those of one source about whom nothing has to be
 // decided.
 type settledPeople struct {
-	g      *gathered
-	source string
-	count  int
+	g     *gathered
+	all   bool // nobody is to be forgotten
+	count int
+	// logins are the login data of those who were forgotten, by hash: the server
+	// has no look-up by them, and somebody else may want the same.
+	logins map[uint64]int
 	moved  []state.SettledMark
 }
 
@@ -253,7 +263,7 @@ type settledPeople struct {
 func (p *settledPeople) has(id identity.Identity) bool {
 	at := p.g.roster.find(id.Key)
 	if at < 0 {
-		if id.Active || p.g.busy.has(id.Key, "") {
+		if id.Active || p.all || p.g.busy.has(id.Key, "") {
 			return false
 		}
 		p.count++
@@ -266,6 +276,12 @@ func (p *settledPeople) has(id identity.Identity) bool {
 	}
 	h.present = true
 	p.count++
+	if id.Auth.Data != "" {
+		if p.logins == nil {
+			p.logins = map[uint64]int{}
+		}
+		p.logins[maphash.String(p.g.roster.places, id.Auth.Data)] = at
+	}
 	if place := p.g.roster.place(id.Ref); place != h.place {
 		p.moved = append(p.moved, state.SettledMark{Key: id.Key, Digest: d, Ref: id.Ref})
 	}

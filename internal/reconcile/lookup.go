@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"strings"
@@ -60,13 +61,35 @@ func (e *Engine) lookup(ctx context.Context, g *gathered, v *view, snaps []*iden
 	} else if err := e.find(ctx, v, w); err != nil {
 		return err
 	}
+	if err := e.loadLogins(ctx, g, v, w.auth); err != nil {
+		return err
+	}
 	// Linked accounts hold names as well; they were read last.
 	for _, k := range g.links {
-		if a := v.byID[k.AccountID]; a != nil {
+		if a := v.byID[k.AccountID]; a != nil && k.Part != identity.Contributor {
+			if a.Auth.Data == "" && !g.facts.AuthDataVisible && a.Auth.Service == k.Applied.Auth.Service {
+				shown := *a // what was applied last stands in for what the server hides
+				shown.Auth.Data = k.Applied.Auth.Data
+				a = &shown
+			}
 			v.index(a)
 		}
 	}
 	return nil
+}
+
+// loadLogins loads the links of settled people who have login data that somebody
+// else wants.
+func (e *Engine) loadLogins(ctx context.Context, g *gathered, v *view, want []identity.Auth) error {
+	var load []int
+	for _, a := range want {
+		for _, has := range g.logins {
+			if at, found := has[maphash.String(g.roster.places, a.Data)]; found && a.Data != "" {
+				load = append(load, at)
+			}
+		}
+	}
+	return e.load(ctx, g, v, load)
 }
 
 // find asks for the accounts that have any of the wanted values.

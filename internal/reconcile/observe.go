@@ -25,7 +25,7 @@ func (e *Engine) observe(ctx context.Context, g *gathered, v *view, l *lease) er
 	if err != nil {
 		return fmt.Errorf("read the since mark: %w", err)
 	}
-	p := pass{e: e, g: g, v: v, mark: mark}
+	p := pass{e: e, g: g, v: v, mark: mark, l: l}
 	sample := g.roster.lastWritten(sampleSize)
 	p.divide(sample)
 	if err := p.read(ctx, sample); err != nil {
@@ -46,6 +46,7 @@ type pass struct {
 	fresh, known []int // heads to be read whole, and by since
 	newest       int64
 	began        time.Time
+	l            *lease // nil in a run that writes nothing
 }
 
 // divide tells the accounts to be read whole from those of which only changes
@@ -82,19 +83,27 @@ func (p *pass) read(ctx context.Context, sample []int) error {
 	if err := p.ask(ctx, p.known, p.mark.Value); err != nil {
 		return err
 	}
-	if len(p.known) > 0 && (p.began.Before(p.mark.ServerDate) || p.mark.Value > p.began.UnixMilli()) {
-		p.all() // the server's clock went back: since may hide changes
+	if len(p.known) > 0 && (p.began.Before(p.mark.ServerDate) || p.mark.Value > p.began.UnixMilli() || p.g.drifted(p.mark, p.began)) {
+		p.all() // the server's clock was set: since may hide changes
 	}
 	if err := p.ask(ctx, p.fresh, 0); err != nil {
 		return err
 	}
-	if p.g.facts.SetBack = p.setBack(sample); p.g.facts.SetBack {
+	back, err := p.setBack(ctx, sample)
+	if err != nil {
+		return err
+	}
+	if p.g.facts.SetBack, err = p.e.setBackPending(ctx, p.l, back); err != nil {
+		return err
+	}
+	if p.g.facts.SetBack {
 		// What since left out may be older than what is stored of it.
 		if err := p.ask(ctx, p.all(), 0); err != nil {
 			return err
 		}
 	}
-	p.g.clock(p.mark, p.began)
+	p.g.jumped = p.g.jumped || p.g.drifted(p.mark, p.began)
+	p.g.began = p.began
 	load := slices.Clone(p.fresh)
 	for _, i := range p.known {
 		if p.v.byID[p.g.roster.heads[i].account] != nil {
@@ -133,6 +142,15 @@ func (p *pass) ask(ctx context.Context, which []int, since int64) error {
 // compare finds out which of the loaded accounts are otherwise than when
 // something was last decided about them.
 func (p *pass) compare(ctx context.Context, loaded []int) error {
+	var links []*identity.Link
+	for _, i := range loaded {
+		if k := p.g.links[p.g.roster.key(i)]; k != nil && k.Part != identity.Contributor {
+			links = append(links, k)
+		}
+	}
+	if err := p.e.believe(ctx, p.g, p.v, links); err != nil {
+		return err
+	}
 	for _, i := range loaded {
 		h := &p.g.roster.heads[i]
 		k := p.g.links[p.g.roster.key(i)]
@@ -144,9 +162,6 @@ func (p *pass) compare(ctx context.Context, loaded []int) error {
 				return err
 			}
 		}
-		if err := p.believe(ctx, k); err != nil {
-			return err
-		}
 		a := p.v.byID[h.account]
 		h.active = a != nil && a.Active()
 		if a == nil || k.Observed == nil || !same(k.Observed, a) || !k.Recheck.IsZero() {
@@ -156,32 +171,62 @@ func (p *pass) compare(ctx context.Context, loaded []int) error {
 	return nil
 }
 
-// believe asks for an account once more, alone, that does not show the login
-// mmsync gave it: before 11.0 the server goes on answering look-ups by id from a
-// copy that a change of login does not refresh.
-func (p *pass) believe(ctx context.Context, k *identity.Link) error {
-	a := p.v.byID[k.AccountID]
-	if a == nil || p.g.facts.AuthDataVisible || k.Applied.Auth.Service == "" || a.Auth.Service == k.Applied.Auth.Service {
+// believe asks the server's database about accounts that its memory shows
+// otherwise than mmsync left them. Look-ups by id are answered from memory: before
+// 11.0 a change of login leaves an old copy there, and in a cluster each node has
+// its own for a while.
+func (e *Engine) believe(ctx context.Context, g *gathered, v *view, links []*identity.Link) error {
+	var doubted []*identity.Link
+	for _, k := range links {
+		a := v.byID[k.AccountID]
+		if a == nil {
+			continue
+		}
+		old := !g.facts.AuthDataVisible && k.Applied.Auth.Service != "" && a.Auth.Service != k.Applied.Auth.Service
+		if old || (!k.Recheck.IsZero() && e.undone(k, a) != "") {
+			doubted = append(doubted, k)
+		}
+	}
+	return e.askDatabase(ctx, v, doubted)
+}
+
+// askDatabase reads accounts by the names they have, which is answered from the
+// server's database.
+func (e *Engine) askDatabase(ctx context.Context, v *view, links []*identity.Link) error {
+	if len(links) == 0 {
 		return nil
 	}
-	now, ok, err := p.e.o.Target.Account(ctx, k.AccountID)
-	if err != nil {
-		return fmt.Errorf("ask for account %s: %w", k.AccountID, err)
+	names := make([]string, 0, len(links))
+	ids := make(map[string]bool, len(links))
+	for _, k := range links {
+		name := k.Applied.Profile.Username
+		if a := v.byID[k.AccountID]; a != nil {
+			name = a.Username
+		} else if k.Observed != nil {
+			name = k.Observed.Username
+		}
+		names, ids[k.AccountID] = append(names, name), true
 	}
-	if ok {
-		p.v.byID[k.AccountID] = &now
+	slices.Sort(names)
+	found, err := e.o.Target.Lookup(ctx, names, nil)
+	if err != nil {
+		return fmt.Errorf("ask for %d accounts by name: %w", len(names), err)
+	}
+	for i := range found {
+		if ids[found[i].ID] {
+			v.byID[found[i].ID] = &found[i]
+		}
 	}
 	return nil
 }
 
-// clock notices a store or a server whose clock was set: between two passes both
+// drifted notices a store or a server whose clock was set: between two passes both
 // went on by the same time.
-func (g *gathered) clock(mark state.Mark, began time.Time) {
+func (g *gathered) drifted(mark state.Mark, began time.Time) bool {
 	if mark.At.IsZero() || mark.ServerDate.IsZero() || began.IsZero() {
-		return
+		return false
 	}
-	drift := g.now.Sub(mark.At) - began.Sub(mark.ServerDate)
-	g.jumped = g.jumped || drift.Abs() > clockSlack
+	return (g.now.Sub(mark.At) - began.Sub(mark.ServerDate)).Abs() > clockSlack
 }
 
 // clockSlack is how far two clocks may part between two runs, by drifting and by
@@ -204,16 +249,75 @@ const sampleSize = 200
 
 // setBack tells whether an account of the sample is older than mmsync's own last
 // write to it, or is not there although it was when last looked for: no server
-// forgets that by itself.
-func (p *pass) setBack(sample []int) bool {
-	for _, i := range sample {
+// forgets that by itself. What the server's memory says is not enough for that.
+func (p *pass) setBack(ctx context.Context, sample []int) (bool, error) {
+	suspect := func(i int) bool {
 		h := &p.g.roster.heads[i]
 		a := p.v.byID[h.account]
-		if (a == nil && h.seen) || (a != nil && a.UpdateAt < h.written/1000) {
-			return true
+		if a == nil {
+			return h.seen
+		}
+		// A write from the future was dated by a clock that has been put right since.
+		return a.UpdateAt < h.written/1000 && !p.future(h.written)
+	}
+	var which []int
+	for _, i := range sample {
+		if suspect(i) {
+			which = append(which, i)
 		}
 	}
-	return false
+	if len(which) == 0 {
+		return false, nil
+	}
+	if err := p.e.load(ctx, p.g, p.v, slices.Clone(which)); err != nil {
+		return false, err
+	}
+	var links []*identity.Link
+	for _, i := range which {
+		if k := p.g.links[p.g.roster.key(i)]; k != nil {
+			links = append(links, k)
+		}
+	}
+	if err := p.e.askDatabase(ctx, p.v, links); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(which, suspect), nil
+}
+
+// future tells whether a write, in microseconds, lies ahead of the server's clock.
+func (p *pass) future(written int64) bool {
+	return !p.began.IsZero() && time.UnixMicro(written).After(p.began.Add(dateSlack))
+}
+
+// setBackMark names the moment at which a server was found set back, until a run
+// that knew it has come to its end.
+const setBackMark = "set back"
+
+// setBackPending notes that the server was found set back, or recalls that an
+// earlier run found it and did not come to its end.
+func (e *Engine) setBackPending(ctx context.Context, l *lease, found bool) (bool, error) {
+	mark, err := e.o.Store.Mark(ctx, setBackMark)
+	if err != nil {
+		return found, fmt.Errorf("read whether the server was set back: %w", err)
+	}
+	if !found || l == nil || !mark.At.IsZero() {
+		return found || !mark.At.IsZero(), nil
+	}
+	return true, e.markSetBack(ctx, l, true)
+}
+
+func (e *Engine) markSetBack(ctx context.Context, l *lease, on bool) error {
+	mark := state.Mark{Name: setBackMark}
+	if on {
+		var err error
+		if mark.At, err = e.o.Store.Now(ctx); err != nil {
+			return fmt.Errorf("read the store's clock: %w", err)
+		}
+	}
+	if err := e.o.Store.SetMark(ctx, l.current(), mark); err != nil {
+		return fmt.Errorf("note whether the server was set back: %w", err)
+	}
+	return nil
 }
 
 // proveGone asks for one linked account alone, by id and by the name it had. Only
@@ -275,7 +379,7 @@ func (e *Engine) keepObserved(ctx context.Context, g *gathered, v *view, l *leas
 		}
 		a := v.byID[k.AccountID]
 		lasting := e.lasts(ctx, g, k, a)
-		if g.facts.SetBack && a != nil && a.UpdateAt < k.Written.UnixMilli() {
+		if a != nil && a.UpdateAt < k.Written.UnixMilli() && (g.facts.SetBack || k.Written.After(g.began.Add(dateSlack))) {
 			k.Written, lasting = time.UnixMilli(a.UpdateAt), true // said once; from here on it is what the server has
 		}
 		switch {

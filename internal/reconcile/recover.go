@@ -46,6 +46,12 @@ func (e *Engine) closeOps(ctx context.Context, l state.Lease, offset time.Durati
 		return b, fmt.Errorf("read unfinished ops: %w", err)
 	}
 	for i := range open {
+		if due, err := e.revokeDue(ctx, open[i]); err != nil {
+			return b, err
+		} else if due {
+			b.sessions = append(b.sessions, open[i])
+			continue
+		}
 		until, err := e.settle(ctx, l, open[i], offset)
 		if err != nil {
 			return b, fmt.Errorf("settle op %s of an interrupted run: %w", open[i].Ref, err)
@@ -90,11 +96,6 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord, o
 	}
 	out := state.Outcome{Ref: op.Ref, Status: state.OpDropped, At: now, AccountID: op.AccountID, Error: "the run was interrupted before this call"}
 	if op.Status == state.OpPending {
-		if due, err := e.revokeDue(ctx, op); err != nil {
-			return until, err
-		} else if due {
-			return until, e.revoke(ctx, l, op)
-		}
 		return until, e.o.Store.RecordOp(ctx, l, out)
 	}
 	if op.AccountID == "" && op.Op.Kind != plan.CreateAccount {
@@ -109,11 +110,6 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord, o
 		op.AccountID, out.AccountID = link.AccountID, link.AccountID
 	}
 	if op.Op.Kind == plan.RevokeSessions {
-		if due, err := e.revokeDue(ctx, op); err != nil {
-			return until, err
-		} else if due {
-			return until, e.revoke(ctx, l, op)
-		}
 		out.Error = "the run was interrupted during this call, and nothing shows what became of it; it is repeated"
 		return until, e.o.Store.RecordOp(ctx, l, out)
 	}
@@ -122,7 +118,7 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord, o
 		return until, err
 	}
 	if a == nil {
-		if until = e.arrived(op, offset); time.Until(until) > 0 {
+		if until = e.arrived(op, offset, now); time.Until(until) > 0 {
 			return until, nil
 		}
 		out.Error = "the run was interrupted; the call had no effect"
@@ -154,25 +150,38 @@ func (e *Engine) revokeDue(ctx context.Context, op state.OpRecord) (bool, error)
 	}), nil
 }
 
-// revoke carries out a planned and journaled end of sessions that a run did not
-// come to. It can be repeated without harm.
-func (e *Engine) revoke(ctx context.Context, l state.Lease, op state.OpRecord) error {
-	if op.Status == state.OpPending {
-		if err := e.o.Store.MarkSent(ctx, l, op.Ref, time.Now()); err != nil {
-			return fmt.Errorf("mark op as sent: %w", err)
+// endSessions carries out what earlier runs had planned, journaled and not come
+// to. It can be repeated without harm; what does not succeed is left to the next run.
+func (e *Engine) endSessions(ctx context.Context, l state.Lease, g *gathered) error {
+	for _, op := range g.busy.sessions {
+		out := state.Outcome{Ref: op.Ref, Status: state.OpDropped, AccountID: op.AccountID, At: time.Now()}
+		if why := g.facts.Protected[op.AccountID]; why != "" {
+			out.Error = "the account is protected by now: " + why
+			if err := e.o.Store.RecordOp(ctx, l, out); err != nil {
+				return fmt.Errorf("record op %s: %w", op.Ref, err)
+			}
+			continue
+		}
+		if op.Status == state.OpPending {
+			if err := e.o.Store.MarkSent(ctx, l, op.Ref, time.Now()); err != nil {
+				return fmt.Errorf("mark op %s as sent: %w", op.Ref, err)
+			}
+		}
+		after, err := e.o.Target.Apply(ctx, op.AccountID, op.Op)
+		switch {
+		case isUnknown(err) || keptBack(err):
+			g.problems = append(g.problems, fmt.Sprintf("the sessions of account %s, whose login was moved, could not be ended yet; the next run tries again: %v", op.AccountID, err))
+			continue
+		case err != nil:
+			out.Status, out.Error = state.OpFailed, err.Error()
+		default:
+			out.Status, out.After = state.OpDone, &after
+		}
+		if err := e.o.Store.RecordOp(ctx, l, out); err != nil {
+			return fmt.Errorf("record op %s: %w", op.Ref, err)
 		}
 	}
-	out := state.Outcome{Ref: op.Ref, Status: state.OpDone, AccountID: op.AccountID, At: time.Now()}
-	after, err := e.o.Target.Apply(ctx, op.AccountID, op.Op)
-	switch {
-	case isUnknown(err) || keptBack(err):
-		return fmt.Errorf("end the sessions of account %s, whose login was moved: %w", op.AccountID, err)
-	case err != nil:
-		out.Status, out.Error = state.OpFailed, err.Error()
-	default:
-		out.After = &after
-	}
-	return e.o.Store.RecordOp(ctx, l, out)
+	return nil
 }
 
 // effect gives the account if it shows what a sent op asked for, else nil.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -22,72 +23,91 @@ const leaseName = "reconcile"
 // Sync plans, guards, journals and applies. state.ErrHeld means that another
 // process is at it.
 func (e *Engine) Sync(ctx context.Context, o RunOptions) (Report, error) {
-	return e.underLease(ctx, "sync", o, nil)
+	rep, next, err := e.underLease(ctx, "sync", o, nil)
+	if err != nil || len(next.due) == 0 {
+		return rep, err
+	}
+	looked := false
+	if rep.Again, looked, err = e.lookAgain(ctx, next, o); err != nil {
+		rep.Problems = append(rep.Problems, fmt.Sprintf("accounts that were just changed could not be looked at again, the next run does it: %v", err))
+	}
+	rep.Status = outcome(rep, looked)
+	return rep, nil
+}
+
+// unsettled is what a run leaves to be looked at again: who, from when on, and
+// what it knew of them.
+type unsettled struct {
+	due    map[identity.Key]time.Time
+	rounds map[identity.Key]int // how often that was done
+	g      *gathered
+	offset time.Duration
+	run    string // the last one of ours
 }
 
 // underLease is one run that writes. narrow, if not nil, picks what is carried
 // out of what was planned.
-func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narrow func(Report) Report) (Report, error) {
+func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narrow func(Report) Report) (Report, unsettled, error) {
 	start := time.Now()
 	l, err := e.takeLease(ctx)
 	if err != nil {
-		return Report{}, err
+		return Report{}, unsettled{}, err
 	}
 	defer l.release()
 	ago, err := e.quiet(l.ctx)
 	if err != nil {
-		return Report{}, err
+		return Report{}, unsettled{}, err
 	}
 	e.o.Target.TookOver(ago)
 	run, err := e.newRun(l.ctx, kind, o, l.current().Token)
 	if err != nil {
-		return Report{}, err
+		return Report{}, unsettled{}, err
 	}
-	rep, err := e.sync(l, &run, o, narrow)
+	rep, next, err := e.sync(l, &run, o, narrow)
 	if cause := context.Cause(l.ctx); err != nil && errors.Is(cause, state.ErrFenced) {
 		err = cause
 	}
 	rep.Took = time.Since(start)
-	return rep, e.finish(ctx, &run, &rep, err)
+	next.run = run.ID
+	return rep, next, e.finish(ctx, &run, &rep, err)
 }
 
-func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report) Report) (Report, error) {
-	rep := Report{RunID: run.ID}
+func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report) Report) (Report, unsettled, error) {
+	rep, next := Report{RunID: run.ID}, unsettled{}
 	ctx := l.ctx
 	facts, err := e.meet(ctx, l)
 	if err != nil {
-		return rep, err
+		return rep, next, err
 	}
-	offset, err := e.clockOffset(ctx, facts)
-	if err != nil {
-		return rep, err
+	if next.offset, err = e.clockOffset(ctx, facts); err != nil {
+		return rep, next, err
 	}
-	calls, err := e.recover(ctx, l.current(), offset)
+	calls, err := e.recover(ctx, l.current(), next.offset)
 	if err != nil {
-		return rep, err
+		return rep, next, err
 	}
 	g, err := e.gather(ctx, o, l, facts, calls)
 	if err != nil {
-		return rep, err
+		return rep, next, err
+	}
+	if err := e.endSessions(ctx, l.current(), g); err != nil {
+		return rep, next, err
 	}
 	rep = e.decide(g, o)
 	if narrow != nil {
 		rep = narrow(rep)
 	} else if err := e.settled(ctx, l, g, rep.Plan); err != nil {
-		return rep, err
+		return rep, next, err
 	}
-	rep, due, err := e.carryOut(l, run, g, rep, offset)
-	if err != nil || narrow != nil {
-		return rep, err
+	rep, due, err := e.carryOut(l, run, g, rep, next.offset)
+	if err == nil && g.facts.SetBack {
+		err = e.markSetBack(ctx, l, false)
 	}
-	for k, t := range calls.people {
-		due[k] = t
+	if err == nil && narrow == nil {
+		maps.Copy(due, calls.people)
+		next.g, next.due, next.rounds = g, due, map[identity.Key]int{}
 	}
-	if len(due) > 0 {
-		rep.Again, err = e.lookAgain(l, g, o, due, offset)
-		rep.Status = outcome(rep)
-	}
-	return rep, err
+	return rep, next, err
 }
 
 // carryOut journals a plan and applies it. due are the people to look at again,
@@ -110,7 +130,7 @@ func (e *Engine) carryOut(l *lease, run *state.Run, g *gathered, rep Report, off
 	a := newApplier(e, l, run, g, rep.Plan, offset)
 	err = a.run(ctx)
 	rep.Counts, rep.Failures = a.counts, a.failures
-	rep.Status = outcome(rep)
+	rep.Status = outcome(rep, false)
 	return rep, a.due, err
 }
 
@@ -133,7 +153,7 @@ func (e *Engine) settled(ctx context.Context, l *lease, g *gathered, p plan.Plan
 			if hash = ob.Desired.Hash; ob.Desired.Fault != "" {
 				continue
 			}
-		} else if ob.Linked.Active() || !ob.Linked.Roles.Minus(e.taken(ob.Key.Source)).Equal(ob.Linked.Roles) {
+		} else if ob.Linked.Active() || e.hasRights(ob.Key.Source, ob.Linked.Roles) {
 			continue // still to be missed and asked about, or to lose rights when his grace is over
 		}
 		if d := digest(g.rules, hash); d != (state.Digest{}) && g.roster.settledAs(ob.Key) != d {
@@ -161,22 +181,25 @@ func refuse(f plan.Facts, p plan.Plan) error {
 	return nil
 }
 
-func outcome(rep Report) state.RunStatus {
+// outcome sums a run up. looked says that what was on its way at the time has been
+// looked at again.
+func outcome(rep Report, looked bool) state.RunStatus {
 	open := false
 	for i := range rep.Plan.Decisions {
 		d := &rep.Plan.Decisions[i]
-		// Who was looked at again is judged by what that showed.
-		open = open || (d.Open() && d.Reason != plan.GuardTripped && (rep.Again == nil || d.Reason != plan.CallInFlight))
+		open = open || (d.Open() && d.Reason != plan.GuardTripped && (!looked || d.Reason != plan.CallInFlight))
 	}
 	degraded := false
 	for _, s := range rep.Plan.Sources {
 		degraded = degraded || !s.Complete
 	}
+	tripped := rep.Verdict.Tripped()
 	if rep.Again != nil {
-		degraded = degraded || rep.Again.Verdict.Tripped() || rep.Again.Status == state.RunPartial
+		tripped = tripped || rep.Again.Verdict.Tripped()
+		degraded = degraded || rep.Again.Status == state.RunPartial
 	}
 	switch {
-	case rep.Verdict.Tripped():
+	case tripped:
 		return state.RunWithheld
 	case rep.Counts.Failed > 0 || rep.Counts.Skipped > 0 || open || degraded || len(rep.Problems) > 0:
 		return state.RunPartial

@@ -39,7 +39,7 @@ func TestTrap_cacheThatShowsAChangeTooLate(t *testing.T) {
 	require.NoError(t, err)
 	name := w.bySince()[0]
 	stop := w.sim.Fail(mmsim.Fault{Path: "/users/*", CacheLag: 10 * time.Minute})
-	w.emperor(name, time.Now().Add(3*time.Hour-10*time.Second))
+	w.emperor(name, time.Now().Add(3*time.Hour-5*time.Minute)) // seen later than it says
 	_, err = w.sync(people, wiring{})
 	require.NoError(t, err)
 	require.Equal(t, "Emperor", w.position(name), "the cache does not show it yet")

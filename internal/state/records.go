@@ -143,7 +143,8 @@ type OpRecord struct {
 	Status    OpStatus
 	Token     int64     // lease token of the send
 	PlannedAt time.Time // its run's
-	SentAt    time.Time
+	SentAt    time.Time // by the server's clock
+	MarkedAt  time.Time // of the same send, by the store's
 	ClosedAt  time.Time
 	Before    *identity.Account
 	After     *identity.Account

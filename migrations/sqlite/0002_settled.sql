@@ -2,6 +2,9 @@
 
 -- +goose Up
 
+-- When an op was marked as sent by the store's own clock: sent_at is the server's.
+alter table ops add column marked_at integer;
+
 -- When the account was last switched off or lost a role, and that was not yet
 -- seen to last; null = nothing is waited for.
 alter table links add column recheck_at integer;

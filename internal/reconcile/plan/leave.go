@@ -109,6 +109,9 @@ func decideDisabled(d Decision, o Observation, p Policy, r released) Decision {
 		if due := since.Add(p.Grace.Disabled); o.Now.Before(due) {
 			return d.wait(InGrace, due, "disabled since "+day(since)+", due "+day(due))
 		}
+		if o.Absence.Reads == 1 {
+			return d.wait(InGrace, o.Now, "disabled since "+day(since)+"; a second complete read must confirm it")
+		}
 	}
 	return deactivate(d, o, p, SourceDisabled, "disabled in "+o.Key.Source)
 }

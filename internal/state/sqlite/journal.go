@@ -90,7 +90,7 @@ func putOps(ctx context.Context, tx *sql.Tx, r *state.Run, decisions []plan.Deci
 }
 
 const markSent = `
-update ops set status = 'sent', token = $4, sent_at = $5
+update ops set status = 'sent', token = $4, sent_at = $5, marked_at = $6
 where run_id = $1 and decision = $2 and position = $3
     and (status = 'pending' or (status = 'sent' and token = $4))`
 
@@ -105,7 +105,7 @@ func (s *Store) MarkSent(ctx context.Context, l state.Lease, ref state.OpRef, at
 		if err := fence(ctx, tx, l); err != nil {
 			return err
 		}
-		n, err := affected(tx.ExecContext(ctx, markSent, ref.Run, ref.Decision, ref.Op, l.Token, stamp(at)))
+		n, err := affected(tx.ExecContext(ctx, markSent, ref.Run, ref.Decision, ref.Op, l.Token, stamp(at), stamp(time.Now())))
 		if err == nil && n == 0 {
 			err = opConflict(ctx, tx, ref)
 		}
@@ -212,7 +212,7 @@ func scanDecision(rows *sql.Rows) (state.DecisionRecord, error) {
 
 const selectOps = `
 select o.run_id, o.decision, o.position, d.source, d.anchor, d.ref, o.account_id, d.username, d.action, d.reason,
-    d.detail, o.op, o.status, o.token, o.planned_at, o.sent_at, o.closed_at, o.before_image, o.after_image, o.error
+    d.detail, o.op, o.status, o.token, o.planned_at, o.sent_at, o.marked_at, o.closed_at, o.before_image, o.after_image, o.error
 from ops o join decisions d on d.run_id = o.run_id and d.position = o.decision`
 
 // Ops implements state.Store.
@@ -252,14 +252,14 @@ func (s *Store) Ops(ctx context.Context, f state.OpFilter) ([]state.OpRecord, er
 func scanOp(rows *sql.Rows) (state.OpRecord, error) {
 	var r state.OpRecord
 	var op, before, after sql.RawBytes
-	var planned, sent, closed instant
+	var planned, sent, marked, closed instant
 	err := rows.Scan(&r.Ref.Run, &r.Ref.Decision, &r.Ref.Op, &r.Key.Source, &r.Key.Anchor, &r.SourceRef, &r.AccountID,
-		&r.Username, &r.Action, &r.Reason, &r.Detail, &op, &r.Status, &r.Token, &planned, &sent, &closed,
+		&r.Username, &r.Action, &r.Reason, &r.Detail, &op, &r.Status, &r.Token, &planned, &sent, &marked, &closed,
 		&before, &after, &r.Error)
 	if err != nil {
 		return r, err
 	}
-	r.PlannedAt, r.SentAt, r.ClosedAt = planned.Time, sent.Time, closed.Time
+	r.PlannedAt, r.SentAt, r.MarkedAt, r.ClosedAt = planned.Time, sent.Time, marked.Time, closed.Time
 	for _, p := range []struct {
 		text sql.RawBytes
 		into any

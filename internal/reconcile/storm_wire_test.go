@@ -1,0 +1,578 @@
+package reconcile_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// wire carries one process's requests to the simulated server without a network
+// in between, and looks at each write on its way. What the network does to it is
+// decided here: it takes a while, gets lost, or arrives long after its sender has
+// given up on it.
+type wire struct {
+	s   *storm
+	run *stormRun
+}
+
+var errWire = errors.New("the connection is gone")
+
+var writePath = regexp.MustCompile(`^/api/v4/users/([a-z0-9]{26})(?:/(patch|active|roles|auth|sessions/revoke/all))?$`)
+
+func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	c := w.run.crash
+	if c.dead.Load() {
+		return nil, errCrash
+	}
+	die := (c.kind == beforeRequest || c.kind == afterRequest) && c.now()
+	if die && c.kind == beforeRequest {
+		c.dead.Store(true)
+		return nil, errCrash
+	}
+	var body []byte
+	if r.Body != nil {
+		var err error
+		if body, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
+		_ = r.Body.Close()
+	}
+	if r.URL.Host != "127.0.0.1:8065" {
+		w.s.wrong("run %s: a request went to %s", w.run.name, r.URL.Host)
+	}
+	a, late := w.leaves(r, body)
+	if late > 0 {
+		w.s.flights.Go(func() {
+			time.Sleep(late)
+			again := r.Clone(context.WithoutCancel(r.Context()))
+			again.Header.Set("Late", "yes")
+			_, _ = w.serve(again, body, a)
+			w.lands(a)
+		})
+		time.Sleep(2 * time.Millisecond)
+		if die {
+			c.dead.Store(true)
+			return nil, errCrash
+		}
+		return nil, errWire
+	}
+	time.Sleep(time.Millisecond + w.run.slow)
+	resp, err := w.serve(r, body, a)
+	w.lands(a)
+	time.Sleep(time.Millisecond)
+	if die {
+		c.dead.Store(true)
+	}
+	if c.dead.Load() {
+		return nil, errCrash
+	}
+	return resp, err
+}
+
+// leaves looks at a request that sets out; a is nil for those that change nothing.
+func (w wire) leaves(r *http.Request, body []byte) (a *attempt, late time.Duration) {
+	b := &w.s.book
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	kind, account := writeOf(r)
+	if kind == "" {
+		return nil, 0
+	}
+	a = &attempt{kind: kind, account: account, at: time.Now(), run: w.run}
+	b.attempts = append(b.attempts, a)
+	name := account
+	if kind == plan.CreateAccount {
+		var in struct {
+			Username string `json:"username"`
+		}
+		_ = json.Unmarshal(body, &in)
+		name = "new " + in.Username
+	}
+	note := b.match(w.run, a, name)
+	if note == nil {
+		b.wrong("run %s: %s of %s left without an op that was marked as sent", w.run.name, kind, name)
+	}
+	if kind == plan.CreateAccount && note != nil {
+		name = "new " + note.key.String() // of two people who want one name the server refuses one
+	}
+	if other := b.flying[name]; other != "" && kind != plan.RevokeSessions { // which does not write the account
+		b.wrong("run %s: %s of %s left while %s was on its way", w.run.name, kind, name, other)
+	}
+	if kind != plan.RevokeSessions {
+		b.flying[name] = string(kind) + " of run " + w.run.name
+	}
+	if w.run.refused {
+		b.wrong("run %s: %s of %s, and the store belongs to another server", w.run.name, kind, name)
+	}
+	if kind != plan.CreateAccount {
+		w.allowed(a, note, body)
+	}
+	if w.run.late > 0 && b.wr.Float64() < w.run.late {
+		a.late = true
+		late = time.Duration(1+b.wr.IntN(44)) * time.Second
+		w.s.seen.add("late call")
+	}
+	shown := string(body)
+	if at := strings.Index(shown, `"password"`); at >= 0 {
+		shown = shown[:at] + "…"
+	}
+	b.tell("      %s: %s %s %s, arrives after %s", w.run.name, kind, name, shown, late)
+	return a, late
+}
+
+func writeOf(r *http.Request) (plan.OpKind, string) {
+	if r.Method == http.MethodPost && r.URL.Path == "/api/v4/users" {
+		return plan.CreateAccount, ""
+	}
+	m := writePath.FindStringSubmatch(r.URL.Path)
+	if m == nil || r.Method == http.MethodGet {
+		return "", ""
+	}
+	switch kinds := map[string]plan.OpKind{
+		"patch": plan.PatchProfile, "active": plan.SetActive, "roles": plan.SetRoles, "auth": plan.SetAuth, "sessions/revoke/all": plan.RevokeSessions,
+	}; {
+	case r.Method == http.MethodDelete && m[2] == "":
+		return plan.SetActive, m[1]
+	default:
+		return kinds[m[2]], m[1]
+	}
+}
+
+// match finds the op that a write carries out.
+func (b *book) match(run *stormRun, a *attempt, name string) *opNote {
+	for ref, n := range b.ops {
+		if again := n.op.Kind == plan.RevokeSessions; (n.run != run && !again) || !n.sent || // ending sessions is repeated, in recovery
+			n.status.Closed() || n.op.Kind != a.kind {
+			continue
+		}
+		if a.kind == plan.CreateAccount {
+			if to, _ := n.op.To(plan.Field(identity.Username)); "new "+to != name {
+				continue
+			}
+		} else if n.account != a.account && (n.account != "" || b.owner[a.account] != n.key) {
+			continue
+		}
+		a.ref = ref
+		return n
+	}
+	return nil
+}
+
+// allowed judges a write to an account that is there by what is known without
+// mmsync's help. b.mu is held.
+func (w wire) allowed(a *attempt, note *opNote, body []byte) {
+	b, s := &w.s.book, w.s
+	u, there := s.sim.User(a.account)
+	key, owned := b.owner[a.account]
+	switch {
+	case !owned:
+		b.wrong("run %s: %s of account %s %s, which is nobody's", w.run.name, a.kind, a.account, u.Username)
+		return
+	case s.untouchable[a.account] != "":
+		b.wrong("run %s: %s of account %s %s, which %s", w.run.name, a.kind, a.account, u.Username, s.untouchable[a.account])
+	case u.IsBot || u.IsRemote():
+		b.wrong("run %s: %s of account %s %s, a bot or another server's", w.run.name, a.kind, a.account, u.Username)
+	}
+	if note != nil && note.key != key {
+		b.wrong("run %s: %s of account %s for %s, and it belongs to %s", w.run.name, a.kind, a.account, note.key, key)
+	}
+	takes := a.kind == plan.SetAuth
+	switch a.kind {
+	case plan.SetRoles:
+		var in struct{ Roles string }
+		_ = json.Unmarshal(body, &in)
+		if strings.TrimSpace(in.Roles) == "" {
+			b.wrong("run %s: roles of %s with nothing in it", w.run.name, a.account)
+		}
+		takes = len(identity.ParseRoles(u.Roles).Minus(identity.ParseRoles(in.Roles))) > 0
+	case plan.SetActive:
+		if len(body) > 0 && !bytes.Contains(body, []byte("false")) {
+			if !u.Active() && !b.ourOff[a.account][u.DeleteAt] && !w.run.edited[a.account] {
+				b.wrong("run %s: account %s %s is switched on, and somebody else had switched it off", w.run.name, a.account, u.Username)
+			}
+			return
+		}
+		takes = true
+		if there && !u.Active() && !w.run.edited[a.account] {
+			b.wrong("run %s: account %s %s is off and is switched off again", w.run.name, a.account, u.Username)
+		}
+		w.mayLeave(key)
+	default:
+	}
+	if takes && w.run.setBack && !w.run.lagged {
+		b.wrong("run %s: %s of %s takes something away, and the server was set back", w.run.name, a.kind, a.account)
+	}
+}
+
+// mayLeave holds every switching off to what this run itself read.
+func (w wire) mayLeave(k identity.Key) {
+	b := &w.s.book
+	read := w.run.reads[k.Source]
+	if read == nil {
+		b.wrong("run %s: %s is switched off, and his source was not read", w.run.name, k)
+		return
+	}
+	grace := w.s.rules.grace
+	active, listed := read.listed[k]
+	switch {
+	case listed && active:
+		b.wrong("run %s: %s is switched off, and the source lists him as active", w.run.name, k)
+	case listed:
+		if since, ok := b.missed[k]; grace.Disabled > 0 && (!ok || time.Since(since) < grace.Disabled) {
+			b.wrong("run %s: %s is switched off within his grace", w.run.name, k)
+		}
+	case !read.complete:
+		b.wrong("run %s: %s is switched off after an incomplete read", w.run.name, k)
+	case read.shrunk:
+		b.wrong("run %s: %s is switched off after a read that shrank", w.run.name, k)
+	case read.present[k]:
+		b.wrong("run %s: %s is switched off, and is there, though unreadable", w.run.name, k)
+	default:
+		if _, there := read.truth[k]; there {
+			b.wrong("run %s: %s is switched off, and is there", w.run.name, k)
+		}
+		span := grace.Missing
+		if read.answers[k.Anchor] == identity.PresenceOutOfScope {
+			span = grace.OutOfScope
+		} else if read.answers[k.Anchor] != identity.PresenceGone {
+			b.wrong("run %s: %s is switched off, and nobody confirmed his absence: %q", w.run.name, k, read.answers[k.Anchor])
+		}
+		if since, ok := b.missed[k]; span > 0 && (!ok || time.Since(since) < span) {
+			b.wrong("run %s: %s is switched off within his grace", w.run.name, k)
+		}
+	}
+}
+
+func (w wire) lands(a *attempt) {
+	if a == nil {
+		return
+	}
+	b := &w.s.book
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, what := range b.flying {
+		if what == string(a.kind)+" of run "+a.run.name && (name == a.account || (a.kind == plan.CreateAccount && b.createdBy(a, name))) {
+			delete(b.flying, name)
+		}
+	}
+}
+
+func (b *book) createdBy(a *attempt, name string) bool {
+	n := b.ops[a.ref]
+	if n == nil {
+		return true
+	}
+	return "new "+n.key.String() == name
+}
+
+// answerBuffer takes one answer.
+type answerBuffer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (w *answerBuffer) Header() http.Header { return w.header }
+
+func (w *answerBuffer) WriteHeader(status int) { w.status = status }
+
+func (w *answerBuffer) Write(p []byte) (int, error) { return w.body.Write(p) }
+
+// serve has the server answer, and notes whether a write had its effect.
+func (w wire) serve(r *http.Request, body []byte, a *attempt) (resp *http.Response, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p != http.ErrAbortHandler { //nolint:errorlint // net/http compares it so too
+				panic(p)
+			}
+			resp, err = nil, errWire
+		}
+	}()
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	var before mmsim.User
+	var there bool
+	if a != nil {
+		w.save(a)
+		before, there = w.target(a, body)
+		defer func() { w.effect(a, body, before, there) }()
+	}
+	out := &answerBuffer{header: http.Header{}}
+	w.s.sim.ServeHTTP(out, r)
+	data := out.body.Bytes()
+	if r.URL.Path == "/api/v4/users/ids" && out.status == http.StatusOK {
+		data = w.forget(data)
+	}
+	return &http.Response{
+		StatusCode: out.status, Header: out.header, Body: io.NopCloser(bytes.NewReader(data)), ContentLength: int64(len(data)),
+		Request: r, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}, nil
+}
+
+// save lets the account's owner save his profile at the same moment, once a run.
+func (w wire) save(a *attempt) {
+	b := &w.s.book
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a.kind != plan.CreateAccount && w.run.savers[a.account] {
+		a.raced = !w.run.saved[a.account]
+	}
+	if !a.raced {
+		return
+	}
+	w.run.saved[a.account] = true
+	token, id := w.s.tokens[a.account], a.account
+	b.tell("      %s: the owner of %s saves his profile at the same time", w.run.name, id)
+	w.s.seen.add("saved at the same time")
+	w.s.flights.Go(func() {
+		r, _ := http.NewRequestWithContext(context.Background(), http.MethodPut, "http://127.0.0.1:8065/api/v4/users/me/patch", strings.NewReader(`{"nickname":"`+w.run.name+`"}`))
+		r.Header.Set("Authorization", "Bearer "+token)
+		_ = w.s.behind(r)
+	})
+}
+
+func (w wire) target(a *attempt, body []byte) (mmsim.User, bool) {
+	if a.kind != plan.CreateAccount {
+		return w.s.sim.User(a.account)
+	}
+	var in struct{ Username string }
+	_ = json.Unmarshal(body, &in)
+	return w.s.sim.UserByName(in.Username)
+}
+
+// effect notes whether the account shows now what a write asked for and did not
+// before.
+func (w wire) effect(a *attempt, body []byte, before mmsim.User, was bool) {
+	after, is := w.target(a, body)
+	b := &w.s.book
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	note := b.ops[a.ref]
+	if note == nil || !is {
+		return
+	}
+	switch a.kind {
+	case plan.CreateAccount:
+		if a.effective = !was; a.effective {
+			b.made[after.ID], a.account = note.key, after.ID
+		}
+	case plan.RevokeSessions:
+		return
+	default:
+		a.effective = was && !shows(note.op, before) && shows(note.op, after)
+	}
+	if a.effective {
+		if after.DeleteAt != 0 && a.kind == plan.SetActive {
+			if b.ourOff[a.account] == nil {
+				b.ourOff[a.account] = map[int64]bool{}
+			}
+			b.ourOff[a.account][after.DeleteAt] = true
+			a.run.cutOff[a.account] = true
+		}
+	}
+	if a.late {
+		b.tell("      %s: the late %s of %s arrives, effective %v", a.run.name, a.kind, a.account, a.effective)
+	}
+}
+
+func shows(op plan.Op, u mmsim.User) bool {
+	is := map[plan.Field]string{
+		plan.Field(identity.Username): u.Username, plan.Field(identity.Email): u.Email, plan.Field(identity.Position): u.Position,
+		plan.Field(identity.FirstName): u.FirstName, plan.FieldAuthService: u.AuthService, plan.FieldAuthData: u.AuthData,
+		plan.FieldRoles: identity.ParseRoles(u.Roles).String(), plan.FieldActive: map[bool]string{true: "true", false: "false"}[u.Active()],
+	}
+	for _, c := range op.Changes {
+		if is[c.Field] != c.To {
+			return false
+		}
+	}
+	return true
+}
+
+// forget leaves an account out of an answer about ids.
+func (w wire) forget(data []byte) []byte {
+	b := &w.s.book
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if w.run.forget == 0 || (w.run.forget < 1 && b.wr.Float64() >= w.run.forget) {
+		return data
+	}
+	var list []json.RawMessage
+	if json.Unmarshal(data, &list) != nil || len(list) == 0 {
+		return data
+	}
+	at := slices.IndexFunc(list, func(m json.RawMessage) bool { return w.s.lost != "" && bytes.Contains(m, []byte(w.s.lost)) })
+	if at < 0 {
+		at = b.wr.IntN(len(list))
+		var one struct{ ID string }
+		_ = json.Unmarshal(list[at], &one)
+		w.s.lost = one.ID // the next time as well
+	}
+	list = append(list[:at], list[at+1:]...)
+	out, _ := json.Marshal(list)
+	w.s.seen.add("an answer lacks an account")
+	b.tell("      %s: an answer about ids lacks an account", w.run.name)
+	return out
+}
+
+// ledger is the real store with somebody who reads along.
+type ledger struct {
+	state.Store
+	s   *storm
+	run *stormRun
+}
+
+var errParted = errors.New("the store cannot be reached")
+
+func (l ledger) RenewLease(ctx context.Context, k state.Lease, ttl time.Duration) (state.Lease, error) {
+	if l.run.parted {
+		return k, errParted
+	}
+	return l.Store.RenewLease(ctx, k, ttl)
+}
+
+func (l ledger) BeginRun(ctx context.Context, k state.Lease, r state.Run, p plan.Plan, c state.SightingChanges) error {
+	if err := l.Store.BeginRun(ctx, k, r, p, c); err != nil {
+		return err
+	}
+	if do := l.run.middle; do != nil {
+		l.run.middle = nil
+		do()
+	}
+	b := &l.s.book
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range p.Decisions {
+		for j, op := range p.Decisions[i].Ops {
+			b.ops[state.OpRef{Run: r.ID, Decision: i, Op: j}] = &opNote{
+				key: p.Decisions[i].Key, account: p.Decisions[i].AccountID, op: op, run: l.run, status: state.OpPending,
+			}
+		}
+		d := &p.Decisions[i]
+		l.s.seen.add("reason " + string(d.Reason))
+		b.tell("   %s: plans %s of %s (%s, %s): %s %s", l.run.name, d.Action, d.Key, d.Username, d.Reason, d.Detail, kinds(d))
+	}
+	if l.run.began {
+		return nil // a further look
+	}
+	l.run.began = true
+	b.setBack = false
+	for source, read := range l.run.reads {
+		for k := range l.s.people {
+			if k.Source != source {
+				continue
+			}
+			_, missing := b.missed[k]
+			if read.complete && !read.shrunk {
+				b.sized[source] = true
+			}
+			active, listed := read.listed[k]
+			switch leaving := listed && !active && l.s.rules.grace.Disabled > 0; { // one grace may go over into the other
+			case read.present[k] && !leaving:
+				delete(b.missed, k)
+			case (read.complete || leaving) && !missing:
+				b.missed[k] = time.Now()
+			}
+		}
+	}
+	return nil
+}
+
+func kinds(d *plan.Decision) string {
+	var out []string
+	for _, op := range d.Ops {
+		out = append(out, string(op.Kind))
+	}
+	for _, n := range d.Notes {
+		out = append(out, "note:"+string(n.Field)+":"+string(n.Reason))
+	}
+	return strings.Join(out, " ")
+}
+
+func (l ledger) MarkSent(ctx context.Context, k state.Lease, ref state.OpRef, at time.Time) error {
+	if err := l.Store.MarkSent(ctx, k, ref, at); err != nil {
+		return err
+	}
+	l.s.book.mu.Lock()
+	defer l.s.book.mu.Unlock()
+	if n := l.s.book.ops[ref]; n != nil {
+		n.sent = true
+	}
+	return nil
+}
+
+func (l ledger) RecordOp(ctx context.Context, k state.Lease, o state.Outcome) error {
+	if err := l.Store.RecordOp(ctx, k, o); err != nil {
+		return err
+	}
+	b := &l.s.book
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := b.ops[o.Ref]
+	if n == nil {
+		b.wrong("run %s: op %s is closed and was never planned", l.run.name, o.Ref)
+		return nil
+	}
+	n.status = o.Status
+	l.s.seen.add("op " + string(o.Status))
+	if o.After != nil && (o.Status == state.OpDone || o.Status == state.OpObserved) {
+		b.newest[o.AccountID] = o.After.UpdateAt
+	}
+	b.tell("   %s: %s of %s %s is %s %s", l.run.name, n.op.Kind, n.key, o.AccountID, o.Status, o.Error)
+	if o.Unlink {
+		for id, key := range b.owner {
+			if key == n.key {
+				delete(b.owner, id)
+			}
+		}
+	}
+	if o.Link != nil {
+		l.s.takes(n, o.Link)
+	}
+	return nil
+}
+
+// takes judges how an account became somebody's. book.mu is held.
+func (s *storm) takes(n *opNote, link *identity.Link) {
+	b, id := &s.book, link.AccountID
+	if key, owned := b.owner[id]; owned {
+		if key != n.key {
+			b.wrong("account %s of %s gets a second owner %s", id, key, n.key)
+		}
+		return
+	}
+	b.owner[id] = n.key
+	if b.made[id] == n.key {
+		delete(s.mine, id)
+		return
+	}
+	e, u := s.people[n.key], mmsim.User{}
+	if found, ok := s.sim.User(id); ok {
+		u = found
+	}
+	same := e != nil && !e.auth.IsZero() && u.AuthService == e.auth.Service && (u.AuthData == e.auth.Data)
+	switch {
+	case n.op.Kind == plan.LinkAccount && same && s.rules.adopt && s.untouchable[id] == "" && identity.ParseRoles(u.Roles).Equal(identity.NewRoles(identity.RoleUser)):
+		s.seen.add("adopted by login")
+		delete(s.mine, id)
+	case n.run.edited[id]: // it was his when the plan was made
+		delete(s.mine, id)
+	default:
+		b.wrong("account %s %s is linked to %s, and is not his", id, u.Username, n.key)
+	}
+}
+
+// draws gives the source of randomness for what several goroutines draw from.
+func draws(seed, of uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, of)) }
