@@ -53,7 +53,7 @@ func (e *Engine) complete(ctx context.Context, g *gathered, v *view, obs []plan.
 		v.holders(ob, owners)
 		ob.Busy = g.busy.until(ob, g.now)
 	}
-	return e.adoptable(ctx, g, obs)
+	return e.adoptable(ctx, obs)
 }
 
 // owners tells whose the accounts in view are. Those of people about whom nothing
@@ -98,7 +98,7 @@ func (e *Engine) owners(ctx context.Context, g *gathered, v *view) (map[string]i
 // adoptable finds out what speaks against adopting the unowned accounts that
 // somebody's login data points to: that they were somebody else's once, or own
 // bots or tokens that would come along.
-func (e *Engine) adoptable(ctx context.Context, g *gathered, obs []plan.Observation) error {
+func (e *Engine) adoptable(ctx context.Context, obs []plan.Observation) error {
 	candidates := map[string][]*plan.Observation{}
 	for i := range obs {
 		ob := &obs[i]

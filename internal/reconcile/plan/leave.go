@@ -48,10 +48,10 @@ func absent(d Decision, o Observation, p Policy) Decision {
 		gone = "no longer selected by the filter since " + day(since)
 	}
 	if due := since.Add(grace); o.Now.Before(due) {
-		return d.wait(InGrace, due, gone+", due "+day(due))
+		return d.wait(due, gone+", due "+day(due))
 	}
 	if grace > 0 && a.Reads < 2 {
-		return d.wait(InGrace, o.Now, gone+"; a second complete read must confirm it")
+		return d.wait(o.Now, gone+"; a second complete read must confirm it")
 	}
 	if a.Presence != identity.PresenceGone && a.Presence != identity.PresenceOutOfScope {
 		return d.hold(Unconfirmed, Deactivate, gone+", but "+o.Key.Source+" could not say whether the entry is gone")
@@ -107,10 +107,10 @@ func decideDisabled(d Decision, o Observation, p Policy, r released) Decision {
 			since = o.Now
 		}
 		if due := since.Add(p.Grace.Disabled); o.Now.Before(due) {
-			return d.wait(InGrace, due, "disabled since "+day(since)+", due "+day(due))
+			return d.wait(due, "disabled since "+day(since)+", due "+day(due))
 		}
 		if o.Absence.Reads == 1 {
-			return d.wait(InGrace, o.Now, "disabled since "+day(since)+"; a second complete read must confirm it")
+			return d.wait(o.Now, "disabled since "+day(since)+"; a second complete read must confirm it")
 		}
 	}
 	return deactivate(d, o, p, SourceDisabled, "disabled in "+o.Key.Source)
@@ -135,8 +135,9 @@ func decideOff(d Decision, o Observation, p Policy, r released) Decision {
 	return d
 }
 
-func (d Decision) wait(why Reason, until time.Time, detail string) Decision {
-	d = d.hold(why, Deactivate, detail)
+// wait holds somebody's leaving until a time.
+func (d Decision) wait(until time.Time, detail string) Decision {
+	d = d.hold(InGrace, Deactivate, detail)
 	u := until.UTC()
 	d.Until = &u
 	return d
