@@ -42,7 +42,7 @@ fuzz: ## every fuzz target for a while (FUZZTIME=10s each)
 	scripts/fuzz $(FUZZTIME)
 
 BENCH ?= .
-bench: ## benchmarks into bin/bench.txt, compared with bin/bench.old if you kept one (BENCH=regexp)
+bench: ## benchmarks into bin/bench.txt, compared with bin/bench.old if you kept one (BENCH=regexp; MMSYNC_BENCH_LARGE=1: a million people as well)
 	@mkdir -p bin
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count=6 -timeout 60m ./... >bin/bench.txt || { cat bin/bench.txt; exit 1; }
 	$(TOOL) benchstat $(wildcard bin/bench.old) bin/bench.txt
