@@ -106,6 +106,35 @@ func TestEngine_Again(t *testing.T) {
 	}
 }
 
+func TestEngine_Again_mismatch(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		path   string
+		change func(*human)
+		still  func(mmsim.User) bool
+	}{
+		"a leaving":        {"/users/*/active", func(h *human) { h.Left = "yes" }, mmsim.User.Active},
+		"a role's removal": {"/users/*/roles", func(h *human) { h.Groups = nil }, mmsim.User.IsAdmin},
+	} {
+		t.Run(name+" that the server lost and answered 200 to is tried again in the same run", func(t *testing.T) {
+			t.Parallel()
+			w, people := newWorld(t), few()
+			people[0].Groups = []string{adminsGroup}
+			w.rest(people, wiring{})
+			c.change(&people[0])
+			stop := w.sim.Fail(mmsim.Fault{Method: "PUT", Path: c.path, Count: 1, LostWrite: true})
+			defer stop()
+			rep, err := w.sync(people, wiring{change: wide})
+			require.NoError(t, err)
+			require.Equal(t, 1, rep.Counts.Failed)
+			require.NotNil(t, rep.Again)
+			require.Zero(t, rep.Again.Counts.Failed)
+			anna, _ := w.sim.UserByName("anna")
+			require.False(t, c.still(anna))
+		})
+	}
+}
+
 func TestEngine_Again_alarm(t *testing.T) {
 	t.Parallel()
 	// back is somebody who undoes what mmsync takes, so many times.
@@ -176,6 +205,21 @@ func TestEngine_Again_alarm(t *testing.T) {
 		require.Len(t, rep.Again.Problems, 1)
 		require.Contains(t, rep.Again.Problems[0], "was switched on again after mmsync had taken that away, for the 2. time in a row: find out who or what does it")
 		require.Equal(t, state.RunPartial, rep.Status)
+	})
+	t.Run("a guard that trips at the second look withholds the run", func(t *testing.T) {
+		t.Parallel()
+		w, people := setup(t)
+		o := waits(1, w)
+		rep, err := w.sync(people, wiring{change: func(all *reconcile.Options) {
+			all.LookAgain, all.Progress = o.LookAgain, o.Progress
+			all.Limits.Deactivations = guard.Limit{Count: 1}
+		}})
+		require.NoError(t, err)
+		require.Equal(t, 1, rep.Counts.Done)
+		require.False(t, rep.Verdict.Tripped())
+		require.NotNil(t, rep.Again)
+		require.True(t, rep.Again.Verdict.Tripped())
+		require.Equal(t, state.RunWithheld, rep.Status)
 	})
 	t.Run("undone between two runs counts as well", func(t *testing.T) {
 		t.Parallel()

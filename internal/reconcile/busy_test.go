@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -28,6 +29,11 @@ func patient(o *reconcile.Options) { o.SettleAfter, o.LookAgain = patience, time
 // there: the call is marked as sent, and does not leave.
 func (w *world) dies(people []human, path string) {
 	w.t.Helper()
+	w.diesUnder(people, path, func(*reconcile.Options) {})
+}
+
+func (w *world) diesUnder(people []human, path string, policy func(*reconcile.Options)) {
+	w.t.Helper()
 	c := &crash{at: -1}
 	cut := network(func(r *http.Request) (*http.Response, error) {
 		if r.Method != http.MethodGet && strings.HasSuffix(r.URL.Path, path) {
@@ -35,7 +41,10 @@ func (w *world) dies(people []human, path string) {
 		}
 		return c.RoundTrip(r)
 	})
-	_, err := w.sync(people, wiring{network: cut, wrap: func(s state.Store) state.Store { return mortal{s, c} }, change: func(o *reconcile.Options) { o.Workers = 1 }})
+	_, err := w.sync(people, wiring{network: cut, wrap: func(s state.Store) state.Store { return mortal{s, c} }, change: func(o *reconcile.Options) {
+		policy(o)
+		o.Workers = 1
+	}})
 	require.ErrorIs(w.t, err, errCrash)
 	require.True(w.t, c.dead.Load())
 }
@@ -165,6 +174,34 @@ func TestEngine_Busy(t *testing.T) {
 		w.settle(few(), wiring{})
 		require.True(t, w.active("anna"))
 	})
+	for _, jump := range []time.Duration{2 * time.Hour, -2 * time.Hour} {
+		t.Run(fmt.Sprintf("a server's clock set by %s hastens no call and delays none", jump), func(t *testing.T) {
+			t.Parallel()
+			w, people := newWorld(t), few()
+			w.settle(people, wiring{})
+			people[0].Left = "yes"
+			w.dies(people, "/active")
+			sent := w.sent()
+			w.sim.SetClockOffset(jump)
+			d := decisionOn(t, w.plan(people, wiring{change: patient}), "1")
+			require.Equal(t, plan.CallInFlight, d.Reason)
+			require.False(t, d.Until.Before(sent.Add(patience).Add(-50*time.Millisecond)))
+
+			w.sim.ResetCalls()
+			ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
+			defer cancel()
+			met := time.Now()
+			rep, err := w.run(ctx, people, wiring{change: patient}, reconcile.RunOptions{})
+			require.NoError(t, err)
+			require.NotNil(t, rep.Again, "looked at again before the test's patience ended")
+			require.False(t, w.active("anna"))
+			for _, call := range w.sim.Writes() {
+				at := call.At.Add(-jump)
+				require.False(t, at.Before(sent.Add(patience)), "%s before the other call can have come", call.Path)
+				require.Less(t, at.Sub(met), 2*patience, "%s has waited too long", call.Path)
+			}
+		})
+	}
 	t.Run("a run that ends while it waits leaves the rest to the next one", func(t *testing.T) {
 		t.Parallel()
 		w, people := newWorld(t), few()

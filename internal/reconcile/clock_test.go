@@ -282,6 +282,28 @@ func TestEngine_Clock(t *testing.T) {
 			require.False(t, w.active("dirk"))
 		})
 	}
+	t.Run("that was set wants one more read of who is disabled as well", func(t *testing.T) {
+		t.Parallel()
+		w, off := newWorld(t), few()
+		w.rest(off, with)
+		off[3].Left = "yes"
+		disabled := func() reconcile.Report {
+			rep, err := w.sync(off, with)
+			require.NoError(t, err)
+			return rep
+		}
+		disabled()
+		w.age(25 * time.Hour)
+		w.sim.SetClockOffset(time.Hour)
+		d := decisionOn(t, disabled(), "4")
+		require.Equal(t, plan.InGrace, d.Reason)
+		require.Contains(t, d.Detail, "second complete read")
+		require.True(t, w.active("dirk"))
+		require.Equal(t, plan.InGrace, decisionOn(t, disabled(), "4").Reason, "too soon after the first to be another read")
+		w.age(11 * time.Minute)
+		disabled()
+		require.False(t, w.active("dirk"))
+	})
 	t.Run("that drifts a little is believed", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t)

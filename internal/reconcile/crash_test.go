@@ -44,7 +44,7 @@ func (s setting) step(usual int) int {
 func settings() []setting {
 	return []setting{
 		{name: "sqlite", logins: true},
-		{name: "sqlite, 5.38", profile: mmsim.Profile538},
+		{name: "sqlite, 5.38", profile: mmsim.Profile538, logins: true},
 		{name: "postgres", postgres: true, logins: true},
 	}
 }

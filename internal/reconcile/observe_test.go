@@ -26,13 +26,18 @@ func crowd() []human {
 // it, with a mark that is past them.
 func old(t *testing.T, people []human) *world {
 	t.Helper()
-	w := newWorld(t)
+	return newWorld(t).grown(people)
+}
+
+// grown gives a world as old does.
+func (w *world) grown(people []human) *world {
+	w.t.Helper()
 	w.settle(people, wiring{})
 	w.sim.SetClockOffset(3 * time.Hour)
 	w.touch(people[0].UID, 3*time.Hour, func(*mmsim.User) {})
 	for range 2 {
 		_, err := w.sync(people, wiring{})
-		require.NoError(t, err)
+		require.NoError(w.t, err)
 	}
 	w.sim.ResetCalls()
 	return w

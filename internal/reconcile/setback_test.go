@@ -2,7 +2,9 @@ package reconcile_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -118,6 +121,25 @@ func TestEngine_SetBack(t *testing.T) {
 		require.Equal(t, "Director", w.position("dirk"))
 		require.True(t, w.active("olga"))
 	})
+	t.Run("a run that failed before it acted has not used up what shows it", func(t *testing.T) {
+		t.Parallel()
+		w, people := setup(t)
+		_, err := w.sync(people, wiring{change: func(o *reconcile.Options) { o.Sources[0] = unreadable{o.Sources[0]} }})
+		require.ErrorIs(t, err, errUnreadable)
+		rep, err := w.sync(people, wiring{})
+		require.NoError(t, err)
+		require.Equal(t, 1, setBackSentences(rep))
+		require.Zero(t, rep.Plan.Count(plan.Deactivate))
+		for _, anchor := range []string{"1", "2", "3"} {
+			require.Equal(t, plan.ServerSetBack, decisionOn(t, rep, anchor).Reason, anchor)
+		}
+		require.Empty(t, w.sim.Writes())
+		rep, err = w.sync(people, wiring{})
+		require.NoError(t, err)
+		require.Zero(t, setBackSentences(rep))
+		require.False(t, w.active("anna"))
+		require.False(t, w.active("cora"))
+	})
 	t.Run("accounts that went with it come back in the run after, where that is wanted", func(t *testing.T) {
 		t.Parallel()
 		w, people := setup(t)
@@ -136,6 +158,15 @@ func TestEngine_SetBack(t *testing.T) {
 		require.NotEqual(t, was, nora.ID)
 		require.Equal(t, nora.ID, w.links()["9"].AccountID)
 	})
+}
+
+// unreadable is a source that cannot be read.
+type unreadable struct{ reconcile.Source }
+
+var errUnreadable = errors.New("the directory is away")
+
+func (unreadable) Snapshot(context.Context, func(identity.Identity) bool) (identity.Snapshot, error) {
+	return identity.Snapshot{}, errUnreadable
 }
 
 func (w *world) settledOnes() []string {

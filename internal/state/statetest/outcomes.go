@@ -25,6 +25,30 @@ func outcomes(t *testing.T, open Factory) {
 		require.Equal(t, l.Token, o.Token)
 		require.Equal(t, state.OpPending, listOps(t, s, state.OpFilter{Run: "01a"})[1].Status)
 	})
+	open.test(t, "MarkSent/notes when by the store's clock as well, whatever the server's says", func(t *testing.T, s state.Store) {
+		l := begin(t, s, "01a")
+		marked := func() time.Time {
+			list := listOps(t, s, state.OpFilter{Run: "01a"})
+			require.Zero(t, list[1].MarkedAt, "one that is pending was not marked")
+			return list[0].MarkedAt
+		}
+		require.Zero(t, marked())
+		var last time.Time
+		for n := range 2 {
+			before, err := s.Now(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, s.MarkSent(t.Context(), l, ref("01a", 0, 0), at(20)))
+			after, err := s.Now(t.Context())
+			require.NoError(t, err)
+			at := marked()
+			require.WithinRange(t, at, before, after)
+			require.True(t, at.After(last), "mark %d is a new one", n+1)
+			last = at
+			time.Sleep(time.Millisecond) // so that the next mark has another time
+		}
+		require.NoError(t, s.RecordOp(t.Context(), l, outcome(ref("01a", 0, 0), state.OpDone)))
+		require.Equal(t, last, marked(), "what came of it does not change when it was sent")
+	})
 	open.test(t, "MarkSent/an op that is not there, or no time", func(t *testing.T, s state.Store) {
 		l := begin(t, s, "01a")
 		require.ErrorIs(t, s.MarkSent(t.Context(), l, ref("01a", 2, 0), at(1)), state.ErrNotFound)
