@@ -299,6 +299,9 @@ func (s *storm) meddle(n int) (ids []string) {
 
 // upheaval is what happens to the server as a whole.
 func (s *storm) upheaval() {
+	if s.chance(12) {
+		s.setClock(pick(s.r, -24*time.Hour, -time.Hour, -10*time.Second, 10*time.Second, 10*time.Minute, 26*time.Hour))
+	}
 	if s.chance(20) {
 		s.backups = append(s.backups, backup{s.sim.SnapshotState(), maps.Clone(s.mine), nil})
 		s.tell("server: a backup is made")
@@ -344,12 +347,6 @@ func (s *storm) upheaval() {
 		s.book.mu.Unlock()
 		s.seen.add("server set back")
 	}
-	if s.chance(12) && !s.underWay() {
-		s.offset += pick(s.r, -24*time.Hour, -time.Hour, -10*time.Second, 10*time.Second, 10*time.Minute, 26*time.Hour)
-		s.sim.SetClockOffset(s.offset)
-		s.tell("server: the clock is off by %s now", s.offset)
-		s.seen.add("server clock moved")
-	}
 	if s.chance(12) {
 		settings := pick(s.r, map[string]string{}, map[string]string{"MM_EMAILSETTINGS_REQUIREEMAILVERIFICATION": "true"},
 			map[string]string{"MM_RATELIMITSETTINGS_ENABLE": "true", "MM_RATELIMITSETTINGS_PERSEC": "10", "MM_RATELIMITSETTINGS_MAXBURST": "20"})
@@ -362,10 +359,18 @@ func (s *storm) upheaval() {
 	}
 }
 
-// underWay tells that a call of mmsync without a known outcome may be on its way.
-func (s *storm) underWay() bool {
-	open, err := s.db.Ops(s.t.Context(), state.OpFilter{Statuses: []state.OpStatus{state.OpSent}})
-	return err != nil || len(open) > 0
+// setClock sets the server's clock. What mmsync wrote at a time that is still to
+// come by the new one proves nothing about a server that was set back.
+func (s *storm) setClock(by time.Duration) {
+	s.book.mu.Lock()
+	defer s.book.mu.Unlock()
+	s.offset += by
+	s.sim.SetClockOffset(s.offset)
+	now := time.Now().Add(s.offset).UnixMilli()
+	maps.DeleteFunc(s.book.newest, func(_ string, at int64) bool { return at > now })
+	s.book.setBack = s.book.setBack && by > 0
+	s.book.tell("server: the clock is off by %s now", s.offset)
+	s.seen.add("server clock moved")
 }
 
 // shield protects an account of mmsync's own by a new pattern.

@@ -124,6 +124,8 @@ func (j judge) off(e *entry, u *mmsim.User) string {
 	case !j.book.ourOff[u.ID][u.DeleteAt]:
 		j.seen.add("left off: somebody else did it")
 		return ""
+	case j.book.undated[u.ID]:
+		return ""
 	case !j.book.restored.IsZero():
 		return "" // a backup may show an account off that was on again since
 	case privileged, u.AuthService == "ldap" && j.rules.profile == mmsim.Profile116:
@@ -279,10 +281,10 @@ func (s *storm) journal() {
 			continue
 		}
 		done := o.Status == state.OpDone || o.Status == state.OpObserved
-		effective, raced := 0, false
+		effective, excused := 0, false
 		account := o.AccountID
 		for _, a := range calls[o.Ref] {
-			raced = raced || a.raced
+			excused = excused || a.raced || (a.stepped && (a.kind == plan.CreateAccount || a.kind == plan.SetActive)) // dated otherwise than it was sent
 			if account == "" {
 				account = a.account
 			}
@@ -294,9 +296,9 @@ func (s *storm) journal() {
 		switch {
 		case effective > 1:
 			s.wrong("op %s (%s of %s) had its effect %d times", o.Ref, o.Op.Kind, o.Key, effective)
-		case effective == 1 && !done && !touched && !raced:
+		case effective == 1 && !done && !touched && !excused:
 			s.wrong("op %s (%s of %s, account %s) is %s, and had its effect", o.Ref, o.Op.Kind, o.Key, account, o.Status)
-		case effective == 0 && o.Status == state.OpDone && !raced && !touched && readBack(o.Op.Kind):
+		case effective == 0 && o.Status == state.OpDone && !excused && !touched && readBack(o.Op.Kind):
 			s.wrong("op %s (%s of %s) is done, and had no effect", o.Ref, o.Op.Kind, o.Key)
 		}
 	}

@@ -91,7 +91,7 @@ func (w wire) leaves(r *http.Request, body []byte) (a *attempt, late time.Durati
 	if kind == "" {
 		return nil, 0
 	}
-	a = &attempt{kind: kind, account: account, at: time.Now(), run: w.run}
+	a = &attempt{kind: kind, account: account, at: time.Now(), run: w.run, offset: w.s.offset}
 	b.attempts = append(b.attempts, a)
 	name := account
 	if kind == plan.CreateAccount {
@@ -374,7 +374,9 @@ func (w wire) effect(a *attempt, body []byte, before mmsim.User, was bool) {
 		a.effective = was && !shows(note.op, before) && shows(note.op, after)
 	}
 	if a.effective {
+		a.stepped = (w.s.offset - a.offset).Abs() > 2*time.Second
 		if after.DeleteAt != 0 && a.kind == plan.SetActive {
+			b.undated[a.account] = a.stepped
 			if b.ourOff[a.account] == nil {
 				b.ourOff[a.account] = map[int64]bool{}
 			}

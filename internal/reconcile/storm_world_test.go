@@ -44,8 +44,8 @@ type storm struct {
 	protect     []string              // patterns in the configuration
 	tokens      map[string]string     // account -> a token of its owner, who saves his own profile
 	backups     []backup
-	offset      time.Duration
-	slow        bool // the calm after the storm goes by the day
+	offset      time.Duration // of the server's clock; book.mu guards it
+	slow        bool          // the calm after the storm goes by the day
 	runs        int
 	poor        int            // for how many runs more answers lack an account
 	lost        string         // the account that they lack
@@ -71,6 +71,7 @@ type book struct {
 	sized    map[string]bool // sources of which a good read is known
 	setBack  bool            // the server lost something that mmsync wrote
 	restored time.Time
+	undated  map[string]bool  // accounts whose last switching off is dated by a clock set meanwhile
 	newest   map[string]int64 // account -> update_at after mmsync's last effective write
 }
 
@@ -94,6 +95,8 @@ type attempt struct {
 	effective bool
 	raced     bool
 	late      bool
+	offset    time.Duration // of the server's clock when it left
+	stepped   bool          // it was set before the call arrived
 }
 
 type backup struct {
