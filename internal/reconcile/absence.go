@@ -151,9 +151,15 @@ func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, s
 		return fmt.Errorf("read who is missing from source %s: %w", src.Name(), err)
 	}
 	seen := make(map[identity.Key]*state.Sighting, len(known))
+	observed := map[identity.Key]bool{}
+	for i := first; i < len(g.observations); i++ {
+		observed[g.observations[i].Key] = true
+	}
 	for i := range known {
 		seen[known[i].Key] = &known[i]
-		if joined[known[i].Key] { // unreadable, but there
+		at := g.roster.find(known[i].Key)
+		settled := at >= 0 && g.roster.heads[at].present && !observed[known[i].Key]
+		if joined[known[i].Key] || settled { // unreadable, or as he was before he was missed: but there
 			g.sightings.Seen = append(g.sightings.Seen, known[i].Key)
 		}
 	}

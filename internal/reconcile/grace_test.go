@@ -224,3 +224,15 @@ func (j journaled) BeginRun(ctx context.Context, l state.Lease, r state.Run, p p
 	j.then()
 	return err
 }
+
+func TestEngine_Grace_endsWithASettledPersonsReturn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	all := []human{{ID: "1", UID: "anna"}, {ID: "2", UID: "bert"}, {ID: "3", UID: "cora"}}
+	with := wiring{change: threeDays}
+	for _, people := range [][]human{all, all, all[:2], all} { // the second run settles cora
+		_, err := w.sync(people, with)
+		require.NoError(t, err)
+	}
+	require.Empty(t, w.sightings())
+}
