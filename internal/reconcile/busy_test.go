@@ -2,7 +2,6 @@ package reconcile_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -174,29 +173,34 @@ func TestEngine_Busy(t *testing.T) {
 		w.settle(few(), wiring{})
 		require.True(t, w.active("anna"))
 	})
-	for _, jump := range []time.Duration{2 * time.Hour, -2 * time.Hour} {
-		t.Run(fmt.Sprintf("a server's clock set by %s hastens no call and delays none", jump), func(t *testing.T) {
+	for name, set := range map[string]struct{ server, store time.Duration }{
+		"the server's on":   {server: 2 * time.Hour},
+		"the server's back": {server: -2 * time.Hour},
+		"the store's on":    {store: 2 * time.Hour},
+	} {
+		t.Run("a clock that was set, "+name+", hastens no call and delays none", func(t *testing.T) {
 			t.Parallel()
 			w, people := newWorld(t), few()
 			w.settle(people, wiring{})
 			people[0].Left = "yes"
 			w.dies(people, "/active")
 			sent := w.sent()
-			w.sim.SetClockOffset(jump)
-			d := decisionOn(t, w.plan(people, wiring{change: patient}), "1")
+			w.sim.SetClockOffset(set.server)
+			with := wiring{change: patient, wrap: func(s state.Store) state.Store { return later{s, set.store} }}
+			d := decisionOn(t, w.plan(people, with), "1")
 			require.Equal(t, plan.CallInFlight, d.Reason)
-			require.False(t, d.Until.Before(sent.Add(patience).Add(-50*time.Millisecond)))
+			require.False(t, d.Until.Before(sent.Add(patience+set.store-50*time.Millisecond)))
 
 			w.sim.ResetCalls()
 			ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
 			defer cancel()
 			met := time.Now()
-			rep, err := w.run(ctx, people, wiring{change: patient}, reconcile.RunOptions{})
+			rep, err := w.run(ctx, people, with, reconcile.RunOptions{})
 			require.NoError(t, err)
 			require.NotNil(t, rep.Again, "looked at again before the test's patience ended")
 			require.False(t, w.active("anna"))
 			for _, call := range w.sim.Writes() {
-				at := call.At.Add(-jump)
+				at := call.At.Add(-set.server)
 				require.False(t, at.Before(sent.Add(patience)), "%s before the other call can have come", call.Path)
 				require.Less(t, at.Sub(met), 2*patience, "%s has waited too long", call.Path)
 			}

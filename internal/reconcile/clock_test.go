@@ -140,6 +140,17 @@ func TestEngine_Mark(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "Clerk", w.position(names[1]))
 	})
+	t.Run("is not gone by when the server's clock was set back between two passes, however far apart they are", func(t *testing.T) {
+		t.Parallel()
+		w, people, names := setup(t)
+		m := w.mark()
+		m.At = m.At.Add(-4 * time.Hour) // so much went by, and at the server next to nothing
+		w.under(func(s state.Store, l state.Lease) { require.NoError(t, s.SetMark(t.Context(), l, m)) })
+		w.emperor(names[0], server().Add(-2*time.Hour))
+		_, err := w.sync(people, wiring{change: barely})
+		require.NoError(t, err)
+		require.Equal(t, "Clerk", w.position(names[0]))
+	})
 	t.Run("sees, with its overlap, what a cache showed too late", func(t *testing.T) {
 		t.Parallel()
 		w, people, names := setup(t)

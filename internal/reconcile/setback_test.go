@@ -126,6 +126,7 @@ func TestEngine_SetBack(t *testing.T) {
 		w, people := setup(t)
 		_, err := w.sync(people, wiring{change: func(o *reconcile.Options) { o.Sources[0] = unreadable{o.Sources[0]} }})
 		require.ErrorIs(t, err, errUnreadable)
+		require.Equal(t, 1, setBackSentences(w.plan(people, wiring{})), "a plan knows of it too")
 		rep, err := w.sync(people, wiring{})
 		require.NoError(t, err)
 		require.Equal(t, 1, setBackSentences(rep))
