@@ -444,7 +444,7 @@ func TestEngine_Plan_writesNothing(t *testing.T) {
 	counted := wiring{wrap: func(s state.Store) state.Store { return mortal{s, c} }}
 	links, settled, sightings := w.links(), w.settled(), w.sightings()
 	rep := w.plan(people[:3], counted)
-	require.Equal(t, 3, len(rep.Plan.Decisions))
+	require.Len(t, rep.Plan.Decisions, 3)
 	require.EqualValues(t, 2, c.count.Load(), "its own row, twice")
 	require.Equal(t, links, w.links())
 	require.Equal(t, settled, w.settled())
