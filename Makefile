@@ -6,7 +6,7 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags timetzdata -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race e2e e2e-real conformance fuzz bench lint fmt vuln generate golden demo tidy-check check
+.PHONY: help build test race e2e e2e-real conformance storm fuzz bench lint fmt vuln generate golden demo tidy-check check
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ conformance: ## foreign clients (JavaScript, Python) against the simulated serve
 TRAP ?= .
 traps: ## switch off the rules against Mattermost's traps one by one; the tests of each have to fail (TRAP=regexp)
 	MMSYNC_TEST_TRAPS=1 MMSYNC_TEST_TRAP='$(TRAP)' $(GO) test -count=1 -v -timeout 60m -run '^TestTraps$$' ./internal/traps
+
+storm: ## 2,000 random worlds with every fault at once
+	MMSYNC_TEST_SEEDS=2000 CGO_ENABLED=0 $(GO) test -trimpath -tags timetzdata -timeout 20m -run 'Storm$$' ./internal/reconcile
 
 FUZZTIME ?= 10s
 fuzz: ## every fuzz target for a while (FUZZTIME=10s each)
