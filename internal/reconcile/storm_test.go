@@ -170,7 +170,9 @@ func (s *storm) play() {
 	s.invent()
 	if s.chance(70) {
 		for range 2 {
-			s.ordinary("quiet", false)
+			if _, err := s.ordinary("quiet", false); err != nil {
+				return
+			}
 			s.pause()
 		}
 	}
@@ -204,6 +206,9 @@ func (s *storm) ordinary(name string, audit bool) (reconcile.Report, error) {
 	s.runs++
 	run := s.newRun(fmt.Sprintf("%d %s", s.runs, name))
 	rep, err := s.carry(s.t.Context(), run, "one", audit, name == "calm")
+	if err != nil {
+		s.wrong("a run fails although nothing goes wrong: %v", err)
+	}
 	s.inspect(run, rep, err)
 	return rep, err
 }
@@ -352,7 +357,6 @@ func (s *storm) calm() {
 		var err error
 		rep, err = s.ordinary("calm", false)
 		if err != nil {
-			s.wrong("a run fails although nothing goes wrong: %v", err)
 			return
 		}
 		if s.atRest(rep) && !s.grace(began) {

@@ -59,7 +59,9 @@ func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
 			time.Sleep(late)
 			again := r.Clone(context.WithoutCancel(r.Context()))
 			again.Header.Set("Late", "yes")
-			_, _ = w.serve(again, body, a)
+			if resp, err := w.serve(again, body, a); err == nil {
+				_ = resp.Body.Close()
+			}
 			w.lands(a)
 		})
 		time.Sleep(2 * time.Millisecond)
