@@ -1,10 +1,9 @@
 package reconcile_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,8 +18,6 @@ import (
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
-	"github.com/mmsync/mmsync/internal/reconcile"
-	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 	"github.com/mmsync/mmsync/internal/state/sqlite"
 )
@@ -166,6 +163,9 @@ func newStorm(t *testing.T, seed uint64) *storm {
 	}
 }
 
+// draws gives the source of randomness for what several goroutines draw from.
+func draws(seed, of uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, of)) }
+
 func (s *storm) play() {
 	s.invent()
 	if s.chance(70) {
@@ -199,234 +199,4 @@ func (s *storm) pause() {
 		d = pick(s.r, 0, time.Minute, 25*time.Hour, 25*time.Hour)
 	}
 	time.Sleep(d + 10*time.Millisecond)
-}
-
-// ordinary is a run in which nothing goes wrong.
-func (s *storm) ordinary(name string, audit bool) (reconcile.Report, error) {
-	s.runs++
-	run := s.newRun(fmt.Sprintf("%d %s", s.runs, name))
-	rep, err := s.carry(s.t.Context(), run, "one", audit, name == "calm")
-	if err != nil {
-		s.wrong("a run fails although nothing goes wrong: %v", err)
-	}
-	s.inspect(run, rep, err)
-	return rep, err
-}
-
-func (s *storm) carry(ctx context.Context, run *stormRun, holder string, audit, calm bool) (reconcile.Report, error) {
-	s.tell("run %s begins", run.name)
-	rep, err := s.engine(run, holder, calm).Sync(ctx, reconcile.RunOptions{Trigger: "test", RequestedBy: "test", Audit: audit})
-	s.tell("run %s ends: %s %v; %+v; problems %q; dead %v", run.name, rep.Status, err, rep.Counts, rep.Problems, run.crash.dead.Load())
-	if err != nil { // what it noticed of a server that was set back is not known
-		s.book.mu.Lock()
-		s.book.setBack = false
-		s.book.mu.Unlock()
-	}
-	return rep, err
-}
-
-// stormy is a run, or two at once, in which things go wrong.
-func (s *storm) stormy() {
-	s.runs++
-	run := s.newRun(fmt.Sprint(s.runs))
-	ctx := s.t.Context()
-	if s.chance(25) {
-		run.crash.kind, run.crash.at = pick(s.r, beforeWrite, afterWrite, beforeRequest, afterRequest), int64(1+s.r.IntN(60))
-		s.tell("run %s: will die %s %d", run.name, run.crash.kind, run.crash.at)
-	}
-	if s.chance(30) {
-		run.late = pick(s.r, 0.2, 0.6)
-	}
-	if s.chance(15) {
-		run.forget, s.poor, s.lost = 0.4, s.r.IntN(4), ""
-	} else if s.poor > 0 {
-		run.forget = 1
-		s.poor--
-	}
-	if s.chance(35) {
-		s.wake(run)
-	}
-	for _, name := range s.rules.sources {
-		if s.chance(30) {
-			run.kinds[name] = pick(s.r, readCut, readFails, readShrunk, readLacks, readDumb)
-			s.seen.add("read " + string(run.kinds[name]))
-			s.tell("run %s: source %s is %s", run.name, name, run.kinds[name])
-		}
-	}
-	if s.chance(8) {
-		stopped, cancel := context.WithTimeout(ctx, time.Duration(s.r.IntN(4000))*time.Millisecond)
-		defer cancel()
-		ctx = stopped
-		s.seen.add("stopped")
-	}
-	if s.chance(15) {
-		s.middle(run)
-	}
-	over := s.trouble(run)
-	defer over()
-	audit, holder := s.chance(15), pick(s.r, "one", "one", "two")
-	var second sync.WaitGroup
-	switch {
-	case s.chance(8):
-		run.parted, run.slow = true, 700*time.Millisecond
-		s.seen.add("parted from the store")
-		second.Go(func() { s.rival(12*time.Second, run.lagged) })
-	case s.chance(8):
-		second.Go(func() { s.rival(time.Duration(s.seed%7)*200*time.Millisecond, run.lagged) })
-	}
-	rep, err := s.carry(ctx, run, holder, audit, false)
-	second.Wait()
-	if run.crash.dead.Load() {
-		s.seen.add("crash " + string(run.crash.kind))
-	}
-	s.inspect(run, rep, err)
-}
-
-// rival is another process that wants to write too.
-func (s *storm) rival(after time.Duration, lagged bool) {
-	time.Sleep(after)
-	s.seen.add("second engine")
-	s.book.mu.Lock()
-	run := s.newRun(fmt.Sprintf("%d rival", s.runs))
-	run.lagged = lagged
-	s.book.mu.Unlock()
-	_, err := s.carry(s.t.Context(), run, "rival", false, false)
-	if errors.Is(err, state.ErrHeld) {
-		s.seen.add("second engine held off")
-	}
-}
-
-// wake makes people who save their profiles at the very moment at which mmsync
-// writes to them.
-func (s *storm) wake(run *stormRun) {
-	s.book.mu.Lock()
-	owned := slices.Sorted(maps.Keys(s.book.owner))
-	s.book.mu.Unlock()
-	for _, id := range owned {
-		if _, ok := s.sim.User(id); !ok || !s.chance(60) {
-			continue
-		}
-		if s.tokens[id] == "" {
-			s.tokens[id] = s.sim.AddToken(id)
-		}
-		run.savers[id] = true
-	}
-}
-
-// middle lets other people work on the server once the plan is made.
-func (s *storm) middle(run *stormRun) {
-	run.middle = func() {
-		for _, id := range s.meddle(1 + s.r.IntN(2)) {
-			s.book.mu.Lock()
-			run.edited[id] = true
-			s.book.mu.Unlock()
-		}
-		s.seen.add("edited in the middle")
-	}
-}
-
-// inspect checks what must hold after every run.
-func (s *storm) inspect(run *stormRun, rep reconcile.Report, err error) {
-	s.strangers("after run " + run.name)
-	whole := err == nil && s.rules.lookAgain > 0 && rep.Counts.Failed == 0 && rep.Counts.Skipped == 0 && len(run.edited) == 0
-	if rep.Again != nil {
-		whole = whole && rep.Again.Counts.Failed == 0 && rep.Again.Counts.Skipped == 0
-	}
-	if !whole || run.lagged {
-		return
-	}
-	for id := range run.cutOff {
-		if u, ok := s.sim.User(id); ok && u.Active() {
-			s.wrong("run %s switched %s %s off, looked again, and left it on", run.name, id, u.Username)
-		}
-	}
-}
-
-// calm lets nothing go wrong any more, and judges what comes of it.
-func (s *storm) calm() {
-	time.Sleep(3 * time.Minute)
-	s.flights.Wait()
-	s.sim.Restart(nil)
-	s.mend()
-	var rep reconcile.Report
-	began := time.Now()
-	for n := 1; ; n++ {
-		s.book.mu.Lock()
-		s.book.setBack = false // noticed or not, it is read anew from here on
-		s.book.mu.Unlock()
-		var err error
-		rep, err = s.ordinary("calm", false)
-		if err != nil {
-			return
-		}
-		if s.atRest(rep) && !s.grace(began) {
-			break
-		}
-		if n == calmRuns {
-			s.wrong("no rest within %d runs", n)
-			return
-		}
-		if s.slow {
-			time.Sleep(26 * time.Hour)
-		} else {
-			time.Sleep(15 * time.Minute)
-		}
-	}
-	run := s.newRun("audit")
-	whole, err := s.engine(run, "one", true).Plan(s.t.Context(), reconcile.RunOptions{Trigger: "test", Audit: true})
-	if err != nil {
-		s.wrong("the last plan fails: %v", err)
-		return
-	}
-	for _, d := range whole.Plan.Decisions {
-		if len(d.Ops) > 0 && !s.refused(d) {
-			s.wrong("the runs came to rest, and a look at everything shows that they overlooked %+v", d)
-		}
-	}
-	s.judge(whole.Plan).world()
-	s.journal()
-	s.strangers("in the end")
-}
-
-// grace tells that somebody's grace may not be over, counted from when all reads
-// began to be good: if he is off already, no plan says so.
-func (s *storm) grace(calm time.Time) bool {
-	left := func(k identity.Key) bool { return !s.people[k].listed }
-	return slices.ContainsFunc(s.keys(), left) && time.Since(calm) <= max(s.rules.grace.Missing, s.rules.grace.OutOfScope)
-}
-
-// mend makes entries readable again that belong to nobody known: until then nobody
-// counts as missing.
-func (s *storm) mend() {
-	links, err := s.db.Links(s.t.Context(), state.LinkFilter{})
-	if err != nil {
-		s.wrong("links cannot be read: %v", err)
-	}
-	for _, k := range s.keys() {
-		if e := s.people[k]; e.garbled && !slices.ContainsFunc(links, func(l identity.Link) bool { return l.Key == k }) {
-			e.garbled = false
-			s.tell("directory: can be read again: %s", e)
-		}
-	}
-}
-
-// atRest tells that nothing was done and that nothing waits for time to pass.
-func (s *storm) atRest(rep reconcile.Report) bool {
-	waits := func(d plan.Decision) bool {
-		switch d.Reason {
-		case plan.InGrace, plan.CallInFlight, plan.ServerSetBack, plan.AccountUnseen, plan.ReadIncomplete, plan.Unconfirmed:
-			return true
-		default:
-			return len(d.Ops) > 0 && !s.refused(d)
-		}
-	}
-	return rep.Again == nil && !slices.ContainsFunc(rep.Plan.Decisions, waits)
-}
-
-// refused tells that somebody wants a login that another account has: a server
-// that hides logins refuses that without saying why, and mmsync tries each time.
-func (s *storm) refused(d plan.Decision) bool {
-	e := s.people[d.Key]
-	return s.rules.profile == mmsim.Profile538 && d.Action == plan.Create && !e.auth.IsZero() &&
-		slices.ContainsFunc(s.sim.Users(), func(u mmsim.User) bool { return u.AuthData == e.auth.Data })
 }
