@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -231,9 +232,9 @@ func TestEngine_Faults(t *testing.T) {
 			for _, by := range []time.Duration{time.Hour, -time.Hour} {
 				for n := 1 + rand.IntN(at.step(20)); n < 100; n += at.step(20) { //nolint:gosec // where to begin
 					w := tpl.start(t)
-					seen := 0
+					var seen atomic.Int64
 					_, err := w.sync(tpl.after(), wiring{change: tpl.with(1), network: network(func(r *http.Request) (*http.Response, error) {
-						if seen++; seen == n {
+						if seen.Add(1) == int64(n) {
 							w.sim.SetClockOffset(by)
 						}
 						return http.DefaultTransport.RoundTrip(r)
