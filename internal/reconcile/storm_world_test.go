@@ -213,11 +213,12 @@ type register struct {
 func (d register) Name() string { return d.name }
 
 func (d register) Snapshot(_ context.Context, known func(identity.Identity) bool) (identity.Snapshot, error) {
-	s, kind := d.s, d.run.kinds[d.name]
+	s := d.s
+	s.book.mu.Lock() // several sources are read at once
+	defer s.book.mu.Unlock()
+	kind := d.run.kinds[d.name]
 	snap := identity.Snapshot{Source: d.name, Directory: "dc=" + d.name, ReadAt: time.Now(), Complete: true}
 	read := &reading{complete: true, listed: map[identity.Key]bool{}, present: map[identity.Key]bool{}, truth: map[identity.Key]bool{}, answers: map[string]identity.Presence{}}
-	s.book.mu.Lock()
-	defer s.book.mu.Unlock()
 	if kind == readFails {
 		return snap, errors.New("the directory does not answer")
 	}
