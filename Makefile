@@ -6,7 +6,7 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags timetzdata -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race e2e e2e-real conformance storm fuzz bench lint fmt vuln generate golden demo tidy-check check
+.PHONY: help build test race traps e2e e2e-real conformance storm fuzz bench lint fmt vuln generate golden demo tidy-check check
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -37,6 +37,9 @@ func (e *StoppedError) Error() string {
 // Refused is always true.
 func (e *StoppedError) Refused() bool { return true }
 
+// Stopped is the sentence that is worth saying once, not for each account.
+func (e *StoppedError) Stopped() string { return e.Error() }
+
 // kindOf tells apart what can fail apart.
 func kindOf(op plan.Op) string {
 	kind := string(op.Kind)

@@ -150,19 +150,7 @@ func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, s
 	if err != nil {
 		return fmt.Errorf("read who is missing from source %s: %w", src.Name(), err)
 	}
-	seen := make(map[identity.Key]*state.Sighting, len(known))
-	observed := map[identity.Key]bool{}
-	for i := first; i < len(g.observations); i++ {
-		observed[g.observations[i].Key] = true
-	}
-	for i := range known {
-		seen[known[i].Key] = &known[i]
-		at := g.roster.find(known[i].Key)
-		settled := at >= 0 && g.roster.heads[at].present && !observed[known[i].Key]
-		if joined[known[i].Key] || settled { // unreadable, or as he was before he was missed: but there
-			g.sightings.Seen = append(g.sightings.Seen, known[i].Key)
-		}
-	}
+	seen := g.seenAgain(known, first, joined)
 	for i := first; i < len(g.observations); i++ {
 		ob := &g.observations[i]
 		s := seen[ob.Key]
@@ -213,6 +201,27 @@ func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, s
 		}
 	}
 	return nil
+}
+
+// seenAgain gives what is known of who is being missed, by Key, and notes those of
+// them who are there and need no deciding: unreadable, or as they were before they
+// were missed. first is where the observations of their source begin.
+func (g *gathered) seenAgain(known []state.Sighting, first int, joined map[identity.Key]bool) map[identity.Key]*state.Sighting {
+	observed := map[identity.Key]bool{}
+	for i := first; i < len(g.observations); i++ {
+		observed[g.observations[i].Key] = true
+	}
+	seen := make(map[identity.Key]*state.Sighting, len(known))
+	for i := range known {
+		k := known[i].Key
+		seen[k] = &known[i]
+		at := g.roster.find(k)
+		settled := at >= 0 && g.roster.heads[at].present && !observed[k]
+		if joined[k] || settled {
+			g.sightings.Seen = append(g.sightings.Seen, k)
+		}
+	}
+	return seen
 }
 
 // sight counts one more complete read that lacked the Key. Reads closer than

@@ -91,7 +91,7 @@ func (e *Engine) lasts(ctx context.Context, g *gathered, k *identity.Link, a *id
 	k.Undone++
 	e.log.WarnContext(ctx, "what was taken from an account is back", "source", k.Key.Source, "anchor", k.Key.Anchor, "account", k.AccountID, "times", k.Undone)
 	if k.Undone > 1 {
-		g.problems = append(g.problems, fmt.Sprintf("account %s (%s) was %s after mmsync had taken that away, for the %d. time in a row: find out who or what does it, another sync, an administrator, or a client that saves its profile all the time; until then mmsync takes it away each time",
+		g.problems = append(g.problems, fmt.Sprintf("account %s (%s) was %s after mmsync had taken that away, %d times in a row: find out who or what does it, another sync, an administrator, or a client that saves its profile all the time; until then mmsync takes it away each time",
 			k.AccountID, k.Key, what, k.Undone))
 	}
 	return true
@@ -111,18 +111,14 @@ func (e *Engine) lookAgain(ctx context.Context, u unsettled, o RunOptions) (all 
 			return all, false, nil
 		case <-time.After(time.Until(at)):
 		}
-		l, err := e.takeLease(ctx)
-		switch {
-		case errors.Is(err, state.ErrHeld):
-			return all, false, nil
-		case err != nil:
+		l, err := e.leaseInTurn(ctx)
+		if err != nil || l == nil {
 			return all, false, err
 		}
 		rep, more, err := e.round(l, u, o, dueNow(u.due))
 		l.release()
-		if all = joined(all, rep); rep != nil {
-			u.run = rep.RunID
-		}
+		u.token = l.current().Token
+		all = joined(all, rep)
 		switch {
 		case errors.Is(err, errLookedAfter):
 			return all, false, nil
@@ -132,6 +128,39 @@ func (e *Engine) lookAgain(ctx context.Context, u unsettled, o RunOptions) (all 
 		maps.Copy(u.due, more)
 	}
 	return all, true, nil
+}
+
+// leaseInTurn takes the lease as soon as nobody else has it; nil if ctx ended first.
+func (e *Engine) leaseInTurn(ctx context.Context) (*lease, error) {
+	for {
+		l, err := e.takeLease(ctx)
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				l.release()
+			}
+			return nil, nil //nolint:nilnil // the next run looks
+		case !errors.Is(err, state.ErrHeld):
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(e.o.LeaseTTL / 10):
+		}
+	}
+}
+
+// lookedAfter tells whether another run, after the one with the given token, came
+// to its end and so has read everybody. Its id says nothing about that: it goes by
+// the store's clock, and that can be set.
+func (e *Engine) lookedAfter(ctx context.Context, token int64) (bool, error) {
+	ended, err := e.o.Store.Runs(ctx, state.RunFilter{
+		Kind: "sync", Statuses: []state.RunStatus{state.RunDone, state.RunPartial, state.RunWithheld}, Limit: 50,
+	})
+	if err != nil {
+		return false, fmt.Errorf("read whether another run came between: %w", err)
+	}
+	return slices.ContainsFunc(ended, func(r state.Run) bool { return r.Token > token }), nil
 }
 
 // dueNow takes the people out of due whose time has come.
@@ -181,11 +210,9 @@ var errLookedAfter = errors.New("another run came between")
 // at the beginning and what the server shows now.
 func (e *Engine) round(l *lease, u unsettled, o RunOptions, keys []identity.Key) (*Report, map[identity.Key]time.Time, error) {
 	ctx, start := l.ctx, time.Now()
-	last, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Limit: 1})
-	switch {
-	case err != nil:
-		return nil, nil, fmt.Errorf("read whether another run came between: %w", err)
-	case len(last) > 0 && last[0].ID != u.run:
+	if other, err := e.lookedAfter(ctx, u.token); err != nil {
+		return nil, nil, err
+	} else if other {
 		return nil, nil, errLookedAfter
 	}
 	calls, err := e.closeOps(ctx, l.current(), u.offset)
@@ -196,10 +223,13 @@ func (e *Engine) round(l *lease, u unsettled, o RunOptions, keys []identity.Key)
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := e.endSessions(ctx, l.current(), g); err != nil {
+		return nil, nil, err
+	}
 	// Decided together with everybody else, for who wants whose name matters; but
 	// only these few are worked on.
 	p := plan.Build(g.observations, e.o.Policy)
-	p.Decisions = only(p.Decisions, keys)
+	p.Decisions = only(p.Decisions, u.allowed(keys))
 	rep := e.judge(g, p, o)
 	rep.Problems = g.problems
 	more := map[identity.Key]time.Time{}
@@ -223,6 +253,15 @@ func (e *Engine) round(l *lease, u unsettled, o RunOptions, keys []identity.Key)
 	}
 	rep.Took = time.Since(start)
 	return &rep, more, e.finish(ctx, &run, &rep, err)
+}
+
+// allowed leaves out those who were not counted when a guard tripped, because a
+// call for them was on its way: by themselves they would pass it.
+func (u *unsettled) allowed(keys []identity.Key) []identity.Key {
+	if !u.guarded {
+		return keys
+	}
+	return slices.DeleteFunc(slices.Clone(keys), func(k identity.Key) bool { return !u.calls[k].IsZero() })
 }
 
 // only keeps the decisions about the given people, less those that wait in a row
@@ -257,6 +296,10 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 		return nil, err
 	}
 	g.facts.SetBack = first.facts.SetBack
+	// What the first plan created is planned here once more for all that is known,
+	// and must not use up the seats twice; the server refuses what it has none for.
+	g.facts.SeatsLeft = -1
+	g.target.SeatsLeft = -1
 	v := newView()
 	if err := e.reread(ctx, g, v, keys); err != nil {
 		return nil, err

@@ -203,7 +203,7 @@ func TestEngine_Again_alarm(t *testing.T) {
 		require.NotNil(t, rep.Again)
 		require.Equal(t, 2, rep.Again.Counts.Done)
 		require.Len(t, rep.Again.Problems, 1)
-		require.Contains(t, rep.Again.Problems[0], "was switched on again after mmsync had taken that away, for the 2. time in a row: find out who or what does it")
+		require.Contains(t, rep.Again.Problems[0], "was switched on again after mmsync had taken that away, 2 times in a row: find out who or what does it")
 		require.Equal(t, state.RunPartial, rep.Status)
 	})
 	t.Run("a guard that trips at the second look withholds the run", func(t *testing.T) {

@@ -32,6 +32,8 @@ type applier struct {
 	failures []Failure
 	inARow   int                        // failures since the last success
 	due      map[identity.Key]time.Time // who is to be looked at again, and from when on
+	open     map[identity.Key]bool      // for whom a call has no known outcome
+	stopped  map[string]int             // calls that were not sent, by the sentence that says why
 	done     int
 	total    int
 }
@@ -54,7 +56,7 @@ func (p *person) id(d *plan.Decision) string {
 }
 
 func newApplier(e *Engine, l *lease, run *state.Run, g *gathered, p plan.Plan, offset time.Duration) *applier {
-	a := &applier{e: e, lease: l, runID: run.ID, plan: p, now: time.Now(), offset: offset, people: map[identity.Key]*person{}, due: map[identity.Key]time.Time{}, hidden: !g.facts.AuthDataVisible}
+	a := &applier{e: e, lease: l, runID: run.ID, plan: p, now: time.Now(), offset: offset, people: map[identity.Key]*person{}, due: map[identity.Key]time.Time{}, open: map[identity.Key]bool{}, stopped: map[string]int{}, hidden: !g.facts.AuthDataVisible}
 	a.counts = run.Counts
 	touched := make(map[identity.Key]*plan.Decision, len(p.Decisions))
 	for i := range p.Decisions {
@@ -128,6 +130,9 @@ func (a *applier) unit(ctx context.Context, u plan.Unit) error {
 		}
 		d := &a.plan.Decisions[s.Decision]
 		ref := state.OpRef{Run: a.runID, Decision: s.Decision, Op: s.Op}
+		if broken != "" && a.undecided(d.Key) && endsOldSessions(d.Ops[s.Op]) {
+			continue // it stays pending: whether it is due shows with the move of the login
+		}
 		if broken != "" {
 			if err := a.skip(ctx, ref, d, s.Op, "an earlier step of "+broken+" was not carried out"); err != nil {
 				return err
@@ -143,6 +148,13 @@ func (a *applier) unit(ctx context.Context, u plan.Unit) error {
 		}
 	}
 	return nil
+}
+
+// undecided tells whether a call for somebody has an outcome that is not known yet.
+func (a *applier) undecided(k identity.Key) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.open[k]
 }
 
 // step carries out one op. ok false means that it was skipped or failed; an
@@ -167,6 +179,12 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	if ctx.Err() != nil && keptBack(callErr) { // the run has ended, and this call did not leave any more
 		out := state.Outcome{Ref: ref, Status: state.OpDropped, AccountID: who.id(d), At: time.Now(), Error: "the run ended before this call"}
 		return false, errors.Join(context.Cause(ctx), a.record(callCtx, out))
+	}
+	if why := stoppedKind(callErr); why != "" {
+		a.mu.Lock()
+		a.stopped[why]++
+		a.mu.Unlock()
+		return false, a.skip(callCtx, ref, d, index, "this kind of call is stopped on this server")
 	}
 	note := ""
 	if courtesy(callErr) || (op.Kind == plan.CreateAccount && mismatch(callErr) && after.ID != "") {
@@ -281,6 +299,7 @@ func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, o
 		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: op.Kind, Error: cause.Error()})
 		switch {
 		case isUnknown(cause):
+			a.open[d.Key] = true
 			a.due[d.Key] = time.Now().Add(a.e.o.SettleAfter)
 		case mismatch(cause) && takes(op) && a.e.o.LookAgain > 0: // lost to another write, and seen to be
 			a.due[d.Key] = time.Now()
@@ -319,6 +338,16 @@ const abortAfter = 25
 func courtesy(err error) bool {
 	var done interface{ OpDone() bool }
 	return errors.As(err, &done) && done.OpDone()
+}
+
+// stoppedKind gives the sentence about a kind of call that is not sent any more,
+// because it did not do on this server what it should; "" for other errors.
+func stoppedKind(err error) string {
+	var s interface{ Stopped() string }
+	if errors.As(err, &s) {
+		return s.Stopped()
+	}
+	return ""
 }
 
 // mismatch tells that the server answered success and shows something else.

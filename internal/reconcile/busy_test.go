@@ -176,6 +176,7 @@ func TestEngine_Busy(t *testing.T) {
 	for name, set := range map[string]struct{ server, store time.Duration }{
 		"the server's on":   {server: 2 * time.Hour},
 		"the server's back": {server: -2 * time.Hour},
+		"the store's back":  {store: -2 * time.Hour},
 		"the store's on":    {store: 2 * time.Hour},
 	} {
 		t.Run("a clock that was set, "+name+", hastens no call and delays none", func(t *testing.T) {

@@ -46,10 +46,13 @@ func (e *Engine) closeOps(ctx context.Context, l state.Lease, offset time.Durati
 		return b, fmt.Errorf("read unfinished ops: %w", err)
 	}
 	for i := range open {
-		if due, err := e.revokeDue(ctx, open[i]); err != nil {
+		switch due, waits, err := e.revokeDue(ctx, open[i]); {
+		case err != nil:
 			return b, err
-		} else if due {
+		case due:
 			b.sessions = append(b.sessions, open[i])
+			continue
+		case waits:
 			continue
 		}
 		until, err := e.settle(ctx, l, open[i], offset)
@@ -58,7 +61,11 @@ func (e *Engine) closeOps(ctx context.Context, l state.Lease, offset time.Durati
 		}
 		if !until.IsZero() {
 			b.add(open[i], until)
+			continue
 		}
+		e.mu.Lock()
+		delete(e.met, open[i].Ref)
+		e.mu.Unlock()
 	}
 	return b, nil
 }
@@ -135,28 +142,51 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord, o
 	return until, e.o.Store.RecordOp(ctx, l, out)
 }
 
+// endsOldSessions tells the op that ends the sessions of a login that was moved.
+// A leaver's sessions are another matter: that op is planned again.
+func endsOldSessions(op plan.Op) bool {
+	to, _ := op.To(plan.FieldActive)
+	return op.Kind == plan.RevokeSessions && to != "false"
+}
+
 // revokeDue tells whether sessions are still to be ended because the login they
 // were begun with was moved: no later look at the account shows that they are not.
-func (e *Engine) revokeDue(ctx context.Context, op state.OpRecord) (bool, error) {
-	if to, _ := op.Op.To(plan.FieldActive); op.Op.Kind != plan.RevokeSessions || to == "false" {
-		return false, nil // a leaver's are planned again
+// While it is not known whether it was moved, the op waits.
+func (e *Engine) revokeDue(ctx context.Context, op state.OpRecord) (due, waits bool, err error) {
+	if !endsOldSessions(op.Op) {
+		return false, false, nil
 	}
 	ops, err := e.o.Store.Ops(ctx, state.OpFilter{Run: op.Ref.Run, Key: op.Key})
 	if err != nil {
-		return false, fmt.Errorf("read what was done before: %w", err)
+		return false, false, fmt.Errorf("read what was done before: %w", err)
 	}
-	return slices.ContainsFunc(ops, func(o state.OpRecord) bool {
-		return o.Op.Kind == plan.SetAuth && (o.Status == state.OpDone || o.Status == state.OpObserved)
-	}), nil
+	for _, o := range ops {
+		if o.Op.Kind == plan.SetAuth {
+			due = due || o.Status == state.OpDone || o.Status == state.OpObserved
+			waits = waits || o.Status == state.OpSent
+		}
+	}
+	return due, waits && !due, nil
 }
 
 // endSessions carries out what earlier runs had planned, journaled and not come
 // to. It can be repeated without harm; what does not succeed is left to the next run.
 func (e *Engine) endSessions(ctx context.Context, l state.Lease, g *gathered) error {
+	if g.facts.SetBack {
+		return nil // nothing is taken from anybody; the next run does it
+	}
 	for _, op := range g.busy.sessions {
 		out := state.Outcome{Ref: op.Ref, Status: state.OpDropped, AccountID: op.AccountID, At: time.Now()}
+		link, err := e.linkOf(ctx, op.Key)
+		if err != nil {
+			return err
+		}
 		if why := g.facts.Protected[op.AccountID]; why != "" {
 			out.Error = "the account is protected by now: " + why
+		} else if link == nil || link.AccountID != op.AccountID {
+			out.Error = "the account is not this person's any more"
+		}
+		if out.Error != "" {
 			if err := e.o.Store.RecordOp(ctx, l, out); err != nil {
 				return fmt.Errorf("record op %s: %w", op.Ref, err)
 			}

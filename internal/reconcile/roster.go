@@ -177,7 +177,7 @@ const nobody = "absent"
 // load reads the links of the given heads and attaches the accounts they were
 // seen with, or are taken to be unchanged as.
 func (e *Engine) load(ctx context.Context, g *gathered, v *view, which []int) error {
-	which = slices.DeleteFunc(which, func(i int) bool { return g.links[g.roster.key(i)] != nil })
+	which = slices.DeleteFunc(slices.Clone(which), func(i int) bool { return g.links[g.roster.key(i)] != nil })
 	if len(which) == 0 {
 		return nil
 	}

@@ -42,7 +42,11 @@ type unsettled struct {
 	rounds map[identity.Key]int // how often that was done
 	g      *gathered
 	offset time.Duration
-	run    string // the last one of ours
+	token  int64 // of our last lease
+	// guarded: what one plan may take was used up, or a guard tripped; calls are the
+	// people who were not part of it because a call for them was on its way.
+	guarded bool
+	calls   map[identity.Key]time.Time
 }
 
 // underLease is one run that writes. narrow, if not nil, picks what is carried
@@ -68,7 +72,7 @@ func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narr
 		err = cause
 	}
 	rep.Took = time.Since(start)
-	next.run = run.ID
+	next.token = l.current().Token
 	return rep, next, e.finish(ctx, &run, &rep, err)
 }
 
@@ -106,8 +110,17 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	if err == nil && narrow == nil {
 		maps.Copy(due, calls.people)
 		next.g, next.due, next.rounds = g, due, map[identity.Key]int{}
+		next.guarded, next.calls = rep.Verdict.Tripped() || takesRoles(rep.Plan), calls.people
 	}
 	return rep, next, err
+}
+
+// takesRoles tells whether a plan takes a role from anybody: that is guarded plan
+// by plan, so a second one must not begin to count anew.
+func takesRoles(p plan.Plan) bool {
+	return slices.ContainsFunc(p.Decisions, func(d plan.Decision) bool {
+		return slices.ContainsFunc(d.Ops, func(o plan.Op) bool { return o.Kind == plan.SetRoles && takes(o) })
+	})
 }
 
 // carryOut journals a plan and applies it. due are the people to look at again,
@@ -130,6 +143,9 @@ func (e *Engine) carryOut(l *lease, run *state.Run, g *gathered, rep Report, off
 	a := newApplier(e, l, run, g, rep.Plan, offset)
 	err = a.run(ctx)
 	rep.Counts, rep.Failures = a.counts, a.failures
+	for _, why := range slices.Sorted(maps.Keys(a.stopped)) {
+		rep.Problems = append(rep.Problems, fmt.Sprintf("%d calls were not sent: %s", a.stopped[why], why))
+	}
 	rep.Status = outcome(rep, false)
 	return rep, a.due, err
 }

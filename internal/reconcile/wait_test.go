@@ -67,18 +67,43 @@ func TestEngine_Wait(t *testing.T) {
 		require.NotNil(t, rep.Again)
 		require.False(t, w.active("anna"))
 	})
-	t.Run("another run that is still at it is left to it", func(t *testing.T) {
+	t.Run("a process that has the lease is waited for, and if it did nothing, it is looked again", func(t *testing.T) {
 		t.Parallel()
 		w, rep := waiting(t, func(w *world, _ []human) {
 			on(w)
 			s := w.store()
 			defer s.Close()
-			_, err := s.AcquireLease(context.WithoutCancel(t.Context()), "reconcile", "other", time.Minute)
+			_, err := s.AcquireLease(context.WithoutCancel(t.Context()), "reconcile", "other", time.Second)
 			require.NoError(t, err, "the lease is free")
 		})
-		require.Nil(t, rep.Again)
+		require.NotNil(t, rep.Again)
 		require.Equal(t, state.RunDone, rep.Status)
 		require.Empty(t, rep.Problems)
-		require.True(t, w.active("anna"))
+		require.False(t, w.active("anna"))
 	})
+}
+
+// An older run has the later id, once the store's clock was set back.
+func TestEngine_Wait_storeClockSetBack(t *testing.T) {
+	t.Parallel()
+	w, people := newWorld(t), few()
+	w.rest(people, wiring{})
+	people[0].Left = "yes"
+	done := false
+	rep, err := w.sync(people, wiring{
+		wrap: func(s state.Store) state.Store { return later{s, -2 * time.Hour} },
+		change: func(o *reconcile.Options) {
+			o.LookAgain = 5 * time.Millisecond
+			o.Progress = func(p reconcile.Progress) {
+				if strings.HasPrefix(p.Stage, "waiting") && !done {
+					done = true
+					w.touch("anna", time.Second, func(u *mmsim.User) { u.DeleteAt = 0 })
+				}
+			}
+		},
+	})
+	require.NoError(t, err)
+	require.True(t, done)
+	require.NotNil(t, rep.Again, "nobody came between")
+	require.False(t, w.active("anna"))
 }

@@ -20,7 +20,7 @@ type Collector struct {
 	known      func(identity.Identity) bool
 	started    time.Time
 	identities []identity.Identity
-	byAnchor   map[string]int // index into identities; dropped for those who were known
+	byAnchor   map[string]int // index into identities; negative for those who were known
 	unreadable []identity.Problem
 	faults     int
 	entries    int
@@ -32,8 +32,11 @@ type Collector struct {
 // that were taken away.
 const maxProblemsPercent = 1
 
-// dropped stands in Collector.byAnchor for somebody who was known.
-const dropped = -1
+// These stand in Collector.byAnchor for somebody who was known.
+const (
+	droppedActive = -1
+	droppedLeaver = -2
+)
 
 // NewCollector starts a Snapshot. It asks known, if not nil, about everybody who
 // could be mapped, and keeps no more of those for whom the answer is yes than that
@@ -59,16 +62,19 @@ func (c *Collector) Add(rec Record) {
 		c.faults++
 	}
 	switch i, twice := c.byAnchor[id.Key.Anchor]; {
-	case twice && i == dropped:
+	case twice && i < 0:
 		c.byAnchor[id.Key.Anchor] = len(c.identities)
-		c.identities = append(c.identities, c.duplicate(identity.Identity{Key: id.Key, Active: true, Owned: id.Owned}, id))
+		c.identities = append(c.identities, c.duplicate(identity.Identity{Key: id.Key, Active: i == droppedActive, Owned: id.Owned}, id))
 		return
 	case twice:
 		c.identities[i] = c.duplicate(c.identities[i], id)
 		return
 	}
 	if id.Fault == "" && c.known(id) {
-		c.byAnchor[id.Key.Anchor] = dropped
+		c.byAnchor[id.Key.Anchor] = droppedLeaver
+		if id.Active {
+			c.byAnchor[id.Key.Anchor] = droppedActive
+		}
 		return
 	}
 	c.byAnchor[id.Key.Anchor] = len(c.identities)

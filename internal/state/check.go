@@ -129,29 +129,6 @@ func CheckLinks(links []identity.Link) error {
 	return nil
 }
 
-// CheckMarks returns ErrInvalid for a Key that cannot be kept or is in the list
-// twice, and for the zero Digest, which settles nothing.
-func CheckMarks(marks []SettledMark) error {
-	keys := make(map[identity.Key]bool, len(marks))
-	for i := range marks {
-		m := &marks[i]
-		if err := CheckKey(m.Key); err != nil {
-			return err
-		}
-		if keys[m.Key] {
-			return fmt.Errorf("%s is in the list twice: %w", fmtKey(m.Key), ErrInvalid)
-		}
-		if m.Digest == (Digest{}) {
-			return fmt.Errorf("%s has no digest: %w", fmtKey(m.Key), ErrInvalid)
-		}
-		if !storable(m.Ref) {
-			return CheckText(fmtKey(m.Key), m.Ref)
-		}
-		keys[m.Key] = true
-	}
-	return nil
-}
-
 // SecondOwner names the first of the links that wants an account which one of
 // the stored links, of another Key, owns; nil if there is none. Keys that are
 // in links give up what they own in stored.
