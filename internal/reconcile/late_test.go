@@ -82,7 +82,7 @@ func TestEngine_Recover_endsTheSessionsOfALoginThatMovedLate(t *testing.T) {
 				time.AfterFunc(200*time.Millisecond, func() {
 					res, err := http.DefaultTransport.RoundTrip(late)
 					if err == nil {
-						res.Body.Close()
+						_ = res.Body.Close()
 					}
 				})
 				err = errors.New("connection reset")
@@ -124,7 +124,7 @@ func TestEngine_SetBack_isNotARenameThatANodeDoesNotShow(t *testing.T) {
 	s := w.store()
 	e := w.engine(s, people, wiring{})
 	rep, err := e.Sync(t.Context(), reconcile.RunOptions{Trigger: "test"})
-	s.Close()
+	require.NoError(t, s.Close())
 	require.NoError(t, err)
 	require.Equal(t, state.RunDone, rep.Status)
 	require.Empty(t, rep.Problems)

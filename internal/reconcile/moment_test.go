@@ -38,10 +38,6 @@ func TestEngine_SetBack_isNotAMoment(t *testing.T) {
 	require.False(t, w.active("cora"), "somebody else's lost write keeps no leaver in")
 }
 
-type sick struct{ reconcile.Source }
-
-func (s sick) Name() string { return "corp" }
-
 func TestEngine_SecondLook_isNotDoneByARunThatFailed(t *testing.T) {
 	t.Parallel()
 	w, people := newWorld(t), few()
@@ -53,7 +49,7 @@ func TestEngine_SecondLook_isNotDoneByARunThatFailed(t *testing.T) {
 		defer close(done)
 		<-waits
 		time.Sleep(50 * time.Millisecond)
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(t.Context())
 		s := w.store()
 		defer s.Close()
 		e := w.engine(s, people, wiring{change: func(o *reconcile.Options) {

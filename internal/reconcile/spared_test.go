@@ -13,7 +13,7 @@ import (
 	"github.com/mmsync/mmsync/internal/state"
 )
 
-// sessions of an earlier run's login on a server that was set back
+// Sessions of an earlier run's login, on a server that was set back.
 func TestEngine_SetBack_endsNoSessions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -1,7 +1,6 @@
 package reconcile_test
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,7 +13,7 @@ import (
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
-// a guard trips in the run; the second look carries out the same class all the same
+// A guard trips in the run, and somebody of the same class has a call on its way.
 func TestEngine_SecondLook_leavesRolesToAGuardThatTripped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -92,6 +91,5 @@ func TestEngine_Sync_stopsOnlyTheKindOfCallThatDoesNothing(t *testing.T) {
 	require.NoError(t, err)
 }
 
-var _ = fmt.Sprint
 var _ = http.MethodGet
 var _ = plan.Hold

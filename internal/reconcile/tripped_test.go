@@ -10,7 +10,7 @@ import (
 	"github.com/mmsync/mmsync/internal/reconcile/guard"
 )
 
-// leavers: the guard trips at 11 of 5, the one in flight goes all the same
+// A guard that trips at 11 of 5 holds the one whose call is on its way as well.
 func TestEngine_SecondLook_leavesLeaversToAGuardThatTripped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
