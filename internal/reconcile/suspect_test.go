@@ -91,5 +91,4 @@ func TestEngine_Sync_stopsOnlyTheKindOfCallThatDoesNothing(t *testing.T) {
 	require.NoError(t, err)
 }
 
-var _ = http.MethodGet
 var _ = plan.Hold
