@@ -229,7 +229,10 @@ func (e *Engine) round(l *lease, u unsettled, o RunOptions, keys []identity.Key)
 	// Decided together with everybody else, for who wants whose name matters; but
 	// only these few are worked on.
 	p := plan.Build(g.observations, e.o.Policy)
-	p.Decisions = only(p.Decisions, u.allowed(keys))
+	p.Decisions = only(p.Decisions, keys)
+	if waiting := u.spare(&p); waiting > 0 {
+		g.problems = append(g.problems, fmt.Sprintf("%d people for whom a call was on its way when the plan was guarded wait for the next run: by themselves they would pass the guard", waiting))
+	}
 	rep := e.judge(g, p, o)
 	rep.Problems = g.problems
 	more := map[identity.Key]time.Time{}
@@ -255,13 +258,15 @@ func (e *Engine) round(l *lease, u unsettled, o RunOptions, keys []identity.Key)
 	return &rep, more, e.finish(ctx, &run, &rep, err)
 }
 
-// allowed leaves out those who were not counted when a guard tripped, because a
-// call for them was on its way: by themselves they would pass it.
-func (u *unsettled) allowed(keys []identity.Key) []identity.Key {
-	if !u.guarded {
-		return keys
-	}
-	return slices.DeleteFunc(slices.Clone(keys), func(k identity.Key) bool { return !u.calls[k].IsZero() })
+// spare leaves out those who were not counted when the guards judged, because a
+// call for them was on its way, and tells how many. Roles are guarded plan by plan,
+// so a second plan must not begin to count anew.
+func (u *unsettled) spare(p *plan.Plan) int {
+	before := len(p.Decisions)
+	p.Decisions = slices.DeleteFunc(p.Decisions, func(d plan.Decision) bool {
+		return !u.calls[d.Key].IsZero() && len(d.Ops) > 0 && (u.tripped || (u.rolesTaken && takesRoles(d)))
+	})
+	return before - len(p.Decisions)
 }
 
 // only keeps the decisions about the given people, less those that wait in a row
@@ -309,6 +314,7 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 	for i := range first.observations {
 		ob := first.observations[i]
 		if _, found := slices.BinarySearchFunc(keys, ob.Key, identity.Key.Compare); !found {
+			ob.Facts = &g.facts
 			others = append(others, ob)
 			continue
 		}

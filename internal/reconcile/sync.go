@@ -43,10 +43,11 @@ type unsettled struct {
 	g      *gathered
 	offset time.Duration
 	token  int64 // of our last lease
-	// guarded: what one plan may take was used up, or a guard tripped; calls are the
-	// people who were not part of it because a call for them was on its way.
-	guarded bool
-	calls   map[identity.Key]time.Time
+	// tripped and rolesTaken tell what the guards said and whether the plan took roles
+	// from anybody; calls are the people who were not part of it because a call for
+	// them was on its way.
+	tripped, rolesTaken bool
+	calls               map[identity.Key]time.Time
 }
 
 // underLease is one run that writes. narrow, if not nil, picks what is carried
@@ -110,17 +111,15 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	if err == nil && narrow == nil {
 		maps.Copy(due, calls.people)
 		next.g, next.due, next.rounds = g, due, map[identity.Key]int{}
-		next.guarded, next.calls = rep.Verdict.Tripped() || takesRoles(rep.Plan), calls.people
+		next.calls, next.tripped = calls.people, rep.Verdict.Tripped()
+		next.rolesTaken = slices.ContainsFunc(rep.Plan.Decisions, takesRoles)
 	}
 	return rep, next, err
 }
 
-// takesRoles tells whether a plan takes a role from anybody: that is guarded plan
-// by plan, so a second one must not begin to count anew.
-func takesRoles(p plan.Plan) bool {
-	return slices.ContainsFunc(p.Decisions, func(d plan.Decision) bool {
-		return slices.ContainsFunc(d.Ops, func(o plan.Op) bool { return o.Kind == plan.SetRoles && takes(o) })
-	})
+// takesRoles tells whether a decision takes a role from somebody.
+func takesRoles(d plan.Decision) bool {
+	return slices.ContainsFunc(d.Ops, func(o plan.Op) bool { return o.Kind == plan.SetRoles && takes(o) })
 }
 
 // carryOut journals a plan and applies it. due are the people to look at again,
