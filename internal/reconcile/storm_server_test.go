@@ -114,7 +114,8 @@ func (s *storm) upheaval() {
 			}
 			u, ok := s.sim.User(id)
 			if before[id] >= at && (!ok || u.UpdateAt < at) {
-				s.book.setBack = true
+				// Two saves within a moment can be stamped in the other order; no backup is that young.
+				s.book.setBack = s.book.setBack || !ok || at-u.UpdateAt > 2000
 				s.book.tell("server: %s is older than mmsync left it, or gone: %v, %d now, %d then", id, !ok, u.UpdateAt, at)
 				if s.book.newest[id] = u.UpdateAt; !ok {
 					delete(s.book.newest, id)
