@@ -1,11 +1,14 @@
 package e2e_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 	"github.com/mmsync/mmsync/internal/slapdtest"
 )
 
@@ -23,8 +26,14 @@ func TestSecondLook(t *testing.T) {
 	w.feed(people)
 
 	p := w.start("sync")
-	require.Eventually(t, func() bool { return !w.user(name).Active() }, 20*time.Second, 5*time.Millisecond)
-	w.sim.SetUser(w.user(name).ID, func(u *mmsimUser) { u.DeleteAt, u.UpdateAt = 0, time.Now().UnixMilli() })
+	// Only once it was read back: what is undone before is seen at once.
+	off := "/users/" + w.user(name).ID
+	require.Eventually(t, func() bool {
+		calls := w.sim.Calls()
+		at := slices.IndexFunc(calls, func(c mmsim.Call) bool { return c.IsWrite() && strings.Contains(c.Path, off) })
+		return at >= 0 && slices.ContainsFunc(calls[at+1:], func(c mmsim.Call) bool { return c.Status == 200 && strings.HasSuffix(c.Path, off) })
+	}, 20*time.Second, 5*time.Millisecond)
+	w.sim.SetUser(w.user(name).ID, func(u *mmsim.User) { u.DeleteAt, u.UpdateAt = 0, time.Now().UnixMilli() })
 	r := p.wait().exits(0)
 	require.Contains(t, r.stdout, "Looked again")
 	require.False(t, w.user(name).Active(), "switched off once more by the same run")
