@@ -83,6 +83,7 @@ func TestKillMidChange(t *testing.T) {
 				w.sim.ResetCalls()
 				w.killAt(at, func(c mmsim.Call) bool { return c.IsWrite() }, "sync", "-q")
 				w.mmsync("sync", "-q").exits(0)
+				w.mmsync("sync", "-q").exits(0) // whoever waited for somebody whose call was on its way
 				links := map[string]int64{}
 				for _, l := range w.links() {
 					links[l.Key.Anchor] = l.DeactivatedAt

@@ -110,11 +110,36 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	}
 	if err == nil && narrow == nil {
 		maps.Copy(due, calls.people)
+		maps.Copy(due, waitingFor(calls, rep.Plan))
 		next.g, next.due, next.rounds = g, due, map[identity.Key]int{}
 		next.calls, next.tripped = calls.people, rep.Verdict.Tripped()
 		next.rolesTaken = slices.ContainsFunc(rep.Plan.Decisions, takesRoles)
 	}
 	return rep, next, err
+}
+
+// waitingFor gives the people who wait for a name or an e-mail of somebody else,
+// while a call for anybody is on its way: it may be him, and then they go on together.
+func waitingFor(calls busy, p plan.Plan) map[identity.Key]time.Time {
+	if len(calls.people) == 0 {
+		return nil
+	}
+	var last time.Time
+	for _, at := range calls.people {
+		last = later(last, at)
+	}
+	out := map[identity.Key]time.Time{}
+	for i := range p.Decisions {
+		d := &p.Decisions[i]
+		waits := d.Reason == plan.WaitsForOther
+		for _, n := range d.Notes {
+			waits = waits || n.Reason == plan.WaitsForOther
+		}
+		if waits {
+			out[d.Key] = last
+		}
+	}
+	return out
 }
 
 // takesRoles tells whether a decision takes a role from somebody.
