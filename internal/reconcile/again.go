@@ -223,7 +223,7 @@ func (e *Engine) round(l *lease, u unsettled, o RunOptions, keys []identity.Key)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := e.endSessions(ctx, l.current(), g); err != nil {
+	if err := e.endSessions(ctx, l, g); err != nil {
 		return nil, nil, err
 	}
 	// Decided together with everybody else, for who wants whose name matters; but

@@ -225,17 +225,21 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	return true, nil
 }
 
-// send marks the op as sent and makes its call. Nothing leaves after the lease is
-// lost, nor later after its mark than sendBy: a call that is still waiting for the
-// server's rate then is marked anew. A call that has left, and its record, end
-// together, whatever happens to the run.
+// send marks the op as sent and makes its call. Nothing leaves while the lease has
+// lapsed or after it is lost, nor later after its mark than sendBy: a call that is
+// still waiting for the server's rate then is marked anew. A call that has left, and
+// its record, end together, whatever happens to the run.
 func (a *applier) send(ctx context.Context, ref state.OpRef, id string, op plan.Op) (after identity.Account, sent time.Time, callErr, err error) {
 	for {
+		until, err := a.lease.right(ctx)
+		if err != nil {
+			return after, sent, nil, err
+		}
 		sent = time.Now().Add(a.offset)
 		if err := a.e.o.Store.MarkSent(ctx, a.lease.current(), ref, sent); err != nil {
 			return after, sent, nil, fmt.Errorf("mark op %s as sent: %w", ref, err)
 		}
-		sendCtx, stop := context.WithTimeout(ctx, sendBy)
+		sendCtx, stop := context.WithDeadline(ctx, earlier(until, time.Now().Add(sendBy)))
 		after, callErr = a.e.o.Target.Apply(sendCtx, id, op)
 		late := sendCtx.Err() != nil && keptBack(callErr)
 		stop()

@@ -37,6 +37,13 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 func (b *busy) has(k identity.Key, account string) bool {
 	return !b.people[k].IsZero() || !b.accounts[account].IsZero()
 }

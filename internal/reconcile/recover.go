@@ -171,7 +171,7 @@ func (e *Engine) revokeDue(ctx context.Context, op state.OpRecord) (due, waits b
 
 // endSessions carries out what earlier runs had planned, journaled and not come
 // to. It can be repeated without harm; what does not succeed is left to the next run.
-func (e *Engine) endSessions(ctx context.Context, l state.Lease, g *gathered) error {
+func (e *Engine) endSessions(ctx context.Context, l *lease, g *gathered) error {
 	if g.facts.SetBack {
 		return nil // nothing is taken from anybody; the next run does it
 	}
@@ -187,17 +187,23 @@ func (e *Engine) endSessions(ctx context.Context, l state.Lease, g *gathered) er
 			out.Error = "the account is not this person's any more"
 		}
 		if out.Error != "" {
-			if err := e.o.Store.RecordOp(ctx, l, out); err != nil {
+			if err := e.o.Store.RecordOp(ctx, l.current(), out); err != nil {
 				return fmt.Errorf("record op %s: %w", op.Ref, err)
 			}
 			continue
 		}
+		until, err := l.right(ctx)
+		if err != nil {
+			return err
+		}
 		if op.Status == state.OpPending {
-			if err := e.o.Store.MarkSent(ctx, l, op.Ref, time.Now()); err != nil {
+			if err := e.o.Store.MarkSent(ctx, l.current(), op.Ref, time.Now()); err != nil {
 				return fmt.Errorf("mark op %s as sent: %w", op.Ref, err)
 			}
 		}
-		after, err := e.o.Target.Apply(ctx, op.AccountID, op.Op)
+		sendCtx, stop := context.WithDeadline(ctx, until)
+		after, err := e.o.Target.Apply(sendCtx, op.AccountID, op.Op)
+		stop()
 		switch {
 		case isUnknown(err) || keptBack(err):
 			g.problems = append(g.problems, fmt.Sprintf("the sessions of account %s, whose login was moved, could not be ended yet; the next run tries again: %v", op.AccountID, err))
@@ -207,7 +213,7 @@ func (e *Engine) endSessions(ctx context.Context, l state.Lease, g *gathered) er
 		default:
 			out.Status, out.After = state.OpDone, &after
 		}
-		if err := e.o.Store.RecordOp(ctx, l, out); err != nil {
+		if err := e.o.Store.RecordOp(ctx, l.current(), out); err != nil {
 			return fmt.Errorf("record op %s: %w", op.Ref, err)
 		}
 	}

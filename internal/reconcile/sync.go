@@ -8,17 +8,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 )
-
-// leaseName is the one lease: whoever holds it plans and talks to Mattermost,
-// because rate, order and budget are one for the whole server.
-const leaseName = "reconcile"
 
 // Sync plans, guards, journals and applies. state.ErrHeld means that another
 // process is at it.
@@ -95,7 +90,7 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	if err != nil {
 		return rep, next, err
 	}
-	if err := e.endSessions(ctx, l.current(), g); err != nil {
+	if err := e.endSessions(ctx, l, g); err != nil {
 		return rep, next, err
 	}
 	rep = e.decide(g, o)
@@ -245,83 +240,6 @@ func outcome(rep Report, looked bool) state.RunStatus {
 		return state.RunPartial
 	}
 	return state.RunDone
-}
-
-// lease is the right to write, kept alive by a goroutine that release waits
-// for. Its context ends, with the cause, before the right could run out.
-type lease struct {
-	ctx    context.Context //nolint:containedctx // it lives as long as the lease: that is what it says
-	cancel context.CancelCauseFunc
-	store  state.Store
-	held   atomic.Pointer[state.Lease]
-	ttl    time.Duration
-	done   chan struct{}
-}
-
-func (l *lease) current() state.Lease { return *l.held.Load() }
-
-func (e *Engine) takeLease(ctx context.Context) (*lease, error) {
-	holder := e.o.Holder
-	if holder == "" {
-		holder = "mmsync-" + token()
-	}
-	held, err := e.o.Store.AcquireLease(ctx, leaseName, holder, e.o.LeaseTTL)
-	if err != nil {
-		return nil, fmt.Errorf("take the lease: %w", err)
-	}
-	l := &lease{store: e.o.Store, ttl: e.o.LeaseTTL, done: make(chan struct{})}
-	l.held.Store(&held)
-	l.ctx, l.cancel = context.WithCancelCause(ctx)
-	go l.keep()
-	return l, nil
-}
-
-// keep renews the lease at a third of its time. From seven tenths of it on without
-// a renewal, by this process's own clock, nothing more is sent.
-func (l *lease) keep() {
-	defer close(l.done)
-	tick := time.NewTicker(l.ttl / 3)
-	defer tick.Stop()
-	safe := l.ttl * 7 / 10
-	end := time.NewTimer(safe)
-	defer end.Stop()
-	until := time.Now().Add(safe)
-	for {
-		select {
-		case <-l.ctx.Done():
-			return
-		case <-end.C:
-			l.cancel(fmt.Errorf("the lease could not be renewed in time: %w", state.ErrFenced))
-			return
-		case <-tick.C:
-		}
-		at := time.Now()
-		next, err := l.renew(time.Until(until))
-		switch {
-		case err == nil:
-			l.held.Store(&next)
-			until = at.Add(safe)
-			end.Reset(time.Until(until))
-		case errors.Is(err, state.ErrFenced):
-			l.cancel(err)
-			return
-		}
-	}
-}
-
-func (l *lease) renew(within time.Duration) (state.Lease, error) {
-	ctx, cancel := context.WithTimeout(l.ctx, within)
-	defer cancel()
-	return l.store.RenewLease(ctx, l.current(), l.ttl)
-}
-
-func (l *lease) release() {
-	l.cancel(nil)
-	<-l.done
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), 5*time.Second)
-	defer cancel()
-	// A lease that cannot be given back runs out by itself.
-	_ = l.store.ReleaseLease(ctx, l.current())
 }
 
 // runID is ordered by time, to a 4096th of a second, and short enough to type.
