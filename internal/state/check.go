@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -200,7 +201,7 @@ func CheckDecision(d *plan.Decision) error {
 	if err := CheckKey(d.Key); err != nil {
 		return err
 	}
-	err := CheckText(fmtKey(d.Key), d.Ref, string(d.Action), string(d.Reason), d.AccountID, d.Username, d.Detail, string(d.Held))
+	err := CheckText(fmtKey(d.Key), d.Ref, string(d.Action), string(d.Reason), d.AccountID, d.Username, d.Detail, string(d.Held), d.Approval)
 	if err != nil {
 		return err
 	}
@@ -209,7 +210,7 @@ func CheckDecision(d *plan.Decision) error {
 			return err
 		}
 	}
-	for _, o := range d.Ops {
+	for _, o := range slices.Concat(d.Ops, d.Withheld) {
 		for _, c := range o.Changes {
 			if err := CheckText(fmtKey(d.Key), string(c.Field), c.From, c.To); err != nil {
 				return err

@@ -122,7 +122,7 @@ func Check(p plan.Plan, u Usage, l Limits) Verdict {
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
 		class, roles := classify(*d)
-		if class == "" {
+		if class == "" || d.Approval != "" {
 			continue
 		}
 		g, c := group{d.Key.Source, class}, cause{reason: d.Reason, place: parent(d.Ref)}

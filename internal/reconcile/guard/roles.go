@@ -35,6 +35,7 @@ func keepRoles(d *plan.Decision, why string) {
 			ops = append(ops, op)
 			continue
 		}
+		d.Withheld = append(slices.Clone(d.Withheld), op)
 		for _, c := range op.Changes {
 			note.From, note.To = c.From, c.To
 		}

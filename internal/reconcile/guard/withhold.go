@@ -20,16 +20,16 @@ func Withhold(p plan.Plan, v Verdict) plan.Plan {
 		for i := range p.Decisions {
 			d := &p.Decisions[i]
 			switch {
-			case d.Key.Source != t.Source:
+			case d.Key.Source != t.Source || d.Approval != "":
 			case t.Class == Deactivations && Counts(*d):
 				why := tooMany(t)
 				if d.Detail != "" {
 					why = d.Detail + "; " + why
 				}
-				d.Held, d.Action, d.Reason, d.Detail, d.Ops = plan.Deactivate, plan.Hold, plan.GuardTripped, why, nil
+				d.Held, d.Action, d.Reason, d.Detail, d.Withheld, d.Ops = plan.Deactivate, plan.Hold, plan.GuardTripped, why, d.Ops, nil
 			case t.Class == Recreations && recreates(*d):
 				d.Held, d.Action, d.Reason, d.Detail = plan.Create, plan.Hold, plan.GuardTripped, d.Detail+"; "+tooMany(t)
-				d.Notes, d.Ops = nil, nil
+				d.Notes, d.Withheld, d.Ops = nil, d.Ops, nil
 			case t.Class == RoleRemovals && len(lost(*d)) > 0:
 				keepRoles(d, tooMany(t))
 			}

@@ -146,6 +146,11 @@ type Decision struct {
 	Held  Action `json:"held,omitempty"`
 	Notes []Note `json:"notes,omitempty"`
 	Ops   []Op   `json:"ops,omitempty"`
+	// Withheld are the ops that a guard or an operator keeps back, as they would be
+	// carried out: what an approval lets through.
+	Withheld []Op `json:"withheld,omitempty"`
+	// Approval names the approval by which the Decision passes the guards.
+	Approval string `json:"approval,omitempty"`
 	// Chain groups decisions that must be carried out one after another, in
 	// plan order, because each frees a name the next one takes. 0 means none.
 	Chain int `json:"chain,omitempty"`

@@ -55,7 +55,7 @@ const selectBegun = `select exists (select from decisions where run_id = $1), cl
 func putDecisions(ctx context.Context, tx pgx.Tx, r *state.Run, decisions []plan.Decision) error {
 	columns := []string{
 		"run_id", "position", "source", "anchor", "ref", "action", "reason", "account_id", "username", "detail",
-		"due_at", "held", "notes", "chain",
+		"due_at", "held", "notes", "chain", "withheld", "approval",
 	}
 	_, err := tx.CopyFrom(ctx, pgx.Identifier{"decisions"}, columns, pgx.CopyFromSlice(len(decisions), func(i int) ([]any, error) {
 		d := &decisions[i]
@@ -64,9 +64,13 @@ func putDecisions(ctx context.Context, tx pgx.Tx, r *state.Run, decisions []plan
 			due = stamp(*d.Until)
 		}
 		notes, err := nullable(d.Notes, len(d.Notes) == 0)
+		if err != nil {
+			return nil, err
+		}
+		withheld, err := nullable(d.Withheld, len(d.Withheld) == 0)
 		return []any{
 			r.ID, i, d.Key.Source, d.Key.Anchor, d.Ref, string(d.Action), string(d.Reason), d.AccountID,
-			d.Username, d.Detail, due, string(d.Held), notes, d.Chain,
+			d.Username, d.Detail, due, string(d.Held), notes, d.Chain, withheld, d.Approval,
 		}, err
 	}))
 	return err
@@ -193,7 +197,7 @@ func (s *Store) RecordOp(ctx context.Context, l state.Lease, o state.Outcome) er
 
 const selectDecisions = `
 select run_id, position, source, anchor, ref, action, reason, account_id, username, detail,
-    due_at, held, notes, chain
+    due_at, held, notes, chain, withheld, approval
 from decisions where run_id = $1 order by position`
 
 // Decisions implements state.Store.
@@ -208,16 +212,16 @@ func scanDecision(row pgx.CollectableRow) (state.DecisionRecord, error) {
 	var r state.DecisionRecord
 	d := &r.Decision
 	var due instant
-	var notes []byte
+	var notes, withheld []byte
 	err := row.Scan(&r.Run, &r.Index, &d.Key.Source, &d.Key.Anchor, &d.Ref, &d.Action, &d.Reason, &d.AccountID,
-		&d.Username, &d.Detail, &due, &d.Held, &notes, &d.Chain)
+		&d.Username, &d.Detail, &due, &d.Held, &notes, &d.Chain, &withheld, &d.Approval)
 	if err != nil {
 		return r, err
 	}
 	if !due.IsZero() {
 		d.Until = &due.Time
 	}
-	return r, state.Decode(notes, &d.Notes)
+	return r, errors.Join(state.Decode(notes, &d.Notes), state.Decode(withheld, &d.Withheld))
 }
 
 const selectOps = `

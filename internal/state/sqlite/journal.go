@@ -15,8 +15,8 @@ import (
 
 const insertDecision = `
 insert into decisions (run_id, position, source, anchor, ref, action, reason, account_id, username, detail,
-    due_at, held, notes, chain)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
+    due_at, held, notes, chain, withheld, approval)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
 
 const insertOp = `
 insert into ops (run_id, decision, position, kind, op, account_id, status, token, planned_at, error)
@@ -71,9 +71,13 @@ func putDecisions(ctx context.Context, tx *sql.Tx, r *state.Run, decisions []pla
 			due = stamp(*d.Until)
 		}
 		notes, err := nullable(d.Notes, len(d.Notes) == 0)
+		if err != nil {
+			return nil, err
+		}
+		withheld, err := nullable(d.Withheld, len(d.Withheld) == 0)
 		return []any{
 			r.ID, position, d.Key.Source, d.Key.Anchor, d.Ref, string(d.Action), string(d.Reason), d.AccountID,
-			d.Username, d.Detail, due, string(d.Held), notes, d.Chain,
+			d.Username, d.Detail, due, string(d.Held), notes, d.Chain, withheld, d.Approval,
 		}, err
 	})
 }
@@ -183,7 +187,7 @@ func (s *Store) RecordOp(ctx context.Context, l state.Lease, o state.Outcome) er
 
 const selectDecisions = `
 select run_id, position, source, anchor, ref, action, reason, account_id, username, detail,
-    due_at, held, notes, chain
+    due_at, held, notes, chain, withheld, approval
 from decisions where run_id = $1 order by position`
 
 // Decisions implements state.Store.
@@ -198,16 +202,16 @@ func scanDecision(rows *sql.Rows) (state.DecisionRecord, error) {
 	var r state.DecisionRecord
 	d := &r.Decision
 	var due instant
-	var notes sql.RawBytes
+	var notes, withheld sql.RawBytes
 	err := rows.Scan(&r.Run, &r.Index, &d.Key.Source, &d.Key.Anchor, &d.Ref, &d.Action, &d.Reason, &d.AccountID,
-		&d.Username, &d.Detail, &due, &d.Held, &notes, &d.Chain)
+		&d.Username, &d.Detail, &due, &d.Held, &notes, &d.Chain, &withheld, &d.Approval)
 	if err != nil {
 		return r, err
 	}
 	if !due.IsZero() {
 		d.Until = &due.Time
 	}
-	return r, state.Decode(notes, &d.Notes)
+	return r, errors.Join(state.Decode(notes, &d.Notes), state.Decode(withheld, &d.Withheld))
 }
 
 const selectOps = `

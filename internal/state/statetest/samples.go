@@ -85,8 +85,9 @@ func thePlan() plan.Plan {
 			},
 			{
 				Key: key(3), Ref: "uid=3", Action: plan.Hold, Reason: plan.InGrace, AccountID: accountID(3), Username: "user.000003",
-				Detail: "until tomorrow", Until: &due, Held: plan.Deactivate,
-				Notes: []plan.Note{{Field: "email", Reason: plan.EmailTaken, Detail: "x has it", From: "a@b", To: "c@d"}},
+				Detail: "until tomorrow", Until: &due, Held: plan.Deactivate, Approval: "a1",
+				Withheld: []plan.Op{{Kind: plan.SetActive, Changes: []plan.Change{{Field: plan.FieldActive, From: "true", To: "false"}}}},
+				Notes:    []plan.Note{{Field: "email", Reason: plan.EmailTaken, Detail: "x has it", From: "a@b", To: "c@d"}},
 			},
 		},
 		Unchanged: 5,
