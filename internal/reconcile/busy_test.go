@@ -92,7 +92,7 @@ func TestEngine_Busy(t *testing.T) {
 			plan1 := w.plan(people, wiring{change: patient})
 			d := decisionOn(t, plan1, "1")
 			require.Equal(t, plan.CallInFlight, d.Reason)
-			require.WithinDuration(t, sent.Add(patience), *d.Until, 50*time.Millisecond)
+			require.WithinDuration(t, sent.Add(patience), *d.Until, patience/2)
 			require.Equal(t, plan.Hold, d.Action)
 			require.Empty(t, w.sim.Writes())
 
@@ -190,7 +190,7 @@ func TestEngine_Busy(t *testing.T) {
 			with := wiring{change: patient, wrap: func(s state.Store) state.Store { return later{s, set.store} }}
 			d := decisionOn(t, w.plan(people, with), "1")
 			require.Equal(t, plan.CallInFlight, d.Reason)
-			require.False(t, d.Until.Before(sent.Add(patience+set.store-50*time.Millisecond)))
+			require.False(t, d.Until.Before(sent.Add(patience+set.store-patience/2)))
 
 			w.sim.ResetCalls()
 			ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
