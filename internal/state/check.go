@@ -182,18 +182,26 @@ func CheckRun(r *Run) error {
 
 // CheckBegin checks what BeginRun is given as a whole.
 func CheckBegin(l Lease, r *Run, p plan.Plan, s SightingChanges) error {
-	if err := CheckRun(r); err != nil {
-		return err
-	}
 	if r.Token != l.Token {
 		return fmt.Errorf("run %s has token %d, its lease %d: %w", r.ID, r.Token, l.Token, ErrInvalid)
 	}
-	for i := range p.Decisions {
-		if err := CheckDecision(&p.Decisions[i]); err != nil {
+	if err := CheckPlan(r, p.Decisions); err != nil {
+		return err
+	}
+	return checkSightings(s)
+}
+
+// CheckPlan checks a plan that is kept without being carried out.
+func CheckPlan(r *Run, decisions []plan.Decision) error {
+	if err := CheckRun(r); err != nil {
+		return err
+	}
+	for i := range decisions {
+		if err := CheckDecision(&decisions[i]); err != nil {
 			return fmt.Errorf("decision %d: %w", i, err)
 		}
 	}
-	return checkSightings(s)
+	return nil
 }
 
 // CheckDecision returns ErrInvalid for a decision that cannot be kept.

@@ -91,7 +91,8 @@ type Store interface {
 	InterruptRuns(ctx context.Context, l Lease) ([]string, error)
 	// Runs lists runs, newest first.
 	Runs(ctx context.Context, f RunFilter) ([]Run, error)
-	// Decisions lists a run's decisions in plan order.
+	// Decisions lists a run's decisions in plan order; those that SavePlan wrote come
+	// with their ops.
 	Decisions(ctx context.Context, run string) ([]DecisionRecord, error)
 	// Ops lists ops.
 	Ops(ctx context.Context, f OpFilter) ([]OpRecord, error)
@@ -120,6 +121,8 @@ type Store interface {
 	Protected(ctx context.Context) ([]ProtectedAccount, error)
 	// Protect adds protected accounts; known ones keep their Since.
 	Protect(ctx context.Context, l Lease, accounts []ProtectedAccount) error
+
+	VerdictStore
 
 	// Close releases the connections.
 	Close() error

@@ -6,6 +6,8 @@
 -- What a hold keeps back, and the verdict that lets a decision past the guards.
 alter table decisions add column withheld json; -- []plan.Op
 alter table decisions add column approval text not null default '';
+-- What a plan that was saved would do; null for runs that write.
+alter table decisions add column planned json; -- []plan.Op
 
 -- The guards' classes that an op counts in, blank-separated and sorted.
 alter table ops add column classes text not null default '';

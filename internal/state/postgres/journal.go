@@ -197,7 +197,7 @@ func (s *Store) RecordOp(ctx context.Context, l state.Lease, o state.Outcome) er
 
 const selectDecisions = `
 select run_id, position, source, anchor, ref, action, reason, account_id, username, detail,
-    due_at, held, notes, chain, withheld, approval
+    due_at, held, notes, chain, withheld, approval, planned
 from decisions where run_id = $1 order by position`
 
 // Decisions implements state.Store.
@@ -212,16 +212,16 @@ func scanDecision(row pgx.CollectableRow) (state.DecisionRecord, error) {
 	var r state.DecisionRecord
 	d := &r.Decision
 	var due instant
-	var notes, withheld []byte
+	var notes, withheld, planned []byte
 	err := row.Scan(&r.Run, &r.Index, &d.Key.Source, &d.Key.Anchor, &d.Ref, &d.Action, &d.Reason, &d.AccountID,
-		&d.Username, &d.Detail, &due, &d.Held, &notes, &d.Chain, &withheld, &d.Approval)
+		&d.Username, &d.Detail, &due, &d.Held, &notes, &d.Chain, &withheld, &d.Approval, &planned)
 	if err != nil {
 		return r, err
 	}
 	if !due.IsZero() {
 		d.Until = &due.Time
 	}
-	return r, errors.Join(state.Decode(notes, &d.Notes), state.Decode(withheld, &d.Withheld))
+	return r, errors.Join(state.Decode(notes, &d.Notes), state.Decode(withheld, &d.Withheld), state.Decode(planned, &d.Ops))
 }
 
 const selectOps = `
