@@ -47,7 +47,7 @@ func decideUnlinked(d Decision, o Observation, p Policy, r released) Decision {
 		op.Changes = append(op.Changes, Change{Field: FieldAuthService, To: want.Auth.Service}, Change{Field: FieldAuthData, To: want.Auth.Data})
 	}
 	d.Ops = []Op{op}
-	to, notes := rolesWanted(identity.NewRoles(identity.RoleUser), o, p)
+	to, _, notes := rolesWanted(identity.NewRoles(identity.RoleUser), o, p)
 	d.Notes = notes
 	if from := identity.NewRoles(identity.RoleUser); !to.Equal(from) {
 		d.Ops = append(d.Ops, rolesOp(from, to))
@@ -93,8 +93,8 @@ func adopt(d Decision, o Observation, p Policy, a *identity.Account, why Reason)
 	o.Linked = a
 	o.Link = &identity.Link{Key: o.Key, AccountID: a.ID, Part: identity.Owner}
 	p.ChangeAuth = false // whoever is taken over logs in as before, in the plan that does it
-	ops, notes, _ := diff(o, p, released{})
-	d.Action, d.Reason, d.Notes = Adopt, why, notes
+	ops, notes, asked, _ := diff(o, p, released{})
+	d.Action, d.Reason, d.Notes, d.Withheld = Adopt, why, notes, asked
 	switch why {
 	case SameIntent:
 		d.Detail = "made by an interrupted run for " + keyName(o.Key)

@@ -95,7 +95,7 @@ func (a Action) orCreate(l *identity.Link) Action {
 
 func (d Decision) none(why Reason) Decision {
 	d.Action, d.Reason = NoOp, why
-	d.Held, d.Detail, d.Until, d.Notes, d.Ops = "", "", nil, nil, nil
+	d.Held, d.Detail, d.Until, d.Notes, d.Ops, d.Withheld, d.Approval = "", "", nil, nil, nil, nil, ""
 	return d
 }
 
@@ -153,15 +153,18 @@ func ours(o Observation) bool {
 }
 
 func reactivate(d Decision, o Observation, p Policy, r released) Decision {
+	on := Op{Kind: SetActive, Changes: []Change{{Field: FieldActive, From: "false", To: "true"}}}
 	switch cause := protection(*o.Linked, o.Facts); {
 	case cause != "":
 		return d.hold(Protected, Reactivate, "the account is protected: "+cause)
 	case o.Linked.Auth.Service == ldapService && o.Facts.LDAPLocked:
 		return d.hold(LockedByLDAP, Reactivate, "the person is back; the server lets only its own LDAP sync switch the account on")
-	case o.Linked.Roles.Privileged():
-		return d.hold(NeedsApproval, Reactivate, "the account holds "+rights(o.Linked.Roles))
 	case !p.Reactivate:
 		return d.none(Kept)
+	case o.Linked.Roles.Privileged() && !o.names(true, FieldActive, "false", "true"):
+		why, detail := o.word(o.names(false, FieldActive, "false", "true"), "the account holds "+rights(o.Linked.Roles))
+		d.Withheld = []Op{on}
+		return d.hold(why, Reactivate, detail)
 	}
 	if p.Update {
 		d = update(d, o, p, r)
@@ -177,20 +180,20 @@ func reactivate(d Decision, o Observation, p Policy, r released) Decision {
 			at = i
 		}
 	}
-	d.Ops = slices.Insert(d.Ops, at, Op{Kind: SetActive, Changes: []Change{{Field: FieldActive, From: "false", To: "true"}}})
+	d.Ops = slices.Insert(d.Ops, at, on)
 	return d
 }
 
 // update patches what differs; what is locked or taken stays and is noted.
 func update(d Decision, o Observation, p Policy, r released) Decision {
-	ops, notes, drift := diff(o, p, r)
+	ops, notes, asked, drift := diff(o, p, r)
 	if len(ops)+len(notes) == 0 {
 		return d
 	}
 	if cause := protection(*o.Linked, o.Facts); cause != "" {
 		return d.hold(Protected, Update, "the account is protected: "+cause)
 	}
-	d.Notes = notes
+	d.Notes, d.Withheld = notes, asked
 	if len(ops) == 0 {
 		return d.byNotes()
 	}

@@ -8,11 +8,15 @@ import (
 
 // diff compares the wanted person with the linked account. Values that differ
 // but may not or cannot be changed come back as notes. drift is true if every
-// change undoes an edit made in Mattermost.
-func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, drift bool) {
-	patch := Op{Kind: PatchProfile}
+// change undoes an edit made in Mattermost. asked are the ops that an operator has
+// to say yes or no to.
+func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, asked []Op, drift bool) {
+	patch, word := Op{Kind: PatchProfile}, Op{Kind: PatchProfile}
 	drift = true
 	login, loginNote := authDiff(o, p, r)
+	if loginNote != nil {
+		asked, login = login, nil
+	}
 	was, next := o.Linked.Auth.Service, o.Linked.Auth.Service
 	if len(login) > 0 {
 		next, _ = login[0].To(FieldAuthService)
@@ -31,6 +35,9 @@ func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, drift bo
 		c := Change{Field: Field(a), From: from, To: to}
 		if why, detail := obstacle(o, p, r, a, to, next); why != "" {
 			notes = append(notes, Note{Field: c.Field, Reason: why, Detail: clean(detail), From: from, To: to})
+			if why == NeedsApproval || why == Rejected {
+				word.Changes = append(word.Changes, c)
+			}
 			continue
 		}
 		if o.Link.Applied.Profile.Value(a) != to {
@@ -39,11 +46,17 @@ func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, drift bo
 		late = late || Locked(was, a)
 		patch.Changes = append(patch.Changes, c)
 	}
+	if len(word.Changes) > 0 {
+		asked = append(asked, word)
+	}
 	if loginNote != nil {
 		notes = append(notes, *loginNote)
 	}
-	to, roleNotes := rolesWanted(o.Linked.Roles, o, p)
+	to, more, roleNotes := rolesWanted(o.Linked.Roles, o, p)
 	notes = append(notes, roleNotes...)
+	if len(more) > 0 {
+		asked = append(asked, rolesOp(o.Linked.Roles, to.Union(more)))
+	}
 	// What the new login service locks is patched before the login moves, what
 	// the old one locks after. Of any two services one locks all that the other
 	// does, so that it is one patch in either case.
@@ -57,7 +70,7 @@ func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, drift bo
 	if late {
 		ops = append(ops, patch)
 	}
-	return ops, notes, drift && len(ops) > 0
+	return ops, notes, asked, drift && len(ops) > 0
 }
 
 // obstacle says why one profile field of a linked account must stay as it is.
@@ -84,8 +97,8 @@ func obstacle(o Observation, p Policy, r released, a identity.Attribute, to, nex
 		if pattern := reserved(to, p.ReservedNames); pattern != "" {
 			return NameReserved, "username " + quote(to) + " matches the protected pattern " + quote(pattern)
 		}
-		if o.Linked.Roles.Privileged() {
-			return NeedsApproval, "changing the username of an account that holds " + rights(o.Linked.Roles) + " needs approval"
+		if o.Linked.Roles.Privileged() && !o.names(true, Field(a), o.Linked.Username, to) {
+			return o.word(o.names(false, Field(a), o.Linked.Username, to), "changing the username of an account that holds "+rights(o.Linked.Roles)+" needs approval")
 		}
 		if h := o.holder(Field(a)); h != nil && !r.username {
 			return UsernameTaken, "username is held by " + describeHolder(h)
@@ -94,8 +107,8 @@ func obstacle(o Observation, p Policy, r released, a identity.Attribute, to, nex
 		if o.Facts.EmailVerification {
 			return LockedByVerify, "a new e-mail would stay pending until its owner verifies it"
 		}
-		if o.Linked.Roles.Privileged() {
-			return NeedsApproval, "changing the e-mail of an account that holds " + rights(o.Linked.Roles) + " needs approval"
+		if o.Linked.Roles.Privileged() && !o.names(true, Field(a), o.Linked.Email, to) {
+			return o.word(o.names(false, Field(a), o.Linked.Email, to), "changing the e-mail of an account that holds "+rights(o.Linked.Roles)+" needs approval")
 		}
 		if h := o.holder(Field(a)); h != nil && !r.email {
 			return EmailTaken, "e-mail is held by " + describeHolder(h)
@@ -137,8 +150,9 @@ func describeHolder(h *Holder) string {
 	return s
 }
 
-// authDiff compares the login, and moves it or notes why not. Before 11.0 the
-// server hides auth data, so what was applied last decides there.
+// authDiff compares the login, and moves it or notes why not; with a note come the
+// ops that an operator's word would let through. Before 11.0 the server hides auth
+// data, so what was applied last decides there.
 func authDiff(o Observation, p Policy, r released) ([]Op, *Note) {
 	want, is := o.Desired.Auth, o.Linked.Auth
 	if want.IsZero() {
@@ -160,23 +174,6 @@ func authDiff(o Observation, p Policy, r released) ([]Op, *Note) {
 	if is.Service == want.Service {
 		note.Field, note.From, note.To = FieldAuthData, is.Data, want.Data
 	}
-	switch {
-	case !p.ChangeAuth:
-		note.Detail = "login is by " + loginName(is.Service) + ", the source wants " + clean(want.Service)
-		if is.Service == want.Service {
-			note.Detail = "login data differs from the source's"
-		}
-		return nil, &note
-	case o.Linked.Roles.Privileged():
-		note.Reason, note.Detail = NeedsApproval, "changing the login of an account that holds "+rights(o.Linked.Roles)+" needs approval"
-		return nil, &note
-	case r.rival != "":
-		note = Note{Field: FieldAuthData, Reason: Contested, Detail: r.rival, From: is.Data, To: want.Data}
-		return nil, &note
-	case o.holder(FieldAuthData) != nil:
-		note.Reason, note.Detail = AuthDataTaken, "login data is held by "+describeHolder(o.ByAuth)
-		return nil, &note
-	}
 	ops := []Op{{Kind: SetAuth, Changes: []Change{
 		{Field: FieldAuthService, From: is.Service, To: want.Service},
 		{Field: FieldAuthData, From: is.Data, To: want.Data},
@@ -184,36 +181,56 @@ func authDiff(o Observation, p Policy, r released) ([]Op, *Note) {
 	if p.RevokeOnAuth && o.Linked.Active() { // sessions outlive a change of the login, not a deactivation
 		ops = append(ops, Op{Kind: RevokeSessions, Changes: []Change{{Field: FieldActive, From: "true", To: "true"}}})
 	}
+	spoken := func(approves bool) bool {
+		return o.names(approves, FieldAuthService, is.Service, want.Service) && o.names(approves, FieldAuthData, is.Data, want.Data)
+	}
+	switch {
+	case !p.ChangeAuth:
+		note.Detail = "login is by " + loginName(is.Service) + ", the source wants " + clean(want.Service)
+		if is.Service == want.Service {
+			note.Detail = "login data differs from the source's"
+		}
+		return nil, &note
+	case o.Linked.Roles.Privileged() && !spoken(true):
+		note.Reason, note.Detail = o.word(spoken(false), "changing the login of an account that holds "+rights(o.Linked.Roles)+" needs approval")
+		return ops, &note
+	case r.rival != "":
+		note = Note{Field: FieldAuthData, Reason: Contested, Detail: r.rival, From: is.Data, To: want.Data}
+		return nil, &note
+	case o.holder(FieldAuthData) != nil:
+		note.Reason, note.Detail = AuthDataTaken, "login data is held by "+describeHolder(o.ByAuth)
+		return nil, &note
+	}
 	return ops, nil
 }
 
 // rolesWanted gives the roles an account should have: the unmanaged ones it
 // has, plus the managed ones it is given. Grants beyond user and guest that the
-// policy does not allow by themselves come back as notes.
-func rolesWanted(has identity.Roles, o Observation, p Policy) (identity.Roles, []Note) {
+// policy does not allow by themselves come back as notes, and as more.
+func rolesWanted(has identity.Roles, o Observation, p Policy) (to, more identity.Roles, notes []Note) {
 	if !o.Desired.Active {
 		if !p.Deactivate.Disabled {
-			return has, nil
+			return has, nil, nil
 		}
-		return leaverRoles(o, p), nil
+		return leaverRoles(o, p), nil, nil
 	}
 	auth := p.rolesOf(o.Key.Source)
 	if len(auth.Managed) == 0 {
-		return withBase(has), nil
+		return withBase(has), nil, nil
 	}
 	keep := has.Minus(auth.Managed)
-	var notes []Note
 	for _, role := range o.Desired.Roles {
 		if !auth.Managed.Has(role) {
 			continue
 		}
-		if has.Has(role) || auth.Granted.Has(role) {
+		if has.Has(role) || auth.Granted.Has(role) || o.grants(true, role) {
 			keep = keep.Union(identity.Roles{role})
 			continue
 		}
-		notes = append(notes, Note{Field: FieldRoles, Reason: NeedsApproval, Detail: "granting " + clean(role) + " needs approval", To: role})
+		why, detail := o.word(o.grants(false, role), "granting "+clean(role)+" needs approval")
+		notes, more = append(notes, Note{Field: FieldRoles, Reason: why, Detail: detail, To: role}), more.Union(identity.Roles{role})
 	}
-	return withBase(keep), notes
+	return withBase(keep), more, notes
 }
 
 const halfLogin = "the source gives a login service without login data, or the other way round"

@@ -64,7 +64,7 @@ func TestGoldenPlans(t *testing.T) {
 			read, err := plan.Decode(data)
 			require.NoError(t, err)
 			require.Equal(t, p.Digest(), read.Digest(), "a plan that is written and read is the same plan")
-			turned := plan.Build(shuffle(w.observe(), 7), w.policy)
+			turned := plan.Build(shuffle(w.heard(), 7), w.policy)
 			require.Equal(t, p.Decisions, turned.Decisions, "the order of observations does not matter")
 		})
 	}

@@ -35,8 +35,11 @@ type Observation struct {
 	// ByAuth, ByEmail and ByUsername hold the values this Key wants. The Key's
 	// own linked account is never among them.
 	ByAuth, ByEmail, ByUsername *Holder
-	Facts                       *Facts
-	Now                         time.Time
+	// Said is what an operator said about changes of this Key that were held; nil if
+	// nothing.
+	Said  *Said
+	Facts *Facts
+	Now   time.Time
 }
 
 // wants gives the value that a profile field is to have: for a username that

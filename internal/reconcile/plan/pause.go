@@ -9,18 +9,24 @@ import (
 
 // pause holds a decision whose calls must not be made now, whoever it is about:
 // while a call of a run that was cut off may still reach the account, for the
-// server loses one of two writes at once; and, of what takes something away,
-// while the server shows less than mmsync wrote to it.
+// server loses one of two writes at once; what an operator said no to; and, of what
+// takes something away and nobody approved, while the server shows less than mmsync
+// wrote to it.
 func pause(d Decision, o *Observation) Decision {
 	if len(d.Ops) == 0 {
 		return d
 	}
+	d = d.pass(o)
 	why, detail := CallInFlight, o.inFlight()
 	if o.Busy.IsZero() {
-		if !o.Facts.SetBack || !destructive(&d, o) {
+		switch {
+		case o.Said != nil && !o.Said.Approves && o.Said.Covers(d.AccountID, d.Ops):
+			why, detail = Rejected, o.Said.Words
+		case o.Facts.SetBack && d.Approval == "" && destructive(&d, o):
+			why, detail = ServerSetBack, setBackDetail
+		default:
 			return d
 		}
-		why, detail = ServerSetBack, setBackDetail
 	}
 	if d.Detail != "" && d.Action != Create {
 		detail = strings.TrimSuffix(d.Detail, lockedDetail) + "; but " + detail
@@ -29,7 +35,12 @@ func pause(d Decision, o *Observation) Decision {
 	if back == Hold {
 		back = d.Held
 	}
+	ops := d.Ops
 	d = d.hold(why, back, detail)
+	d.Approval = ""
+	if why != CallInFlight { // else the next run plans anew
+		d.Withheld = ops
+	}
 	// What keeps single fields back is said again when the calls may be made;
 	// until then nobody may count on any of them.
 	d.Notes = nil

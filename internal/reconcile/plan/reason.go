@@ -44,6 +44,7 @@ const (
 	Protected        Reason = "protected"
 	LastAdmin        Reason = "last_admin"
 	NeedsApproval    Reason = "needs_approval"
+	Rejected         Reason = "rejected"
 	DeactivatedOther Reason = "deactivated_by_other"
 	LockedByLogin    Reason = "locked_by_login_service"
 	LockedByLDAP     Reason = "locked_by_ldap"
@@ -104,7 +105,8 @@ func Explanations() []Explanation {
 		{MatchNeedsWord, "An account that mmsync does not own looks like this person's.", "If it is the same person, say so with mmsync link approve; if not, change the value that both have.", EndOperator},
 		{Protected, "The account is protected and must not be changed.", "Take the person out of the source's scope; if guards.protect names the account, change that.", EndOperator},
 		{LastAdmin, "Too few active human administrators would be left.", "Give another person system_admin first.", EndOperator},
-		{NeedsApproval, "Changing who an administrator is, or making one, needs a person's word.", "Make the change in Mattermost by hand; for a role, grant: allow on its rule lets mmsync make it.", EndOperator},
+		{NeedsApproval, "Changing who an administrator is, or making one, needs a person's word.", "If it is right, say so with mmsync approve and the run's id, or make the change in Mattermost by hand; for a role, grant: allow on its rule lets mmsync make it.", EndOperator},
+		{Rejected, "An operator said no to exactly this change.", "", ""},
 		{DeactivatedOther, "The account was switched off by somebody else, so mmsync does not switch it on.", "Activate it in Mattermost if the person should be in.", EndOperator},
 		{LockedByLogin, "The server does not let this field of an account with this login service be changed.", "", ""},
 		{LockedByLDAP, "The server lets only its own LDAP sync switch this account on or off.", "Switch it in the directory that the server's LDAP sync reads; or let mmsync switch such accounts off, though never on, with lifecycle.deactivate.delete_endpoint: true.", EndOperator},
@@ -114,7 +116,7 @@ func Explanations() []Explanation {
 		{AccountUnseen, "The server's answer lacked the linked account, which proves nothing.", "The next run asks again.", EndWait},
 		{NoSeats, "The server has no seat left for another active account.", "Free a seat or extend the licence.", EndOperator},
 		{CallInFlight, "A run was cut off, and one of its calls may still reach the account; of two writes at once the server loses one.", "It ends by itself at the time that the line names; the next run after it decides.", EndWait},
-		{ServerSetBack, "The server was set back to an earlier state, or is another one, so nothing is taken from anybody.", "The next run, which has seen everything anew, decides.", EndWait},
+		{ServerSetBack, "The server was set back to an earlier state, or is another one, so nothing is taken from anybody.", "The next run, which has seen everything anew, decides; mmsync approve with the run's id lets it through before.", EndWait},
 		{GuardTripped, "Too many changes of this kind at once.", "Read the plan; if it is right, raise the limit for one run with the option that the guard's message names.", EndOperator},
 	}
 }

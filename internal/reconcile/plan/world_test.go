@@ -30,6 +30,7 @@ type world struct {
 	intents  map[identity.Key]string // account id
 	unseen   map[identity.Key]bool
 	busy     map[identity.Key]time.Time
+	said     map[identity.Key]*plan.Said
 	formerly map[string]bool
 	owns     map[string]bool
 	sources  []plan.SourceSummary
@@ -46,7 +47,7 @@ func newWorld() *world {
 		facts: plan.Facts{Version: "11.6.0", AuthDataVisible: true, LDAPLocked: true, SeatsLeft: -1, Protected: map[string]string{}},
 		now:   time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), desired: map[identity.Key]*identity.Identity{},
 		accounts: map[string]*identity.Account{}, links: map[identity.Key]*identity.Link{}, absence: map[identity.Key]plan.Absence{},
-		intents: map[identity.Key]string{}, unseen: map[identity.Key]bool{}, busy: map[identity.Key]time.Time{}, formerly: map[string]bool{}, owns: map[string]bool{},
+		intents: map[identity.Key]string{}, unseen: map[identity.Key]bool{}, busy: map[identity.Key]time.Time{}, said: map[identity.Key]*plan.Said{}, formerly: map[string]bool{}, owns: map[string]bool{},
 	}
 }
 
@@ -121,8 +122,28 @@ func (w *world) observe() []plan.Observation {
 	return obs
 }
 
+// heard is observe once the operator has spoken about what the plan without his
+// word held back or, if that is nothing, would do.
+func (w *world) heard() []plan.Observation {
+	obs := w.observe()
+	if len(w.said) == 0 {
+		return obs
+	}
+	for _, d := range plan.Build(obs, w.policy).Decisions {
+		if s := w.said[d.Key]; s != nil {
+			if s.AccountID, s.Ops = d.AccountID, d.Withheld; len(s.Ops) == 0 {
+				s.Ops = d.Ops
+			}
+		}
+	}
+	for i := range obs {
+		obs[i].Said = w.said[obs[i].Key]
+	}
+	return obs
+}
+
 func (w *world) build() plan.Plan {
-	p := plan.Build(w.observe(), w.policy)
+	p := plan.Build(w.heard(), w.policy)
 	p.Sources = w.sources
 	p.Target.URL, p.Target.Active, p.Target.Estimate = w.target.URL, w.target.Active, w.target.Estimate
 	return p
@@ -166,6 +187,8 @@ func parseWorld(t *testing.T, text string) *world {
 			w.unseen[key(t, f[1])] = true
 		case "busy":
 			w.busy[key(t, f[1])] = moment(t, f[2])
+		case "said":
+			w.said[key(t, f[1])] = &plan.Said{ID: "a1", Approves: f[2] == "yes", Words: "ann@host said no on 2026-11-22: not her"}
 		case "formerly":
 			w.formerly[f[1]] = true
 		case "owns":

@@ -1,0 +1,72 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/mmsync/mmsync/internal/identity"
+)
+
+// Said is what an operator said about the changes of one Key that a run held back.
+type Said struct {
+	ID       string // of the verdict
+	Approves bool
+	// AccountID is the account it is about; "" for one that did not exist.
+	AccountID string
+	// Ops are the changes it is about, as they were held: only the very same are
+	// let through, or kept back.
+	Ops []Op
+	// Words say who said it, when and why.
+	Words string
+}
+
+// Equal tells whether two ops ask for the same change of the same values.
+func (o Op) Equal(p Op) bool {
+	return o.Kind == p.Kind && o.Parks == p.Parks && o.ByDelete == p.ByDelete && slices.Equal(o.Changes, p.Changes)
+}
+
+// Covers tells whether each op is one of those that were spoken about.
+func (s *Said) Covers(account string, ops []Op) bool {
+	return s != nil && s.AccountID == account && len(ops) > 0 &&
+		!slices.ContainsFunc(ops, func(op Op) bool { return !slices.ContainsFunc(s.Ops, op.Equal) })
+}
+
+// names tells whether the change of one value of the linked account was spoken
+// about, approvingly or not.
+func (o *Observation) names(approves bool, f Field, from, to string) bool {
+	s := o.Said
+	if s == nil || s.Approves != approves || o.Linked == nil || s.AccountID != o.Linked.ID {
+		return false
+	}
+	return slices.ContainsFunc(s.Ops, func(op Op) bool { return slices.Contains(op.Changes, Change{Field: f, From: from, To: to}) })
+}
+
+// grants tells whether giving a role was spoken about.
+func (o *Observation) grants(approves bool, role string) bool {
+	s := o.Said
+	if s == nil || s.Approves != approves || o.Linked == nil || s.AccountID != o.Linked.ID {
+		return false
+	}
+	for _, op := range s.Ops {
+		if op.Kind == SetRoles && identity.ParseRoles(op.Changes[0].To).Minus(identity.ParseRoles(op.Changes[0].From)).Has(role) {
+			return true
+		}
+	}
+	return false
+}
+
+// word gives what an operator has to say about, or has said no to, one change of
+// a privileged account.
+func (o *Observation) word(refused bool, detail string) (Reason, string) {
+	if refused {
+		return Rejected, o.Said.Words
+	}
+	return NeedsApproval, detail
+}
+
+// pass marks a decision whose every change an operator approved.
+func (d Decision) pass(o *Observation) Decision {
+	if d.Approval == "" && o.Said != nil && o.Said.Approves && o.Said.Covers(d.AccountID, d.Ops) {
+		d.Approval = o.Said.ID
+	}
+	return d
+}
