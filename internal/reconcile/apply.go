@@ -309,7 +309,9 @@ func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, o
 			a.due[d.Key] = time.Now()
 		}
 	})
-	if !isUnknown(cause) { // else it stays sent: the call may still arrive, and is looked after
+	// What may still arrive stays sent and is looked after; so does what no later look
+	// at the account would miss, which the next run repeats.
+	if !isUnknown(cause) && !endsOldSessions(op) {
 		out := state.Outcome{Ref: ref, Status: state.OpFailed, AccountID: who.id(d), At: time.Now(), Before: who.account, Error: cause.Error()}
 		if err := a.record(ctx, out); err != nil {
 			return err

@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -72,6 +73,32 @@ func TestEngine_Logins_sessions(t *testing.T) {
 		}
 		require.Fail(t, "no such op")
 		return state.OpRecord{}
+	}
+	for name, f := range map[string]mmsim.Fault{
+		"with a redirect": {Redirect: "https://portal.example.test/"}, "with no": {Status: http.StatusForbidden},
+	} {
+		t.Run("that the server did not end, but answered "+name+", are ended by the next run", func(t *testing.T) {
+			t.Parallel()
+			w, people := newWorld(t), few()
+			w.rest(people, wiring{change: moving})
+			people[0].Service, people[0].Login = "saml", "anna@idp"
+			f.Path = "/users/*/sessions/revoke/all"
+			over := w.sim.Fail(f)
+			rep, err := w.sync(people, wiring{change: moving})
+			require.NoError(t, err)
+			require.Equal(t, 1, rep.Counts.Failed)
+			require.Zero(t, w.revocations("anna"))
+			rep, err = w.sync(people, wiring{change: moving})
+			require.NoError(t, err)
+			require.Contains(t, strings.Join(rep.Problems, "\n"), "could not be ended yet", "a second time")
+			over()
+			for range 2 {
+				_, err := w.sync(people, wiring{change: moving})
+				require.NoError(t, err)
+				require.Equal(t, 1, w.revocations("anna"))
+			}
+			require.Equal(t, state.OpDone, revoked(t, w).Status)
+		})
 	}
 	t.Run("that a run died before it ended are ended by the next one, once", func(t *testing.T) {
 		t.Parallel()

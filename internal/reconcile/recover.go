@@ -204,14 +204,13 @@ func (e *Engine) endSessions(ctx context.Context, l *lease, g *gathered) error {
 		sendCtx, stop := context.WithDeadline(ctx, until)
 		after, err := e.o.Target.Apply(sendCtx, op.AccountID, op.Op)
 		stop()
-		switch {
-		case isUnknown(err) || keptBack(err):
+		if err == nil {
+			out.Status, out.After = state.OpDone, &after
+		} else if _, there, rerr := e.o.Target.Account(ctx, op.AccountID); rerr == nil && !there {
+			out.Status, out.Error = state.OpFailed, err.Error()
+		} else {
 			g.problems = append(g.problems, fmt.Sprintf("the sessions of account %s, whose login was moved, could not be ended yet; the next run tries again: %v", op.AccountID, err))
 			continue
-		case err != nil:
-			out.Status, out.Error = state.OpFailed, err.Error()
-		default:
-			out.Status, out.After = state.OpDone, &after
 		}
 		if err := e.o.Store.RecordOp(ctx, l.current(), out); err != nil {
 			return fmt.Errorf("record op %s: %w", op.Ref, err)
