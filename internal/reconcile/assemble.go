@@ -44,9 +44,13 @@ func (e *Engine) complete(ctx context.Context, g *gathered, v *view, obs []plan.
 	if err != nil {
 		return err
 	}
+	if g.heard, err = e.hear(ctx, g.now); err != nil {
+		return fmt.Errorf("read what operators said: %w", err)
+	}
+	g.problems = append(g.problems, g.heard.problems...)
 	for i := range obs {
 		ob := &obs[i]
-		ob.Facts, ob.Now = &g.facts, g.now
+		ob.Facts, ob.Now, ob.Said = &g.facts, g.now, g.heard.said[ob.Key]
 		if ob.Link == nil {
 			ob.ByIntent = intents[ob.Key]
 		}

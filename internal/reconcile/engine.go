@@ -156,11 +156,16 @@ type RunOptions struct {
 	Reason      string
 	// Audit walks all accounts of the server, whether needed or not.
 	Audit bool
+	// Keep makes Plan write all that it would do down beside its run, so that it can
+	// be carried out as it is.
+	Keep bool
 	// Limits replace the engine's for this run, if not nil.
 	Limits *guard.Limits
 
 	// everybody makes a run decide about people who are settled as well.
 	everybody bool
+	// pick narrows a plan before the guards judge it.
+	pick func(plan.Plan) (plan.Plan, error)
 }
 
 // Report is what a run saw and did.
@@ -237,21 +242,30 @@ func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow 
 	if err != nil {
 		return Report{RunID: run.ID}, err
 	}
-	rep := e.decide(g, o)
+	rep, err := e.decide(g, o)
+	if err != nil {
+		return Report{RunID: run.ID}, err
+	}
 	if narrow != nil {
 		rep = narrow(rep)
 	}
 	rep.RunID, rep.Status = run.ID, state.RunPlanned
 	run.PlannedAt = g.now
 	describe(run, rep)
-	return rep, nil
+	return rep, e.keep(ctx, *run, rep.Plan.Decisions, o.Keep)
 }
 
 // decide is the part that plan and sync share to the letter.
-func (e *Engine) decide(g *gathered, o RunOptions) Report {
+func (e *Engine) decide(g *gathered, o RunOptions) (Report, error) {
 	p := plan.Build(g.observations, e.o.Policy)
 	p.Unchanged += g.settled
-	return e.judge(g, p, o)
+	if o.pick != nil {
+		var err error
+		if p, err = o.pick(p); err != nil {
+			return Report{}, err
+		}
+	}
+	return e.judge(g, p, o), nil
 }
 
 // judge lets the guards look at a plan.

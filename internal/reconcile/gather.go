@@ -29,6 +29,7 @@ type gathered struct {
 	sightings    state.SightingChanges
 	problems     []string
 	busy         busy
+	heard        *heard
 	// settled counts those who are as they were when nothing was to be done.
 	settled int
 	// logins are the heads of settled people by the hash of their login data, one map

@@ -145,6 +145,10 @@ func (m mortal) Unsettle(ctx context.Context, l state.Lease) error {
 	return m.c.write(func() error { return m.Store.Unsettle(ctx, l) })
 }
 
+func (m mortal) UseVerdicts(ctx context.Context, l state.Lease, run string, used []state.ItemRef, closed []string, at time.Time) error {
+	return m.c.write(func() error { return m.Store.UseVerdicts(ctx, l, run, used, closed, at) })
+}
+
 // ReleaseLease and RenewLease belong to the clock, so they are not counted.
 func (m mortal) ReleaseLease(ctx context.Context, l state.Lease) error {
 	if m.c.dead.Load() {

@@ -93,13 +93,21 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	if err := e.endSessions(ctx, l, g); err != nil {
 		return rep, next, err
 	}
-	rep = e.decide(g, o)
+	if rep, err = e.decide(g, o); err != nil {
+		return Report{RunID: run.ID}, next, err
+	}
 	if narrow != nil {
 		rep = narrow(rep)
+	} else if o.pick != nil {
+		// Whom the plan leaves out may have something to be done.
 	} else if err := e.settled(ctx, l, g, rep.Plan); err != nil {
 		return rep, next, err
 	}
 	rep, due, err := e.carryOut(l, run, g, rep, next.offset)
+	if err == nil && narrow == nil {
+		err = e.fulfil(ctx, l, run.ID, g, &rep, o.pick == nil)
+		rep.Status = outcome(rep, false)
+	}
 	if err == nil && g.facts.SetBack {
 		err = e.markSetBack(ctx, l, false)
 	}

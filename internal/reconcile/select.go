@@ -1,0 +1,76 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+)
+
+// Selection is a part of a plan: a pilot. Set fields all have to match; the zero
+// Selection is all of it.
+type Selection struct {
+	Sources []string
+	// People are usernames, account ids, places in the source, anchors or
+	// source/anchor.
+	People  []string
+	Actions []plan.Action
+	// Limit is the most decisions that are carried out, in plan order; 0 = all.
+	Limit int
+}
+
+// IsZero tells whether everything is selected.
+func (s Selection) IsZero() bool {
+	return len(s.Sources)+len(s.People)+len(s.Actions) == 0 && s.Limit == 0
+}
+
+// Select narrows a run to a part of its plan. Everything is read and decided all the
+// same, so that nobody is missing because he was not selected; the guards judge the
+// part, and the plan says so.
+func (o RunOptions) Select(s Selection) RunOptions {
+	if !s.IsZero() {
+		o.pick = s.of
+	}
+	return o
+}
+
+func (s Selection) of(p plan.Plan) (plan.Plan, error) {
+	found := map[string]bool{}
+	left := map[int]bool{} // chains of which somebody does not go
+	kept, held := p.Decisions[:0:0], 0
+	work := 0
+	for _, d := range p.Decisions {
+		named := len(s.People) == 0
+		for _, q := range s.People {
+			if Named(d, q) {
+				found[q], named = true, true
+			}
+		}
+		action := d.Action
+		if action == plan.Hold {
+			action = d.Held
+		}
+		in := named && (len(s.Sources) == 0 || slices.Contains(s.Sources, d.Key.Source)) && (len(s.Actions) == 0 || slices.Contains(s.Actions, action))
+		if in && len(d.Ops) > 0 {
+			work++
+			in = s.Limit == 0 || work <= s.Limit
+		}
+		switch {
+		case in:
+			kept = append(kept, d)
+		case len(d.Ops) > 0:
+			held++
+			left[d.Chain] = true
+		}
+	}
+	for _, q := range s.People {
+		if !found[q] {
+			p.Warnings = append(p.Warnings, fmt.Sprintf("nothing is to be done about %q, or nobody is known by that name", q))
+		}
+	}
+	before := len(kept)
+	p.Decisions = slices.DeleteFunc(kept, func(d plan.Decision) bool { return d.Chain != 0 && left[d.Chain] })
+	held += before - len(p.Decisions)
+	p.Warnings = append(p.Warnings, fmt.Sprintf("this is a part of the plan: %d other decisions were left out, and the guards have seen the part alone", held))
+	return p, nil
+}
