@@ -25,6 +25,7 @@ const (
 	exitChanges  = 2   // plan: changes are pending
 	exitGuard    = 3   // a guard tripped; nothing of that kind was written
 	exitPartial  = 4   // finished, with some items failed, held or not considered
+	exitStale    = 5   // apply: the saved plan is not what would be done now, or is another store's
 	exitLocked   = 6   // another run holds the lease
 	exitUsage    = 64  // the command line is wrong
 	exitConfig   = 78  // the configuration, or the store it names, is wrong
@@ -88,6 +89,7 @@ func judge(ctx context.Context, err error) *exitError {
 	var sig signalError
 	var late timeoutError
 	var denied interface{ Unauthorized() bool }
+	var stale *reconcile.StaleError
 	switch cause := context.Cause(ctx); {
 	case errors.As(err, &known):
 		return &exitError{known.code, err, known.hint}
@@ -99,6 +101,8 @@ func judge(ctx context.Context, err error) *exitError {
 		return &exitError{exitConfig, err, ""}
 	case errors.Is(err, daemon.ErrStore):
 		return &exitError{exitFailed, err, "look at state.url: its database must be up, and the folder of a sqlite file must exist; mmsync doctor --only state"}
+	case errors.As(err, &stale):
+		return &exitError{exitStale, err, ""}
 	case errors.Is(err, state.ErrHeld):
 		return &exitError{exitLocked, errHeld, "wait for it to end, or give --wait-lock more time; mmsync history shows what runs"}
 	case errors.As(err, &denied) && denied.Unauthorized():
@@ -113,7 +117,7 @@ var errHeld = errors.New("another run of mmsync is at work on this store")
 // next step itself, nor a question about nobody.
 func broke(cmd *cobra.Command, err error) bool {
 	var nobody reconcile.UnknownPersonError
-	return slices.Contains([]string{"plan", "sync", "explain", "approve"}, cmd.Name()) &&
+	return slices.Contains([]string{"plan", "sync", "explain", "approve", "apply"}, cmd.Name()) &&
 		!errors.Is(err, reconcile.ErrRefused) && !errors.As(err, &nobody)
 }
 

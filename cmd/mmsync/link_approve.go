@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -78,19 +77,10 @@ func pickNamed(people []string, found map[string]bool) func(plan.Decision) bool 
 	return func(d plan.Decision) bool {
 		hit := false
 		for _, q := range people {
-			if named(d, q) {
+			if reconcile.Named(d, q) {
 				found[q], hit = true, true
 			}
 		}
 		return hit
 	}
-}
-
-func named(d plan.Decision, q string) bool {
-	for _, s := range []string{d.Username, d.AccountID, d.Ref, d.Key.Anchor, d.Key.String()} {
-		if s != "" && strings.EqualFold(s, q) {
-			return true
-		}
-	}
-	return false
 }

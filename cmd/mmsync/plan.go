@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,10 @@ type planFlags struct {
 	maxRecreations   string
 	minEntries       float64
 	reason           string
+	sources          []string
+	people           []string
+	only             []string
+	limit            int
 }
 
 func (f *planFlags) add(cmd *cobra.Command) {
@@ -49,6 +54,36 @@ func (f *planFlags) add(cmd *cobra.Command) {
 	fl.Float64Var(&f.minEntries, "min-source-entries", noMinEntries, "accept a source with this `percentage` of its largest read, in this run (0: any)")
 	fl.Lookup("min-source-entries").DefValue = "0" // hides it: the default is the configuration's
 	fl.StringVar(&f.reason, "reason", "", "`why`, kept in the history")
+	fl.StringSliceVar(&f.sources, "source", nil, "a pilot: only people of this `source`")
+	fl.StringSliceVar(&f.people, "user", nil, "a pilot: only this `person` (username, account id, DN, anchor, source/anchor)")
+	fl.StringSliceVar(&f.only, "only", nil, "a pilot: only these `actions`: "+strings.Join(actionNames(), ", ")+"; adopt alone links and changes nothing else")
+	fl.IntVar(&f.limit, "limit", 0, "a pilot: at most this `number` of people, leavers first (0: all)")
+}
+
+// actionNames are the actions that can be selected.
+func actionNames() []string {
+	var out []string
+	for _, action := range plan.Actions() {
+		if action != plan.Hold && action != plan.NoOp {
+			out = append(out, string(action))
+		}
+	}
+	return out
+}
+
+// selection reads the flags of a pilot.
+func (f *planFlags) selection() (reconcile.Selection, error) {
+	s := reconcile.Selection{Sources: f.sources, People: f.people, Limit: f.limit}
+	if f.limit < 0 {
+		return s, usage(fmt.Errorf("--limit is %d, but must be 0 or more", f.limit))
+	}
+	for _, name := range f.only {
+		if !slices.Contains(actionNames(), name) {
+			return s, usage(fmt.Errorf("--only is %q, but must be one or more of %s", name, strings.Join(actionNames(), ", ")))
+		}
+		s.Actions = append(s.Actions, plan.Action(name))
+	}
+	return s, nil
 }
 
 func (f *planFlags) options(base guard.Limits) (reconcile.RunOptions, error) {
@@ -79,7 +114,8 @@ func (f *planFlags) options(base guard.Limits) (reconcile.RunOptions, error) {
 	if changed {
 		o.Limits = &l
 	}
-	return o, nil
+	s, err := f.selection()
+	return o.Select(s), err
 }
 
 // parseLimit reads "20" or "5%". What is asked for by hand counts for small
@@ -108,13 +144,14 @@ func whoami() string {
 func (a *app) planCmd() *cobra.Command {
 	var f planFlags
 	var exitZero, expectNone, detailed bool
+	var out string
 	cmd := &cobra.Command{
 		Use:     "plan",
 		Aliases: []string{"diff"},
 		Short:   "show what sync would do; writes nothing to Mattermost",
 		Long:    "Show what sync would do, and change nothing.\n\nExit code 0: nothing to do, though somebody may be held. 2: changes are pending. 3: a guard holds some of them back.\n4: nothing to do, but a source could not be read whole.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			rep, err := a.look(cmd.Context(), f)
+			rep, err := a.look(cmd.Context(), f, out)
 			if err != nil {
 				return err
 			}
@@ -129,6 +166,7 @@ func (a *app) planCmd() *cobra.Command {
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "save the plan in this `file`, for mmsync apply")
 	cmd.Flags().BoolVar(&exitZero, "exit-zero", false, "exit with 0 instead of 2 when changes are pending")
 	cmd.Flags().BoolVar(&expectNone, "expect-no-changes", false, "exit with 2 when changes are pending, whatever else is said")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "accepted and without effect: plan always has detailed exit codes")
@@ -145,6 +183,9 @@ func (a *app) begin(ctx context.Context, f planFlags, readOnly bool) (*daemon.Da
 		return nil, reconcile.RunOptions{}, nil, err
 	}
 	o, err := f.options(d.Limits())
+	for _, name := range f.sources {
+		err = errors.Join(err, knownSource(d.Config, name))
+	}
 	if err != nil {
 		closing(d, &err)
 		return nil, o, nil, err
@@ -152,19 +193,29 @@ func (a *app) begin(ctx context.Context, f planFlags, readOnly bool) (*daemon.Da
 	return d, o, p, nil
 }
 
-// look shows what a run would do: plan, and sync --dry-run.
-func (a *app) look(ctx context.Context, f planFlags) (rep reconcile.Report, err error) {
+// look shows what a run would do: plan, and sync --dry-run. With out it saves that.
+func (a *app) look(ctx context.Context, f planFlags, out string) (rep reconcile.Report, err error) {
 	d, o, p, err := a.begin(ctx, f, true)
 	if err != nil {
 		return rep, err
 	}
 	defer closing(d, &err)
+	o.Keep = out != ""
 	rep, err = d.Engine.Plan(ctx, o)
 	p.clear()
 	if err != nil {
 		return rep, err
 	}
-	return rep, a.printPlan(rep, f)
+	if out != "" {
+		saved, err := d.Engine.Saved(ctx, rep, o)
+		if err != nil {
+			return rep, err
+		}
+		if err := writePlan(out, saved); err != nil {
+			return rep, err
+		}
+	}
+	return rep, a.printPlan(rep, f, out)
 }
 
 func planCode(r reconcile.Report) int {
@@ -188,7 +239,7 @@ func degraded(r reconcile.Report) bool {
 	return len(r.Problems) > 0
 }
 
-func (a *app) printPlan(r reconcile.Report, f planFlags) error {
+func (a *app) printPlan(r reconcile.Report, f planFlags, out string) error {
 	a.warn(r)
 	if a.output == "json" {
 		return a.printJSON(newRunDocument(r))
@@ -196,7 +247,11 @@ func (a *app) printPlan(r reconcile.Report, f planFlags) error {
 	if err := a.render(r, plan.Style{Lines: f.limitLines, Redact: f.redact}); err != nil {
 		return err
 	}
-	if r.Plan.Effective() && !r.Verdict.Tripped() && !a.quiet {
+	switch {
+	case a.quiet:
+	case r.Plan.Effective() && out != "":
+		fmt.Fprintf(a.stdout, "To carry out exactly this: mmsync apply %s\n", printable(out))
+	case r.Plan.Effective() && !r.Verdict.Tripped():
 		fmt.Fprintln(a.stdout, "To carry it out: mmsync sync")
 	}
 	return nil
@@ -241,7 +296,7 @@ func (a *app) syncCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			ctx := cmd.Context()
 			if dryRun {
-				rep, err := a.look(ctx, f)
+				rep, err := a.look(ctx, f, "")
 				if err != nil {
 					return err
 				}

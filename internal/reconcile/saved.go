@@ -172,7 +172,7 @@ func (e *Engine) reopen(ctx context.Context, f SavedPlan) ([]plan.Decision, erro
 		return nil, fmt.Errorf("read the store's clock: %w", err)
 	}
 	switch age := now.Sub(f.MadeAt); {
-	case f.Server != bound.ID:
+	case f.Server != "" && f.Server != bound.ID: // "": before the first sync bound the store
 		return nil, stale("the plan was made for the server %q, and this store belongs to %q by now; make a new plan", f.Server, bound.ID)
 	case f.Policy != e.o.PolicyDigest:
 		return nil, stale("the plan was made with another configuration than this one; use that one, or make a new plan")
@@ -215,7 +215,7 @@ func stillSo(saved []plan.Decision, now plan.Plan, skip bool) (plan.Plan, error)
 			keep = append(keep, d)
 			continue
 		case was != nil:
-			changed = append(changed, fmt.Sprintf("%s (%s): the plan would %s, now it would be: %s", was.Username, d.Key, was.Action, tell(d)))
+			changed = append(changed, fmt.Sprintf("%s (%s): the plan says %s; now it would be %s", was.Username, d.Key, tell(*was), tell(d)))
 		}
 		left[d.Chain] = true
 	}
@@ -230,14 +230,16 @@ func stillSo(saved []plan.Decision, now plan.Plan, skip bool) (plan.Plan, error)
 	return now, nil
 }
 
-// tell says in a few words what a decision is.
+// tell says in a few words what a decision does.
 func tell(d plan.Decision) string {
-	text := string(d.Action)
 	if d.Action == plan.Hold {
-		text = "held, " + string(d.Reason)
+		return fmt.Sprintf("held, %s (%s)", d.Reason, d.Detail)
 	}
-	if d.Detail != "" {
-		text += " (" + d.Detail + ")"
+	var parts []string
+	for _, op := range d.Ops {
+		for _, c := range op.Changes {
+			parts = append(parts, fmt.Sprintf("%s %q -> %q", c.Field, c.From, c.To))
+		}
 	}
-	return text
+	return string(d.Action) + " " + strings.Join(parts, ", ")
 }

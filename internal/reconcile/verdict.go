@@ -26,6 +26,8 @@ type Say struct {
 	Reason string
 	By     string
 	TTL    time.Duration // of an approval; 0 = ApprovalTTL
+	// Try only finds out what it would be about.
+	Try bool
 }
 
 // Say keeps an operator's word about what a run held back. It talks to the store
@@ -61,6 +63,9 @@ func (e *Engine) Say(ctx context.Context, s Say) (state.Verdict, error) {
 			s.TTL = ApprovalTTL
 		}
 		v.Expires = v.MadeAt.Add(s.TTL)
+	}
+	if s.Try {
+		return v, nil
 	}
 	if err := e.o.Store.AddVerdict(ctx, v); errors.Is(err, state.ErrConflict) {
 		return v, fmt.Errorf("%w: that was said already: %w", ErrRefused, err)
@@ -99,7 +104,7 @@ func (e *Engine) held(ctx context.Context, run string, people []string) ([]state
 		if len(d.Withheld) == 0 {
 			continue
 		}
-		mine := len(people) == 0
+		mine := len(people) == 0 && !rejected(d)
 		for _, q := range people {
 			if Named(*d, q) {
 				found[q], mine = true, true
@@ -122,6 +127,25 @@ func (e *Engine) held(ctx context.Context, run string, people []string) ([]state
 		return nil, fmt.Errorf("%w: run %s held nothing back that waits for a word; matches with existing accounts are for mmsync link approve", ErrRefused, run)
 	}
 	return items, nil
+}
+
+// rejected tells whether an operator said no already to what a decision keeps back;
+// only by name is he asked again.
+func rejected(d *plan.Decision) bool {
+	if d.Reason == plan.Rejected {
+		return true
+	}
+	no := 0
+	for _, n := range d.Notes {
+		switch n.Reason {
+		case plan.NeedsApproval, plan.GuardTripped:
+			return false
+		case plan.Rejected:
+			no++
+		default:
+		}
+	}
+	return no > 0
 }
 
 // Named tells whether a decision is about somebody by his username, account id,
@@ -160,7 +184,7 @@ func (e *Engine) hear(ctx context.Context, now time.Time) (*heard, error) {
 		v := &open[i]
 		why := ""
 		switch {
-		case v.Server != bound.ID:
+		case v.Server != "" && v.Server != bound.ID: // "": before the first sync bound the store
 			why = "it was made for another server"
 		case !v.Approves:
 		case v.Policy != e.o.PolicyDigest:
@@ -221,9 +245,8 @@ func became(s *plan.Said, d *plan.Decision) fate {
 			}
 		}
 	}
-	rejected := d.Reason == plan.Rejected || slices.ContainsFunc(d.Notes, func(n plan.Note) bool { return n.Reason == plan.Rejected })
 	putOff := d.Action == plan.Hold && len(d.Ops)+len(d.Withheld) == 0
-	if rejected || putOff || s.Covers(d.AccountID, d.Withheld) {
+	if rejected(d) || putOff || s.Covers(d.AccountID, d.Withheld) {
 		return waits
 	}
 	return changed
