@@ -175,6 +175,6 @@ func TestDocs_exitCodes(t *testing.T) {
 				}
 			}
 		}
-		require.Equal(t, []int{exitOK, exitFailed, exitChanges, exitGuard, exitPartial, exitLocked, exitUsage, exitConfig, exitSIGINT, exitSIGTERM}, got, path)
+		require.Equal(t, []int{exitOK, exitFailed, exitChanges, exitGuard, exitPartial, exitStale, exitLocked, exitUsage, exitConfig, exitSIGINT, exitSIGTERM}, got, path)
 	}
 }
