@@ -320,3 +320,36 @@ func TestEngine_Absence_isNoProof(t *testing.T) {
 		require.Nil(t, w.links()["1"].Observed)
 	})
 }
+
+// Twenty leavers are active again after yesterday's backup was restored, and those
+// of yesterday count against the limit: one word switches all of them off.
+func TestEngine_SetBack_approved(t *testing.T) {
+	t.Parallel()
+	w, people := newWorld(t), many(60)
+	tight := wiring{change: func(o *reconcile.Options) { o.Limits.Deactivations.Count = 30 }}
+	w.rest(people, tight)
+	backup := w.sim.SnapshotState()
+	w.sim.SetClockOffset(24 * time.Hour)
+	for i := range 20 {
+		people[i].Left = "yes"
+	}
+	_, err := w.sync(people, tight)
+	require.NoError(t, err)
+	require.Equal(t, 20, w.off())
+	w.sim.RestoreState(backup)
+	w.sim.ResetCalls()
+
+	held, err := w.sync(people, tight)
+	require.NoError(t, err)
+	require.Equal(t, 1, setBackSentences(held))
+	require.Zero(t, w.off())
+	require.Empty(t, w.sim.Writes())
+	v := w.approve(held.RunID)
+	require.Len(t, v.Items, 20)
+	rep, err := w.sync(people, tight)
+	require.NoError(t, err)
+	require.False(t, rep.Verdict.Tripped())
+	require.Equal(t, 20, w.off())
+	require.Equal(t, 20, rep.Counts.Done)
+	require.NotZero(t, w.verdict(v.ID).ClosedAt)
+}
