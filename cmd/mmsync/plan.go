@@ -35,6 +35,7 @@ type planFlags struct {
 	reason           string
 	sources          []string
 	people           []string
+	groups           []string
 	only             []string
 	limit            int
 }
@@ -55,7 +56,8 @@ func (f *planFlags) add(cmd *cobra.Command) {
 	fl.Lookup("min-source-entries").DefValue = "0" // hides it: the default is the configuration's
 	fl.StringVar(&f.reason, "reason", "", "`why`, kept in the history")
 	fl.StringSliceVar(&f.sources, "source", nil, "a pilot: only people of this `source`")
-	fl.StringSliceVar(&f.people, "user", nil, "a pilot: only this `person` (username, account id, DN, anchor, source/anchor)")
+	fl.StringArrayVar(&f.people, "user", nil, "a pilot: only this `person` (username, account id, DN, anchor, source/anchor)")
+	fl.StringArrayVar(&f.groups, "group", nil, "a pilot: only people of this `group`, by its DN or stable id")
 	fl.StringSliceVar(&f.only, "only", nil, "a pilot: only these `actions`: "+strings.Join(actionNames(), ", ")+"; adopt alone links and changes nothing else")
 	fl.IntVar(&f.limit, "limit", 0, "a pilot: at most this `number` of people, leavers first (0: all)")
 }
@@ -73,7 +75,7 @@ func actionNames() []string {
 
 // selection reads the flags of a pilot.
 func (f *planFlags) selection() (reconcile.Selection, error) {
-	s := reconcile.Selection{Sources: f.sources, People: f.people, Limit: f.limit}
+	s := reconcile.Selection{Sources: f.sources, People: f.people, Groups: f.groups, Limit: f.limit}
 	if f.limit < 0 {
 		return s, usage(fmt.Errorf("--limit is %d, but must be 0 or more", f.limit))
 	}
@@ -178,7 +180,7 @@ func (a *app) planCmd() *cobra.Command {
 // run. readOnly lets no write leave for Mattermost.
 func (a *app) begin(ctx context.Context, f planFlags, readOnly bool) (*daemon.Daemon, reconcile.RunOptions, *progress, error) {
 	p := a.progress()
-	d, err := a.open(ctx, readOnly, p)
+	d, err := a.open(ctx, readOnly, p, f.groups...)
 	if err != nil {
 		return nil, reconcile.RunOptions{}, nil, err
 	}

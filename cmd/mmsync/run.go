@@ -278,13 +278,13 @@ func knownSource(c *config.Config, name string) error {
 }
 
 // open loads the configuration and brings it to life. readOnly lets no write
-// leave for Mattermost.
-func (a *app) open(ctx context.Context, readOnly bool, p *progress) (*daemon.Daemon, error) {
+// leave for Mattermost; pilot are groups whose people are marked.
+func (a *app) open(ctx context.Context, readOnly bool, p *progress, pilot ...string) (*daemon.Daemon, error) {
 	c, err := a.load()
 	if err != nil {
 		return nil, err
 	}
-	return daemon.Open(ctx, c, daemon.Options{Logger: a.logger(c), Version: version(), ReadOnly: readOnly, Progress: p.report})
+	return daemon.Open(ctx, c, daemon.Options{Logger: a.logger(c), Version: version(), ReadOnly: readOnly, Pilot: pilot, Progress: p.report})
 }
 
 // logger writes to stderr. On a terminal the result is on the screen already,

@@ -38,6 +38,8 @@ type Options struct {
 	Version string
 	// ReadOnly lets no write leave for Mattermost, whatever the engine does.
 	ReadOnly bool
+	// Pilot are groups whose people the sources mark.
+	Pilot []string
 	// Progress is passed on to the engine.
 	Progress func(reconcile.Progress)
 }
@@ -70,7 +72,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 	}
 	d := &Daemon{Config: c}
 	var err error
-	if d.Sources, err = buildSources(c, o.Logger); err != nil {
+	if d.Sources, err = buildSources(c, o.Logger, o.Pilot...); err != nil {
 		return nil, err
 	}
 	opts, err := clientOptions(c, o)

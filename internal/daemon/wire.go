@@ -24,8 +24,8 @@ func Check(c *config.Config) error {
 	return err
 }
 
-// mapper compiles the rules of one source.
-func mapper(c *config.Config, i int) (*sources.Mapper, error) {
+// mapper compiles the rules of one source; the people of pilot groups are marked.
+func mapper(c *config.Config, i int, pilot ...string) (*sources.Mapper, error) {
 	s := &c.Sources[i]
 	m, base := s.Mapping, fmt.Sprintf("sources[%d].", i)
 	expr := func(x config.Expr, path string) sources.Expr {
@@ -58,7 +58,7 @@ func mapper(c *config.Config, i int) (*sources.Mapper, error) {
 			rules.Roles = append(rules.Roles, sources.RoleRule{Role: r.Role, Groups: r.Groups, When: expr(r.When, fmt.Sprintf("roles[%d].when", n))})
 		}
 	}
-	made, err := sources.Compile(s.Name, rules, sources.CompileOptions{})
+	made, err := sources.Compile(s.Name, rules, sources.CompileOptions{Pilot: pilot})
 	if err != nil {
 		return nil, placed(c, err)
 	}
@@ -98,11 +98,11 @@ func placed(c *config.Config, err error) error {
 	return errors.Join(out...)
 }
 
-func buildSources(c *config.Config, log *slog.Logger) ([]Source, error) {
+func buildSources(c *config.Config, log *slog.Logger, pilot ...string) ([]Source, error) {
 	var out []Source
 	var faults []error
 	for i := range c.Sources {
-		m, err := mapper(c, i)
+		m, err := mapper(c, i, pilot...)
 		if err != nil {
 			faults = append(faults, err)
 			continue

@@ -182,7 +182,10 @@ type Identity struct {
 	// Fault says in one sentence why the entry could not be mapped; Profile,
 	// Roles and Auth mean nothing then, and only Active may be acted on.
 	Fault string
-	// Hash digests everything above but Ref, so that an unchanged entry can be
+	// Pilot tells that the person is in one of the groups a run was narrowed to. It is
+	// not part of what is wanted.
+	Pilot bool
+	// Hash digests everything above but Ref and Pilot, so that an unchanged entry can be
 	// recognised without comparing it. Empty means unknown.
 	Hash string
 }

@@ -164,8 +164,9 @@ type RunOptions struct {
 
 	// everybody makes a run decide about people who are settled as well.
 	everybody bool
-	// pick narrows a plan before the guards judge it.
-	pick func(plan.Plan) (plan.Plan, error)
+	// pick narrows a plan before the guards judge it; pilot are the people of the
+	// groups that were asked for.
+	pick func(p plan.Plan, pilot map[identity.Key]bool) (plan.Plan, error)
 }
 
 // Report is what a run saw and did.
@@ -260,8 +261,14 @@ func (e *Engine) decide(g *gathered, o RunOptions) (Report, error) {
 	p := plan.Build(g.observations, e.o.Policy)
 	p.Unchanged += g.settled
 	if o.pick != nil {
+		pilot := map[identity.Key]bool{}
+		for i := range g.observations {
+			if d := g.observations[i].Desired; d != nil && d.Pilot {
+				pilot[d.Key] = true
+			}
+		}
 		var err error
-		if p, err = o.pick(p); err != nil {
+		if p, err = o.pick(p, pilot); err != nil {
 			return Report{}, err
 		}
 	}

@@ -200,6 +200,20 @@ func TestRunOptions_Select(t *testing.T) {
 			require.Zero(t, run(t, w, people, reconcile.Selection{}).Counts.Done)
 		})
 	}
+	t.Run("takes the people of a group", func(t *testing.T) {
+		t.Parallel()
+		w, people := setup(t)
+		people[1].Groups, people[6].Groups = []string{"CN=Pilots, DC=test"}, []string{"cn=pilots,dc=test", adminsGroup}
+		w.pilot = []string{"cn=pilots,dc=test"}
+		rep := run(t, w, people, reconcile.Selection{Groups: w.pilot})
+		require.Equal(t, 2, rep.Counts.Done)
+		require.Equal(t, "Clerk", w.position("person01"))
+		require.False(t, w.active("person06"))
+		w.pilot = []string{"cn=others,dc=test"}
+		rep = run(t, w, people, reconcile.Selection{Groups: w.pilot})
+		require.Zero(t, rep.Counts.Done)
+		require.Contains(t, strings.Join(rep.Plan.Warnings, "\n"), "is in cn=others,dc=test")
+	})
 	t.Run("says whom it did not find", func(t *testing.T) {
 		t.Parallel()
 		w, people := setup(t)

@@ -3,7 +3,9 @@ package reconcile
 import (
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
@@ -13,7 +15,9 @@ type Selection struct {
 	Sources []string
 	// People are usernames, account ids, places in the source, anchors or
 	// source/anchor.
-	People  []string
+	People []string
+	// Groups are told to the sources when they are made, which mark their people.
+	Groups  []string
 	Actions []plan.Action
 	// Limit is the most decisions that are carried out, in plan order; 0 = all.
 	Limit int
@@ -21,7 +25,7 @@ type Selection struct {
 
 // IsZero tells whether everything is selected.
 func (s Selection) IsZero() bool {
-	return len(s.Sources)+len(s.People)+len(s.Actions) == 0 && s.Limit == 0
+	return len(s.Sources)+len(s.People)+len(s.Groups)+len(s.Actions) == 0 && s.Limit == 0
 }
 
 // Select narrows a run to a part of its plan. Everything is read and decided all the
@@ -34,7 +38,7 @@ func (o RunOptions) Select(s Selection) RunOptions {
 	return o
 }
 
-func (s Selection) of(p plan.Plan) (plan.Plan, error) {
+func (s Selection) of(p plan.Plan, pilot map[identity.Key]bool) (plan.Plan, error) {
 	found := map[string]bool{}
 	left := map[int]bool{} // chains of which somebody does not go
 	kept, held := p.Decisions[:0:0], 0
@@ -50,7 +54,7 @@ func (s Selection) of(p plan.Plan) (plan.Plan, error) {
 		if action == plan.Hold {
 			action = d.Held
 		}
-		in := named && (len(s.Sources) == 0 || slices.Contains(s.Sources, d.Key.Source)) && (len(s.Actions) == 0 || slices.Contains(s.Actions, action))
+		in := named && (len(s.Groups) == 0 || pilot[d.Key]) && (len(s.Sources) == 0 || slices.Contains(s.Sources, d.Key.Source)) && (len(s.Actions) == 0 || slices.Contains(s.Actions, action))
 		if in && len(d.Ops) > 0 {
 			work++
 			in = s.Limit == 0 || work <= s.Limit
@@ -67,6 +71,9 @@ func (s Selection) of(p plan.Plan) (plan.Plan, error) {
 		if !found[q] {
 			p.Warnings = append(p.Warnings, fmt.Sprintf("nothing is to be done about %q, or nobody is known by that name", q))
 		}
+	}
+	if len(s.Groups) > 0 && len(pilot) == 0 {
+		p.Warnings = append(p.Warnings, "nobody about whom something is to be done is in "+strings.Join(s.Groups, ", ")+"; a group is named by its DN or stable id")
 	}
 	before := len(kept)
 	p.Decisions = slices.DeleteFunc(kept, func(d plan.Decision) bool { return d.Chain != 0 && left[d.Chain] })

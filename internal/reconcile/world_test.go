@@ -44,7 +44,7 @@ type human struct {
 const adminsGroup = "cn=admins,dc=test"
 
 // directory is a file source over a file in memory.
-func directory(t testing.TB, people []human) reconcile.Source {
+func directory(t testing.TB, people []human, pilot ...string) reconcile.Source {
 	t.Helper()
 	var b bytes.Buffer
 	for _, p := range people {
@@ -62,7 +62,7 @@ func directory(t testing.TB, people []human) reconcile.Source {
 			{Service: "ldap", When: at(`attr.service == "ldap"`), Data: at("attr.login")},
 		},
 		Roles: []sources.RoleRule{{Role: identity.RoleAdmin, Groups: []string{adminsGroup}}},
-	}, sources.CompileOptions{})
+	}, sources.CompileOptions{Pilot: pilot})
 	require.NoError(t, err)
 	src, err := file.New(file.Options{Path: "people.jsonl", Mapper: m, FS: fs.FS(fstest.MapFS{"people.jsonl": {Data: b.Bytes(), ModTime: time.Now()}})})
 	require.NoError(t, err)
@@ -98,6 +98,8 @@ type world struct {
 	began time.Time
 	// migrated saves looking whether the store is.
 	migrated bool
+	// pilot are the groups whose people sources mark.
+	pilot []string
 }
 
 func newWorld(t testing.TB) *world {
@@ -178,7 +180,7 @@ func (w *world) engine(s state.Store, people []human, with wiring) *reconcile.En
 	})
 	require.NoError(w.t, err)
 	o := reconcile.Options{
-		Sources: []reconcile.Source{directory(w.t, people)}, Target: target{mattermost.NewTarget(c, with.target)}, Store: s,
+		Sources: []reconcile.Source{directory(w.t, people, w.pilot...)}, Target: target{mattermost.NewTarget(c, with.target)}, Store: s,
 		Policy: plan.Policy{
 			Create: true, Update: true, Reactivate: true, Deactivate: plan.Triggers{Disabled: true, Missing: true, OutOfScope: true}, NeverBelow: 1,
 			Roles: []plan.RoleAuthority{{Source: "corp", Managed: identity.NewRoles(identity.RoleAdmin), Granted: identity.NewRoles(identity.RoleAdmin)}},

@@ -55,14 +55,14 @@ func (m *Mapper) AnchorAttribute() (name string, guid, ok bool) {
 	return m.id.names[0], m.id.form == formGUID, true
 }
 
-// GroupNames lists the groups that role rules name, sorted. all is true if an
+// GroupNames lists the groups that role rules and pilots name, sorted. all is true if an
 // expression reads the whole list of a person's groups; then every group
 // counts, not only the named ones.
 func (m *Mapper) GroupNames() (names []string, all bool) {
 	for _, p := range m.programs {
 		all = all || p.groups
 	}
-	names = slices.Clone(m.groupNames)
+	names = slices.Concat(m.groupNames, m.pilot)
 	slices.Sort(names)
 	return slices.Compact(names), all
 }
@@ -147,6 +147,9 @@ func (m *Mapper) Identity(rec Record) (identity.Identity, error) {
 		id.Fault = strings.Join(slices.Compact(faults), "; ")
 	}
 	id.Hash = digest(id)
+	id.Pilot = slices.ContainsFunc(m.pilot, func(g string) bool {
+		return rec.GroupsFault == "" && slices.ContainsFunc(rec.Groups, func(r string) bool { return DNKey(r) == DNKey(g) })
+	})
 	if id.Fault != "" && rec.Ref != "" { // after the hash: a move is no change
 		id.Fault += " (" + Printable(rec.Ref) + ")"
 	}

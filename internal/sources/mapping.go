@@ -62,6 +62,8 @@ type RoleRule struct {
 type CompileOptions struct {
 	// Now is the clock of timePast and fileTimePast; nil is time.Now.
 	Now func() time.Time
+	// Pilot are the groups (stable ids or DNs) whose people are marked as such.
+	Pilot []string
 }
 
 // Mapper maps Records of one source. It is safe for use by many goroutines.
@@ -72,6 +74,7 @@ type Mapper struct {
 	fields       []field
 	disabledWhen *program
 	auth         []login
+	pilot        []string
 	roles        []role
 	groupNames   []string // as written in role rules
 	owned        identity.Attributes
@@ -104,7 +107,7 @@ func Compile(source string, r Rules, o CompileOptions) (*Mapper, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &compiler{Mapper: &Mapper{source: source, engine: eng}}
+	c := &compiler{Mapper: &Mapper{source: source, engine: eng, pilot: o.Pilot}}
 	c.id = c.need("id_attribute", r.ID)
 	c.loginID = c.add("login_id_attribute", r.LoginID, cel.StringType)
 	for _, f := range []struct {
