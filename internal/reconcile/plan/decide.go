@@ -107,7 +107,8 @@ func (d Decision) hold(why Reason, back Action, detail string) Decision {
 }
 
 // byNotes is a Decision of which only the notes are left. The one that somebody
-// has to end is its headline, before one that time ends, before a locked value.
+// has to end is its headline, before one that time ends, before a locked value,
+// before an edit that is only reported.
 func (d Decision) byNotes() Decision {
 	weight := func(n Note) int {
 		switch n.Reason.Explain().Ender {
@@ -116,7 +117,10 @@ func (d Decision) byNotes() Decision {
 		case EndWait:
 			return 1
 		}
-		return 2
+		if n.Reason != DriftReported {
+			return 2
+		}
+		return 3
 	}
 	n := slices.MinFunc(d.Notes, func(a, b Note) int { return weight(a) - weight(b) })
 	return d.hold(n.Reason, Update, n.Detail)
@@ -187,7 +191,8 @@ func update(d Decision, o Observation, p Policy, r released) Decision {
 	if len(ops)+len(notes) == 0 {
 		return d
 	}
-	if cause := protection(*o.Linked, o.Facts); cause != "" {
+	reported := len(ops) == 0 && !slices.ContainsFunc(notes, func(n Note) bool { return n.Reason != DriftReported })
+	if cause := protection(*o.Linked, o.Facts); cause != "" && !reported {
 		return d.hold(Protected, Update, "the account is protected: "+cause)
 	}
 	d.Notes = notes
