@@ -94,6 +94,7 @@ type login struct {
 
 type role struct {
 	name   string
+	names  []string        // its groups as written
 	groups map[string]bool // by DNKey
 	when   *program
 }
@@ -206,7 +207,7 @@ func (c *compiler) role(key string, rule RoleRule) {
 			c.fault(key+".groups", rule.When, "has an empty name", "give the DN or stable id of a group")
 			continue
 		}
-		out.groups[DNKey(g)] = true
+		out.groups[DNKey(g)], out.names = true, append(out.names, g)
 		c.groupNames = append(c.groupNames, g)
 	}
 	out.when = c.add(key+".when", rule.When, cel.BoolType)

@@ -206,6 +206,10 @@ func update(d Decision, o Observation, p Policy, r released) Decision {
 	return d
 }
 
+// Protection says why an account is never changed, whoever wants it; "" if it may
+// be.
+func Protection(a identity.Account, f *Facts) string { return protection(a, f) }
+
 // protection says why an account must not be changed, whoever it is linked to;
 // "" if it may.
 func protection(a identity.Account, f *Facts) string {
