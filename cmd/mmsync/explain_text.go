@@ -260,8 +260,10 @@ func next(x explained) string {
 	switch {
 	case d.Reported():
 		return "Nothing, until the source's own value changes; it is set again then."
-	case d.Locked():
+	case d.Reason == plan.LockedByLogin || d.Reason == plan.LockedByVerify:
 		return "Nothing: the server does not let it be changed."
+	case d.Locked():
+		return "Nothing: it stays as it is."
 	}
 	return "Nothing, until the source or the account changes."
 }
@@ -399,7 +401,10 @@ func explainEntry(s *sheet, x explained) {
 		rows = append(rows, []string{"  in group", fmt.Sprintf("%q", g)})
 	}
 	s.table(rows)
-	if rest > 0 {
+	switch {
+	case rest == 1:
+		s.line("  and 1 attribute that the mapping does not read; --attributes shows it")
+	case rest > 1:
 		s.line("  and %d attributes that the mapping does not read; --attributes shows them", rest)
 	}
 }
