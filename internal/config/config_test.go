@@ -392,6 +392,7 @@ func TestConfig_Digest(t *testing.T) {
 		"another look":      minimal + "lifecycle: {deactivate: {look_again: 0s}}\n",
 		"another overlap":   replace(t, ", token", ", since_overlap: 1h, token"),
 		"a limit of gone":   minimal + "guards: {max_recreations: {count: 1}}\n",
+		"edits restored":    minimal + "  on_drift: {default: restore, locale: restore}\n",
 		"moved expression":  replace(t, "    email_attribute: attr.mail\n", "  sources: {corp: {email_attribute: attr.mail}}\n"),
 	} {
 		require.Equal(t, base, digest(t, parse(t, text)), name)
@@ -403,6 +404,8 @@ func TestConfig_Digest(t *testing.T) {
 		"mapping":    replace(t, "attr.mail", "attr.mail2"),
 		"not owned":  minimal + "    locale: \"\"\n",
 		"user owned": minimal + "  user_owned: [locale]\n",
+		"edits":      minimal + "  on_drift: {nickname: report}\n",
+		"domains":    minimal + "guards: {email_domains: [example.com]}\n",
 		"matching":   minimal + "matching: []\n",
 		"lifecycle":  minimal + "lifecycle: {deactivate: {grace: {missing: 1h}}}\n",
 		"login":      minimal + "auth: {policy: [{source: corp, service: saml, data: attr.mail}]}\n",

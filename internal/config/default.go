@@ -11,6 +11,7 @@ func defaultConfig() *Config {
 			MaxInFlight:    4,
 			SinceOverlap:   45 * time.Minute,
 		},
+		Mapping:  Mapping{OnDrift: OnDrift{Default: DriftRestore}},
 		Auth:     Auth{MigrateExisting: MigrateExisting{RevokeSessions: true}},
 		Matching: []Match{{By: ByAuthData, Adopt: AdoptTrue}},
 		Lifecycle: Lifecycle{
@@ -38,6 +39,26 @@ func defaultConfig() *Config {
 
 func defaultLDAP() *LDAP {
 	return &LDAP{MaxPageSize: 1000, QueryTimeout: 60 * time.Second}
+}
+
+// defaultSelfEditable are attributes that common directories let people write in
+// their own entries as they are delivered: Active Directory by its property sets
+// Personal-Information and Web-Information, 389 Directory Server and FreeIPA by
+// their self-service rules; OpenLDAP usually the password alone. Attributes that
+// most directories keep to themselves, and that rules are commonly built on (mail,
+// title, department, employeeType), are not among them.
+func defaultSelfEditable() []Expr {
+	names := []string{
+		"carLicense", "description", "displayName", "facsimileTelephoneNumber", "homePhone", "homePostalAddress", "info", "initials", "ipPhone",
+		"jpegPhoto", "l", "labeledURI", "mobile", "pager", "photo", "physicalDeliveryOfficeName", "postalAddress", "postalCode", "postOfficeBox",
+		"preferredLanguage", "roomNumber", "secretary", "seeAlso", "st", "street", "streetAddress", "telephoneNumber", "thumbnailPhoto", "url",
+		"userCertificate", "userPassword", "userSMIMECertificate", "wWWHomePage",
+	}
+	out := make([]Expr, len(names))
+	for i, n := range names {
+		out[i].Text = n
+	}
+	return out
 }
 
 func defaultGroups() *Groups {

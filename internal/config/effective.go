@@ -25,11 +25,13 @@ func (c *Config) Effective() ([]byte, error) {
 type policy struct {
 	Sources   []sourcePolicy `yaml:"sources"`
 	UserOwned []string       `yaml:"user_owned"`
+	Reported  []string       `yaml:"reported"`
 	Auth      Auth           `yaml:"auth"`
 	Matching  []Match        `yaml:"matching"`
 	Lifecycle Lifecycle      `yaml:"lifecycle"`
 	Roles     []RoleRule     `yaml:"roles"`
 	Protect   Protect        `yaml:"protect"`
+	Domains   []string       `yaml:"email_domains"`
 }
 
 type sourcePolicy struct {
@@ -51,7 +53,10 @@ type sourcePolicy struct {
 // protection. Where a value stands in the file, how servers are reached, when
 // they are looked at again and the limits of guards do not change it.
 func (c *Config) Digest() (string, error) {
-	p := policy{UserOwned: c.Mapping.UserOwned, Auth: c.Auth, Matching: c.Matching, Lifecycle: c.Lifecycle, Roles: c.Roles, Protect: c.Guards.Protect}
+	p := policy{
+		UserOwned: c.Mapping.UserOwned, Reported: c.Mapping.OnDrift.Reported(), Auth: c.Auth, Matching: c.Matching, Lifecycle: c.Lifecycle,
+		Roles: c.Roles, Protect: c.Guards.Protect, Domains: c.Guards.EmailDomains,
+	}
 	p.Lifecycle.Deactivate.LookAgain = 0
 	for _, s := range c.Sources {
 		out := sourcePolicy{Name: s.Name, Type: s.Type, DisabledWhen: s.DisabledWhen, SelfEditable: s.SelfEditable, Mapping: s.Mapping}

@@ -11,6 +11,46 @@ type Mapping struct {
 	// UserOwned fields are set at creation and never overwritten afterwards:
 	// first_name, last_name, nickname, position, locale.
 	UserOwned []string `yaml:"user_owned"`
+	// OnDrift says what happens to a field that somebody edited in Mattermost.
+	OnDrift OnDrift `yaml:"on_drift"`
+}
+
+// The values of OnDrift.
+const (
+	DriftRestore = "restore"
+	DriftReport  = "report"
+)
+
+// OnDrift is restore or report, by field: the source's value is put back, or the
+// edit stays, is shown, and lasts until the source's own value changes. "" takes
+// Default. Username and e-mail are always restored: accounts are found by them,
+// and whoever sets an e-mail gets the links that reset a password.
+type OnDrift struct {
+	Default   string `yaml:"default"`
+	FirstName string `yaml:"first_name"`
+	LastName  string `yaml:"last_name"`
+	Nickname  string `yaml:"nickname"`
+	Position  string `yaml:"position"`
+	Locale    string `yaml:"locale"`
+}
+
+// Reported lists the fields whose edits are reported and stay.
+func (o OnDrift) Reported() []string {
+	var out []string
+	for _, f := range o.fields() {
+		if f.value == DriftReport || f.value == "" && o.Default == DriftReport {
+			out = append(out, f.name)
+		}
+	}
+	return out
+}
+
+type driftField struct{ name, value string }
+
+func (o OnDrift) fields() []driftField {
+	return []driftField{
+		{"first_name", o.FirstName}, {"last_name", o.LastName}, {"nickname", o.Nickname}, {"position", o.Position}, {"locale", o.Locale},
+	}
 }
 
 // Attributes are the expressions of one source. An Expr with Line 0 was not
@@ -169,9 +209,12 @@ type Guards struct {
 	MaxRoleRemovals Limit `yaml:"max_role_removals"`
 	// MaxRecreations bounds how many accounts that are gone from the server may
 	// be made anew in one run; Window does not matter to it either.
-	MaxRecreations   Limit   `yaml:"max_recreations"`
-	MinSourceEntries Shrink  `yaml:"min_source_entries"`
-	Protect          Protect `yaml:"protect"`
+	MaxRecreations   Limit  `yaml:"max_recreations"`
+	MinSourceEntries Shrink `yaml:"min_source_entries"`
+	// EmailDomains are the domains that an address may be in; *.example.com stands
+	// for every domain below it. Empty means any.
+	EmailDomains []string `yaml:"email_domains"`
+	Protect      Protect  `yaml:"protect"`
 }
 
 // Limit bounds one class of changes per source. It trips on more

@@ -23,7 +23,8 @@ type Source struct {
 	// absence does.
 	DisabledWhen Expr `yaml:"disabled_when"`
 	// SelfEditable names the attributes people may change on themselves in the
-	// source. None of them may decide who somebody is or what he may do.
+	// source. None of them may decide who somebody is or what he may do. What is
+	// not written is defaultSelfEditable for LDAP, and nothing for a file.
 	SelfEditable []Expr `yaml:"self_editable"`
 
 	// Mapping is mapping.defaults with this source's own lines laid over it.

@@ -46,9 +46,12 @@ func (v *validator) service(at, service string) {
 	}
 }
 
-// misplaced says where a key of the mapping belongs that people look for there;
+// misplaced says of a key that people look for in a place why it is not there;
 // "" for all others.
 func misplaced(path, key string) (msg, hint string) {
+	if path == "mapping.on_drift" && (key == "username" || key == "email") {
+		return key + " is always restored: accounts are found by it", "the fields that can be reported are first_name, last_name, nickname, position and locale"
+	}
 	if key != "auth_service" && key != "auth_data_attribute" || path != "mapping.defaults" && !strings.HasPrefix(path, "mapping.sources.") {
 		return "", ""
 	}

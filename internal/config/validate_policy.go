@@ -22,6 +22,7 @@ func (v *validator) mapping(m *Mapping) {
 		v.oneOf(at, name, owned...)
 	}
 	v.unique("mapping.user_owned", m.UserOwned, same)
+	v.onDrift(m)
 
 	// Without the section, that it is missing is the one fault.
 	if v.doc.isBad("mapping") {
@@ -32,6 +33,19 @@ func (v *validator) mapping(m *Mapping) {
 		s.Mapping = overlay(m.Defaults, m.Sources[s.Name])
 		if s.Name != "" && !v.doc.isBad(indexPath("sources", i)+".name") {
 			v.complete(s)
+		}
+	}
+}
+
+func (v *validator) onDrift(m *Mapping) {
+	v.oneOf("mapping.on_drift.default", m.OnDrift.Default, DriftRestore, DriftReport)
+	for _, f := range m.OnDrift.fields() {
+		at := "mapping.on_drift." + f.name
+		if f.value == "" && v.doc.marks[at].line == 0 {
+			continue
+		}
+		if v.oneOf(at, f.value, DriftRestore, DriftReport) && slices.Contains(m.UserOwned, f.name) {
+			v.fault(at, "says nothing: "+f.name+" is in user_owned, so it belongs to the user", "remove it here, or from user_owned")
 		}
 	}
 }
@@ -187,6 +201,12 @@ func (v *validator) guards(g *Guards) {
 	if p := g.MinSourceEntries.PercentOfLast; p < 1 || p > 100 {
 		v.fault("guards.min_source_entries.percent_of_last", fmt.Sprintf("want 1 to 100, found %v", p), "")
 	}
+	for i, d := range g.EmailDomains {
+		if at := indexPath("guards.email_domains", i); !domainPattern.MatchString(d) {
+			v.fault(at, v.quote(at)+" is not a domain", "write what stands behind the @, in lower case, such as example.com; *.example.com stands for every domain below it")
+		}
+	}
+	v.unique("guards.email_domains", g.EmailDomains, same)
 	for i, pattern := range g.Protect.Usernames {
 		v.pattern(indexPath("guards.protect.usernames", i), pattern)
 	}
@@ -207,6 +227,10 @@ func (v *validator) limit(at string, l Limit) {
 		v.fault(at+".minimum_population", fmt.Sprintf("want 0 or more, found %d", l.MinimumPopulation), "")
 	}
 }
+
+// domainPattern also takes what an internal name may look like, and letters beyond
+// ASCII, for the server takes those as well.
+var domainPattern = regexp.MustCompile(`^(\*\.)?[\p{Ll}\p{Lo}\p{N}]([\p{Ll}\p{Lo}\p{N}.-]*[\p{Ll}\p{Lo}\p{N}])?$`)
 
 var namePattern = regexp.MustCompile(`^[a-z0-9._*-]+$`)
 

@@ -35,6 +35,9 @@ func (v *validator) sources(list []Source) {
 			v.oneOf(at+".type", s.Type, TypeLDAP, TypeFile)
 		}
 		v.selfEditable(at+".self_editable", s.SelfEditable)
+		if s.LDAP != nil && s.SelfEditable == nil {
+			s.SelfEditable = defaultSelfEditable()
+		}
 	}
 }
 

@@ -45,8 +45,17 @@ func mapper(c *config.Config, i int, pilot ...string) (*sources.Mapper, error) {
 		Nickname: own(m.Nickname, "nickname_attribute"), Position: own(m.Position, "position_attribute"),
 		Locale: own(m.Locale, "locale"), DisabledWhen: expr(s.DisabledWhen, base+"disabled_when"),
 	}
+	rules.Assumed = len(s.SelfEditable) > 0 && s.SelfEditable[0].Line == 0
 	for n, x := range s.SelfEditable {
 		rules.SelfEditable = append(rules.SelfEditable, expr(x, fmt.Sprintf("%sself_editable[%d]", base, n)))
+	}
+	for _, m := range c.Matching {
+		switch m.By {
+		case config.ByEmail:
+			rules.MatchKeys = append(rules.MatchKeys, identity.Email)
+		case config.ByUsername:
+			rules.MatchKeys = append(rules.MatchKeys, identity.Username)
+		}
 	}
 	for n, r := range c.Auth.Policy {
 		if at := fmt.Sprintf("auth.policy[%d]", n); r.Source == s.Name {
@@ -157,9 +166,13 @@ func policy(c *config.Config) plan.Policy {
 		RevokeOnAuth:   c.Auth.MigrateExisting.RevokeSessions,
 		RecreateGone:   l.OnGone == config.OnGoneRecreate,
 		DeleteEndpoint: l.Deactivate.DeleteEndpoint,
+		EmailDomains:   c.Guards.EmailDomains,
 	}
 	for _, a := range c.Mapping.UserOwned {
 		p.UserOwned = p.UserOwned.With(identity.Attribute(a))
+	}
+	for _, a := range c.Mapping.OnDrift.Reported() {
+		p.ReportDrift = p.ReportDrift.With(identity.Attribute(a))
 	}
 	for _, m := range c.Matching {
 		if m.By == config.ByAuthData && m.Adopt == config.AdoptTrue {

@@ -25,6 +25,7 @@ func (e *Engine) assemble(ctx context.Context, g *gathered, v *view, snaps []*id
 	if err := e.complete(ctx, g, v, g.observations); err != nil {
 		return err
 	}
+	g.tellReturns()
 	for i := range g.summaries {
 		g.target.Active += g.summaries[i].Linked
 	}

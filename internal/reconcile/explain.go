@@ -3,11 +3,13 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
 )
 
 // Explanation is everything known about one person: what the source wants, what
@@ -18,13 +20,31 @@ type Explanation struct {
 	Desired *identity.Identity
 	Link    *identity.Link
 	Account *identity.Account
+	// Match is the account that exists already and is held to be looked at, for a
+	// person who has none.
+	Match *identity.Account
 	// Decision is what the next run would do, judged together with everybody
 	// else; its Action is NoOp for an unmanaged account.
 	Decision  plan.Decision
 	Unmanaged bool
+	// Untouched says of an unmanaged account why mmsync keeps away from it, in
+	// words that complete "it ".
+	Untouched []string
+	// Near are people of the sources who want a value that an unmanaged account has.
+	Near []plan.Decision
+	// Past are those whom an unmanaged account was linked to.
+	Past []identity.Key
 	// Missing is set while a source's reads lack the person.
 	Missing *plan.Absence
-	Report  Report
+	// Others fit the question as well, but less exactly.
+	Others []identity.Key
+	// History are the last ops about the person or the account, newest first.
+	History []state.OpRecord
+	// UserOwned and Reported are the attributes that the user owns, and those whose
+	// edits stay.
+	UserOwned, Reported identity.Attributes
+	Now                 time.Time
+	Report              Report
 }
 
 // UnknownPersonError is returned when nobody fits the query.
@@ -33,6 +53,9 @@ type UnknownPersonError struct{ Query string }
 func (e UnknownPersonError) Error() string {
 	return fmt.Sprintf("nobody is known as %q: not in a source, not linked, no account of the server; give a username, an e-mail, a DN, a source/anchor or an account id", e.Query)
 }
+
+// historyLength is how many ops an Explanation tells about.
+const historyLength = 5
 
 // Explain looks at everything, as Plan does, and picks one person out: by
 // username, e-mail, place in the source (DN), anchor, source/anchor or account
@@ -56,66 +79,141 @@ func (e *Engine) Explain(ctx context.Context, query string) (Explanation, error)
 		return Explanation{}, err
 	}
 	rep.Took = time.Since(start)
-	for i := range g.observations {
-		o := &g.observations[i]
-		if !fits(o, query) {
-			continue
-		}
-		x := Explanation{Key: o.Key, Desired: o.Desired, Link: o.Link, Account: o.Linked, Report: rep}
-		x.Decision = plan.Decide(*o, e.o.Policy)
-		for _, d := range rep.Plan.Decisions {
-			if d.Key == o.Key {
-				x.Decision = d
-			}
-		}
-		if o.Desired == nil {
-			x.Missing = &o.Absence
-		}
-		return x, nil
+	var x Explanation
+	if o, others := pick(g.observations, query); o != nil {
+		x = e.managed(o, rep)
+		x.Others = others
+	} else if x, err = e.unmanaged(ctx, query, g, rep); err != nil {
+		return Explanation{}, err
 	}
-	return e.unmanaged(ctx, query, rep)
+	x.Now, x.Report, x.UserOwned, x.Reported = g.now, rep, e.o.Policy.UserOwned, e.o.Policy.ReportDrift
+	filter := state.OpFilter{Key: x.Key, Limit: historyLength}
+	if x.Unmanaged {
+		filter.AccountID = x.Account.ID
+	}
+	if x.History, err = e.o.Store.Ops(ctx, filter); err != nil {
+		return Explanation{}, fmt.Errorf("read what was done before: %w", err)
+	}
+	slices.Reverse(x.History)
+	slices.SortStableFunc(x.History, func(a, b state.OpRecord) int { return b.PlannedAt.Compare(a.PlannedAt) })
+	return x, nil
 }
 
-func (e *Engine) unmanaged(ctx context.Context, query string, rep Report) (Explanation, error) {
-	a, ok, err := identity.Account{}, false, error(nil)
-	if len(query) == 26 && !strings.ContainsAny(query, "@.-_") {
-		a, ok, err = e.o.Target.Account(ctx, query)
-	}
-	if err == nil && !ok {
-		var names, emails []string
-		if strings.Contains(query, "@") {
-			emails = []string{query}
-		} else {
-			names = []string{strings.ToLower(query)}
-		}
-		var found []identity.Account
-		if found, err = e.o.Target.Lookup(ctx, names, emails); err == nil && len(found) > 0 {
-			a, ok = found[0], true
+// pick gives the person who fits a query best, and who else fits.
+func pick(obs []plan.Observation, query string) (best *plan.Observation, others []identity.Key) {
+	top := 0
+	for i := range obs {
+		switch rank := fits(&obs[i], query); {
+		case rank == 0:
+		case rank > top:
+			if best != nil {
+				others = append(others, best.Key)
+			}
+			best, top = &obs[i], rank
+		default:
+			others = append(others, obs[i].Key)
 		}
 	}
+	return best, others
+}
+
+func (e *Engine) managed(o *plan.Observation, rep Report) Explanation {
+	x := Explanation{Key: o.Key, Desired: o.Desired, Link: o.Link, Account: o.Linked}
+	x.Decision = plan.Decide(*o, e.o.Policy)
+	for _, d := range rep.Plan.Decisions {
+		if d.Key == o.Key {
+			x.Decision = d
+		}
+	}
+	for _, h := range []*plan.Holder{o.ByAuth, o.ByEmail, o.ByUsername} {
+		if x.Match == nil && o.Link == nil && h != nil && h.Account.ID == x.Decision.AccountID {
+			x.Match = h.Account
+		}
+	}
+	if o.Desired == nil {
+		x.Missing = &o.Absence
+	}
+	return x
+}
+
+func (e *Engine) unmanaged(ctx context.Context, query string, g *gathered, rep Report) (Explanation, error) {
+	a, ok, err := e.account(ctx, query)
 	switch {
 	case err != nil:
 		return Explanation{}, fmt.Errorf("look for %q on the server: %w", query, err)
 	case !ok:
 		return Explanation{}, UnknownPersonError{Query: query}
 	}
-	return Explanation{
-		Account: &a, Unmanaged: true, Report: rep,
+	x := Explanation{
+		Account: &a, Unmanaged: true,
 		Decision: plan.Decision{Action: plan.NoOp, Reason: plan.Kept, AccountID: a.ID, Username: a.Username},
-	}, nil
+	}
+	if cause := plan.Protection(a, &g.facts); cause != "" {
+		x.Untouched = append(x.Untouched, "is protected: "+cause)
+	}
+	if rights := a.Roles.Minus(identity.NewRoles(identity.RoleUser, identity.RoleGuest)); len(rights) > 0 {
+		x.Untouched = append(x.Untouched, "holds "+rights.String()+", and no such account is taken over without a person's word")
+	}
+	if a.Roles.Has(identity.RoleGuest) {
+		x.Untouched = append(x.Untouched, "is a guest's")
+	}
+	for i := range g.observations {
+		o := &g.observations[i]
+		for _, h := range []*plan.Holder{o.ByAuth, o.ByEmail, o.ByUsername} {
+			if h == nil || h.Account.ID != a.ID {
+				continue
+			}
+			x.Near = append(x.Near, e.managed(o, rep).Decision)
+			break
+		}
+	}
+	if len(x.Near) == 0 {
+		x.Untouched = append(x.Untouched, "is wanted by nobody: no source has a person with its username, e-mail or login")
+	}
+	past, err := e.o.Store.PastLinks(ctx, []string{a.ID})
+	if err != nil {
+		return Explanation{}, fmt.Errorf("read earlier owners: %w", err)
+	}
+	for _, p := range past {
+		x.Past = append(x.Past, p.Key)
+	}
+	return x, nil
 }
 
-func fits(o *plan.Observation, q string) bool {
+// account finds an account of the server by id, username or e-mail.
+func (e *Engine) account(ctx context.Context, query string) (a identity.Account, ok bool, err error) {
+	if len(query) == 26 && !strings.ContainsAny(query, "@.-_") {
+		if a, ok, err = e.o.Target.Account(ctx, query); err != nil || ok {
+			return a, ok, err
+		}
+	}
+	var names, emails []string
+	if strings.Contains(query, "@") {
+		emails = []string{query}
+	} else {
+		names = []string{strings.ToLower(query)}
+	}
+	found, err := e.o.Target.Lookup(ctx, names, emails)
+	if err != nil || len(found) == 0 {
+		return a, false, err
+	}
+	return found[0], true, nil
+}
+
+// fits grades how a query names a person, 0 is not at all: by what never changes,
+// by where the source has him, by the account he has, by what he is to be.
+func fits(o *plan.Observation, q string) int {
 	same := func(s string) bool { return s != "" && strings.EqualFold(s, q) }
-	if same(o.Key.Anchor) || same(o.Key.String()) {
-		return true
+	d, k, a := o.Desired, o.Link, o.Linked
+	switch {
+	case same(o.Key.Anchor) || same(o.Key.String()) || (k != nil && same(k.AccountID)):
+		return 4
+	case (d != nil && same(d.Ref)) || (k != nil && same(k.Ref)):
+		return 3
+	case a != nil && (same(a.Username) || same(a.Email)):
+		return 2
+	case d != nil && (same(d.Profile.Username) || same(d.Profile.Email)):
+		return 1
 	}
-	if d := o.Desired; d != nil && (same(d.Ref) || same(d.Profile.Username) || same(d.Profile.Email)) {
-		return true
-	}
-	if k := o.Link; k != nil && (same(k.AccountID) || same(k.Ref)) {
-		return true
-	}
-	a := o.Linked
-	return a != nil && (same(a.Username) || same(a.Email))
+	return 0
 }

@@ -37,6 +37,9 @@ type gathered struct {
 	logins []map[uint64]int
 	// moved are settled people whom the source keeps somewhere else now.
 	moved []state.SettledMark
+	// switchedOn are people whose accounts were off when last seen, though nobody
+	// had just switched them off, and are on now.
+	switchedOn map[identity.Key]time.Time
 	// jumped says that a clock did not go on as clocks do.
 	jumped bool
 	// began is the server's clock at the first answer of the pass over the accounts.

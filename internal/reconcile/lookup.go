@@ -194,14 +194,22 @@ func (e *Engine) walk(ctx context.Context, g *gathered, v *view, audit bool, l *
 	return e.o.Store.SetMark(ctx, l.current(), state.Mark{Name: auditMark, At: g.now})
 }
 
-// lookupAuth finds accounts by login data. The server has no such look-up, so
+// lookupAuth finds accounts by login data, whichever service they log in by, for
+// the server lets no two accounts have the same. The server has no such look-up, so
 // the index of the last audit says where to look, and the account itself is
 // read before it is believed.
 func (e *Engine) lookupAuth(ctx context.Context, v *view, want []identity.Auth) error {
 	if len(want) == 0 {
 		return nil
 	}
-	hits, err := e.o.Store.Index(ctx, state.IndexFilter{Auth: want})
+	var either []identity.Auth
+	for _, a := range want {
+		for _, service := range []string{"gitlab", "google", "ldap", "office365", "openid", "saml"} {
+			either = append(either, identity.Auth{Service: service, Data: a.Data})
+		}
+		either = append(either, a)
+	}
+	hits, err := e.o.Store.Index(ctx, state.IndexFilter{Auth: either})
 	if err != nil {
 		return fmt.Errorf("look up login data in the index: %w", err)
 	}

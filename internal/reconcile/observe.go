@@ -163,6 +163,7 @@ func (p *pass) compare(ctx context.Context, loaded []int) error {
 			}
 		}
 		a := p.v.byID[h.account]
+		p.g.noteReturn(k, a)
 		h.active = a != nil && a.Active()
 		if a == nil || k.Observed == nil || !same(k.Observed, a) || !k.Recheck.IsZero() {
 			h.settled = state.Digest{}

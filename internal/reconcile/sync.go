@@ -182,7 +182,10 @@ func (e *Engine) carryOut(l *lease, run *state.Run, g *gathered, rep Report, off
 func (e *Engine) settled(ctx context.Context, l *lease, g *gathered, p plan.Plan) error {
 	open := make(map[identity.Key]bool, len(p.Decisions))
 	for i := range p.Decisions {
-		open[p.Decisions[i].Key] = true
+		open[p.Decisions[i].Key] = !p.Decisions[i].Reported()
+	}
+	if err := e.confirm(ctx, l, g, open); err != nil {
+		return err
 	}
 	marks := g.moved
 	for i := range g.observations {

@@ -40,8 +40,12 @@ type Rules struct {
 	Auth  []AuthRule
 	Roles []RoleRule
 	// SelfEditable are attributes people may change on themselves. None may
-	// feed ID, a login rule or a role rule.
+	// feed ID, a login rule, a role rule or a match key.
 	SelfEditable []Expr
+	// Assumed says that SelfEditable was not written, but is what is usual.
+	Assumed bool
+	// MatchKeys are the fields by which people are matched to accounts that exist.
+	MatchKeys []identity.Attribute
 }
 
 // AuthRule says by which service people log in, and what it knows them by.
@@ -93,6 +97,7 @@ type login struct {
 
 type role struct {
 	name   string
+	names  []string        // its groups as written
 	groups map[string]bool // by DNKey
 	when   *program
 }
@@ -140,7 +145,7 @@ func Compile(source string, r Rules, o CompileOptions) (*Mapper, error) {
 	for i, rule := range r.Roles {
 		c.role(fmt.Sprintf("roles[%d]", i), rule)
 	}
-	c.selfEditable(r.SelfEditable)
+	c.selfEditable(r)
 	if len(c.errs) > 0 {
 		return nil, errors.Join(c.errs...)
 	}
@@ -205,7 +210,7 @@ func (c *compiler) role(key string, rule RoleRule) {
 			c.fault(key+".groups", rule.When, "has an empty name", "give the DN or stable id of a group")
 			continue
 		}
-		out.groups[DNKey(g)] = true
+		out.groups[DNKey(g)], out.names = true, append(out.names, g)
 		c.groupNames = append(c.groupNames, g)
 	}
 	out.when = c.add(key+".when", rule.When, cel.BoolType)
@@ -214,16 +219,24 @@ func (c *compiler) role(key string, rule RoleRule) {
 
 // selfEditable refuses rules by which people could choose who they are or what
 // they may do.
-func (c *compiler) selfEditable(list []Expr) {
-	for _, x := range list {
+func (c *compiler) selfEditable(r Rules) {
+	for _, x := range r.SelfEditable {
 		name := strings.TrimSpace(x.Source)
 		for _, root := range []string{rootAttr, rootAttrs, rootRow} {
 			name = strings.TrimPrefix(name, root+".")
 		}
+		why, hint := "which people may change on themselves (self_editable)", "use an attribute that only administrators can write"
+		if r.Assumed {
+			why = "which many directories let people change on themselves"
+			hint += "; if yours lets nobody, write self_editable with what people may change there, [] if nothing"
+		}
+		memberOf := strings.EqualFold(name, "memberOf")
 		check := func(p *program, what string) {
-			if p != nil && slices.ContainsFunc(p.names, func(n string) bool { return strings.EqualFold(n, name) }) {
-				c.errs = append(c.errs, p.errorAt(1, 1, what+" comes from "+Printable(name)+", which people may change on themselves (self_editable)",
-					"use an attribute that only administrators can write"))
+			if p == nil {
+				return
+			}
+			if slices.ContainsFunc(p.names, func(n string) bool { return strings.EqualFold(n, name) }) || memberOf && p.groups {
+				c.errs = append(c.errs, p.errorAt(1, 1, what+" comes from "+Printable(name)+", "+why, hint))
 			}
 		}
 		check(c.id, "the anchor")
@@ -231,10 +244,15 @@ func (c *compiler) selfEditable(list []Expr) {
 			check(l.when, "the choice of the login")
 			check(l.data, "the login identity")
 		}
-		for _, r := range c.roles {
-			check(r.when, "the role "+r.name)
-			if len(r.groups) > 0 && strings.EqualFold(name, "memberOf") {
-				c.fault("self_editable", x, "the role "+r.name+" comes from groups, and people may change memberOf on themselves",
+		for _, f := range c.fields {
+			if slices.Contains(r.MatchKeys, f.attribute) {
+				check(f.prog, "the "+string(f.attribute)+", by which people are matched to accounts,")
+			}
+		}
+		for _, role := range c.roles {
+			check(role.when, "the role "+role.name)
+			if len(role.groups) > 0 && memberOf {
+				c.fault("self_editable", x, "the role "+role.name+" comes from groups, and people may change memberOf on themselves",
 					"use groups that only administrators can write")
 			}
 		}

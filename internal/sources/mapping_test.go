@@ -104,6 +104,43 @@ func TestCompile_SelfEditable(t *testing.T) {
 	require.NotContains(t, err.Error(), "displayName")
 }
 
+func TestCompile_SelfEditable_elsewhere(t *testing.T) {
+	t.Parallel()
+	faults := func(self []Expr, change func(*Rules)) error {
+		r := basicRules()
+		r.SelfEditable = self
+		change(&r)
+		_, err := Compile("corp", r, CompileOptions{})
+		return err
+	}
+	t.Run("what people are matched by must not be theirs to choose", func(t *testing.T) {
+		t.Parallel()
+		self := []Expr{{Source: "mail", Line: 2}, {Source: "uid", Line: 2}}
+		require.NoError(t, faults(self, func(*Rules) {}), "they name people, which is no harm while nobody is matched by them")
+		err := faults(self, func(r *Rules) { r.MatchKeys = []identity.Attribute{identity.Email, identity.Username} })
+		require.ErrorContains(t, err, "the email, by which people are matched to accounts, comes from mail, which people may change on themselves (self_editable)")
+		require.ErrorContains(t, err, "the username, by which people are matched to accounts, comes from uid")
+	})
+	t.Run("groups that people choose themselves give no role, however they are asked for", func(t *testing.T) {
+		t.Parallel()
+		err := faults([]Expr{{Source: "memberOf", Line: 2}}, func(r *Rules) {
+			r.Roles = []RoleRule{{Role: "system_admin", When: text(`groups.exists(g, g == "cn=a")`)}}
+		})
+		require.ErrorContains(t, err, "the role system_admin comes from memberOf")
+	})
+	t.Run("what is assumed, not written, says how to say otherwise", func(t *testing.T) {
+		t.Parallel()
+		err := faults([]Expr{{Source: "telephoneNumber"}}, func(r *Rules) {
+			r.Assumed = true
+			r.Roles = []RoleRule{{Role: "system_admin", When: text(`attr.telephoneNumber == "1"`)}}
+		})
+		var e *ExprError
+		require.ErrorAs(t, err, &e)
+		require.Contains(t, e.Msg, "comes from telephoneNumber, which many directories let people change on themselves")
+		require.Contains(t, e.Hint, "write self_editable with what people may change there, [] if nothing")
+	})
+}
+
 func TestMapper_Identity(t *testing.T) {
 	t.Parallel()
 	r := basicRules()

@@ -23,6 +23,9 @@ func decideUnlinked(d Decision, o Observation, p Policy, r released) Decision {
 	if pattern := reserved(want.Profile.Username, p.ReservedNames); pattern != "" {
 		return d.hold(NameReserved, Create, "username "+quote(want.Profile.Username)+" matches the protected pattern "+quote(pattern))
 	}
+	if detail := outside(want.Profile.Email, p.EmailDomains); detail != "" {
+		return d.hold(EmailOutside, Create, detail)
+	}
 	if h := o.holder(FieldAuthData); h != nil {
 		return meet(d, o, p, h, "login data ("+want.Auth.Service+")", AuthDataTaken)
 	}
@@ -93,6 +96,7 @@ func adopt(d Decision, o Observation, p Policy, a *identity.Account, why Reason)
 	o.Linked = a
 	o.Link = &identity.Link{Key: o.Key, AccountID: a.ID, Part: identity.Owner}
 	p.ChangeAuth = false // whoever is taken over logs in as before, in the plan that does it
+	p.ReportDrift = 0    // nothing was applied yet that somebody could have edited
 	ops, notes, asked, _ := diff(o, p, released{})
 	d.Action, d.Reason, d.Notes, d.Withheld = Adopt, why, notes, asked
 	switch why {
@@ -139,6 +143,22 @@ func reserved(name string, patterns []string) string {
 		}
 	}
 	return ""
+}
+
+// outside says why an address is in none of the domains; "" if it is in one, or if
+// none are named.
+func outside(email string, domains []string) string {
+	if len(domains) == 0 {
+		return ""
+	}
+	_, domain, _ := strings.Cut(strings.ToLower(email), "@") // one with a second @ is in no domain
+	for _, d := range domains {
+		below, wild := strings.CutPrefix(d, "*")
+		if domain == d || wild && len(domain) > len(below) && strings.HasSuffix(domain, below) && !strings.Contains(domain, "@") {
+			return ""
+		}
+	}
+	return "e-mail " + quote(email) + " is in none of the domains of guards.email_domains"
 }
 
 // Match tells whether name fits pattern, where * stands for any text. Case

@@ -107,7 +107,8 @@ func (d Decision) hold(why Reason, back Action, detail string) Decision {
 }
 
 // byNotes is a Decision of which only the notes are left. The one that somebody
-// has to end is its headline, before one that time ends, before a locked value.
+// has to end is its headline, before one that time ends, before a locked value,
+// before an edit that is only reported.
 func (d Decision) byNotes() Decision {
 	weight := func(n Note) int {
 		switch n.Reason.Explain().Ender {
@@ -116,7 +117,10 @@ func (d Decision) byNotes() Decision {
 		case EndWait:
 			return 1
 		}
-		return 2
+		if n.Reason != DriftReported {
+			return 2
+		}
+		return 3
 	}
 	n := slices.MinFunc(d.Notes, func(a, b Note) int { return weight(a) - weight(b) })
 	return d.hold(n.Reason, Update, n.Detail)
@@ -190,7 +194,8 @@ func update(d Decision, o Observation, p Policy, r released) Decision {
 	if len(ops)+len(notes) == 0 {
 		return d
 	}
-	if cause := protection(*o.Linked, o.Facts); cause != "" {
+	reported := len(ops) == 0 && !slices.ContainsFunc(notes, func(n Note) bool { return n.Reason != DriftReported })
+	if cause := protection(*o.Linked, o.Facts); cause != "" && !reported {
 		return d.hold(Protected, Update, "the account is protected: "+cause)
 	}
 	d.Notes, d.Withheld = notes, asked
@@ -203,6 +208,10 @@ func update(d Decision, o Observation, p Policy, r released) Decision {
 	}
 	return d
 }
+
+// Protection says why an account is never changed, whoever wants it; "" if it may
+// be.
+func Protection(a identity.Account, f *Facts) string { return protection(a, f) }
 
 // protection says why an account must not be changed, whoever it is linked to;
 // "" if it may.

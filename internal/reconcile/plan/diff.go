@@ -42,6 +42,10 @@ func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, asked []
 		}
 		if o.Link.Applied.Profile.Value(a) != to {
 			drift = false
+		} else if p.ReportDrift.Has(a) {
+			notes = append(notes, Note{Field: c.Field, Reason: DriftReported, From: from, To: to,
+				Detail: string(a) + " was changed in Mattermost to " + quote(from) + " and stays so; the source has " + quote(to)})
+			continue
 		}
 		late = late || Locked(was, a)
 		patch.Changes = append(patch.Changes, c)
@@ -104,6 +108,9 @@ func obstacle(o Observation, p Policy, r released, a identity.Attribute, to, nex
 			return UsernameTaken, "username is held by " + describeHolder(h)
 		}
 	case identity.Email:
+		if detail := outside(to, p.EmailDomains); detail != "" {
+			return EmailOutside, detail
+		}
 		if o.Facts.EmailVerification {
 			return LockedByVerify, "a new e-mail would stay pending until its owner verifies it"
 		}

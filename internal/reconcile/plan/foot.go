@@ -9,10 +9,12 @@ import (
 // Summary counts the decisions: "31 create, 214 update, 2 held, 9 unchanged".
 func (p Plan) Summary() string {
 	var parts []string
-	locked, waiting := 0, 0
+	locked, waiting, edited := 0, 0, 0
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
-		if d.Locked() {
+		if d.Reported() {
+			edited++
+		} else if d.Locked() {
 			locked++
 		} else if d.Action == Hold && d.Reason.Explain().Ender == EndWait {
 			waiting++
@@ -25,7 +27,7 @@ func (p Plan) Summary() string {
 		case NoOp:
 			continue
 		case Hold:
-			n, word = n-locked-waiting, "held"
+			n, word = n-locked-waiting-edited, "held"
 		default:
 		}
 		if n > 0 {
@@ -37,6 +39,9 @@ func (p Plan) Summary() string {
 	}
 	if locked > 0 {
 		parts = append(parts, thousands(locked)+" locked")
+	}
+	if edited > 0 {
+		parts = append(parts, thousands(edited)+" edited in Mattermost")
 	}
 	if len(parts) == 0 {
 		return "nothing to do, " + thousands(p.Unchanged) + " unchanged"

@@ -100,7 +100,7 @@ func (d *dice) policy() plan.Policy {
 		Create: d.bool(), Update: d.bool(), Reactivate: d.bool(), AdoptByAuth: d.bool(), ChangeAuth: d.bool(), NeverBelow: d.roll(4) - 1,
 		Deactivate: plan.Triggers{Disabled: d.bool(), Missing: d.bool(), OutOfScope: d.bool()},
 		Grace:      plan.Grace{Disabled: time.Duration(d.roll(60)) * time.Hour, Missing: time.Duration(d.roll(60)) * time.Hour, OutOfScope: time.Duration(d.roll(60)) * time.Hour},
-		UserOwned:  identity.Attributes(d.roll(128)), ReservedNames: []string{"svc-*", d.text()},
+		UserOwned:  identity.Attributes(d.roll(128)), ReportDrift: identity.Attributes(d.roll(128)) &^ 3, ReservedNames: []string{"svc-*", d.text()},
 		Roles:        []plan.RoleAuthority{{Source: d.text(), Managed: d.roles(), Granted: d.roles()}},
 		RevokeOnAuth: d.bool(), RecreateGone: d.bool(), DeleteEndpoint: d.bool(),
 	}

@@ -148,6 +148,13 @@ type Policy struct {
 	Grace      Grace
 	// UserOwned attributes are set at creation and belong to the user from then on.
 	UserOwned identity.Attributes
+	// ReportDrift attributes, when somebody edited them in Mattermost, are reported
+	// and left so until the source's own value changes. Accounts are found by
+	// username and e-mail, so those are never among them.
+	ReportDrift identity.Attributes
+	// EmailDomains are the domains that an address may be in, in lower case;
+	// *.example.com stands for every domain below it. None means any.
+	EmailDomains []string
 	// AdoptByAuth lets an unlinked account with the same login service and exact
 	// auth data be taken over. Matches by e-mail and username are never taken
 	// over by themselves, they are always held for the operator.

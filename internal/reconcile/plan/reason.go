@@ -56,6 +56,8 @@ const (
 	CallInFlight     Reason = "call_in_flight"
 	ServerSetBack    Reason = "server_set_back"
 	GuardTripped     Reason = "guard_tripped"
+	EmailOutside     Reason = "email_outside"
+	DriftReported    Reason = "drift_reported"
 )
 
 // Explanation is what a Reason means to an administrator.
@@ -96,6 +98,7 @@ func Explanations() []Explanation {
 		{HandOver, "The source lacks the person, but another entry that is active, under a new id or in another source, wants the account.", "Find out whether it is the same person; until then the account stays as it is. If it is somebody else, change the username, e-mail or login data of the new entry.", EndOperator},
 		{EntryFault, "The source's entry cannot be used.", "Correct the entry in the source.", EndSource},
 		{NameReserved, "The wanted username matches a pattern that guards.protect reserves.", "Change the username in the source, or the pattern.", EndSource},
+		{EmailOutside, "The wanted e-mail is in a domain that guards.email_domains does not name.", "Correct the e-mail in the source, or add the domain.", EndSource},
 		{UsernameTaken, "Another account, perhaps a deactivated one, holds the wanted username.", "Change the username of one of the two: in the source or, if no source owns that account, in Mattermost.", EndOperator},
 		{EmailTaken, "Another account, perhaps a deactivated one, holds the wanted e-mail.", "Change the e-mail of one of the two: in the source or, if no source owns that account or they form a ring, in Mattermost.", EndOperator},
 		{AuthDataTaken, "Another account holds the wanted login data.", "Find out which of the two people it belongs to and correct the source.", EndOperator},
@@ -109,6 +112,7 @@ func Explanations() []Explanation {
 		{Rejected, "An operator said no to exactly this change.", "", ""},
 		{DeactivatedOther, "The account was switched off by somebody else, so mmsync does not switch it on.", "Activate it in Mattermost if the person should be in.", EndOperator},
 		{LockedByLogin, "The server does not let this field of an account with this login service be changed.", "", ""},
+		{DriftReported, "Somebody changed the field in Mattermost, and mapping.on_drift says to report that; the source's value is set again once it changes.", "", ""},
 		{LockedByLDAP, "The server lets only its own LDAP sync switch this account on or off.", "Switch it in the directory that the server's LDAP sync reads; or let mmsync switch such accounts off, though never on, with lifecycle.deactivate.delete_endpoint: true.", EndOperator},
 		{LockedByVerify, "The server demands that a new e-mail be verified, so mmsync changes none.", "", ""},
 		{AuthNotChanged, "The account logs in another way than the source wants; existing logins are moved only with auth.migrate_existing.", "", ""},

@@ -57,6 +57,13 @@ func (d Decision) Sign() string {
 // Locked tells a Hold that nobody has to end: a value the server owns.
 func (d Decision) Locked() bool { return d.Action == Hold && d.Reason.Explain().Ender == "" }
 
+// Reported tells a Decision that says no more than that fields were edited in
+// Mattermost and stay so: for the person there is nothing to do.
+func (d Decision) Reported() bool {
+	return d.Action == Hold && d.Reason == DriftReported && len(d.Ops) == 0 &&
+		!slices.ContainsFunc(d.Notes, func(n Note) bool { return n.Reason != DriftReported })
+}
+
 // Open tells a Hold that somebody has to end, in the source or as operator.
 func (d Decision) Open() bool {
 	e := d.Reason.Explain().Ender
@@ -195,7 +202,7 @@ func (d Decision) lines(s Style) []line {
 	}
 	for _, n := range d.restNotes() {
 		if n.Reason.Explain().Ender == "" {
-			out = append(out, line{"#", "locked", n.Detail + "; not changed"})
+			out = append(out, n.Reason.lockedLine(n.Detail))
 			continue
 		}
 		out = append(out, line{"!", "held", n.Detail + " [" + string(n.Reason) + "]"})
@@ -209,12 +216,20 @@ func (d Decision) holdLine() line {
 		text = strings.TrimSuffix(d.Reason.Explain().Sentence, ".")
 	}
 	if d.Locked() {
-		return line{"#", "locked", text + "; not changed"}
+		return d.Reason.lockedLine(text)
 	}
 	if d.Held != "" {
 		text = "would " + string(d.Held) + ": " + text
 	}
 	return line{"!", "held", text + " [" + string(d.Reason) + "]"}
+}
+
+// lockedLine is about a value that stays and that nobody has to do anything about.
+func (r Reason) lockedLine(text string) line {
+	if r == DriftReported {
+		return line{"#", "edited", text}
+	}
+	return line{"#", "locked", text + "; not changed"}
 }
 
 // person sums up who gets an account: e-mail, name, way to log in, source.

@@ -305,6 +305,12 @@ func (w *world) readPolicy(t *testing.T, f []string) {
 			for a := range strings.SplitSeq(v, ",") {
 				p.UserOwned = p.UserOwned.With(identity.Attribute(a))
 			}
+		case k == "report_drift":
+			for a := range strings.SplitSeq(v, ",") {
+				p.ReportDrift = p.ReportDrift.With(identity.Attribute(a))
+			}
+		case k == "email_domains":
+			p.EmailDomains = strings.Split(v, ",")
 		case k == "change_auth":
 			p.ChangeAuth = true
 		case k == "revoke_on_auth":

@@ -1,0 +1,90 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+)
+
+// confirm notes in the links of people for whom nothing is to be done which values
+// the source wants and the account has, whoever set them. An account that was
+// taken over as it was has had nothing applied to it; without this, what somebody
+// edits in it later could not be told from a change of the source.
+func (e *Engine) confirm(ctx context.Context, l *lease, g *gathered, open map[identity.Key]bool) error {
+	var changed []identity.Link
+	for i := range g.observations {
+		ob := &g.observations[i]
+		k, a, d := ob.Link, ob.Linked, ob.Desired
+		if open[ob.Key] || k == nil || k.Part == identity.Contributor || a == nil || d == nil || d.Fault != "" || !d.Active {
+			continue
+		}
+		p := k.Applied.Profile
+		for _, at := range d.Owned.Without(e.o.Policy.UserOwned).List() {
+			if v := d.Profile.Value(at); v == a.Value(at) {
+				p = p.With(at, v)
+			}
+		}
+		if p != k.Applied.Profile {
+			k.Applied.Profile = p
+			changed = append(changed, *k)
+		}
+	}
+	return e.putLinks(ctx, l, changed, "record which values are confirmed")
+}
+
+// putLinks writes links in parts, between which the lease can be renewed.
+func (e *Engine) putLinks(ctx context.Context, l *lease, links []identity.Link, what string) error {
+	for len(links) > 0 {
+		n := min(len(links), atOnce)
+		if err := e.o.Store.PutLinks(ctx, l.current(), links[:n]); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		links = links[n:]
+	}
+	return nil
+}
+
+// noteReturn notes an account that was off when it was last seen and is on now.
+// What mmsync itself has just taken, and does not last, is noted elsewhere.
+func (g *gathered) noteReturn(k *identity.Link, a *identity.Account) {
+	if k.Part == identity.Contributor || a == nil || k.Observed == nil || !a.Active() || k.Observed.Active() || !k.Recheck.IsZero() || k.Applied.Active {
+		return
+	}
+	if g.switchedOn == nil {
+		g.switchedOn = map[identity.Key]time.Time{}
+	}
+	g.switchedOn[k.Key] = time.UnixMilli(k.Observed.DeleteAt)
+}
+
+// mostReturns is how many people are named one by one.
+const mostReturns = 5
+
+// tellReturns names those among the accounts switched on whose people have left.
+// Of a server that was set back that is no news.
+func (g *gathered) tellReturns() {
+	var left []string
+	total := 0
+	for i := range g.observations {
+		ob := &g.observations[i]
+		off, found := g.switchedOn[ob.Key]
+		if !found || ob.Linked == nil || g.facts.SetBack || (ob.Desired == nil && !ob.Absence.Complete) || (ob.Desired != nil && ob.Desired.Active) {
+			continue
+		}
+		if total++; total <= mostReturns {
+			left = append(left, fmt.Sprintf("account %s (%s) of somebody who has left, off since %s, was switched on again, at the latest on %s",
+				ob.Linked.ID, ob.Key, minute(off), minute(time.UnixMilli(ob.Linked.UpdateAt))))
+		}
+	}
+	if total == 0 {
+		return
+	}
+	if more := total - len(left); more > 0 {
+		left = append(left, fmt.Sprintf("and %d more", more))
+	}
+	g.problems = append(g.problems, strings.Join(left, "; ")+": mmsync did not do it, and switches off again what the guards let it; Mattermost's own audit log may say who did. If the person is to be let in, put it right in the source")
+}
+
+func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
