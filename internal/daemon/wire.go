@@ -44,6 +44,7 @@ func mapper(c *config.Config, i int) (*sources.Mapper, error) {
 		FirstName: own(m.FirstName, "first_name_attribute"), LastName: own(m.LastName, "last_name_attribute"),
 		Nickname: own(m.Nickname, "nickname_attribute"), Position: own(m.Position, "position_attribute"),
 		Locale: own(m.Locale, "locale"), DisabledWhen: expr(s.DisabledWhen, base+"disabled_when"),
+		MatchKey: expr(s.MatchKey, base+"match_key"),
 	}
 	for n, x := range s.SelfEditable {
 		rules.SelfEditable = append(rules.SelfEditable, expr(x, fmt.Sprintf("%sself_editable[%d]", base, n)))

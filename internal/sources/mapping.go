@@ -32,6 +32,9 @@ func (x Expr) empty() bool { return strings.TrimSpace(x.Source) == "" }
 // required.
 type Rules struct {
 	ID, LoginID, Username, Email, FirstName, LastName, Nickname, Position, Locale Expr
+	// MatchKey gives a value that stays the person's when he comes back under
+	// another ID, such as an employee number.
+	MatchKey Expr
 	// DisabledWhen is true for a person who has left. It is evaluated first and
 	// apart, so that no other fault of the entry withholds a leaver.
 	DisabledWhen Expr
@@ -40,7 +43,7 @@ type Rules struct {
 	Auth  []AuthRule
 	Roles []RoleRule
 	// SelfEditable are attributes people may change on themselves. None may
-	// feed ID, a login rule or a role rule.
+	// feed ID, MatchKey, a login rule or a role rule.
 	SelfEditable []Expr
 }
 
@@ -69,6 +72,7 @@ type Mapper struct {
 	source       string
 	engine       *engine
 	id, loginID  *program
+	matchKey     *program
 	fields       []field
 	disabledWhen *program
 	auth         []login
@@ -130,6 +134,7 @@ func Compile(source string, r Rules, o CompileOptions) (*Mapper, error) {
 			c.owned = c.owned.With(f.attribute)
 		}
 	}
+	c.matchKey = c.add("match_key", r.MatchKey, cel.StringType)
 	c.disabledWhen = c.add("disabled_when", r.DisabledWhen, cel.BoolType)
 	for i, rule := range r.Auth {
 		c.login(fmt.Sprintf("auth[%d]", i), rule)
@@ -224,6 +229,7 @@ func (c *compiler) selfEditable(list []Expr) {
 			}
 		}
 		check(c.id, "the anchor")
+		check(c.matchKey, "the match key")
 		for _, l := range c.auth {
 			check(l.when, "the choice of the login")
 			check(l.data, "the login identity")
