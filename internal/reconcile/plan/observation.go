@@ -35,8 +35,10 @@ type Observation struct {
 	// ByAuth, ByEmail and ByUsername hold the values this Key wants. The Key's
 	// own linked account is never among them.
 	ByAuth, ByEmail, ByUsername *Holder
-	Facts                       *Facts
-	Now                         time.Time
+	// Refused are the ids of accounts that an operator said are not this person's.
+	Refused []string
+	Facts   *Facts
+	Now     time.Time
 }
 
 // wants gives the value that a profile field is to have: for a username that
