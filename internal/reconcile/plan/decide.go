@@ -219,6 +219,10 @@ func protection(a identity.Account, f *Facts) string {
 
 func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
+// Protection says why an account must not be changed, whoever it is linked to, in
+// words that complete "is protected: "; "" if it may.
+func Protection(a identity.Account, f *Facts) string { return protection(a, f) }
+
 func span(d time.Duration) string {
 	switch {
 	case d%time.Hour == 0:
