@@ -17,8 +17,14 @@ import (
 // move, and what is to be patched by that shows in the next plan.
 type ownership struct {
 	e *Engine
-	g *gathered // nil if neither sources nor server were looked at
 	o RunOptions
+	// g is what was seen of sources and server; nil unless everything was looked at.
+	g *gathered
+	// facts and busy are what is known of the server, if it was looked at.
+	facts plan.Facts
+	busy  busy
+	// offset is how far the server's clock is ahead of ours.
+	offset time.Duration
 	// now is the store's clock.
 	now   time.Time
 	steps []step
@@ -27,7 +33,20 @@ type ownership struct {
 	// problems name who was left out, and why.
 	problems []string
 	message  string // for the run's record
+	// calls says that the decisions have calls to make, which are then all there is.
+	calls bool
+	// atOnce puts all links in one transaction, before the steps are closed.
+	atOnce bool
 }
+
+// sight is how much of the world a change of ownership looks at.
+type sight int
+
+const (
+	storeOnly  sight = iota // works while the directory and the server are away
+	serverOnly              // the server's facts, and what became of a run that was cut off
+	everything              // what a plan knows
+)
 
 // step is what happens to one link: its Key loses it, or another link is put, or
 // both in one.
@@ -42,10 +61,9 @@ func (w *ownership) leave(format string, args ...any) {
 	w.problems = append(w.problems, fmt.Sprintf(format, args...))
 }
 
-// own is one run that changes ownership. With look it knows what a plan knows;
-// without, the store alone, so that it also works while the directory or the
-// server is away. dry plans and writes nothing but its own run row.
-func (e *Engine) own(ctx context.Context, o RunOptions, look, dry bool, decide func(context.Context, *ownership) error) (Report, error) {
+// own is one run that changes ownership. dry plans and writes nothing but its own
+// run row.
+func (e *Engine) own(ctx context.Context, o RunOptions, look sight, dry bool, decide func(context.Context, *ownership) error) (Report, error) {
 	start := time.Now()
 	o.everybody = true // people are named who are settled
 	kind, token := "link", int64(0)
@@ -75,17 +93,23 @@ func (e *Engine) own(ctx context.Context, o RunOptions, look, dry bool, decide f
 	return rep, e.finish(ctx, &run, &rep, err)
 }
 
-func (e *Engine) changeOwners(ctx context.Context, w *ownership, l *lease, run *state.Run, look bool, decide func(context.Context, *ownership) error) (Report, error) {
+func (e *Engine) changeOwners(ctx context.Context, w *ownership, l *lease, run *state.Run, look sight, decide func(context.Context, *ownership) error) (Report, error) {
 	rep := Report{RunID: run.ID, AuditAge: -1}
 	var err error
-	if look {
-		if w.g, err = e.survey(ctx, w.o, l); err != nil {
+	if w.now, err = e.o.Store.Now(ctx); err != nil {
+		return rep, fmt.Errorf("read the store's clock: %w", err)
+	}
+	if look >= serverOnly {
+		if err := w.meet(ctx, l); err != nil {
 			return rep, err
 		}
-		w.now, rep.AuditAge = w.g.now, w.g.auditAge
+	}
+	if look >= everything {
+		if w.g, err = e.gather(ctx, w.o, l, w.facts, w.busy); err != nil {
+			return rep, err
+		}
+		w.facts, rep.AuditAge = w.g.facts, w.g.auditAge
 		rep.Plan.Sources, rep.Plan.Target = w.g.summaries, w.g.target
-	} else if w.now, err = e.o.Store.Now(ctx); err != nil {
-		return rep, fmt.Errorf("read the store's clock: %w", err)
 	}
 	if err := decide(ctx, w); err != nil {
 		return rep, err
@@ -97,32 +121,33 @@ func (e *Engine) changeOwners(ctx context.Context, w *ownership, l *lease, run *
 	rep.Problems, rep.Decided, rep.Status = w.problems, len(w.steps), state.RunPlanned
 	describe(run, rep)
 	run.Message = w.message
-	if l == nil {
+	switch {
+	case l == nil:
 		run.PlannedAt = w.now
 		return rep, nil
+	case w.calls:
+		rep, _, err = e.carryOut(l, run, w.g, rep, w.offset)
+		return rep, err
 	}
 	return rep, w.carryOut(ctx, l, run, &rep)
 }
 
-// survey looks at everything, as a plan does.
-func (e *Engine) survey(ctx context.Context, o RunOptions, l *lease) (*gathered, error) {
-	facts, err := e.meet(ctx, l)
-	if err != nil {
-		return nil, err
+// meet asks the server what it is, and looks what became of a run that was cut
+// off.
+func (w *ownership) meet(ctx context.Context, l *lease) error {
+	var err error
+	if w.facts, err = w.e.meet(ctx, l); err != nil {
+		return err
 	}
-	var calls busy
 	if l == nil {
-		calls, err = e.calls(ctx, facts)
-	} else {
-		var offset time.Duration
-		if offset, err = e.clockOffset(ctx, facts); err == nil {
-			calls, err = e.recover(ctx, l.current(), offset)
-		}
+		w.busy, err = w.e.calls(ctx, w.facts)
+		return err
 	}
-	if err != nil {
-		return nil, err
+	if w.offset, err = w.e.clockOffset(ctx, w.facts); err != nil {
+		return err
 	}
-	return e.gather(ctx, o, l, facts, calls)
+	w.busy, err = w.e.recover(ctx, l.current(), w.offset)
+	return err
 }
 
 // carryOut journals the steps and takes them one by one, each in one transaction:
@@ -149,6 +174,16 @@ func (w *ownership) carryOut(ctx context.Context, l *lease, run *state.Run, rep 
 	run.Status = state.RunApplying
 	if err := e.o.Store.BeginRun(ctx, l.current(), *run, rep.Plan, gone); err != nil {
 		return fmt.Errorf("journal the plan: %w", err)
+	}
+	if w.atOnce {
+		var links []identity.Link
+		for i := range w.steps {
+			links = append(links, *w.steps[i].link)
+			w.steps[i].link = nil
+		}
+		if err := e.o.Store.PutLinks(ctx, l.current(), links); err != nil {
+			return fmt.Errorf("put the links: %w", err)
+		}
 	}
 	for i := range w.steps {
 		s := &w.steps[i]
@@ -297,10 +332,10 @@ func (w *ownership) free(ctx context.Context, k identity.Key, a *identity.Accoun
 	if a.Roles.Privileged() && !privileged {
 		return fmt.Errorf("%w: account %q (%s) holds %s; if it is to be this person's all the same, say --privileged", ErrRefused, a.Username, a.ID, a.Roles)
 	}
-	if w.g.busy.has(k, a.ID) {
+	if w.busy.has(k, a.ID) {
 		return fmt.Errorf("%w: a call of a run that was cut off may still reach account %q (%s); try again in two minutes", ErrRefused, a.Username, a.ID)
 	}
-	if w.g.facts.SetBack {
+	if w.facts.SetBack {
 		return fmt.Errorf("%w: the server was set back to an earlier state, or is another one; run mmsync sync once, which looks at everything anew", ErrRefused)
 	}
 	return nil
@@ -309,7 +344,7 @@ func (w *ownership) free(ctx context.Context, k identity.Key, a *identity.Accoun
 // protected says why an account must not be changed; "" if it may. One that was
 // named by hand need not be among those that a run has met.
 func (w *ownership) protected(a *identity.Account) string {
-	if cause := plan.Protection(*a, &w.g.facts); cause != "" {
+	if cause := plan.Protection(*a, &w.facts); cause != "" {
 		return cause
 	}
 	for _, pattern := range w.e.o.Protect {

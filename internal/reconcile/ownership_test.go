@@ -426,7 +426,8 @@ func TestEngine_Ignore(t *testing.T) {
 	people := []human{{ID: "e1", UID: "ann", Service: "saml", Login: "ann@idp"}}
 	ignore := func(person, account string, undo, dry bool) func(context.Context, *reconcile.Engine) (reconcile.Report, error) {
 		return func(ctx context.Context, e *reconcile.Engine) (reconcile.Report, error) {
-			return e.Ignore(ctx, byHand, person, account, undo, dry)
+			_, err := e.Ignore(ctx, byHand, person, account, undo, dry)
+			return reconcile.Report{}, err
 		}
 	}
 	_, err := w.act(people, with, ignore("ann", "ann", false, true))

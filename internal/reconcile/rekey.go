@@ -15,7 +15,7 @@ import (
 // source has him, from as his link has him. Unlike RekeyAll it also moves an
 // account that mmsync switched off, which the next sync then switches on.
 func (e *Engine) Rekey(ctx context.Context, o RunOptions, from, to string, privileged, dry bool) (Report, error) {
-	return e.own(ctx, o, true, dry, func(_ context.Context, w *ownership) error {
+	return e.own(ctx, o, everything, dry, func(_ context.Context, w *ownership) error {
 		heir, err := w.person(to)
 		if err != nil {
 			return err
@@ -93,14 +93,14 @@ func (w *ownership) notMovable(old *plan.Observation, privileged bool) string {
 		return "may still be in use, for the last read proves nothing about who is missing: " + old.Absence.Doubt
 	case old.Absence.Presence == identity.PresencePresent:
 		return "may still be in use: " + old.Key.Source + " has the entry when asked for it directly"
-	case w.g.facts.SetBack:
+	case w.facts.SetBack:
 		return "may be another than it seems, for the server was set back to an earlier state; run mmsync sync once, which looks at everything anew"
-	case w.g.busy.has(old.Key, old.Link.AccountID):
+	case w.busy.has(old.Key, old.Link.AccountID):
 		return "may still be reached by a call of a run that was cut off; try again in two minutes"
 	case old.Linked.Roles.Privileged() && !privileged:
 		return "holds " + old.Linked.Roles.String() + "; if it is to go all the same, say --privileged"
 	}
-	if cause := plan.Protection(*old.Linked, &w.g.facts); cause != "" {
+	if cause := plan.Protection(*old.Linked, &w.facts); cause != "" {
 		return "is protected: " + cause
 	}
 	return ""
@@ -111,7 +111,7 @@ func (w *ownership) notMovable(old *plan.Observation, privileged bool) string {
 // Username or Email, or plan.FieldMatchKey. Everybody else is left and named. What
 // a run that was cut off has left, the next one does.
 func (e *Engine) RekeyAll(ctx context.Context, o RunOptions, source string, by plan.Field, privileged, dry bool) (Report, error) {
-	return e.own(ctx, o, true, dry, func(ctx context.Context, w *ownership) error {
+	return e.own(ctx, o, everything, dry, func(ctx context.Context, w *ownership) error {
 		var found *plan.SourceSummary
 		for i := range w.g.summaries {
 			if w.g.summaries[i].Name == source {

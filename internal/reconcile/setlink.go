@@ -15,7 +15,7 @@ import (
 // lists, by source/anchor, DN, username or e-mail; account an id or a username.
 // An account with more rights than a user is refused unless privileged.
 func (e *Engine) SetLink(ctx context.Context, o RunOptions, person, account string, privileged, dry bool) (Report, error) {
-	return e.own(ctx, o, true, dry, func(ctx context.Context, w *ownership) error {
+	return e.own(ctx, o, everything, dry, func(ctx context.Context, w *ownership) error {
 		ob, err := w.person(person)
 		if err != nil {
 			return err
@@ -53,7 +53,7 @@ func (e *Engine) SetLink(ctx context.Context, o RunOptions, person, account stri
 // the next run does not give them the same accounts again. It asks neither
 // sources nor the server.
 func (e *Engine) Release(ctx context.Context, o RunOptions, people []string, dry bool) (Report, error) {
-	return e.own(ctx, o, false, dry, func(ctx context.Context, w *ownership) error {
+	return e.own(ctx, o, storeOnly, dry, func(ctx context.Context, w *ownership) error {
 		all, err := e.o.Store.Links(ctx, state.LinkFilter{})
 		if err != nil {
 			return fmt.Errorf("read links: %w", err)
@@ -84,7 +84,7 @@ func (e *Engine) Release(ctx context.Context, o RunOptions, people []string, dry
 // person of it. The accounts stay as they are. expect is how many there must be;
 // negative is any number. It asks neither sources nor the server.
 func (e *Engine) Purge(ctx context.Context, o RunOptions, name string, expect int, dry bool) (Report, error) {
-	return e.own(ctx, o, false, dry, func(ctx context.Context, w *ownership) error {
+	return e.own(ctx, o, storeOnly, dry, func(ctx context.Context, w *ownership) error {
 		f := state.LinkFilter{Source: name}
 		if k, one := identity.ParseKey(name); one {
 			f = state.LinkFilter{Keys: []identity.Key{k}}
@@ -159,20 +159,23 @@ func linked(all []identity.Link, query string) (*identity.Link, error) {
 }
 
 // Ignore says that an account is not a person's, so that nobody is asked about
-// the two any more. undo takes that back.
-func (e *Engine) Ignore(ctx context.Context, o RunOptions, person, account string, undo, dry bool) (Report, error) {
+// the two any more. undo takes that back, by source/anchor and the account's id.
+func (e *Engine) Ignore(ctx context.Context, o RunOptions, person, account string, undo, dry bool) (state.RefusedMatch, error) {
+	var said state.RefusedMatch
 	if undo {
-		return e.own(ctx, o, false, dry, func(ctx context.Context, w *ownership) error {
+		_, err := e.own(ctx, o, storeOnly, dry, func(ctx context.Context, w *ownership) error {
 			m, err := e.findRefused(ctx, person, account)
 			if err != nil {
 				return err
 			}
+			said = m
 			w.allow = append(w.allow, m)
 			w.message = fmt.Sprintf("account %s may be %s's again", m.AccountID, m.Key)
 			return nil
 		})
+		return said, err
 	}
-	return e.own(ctx, o, true, dry, func(ctx context.Context, w *ownership) error {
+	_, err := e.own(ctx, o, everything, dry, func(ctx context.Context, w *ownership) error {
 		ob, err := w.person(person)
 		if err != nil {
 			return err
@@ -184,10 +187,12 @@ func (e *Engine) Ignore(ctx context.Context, o RunOptions, person, account strin
 		if ob.Link != nil && ob.Link.AccountID == a.ID {
 			return fmt.Errorf("%w: account %q (%s) is that of %s; mmsync link release %s gives it up", ErrRefused, a.Username, a.ID, ob.Key, ob.Key)
 		}
-		w.refuse = append(w.refuse, w.refused(ob.Key, a.ID))
+		said = w.refused(ob.Key, a.ID)
+		w.refuse = append(w.refuse, said)
 		w.message = fmt.Sprintf("account %s is not %s's", a.ID, ob.Key)
 		return nil
 	})
+	return said, err
 }
 
 // findRefused finds a refused match by source/anchor or anchor, and account id.
