@@ -44,6 +44,7 @@ type sourcePolicy struct {
 	Format         string     `yaml:"format"`
 	ValueSeparator string     `yaml:"value_separator"`
 	DisabledWhen   Expr       `yaml:"disabled_when"`
+	MatchKey       Expr       `yaml:"match_key"`
 	SelfEditable   []Expr     `yaml:"self_editable"`
 	Mapping        Attributes `yaml:"mapping"`
 }
@@ -59,7 +60,7 @@ func (c *Config) Digest() (string, error) {
 	}
 	p.Lifecycle.Deactivate.LookAgain = 0
 	for _, s := range c.Sources {
-		out := sourcePolicy{Name: s.Name, Type: s.Type, DisabledWhen: s.DisabledWhen, SelfEditable: s.SelfEditable, Mapping: s.Mapping}
+		out := sourcePolicy{Name: s.Name, Type: s.Type, DisabledWhen: s.DisabledWhen, MatchKey: s.MatchKey, SelfEditable: s.SelfEditable, Mapping: s.Mapping}
 		if l := s.LDAP; l != nil {
 			out.BaseDN, out.UserFilter, out.Groups = l.BaseDN, l.UserFilter, l.Groups
 		}

@@ -22,6 +22,9 @@ type Source struct {
 	// DisabledWhen is the expression that tells a leaver; unset means that only
 	// absence does.
 	DisabledWhen Expr `yaml:"disabled_when"`
+	// MatchKey is the expression of a value that stays a person's when the source
+	// gives him another id; unset means that there is none.
+	MatchKey Expr `yaml:"match_key"`
 	// SelfEditable names the attributes people may change on themselves in the
 	// source. None of them may decide who somebody is or what he may do. What is
 	// not written is defaultSelfEditable for LDAP, and nothing for a file.

@@ -44,6 +44,7 @@ func mapper(c *config.Config, i int, pilot ...string) (*sources.Mapper, error) {
 		FirstName: own(m.FirstName, "first_name_attribute"), LastName: own(m.LastName, "last_name_attribute"),
 		Nickname: own(m.Nickname, "nickname_attribute"), Position: own(m.Position, "position_attribute"),
 		Locale: own(m.Locale, "locale"), DisabledWhen: expr(s.DisabledWhen, base+"disabled_when"),
+		MatchKey: expr(s.MatchKey, base+"match_key"),
 	}
 	rules.Assumed = len(s.SelfEditable) > 0 && s.SelfEditable[0].Line == 0
 	for n, x := range s.SelfEditable {
@@ -52,9 +53,9 @@ func mapper(c *config.Config, i int, pilot ...string) (*sources.Mapper, error) {
 	for _, m := range c.Matching {
 		switch m.By {
 		case config.ByEmail:
-			rules.MatchKeys = append(rules.MatchKeys, identity.Email)
+			rules.MatchedBy = append(rules.MatchedBy, identity.Email)
 		case config.ByUsername:
-			rules.MatchKeys = append(rules.MatchKeys, identity.Username)
+			rules.MatchedBy = append(rules.MatchedBy, identity.Username)
 		}
 	}
 	for n, r := range c.Auth.Policy {

@@ -179,6 +179,10 @@ type Identity struct {
 	// policy's managed set are ever added or removed.
 	Roles Roles
 	Auth  Auth
+	// MatchKey is a value that stays the person's when the source gives him another
+	// anchor, such as an employee number; "" if the source has none. It is compared
+	// only with what the same source said of others.
+	MatchKey string
 	// Fault says in one sentence why the entry could not be mapped; Profile,
 	// Roles and Auth mean nothing then, and only Active may be acted on.
 	Fault string

@@ -64,6 +64,8 @@ type Applied struct {
 	// Username is the name chosen at creation if it differs from the wanted one
 	// (collision suffix); it then stands in for the wanted one.
 	Username string `json:"username,omitempty"`
+	// MatchKey is the Identity.MatchKey that the source last gave.
+	MatchKey string `json:"match_key,omitempty"`
 	// Hash is the Identity.Hash that was in force.
 	Hash string `json:"hash,omitempty"`
 }

@@ -45,6 +45,7 @@ func Routes() []Route {
 		{http.MethodGet, "/users/me", nil, false, "the token's account"},
 		{http.MethodGet, "/users/{user_id}", nil, false, "one account"},
 		{http.MethodGet, "/users/{user_id}/tokens", nil, false, "does an account own access tokens, before it is adopted"},
+		{http.MethodGet, "/users/{user_id}/sessions", nil, false, "when an account was last in use, for a question about its owner"},
 		{http.MethodGet, "/users/username/{username}", nil, false, "one account"},
 		{http.MethodGet, "/users/email/{email}", nil, false, "one account"},
 		{http.MethodPost, "/users/ids", []string{"since"}, false, "many accounts by id"},

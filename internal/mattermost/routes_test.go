@@ -101,7 +101,7 @@ func TestRoutes_agreeWithTheClient(t *testing.T) {
 			}
 		}
 		if r.Method == http.MethodPost && (strings.HasSuffix(r.URL.Path, "/ids") || strings.HasSuffix(r.URL.Path, "/usernames")) ||
-			r.Method == http.MethodGet && slices.ContainsFunc([]string{"/users", "/bots", "/tokens"}, func(end string) bool { return strings.HasSuffix(r.URL.Path, end) }) {
+			r.Method == http.MethodGet && slices.ContainsFunc([]string{"/users", "/bots", "/tokens", "/sessions"}, func(end string) bool { return strings.HasSuffix(r.URL.Path, end) }) {
 			answerJSON(w, 200, "[]")
 			return
 		}
@@ -125,6 +125,8 @@ func TestRoutes_agreeWithTheClient(t *testing.T) {
 	_, err = c.BotOwners(ctx)
 	note(err)
 	_, err = c.HasTokens(ctx, someID)
+	note(err)
+	_, err = c.LastActive(ctx, someID)
 	note(err)
 	_, _, err = c.Users(ctx, 0, "system_admin")
 	note(err)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
 )
@@ -233,6 +234,26 @@ func (c *Client) HasTokens(ctx context.Context, id string) (bool, error) {
 	}
 	_, err := c.do(ctx, call{method: http.MethodGet, path: "/users/" + id + "/tokens", decode: into(&list)})
 	return len(list) > 0, err
+}
+
+// LastActive gives when a session of an account that still lives was last in use;
+// zero if there is none.
+func (c *Client) LastActive(ctx context.Context, id string) (time.Time, error) {
+	if err := checkID("read sessions of user", id); err != nil {
+		return time.Time{}, err
+	}
+	var list []struct {
+		LastActivityAt int64 `json:"last_activity_at"`
+	}
+	_, err := c.do(ctx, call{method: http.MethodGet, path: "/users/" + id + "/sessions", decode: into(&list)})
+	var last int64
+	for _, s := range list {
+		last = max(last, s.LastActivityAt)
+	}
+	if last == 0 {
+		return time.Time{}, err
+	}
+	return time.UnixMilli(last).UTC(), err
 }
 
 // ActiveCount gives the number of active accounts, bots included.

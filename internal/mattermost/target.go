@@ -114,6 +114,22 @@ func (t *Target) OwnBotOrToken(ctx context.Context, ids []string) (map[string]bo
 	return out, nil
 }
 
+// LastActive tells when the accounts were last in use, as far as a session that
+// still lives shows it. It costs one request for each.
+func (t *Target) LastActive(ctx context.Context, ids []string) (map[string]time.Time, error) {
+	out := make(map[string]time.Time, len(ids))
+	for _, id := range ids {
+		last, err := t.c.LastActive(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("read when account %s was last in use: %w", id, err)
+		}
+		if !last.IsZero() {
+			out[id] = last
+		}
+	}
+	return out, nil
+}
+
 // Lookup finds the accounts that hold any of the wanted usernames or e-mails,
 // deactivated ones and bots included, each once, ordered by id. Usernames cost
 // one request for each 5,000, e-mails one each: ask only for those that matter.

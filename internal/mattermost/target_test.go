@@ -89,6 +89,19 @@ func TestTarget_OwnBotOrToken(t *testing.T) {
 	require.Empty(t, s.Calls(), "nobody to ask about, nothing sent")
 }
 
+func TestTarget_LastActive(t *testing.T) {
+	t.Parallel()
+	s, target := simulated(t, mmsim.Options{})
+	never := s.AddUser(mmsim.User{Username: "never", Email: "never@example.test"})
+	got, err := target.LastActive(t.Context(), []string{never.ID, s.AdminID()})
+	require.NoError(t, err)
+	require.Len(t, got, 1, "an account without a session shows nothing")
+	require.WithinDuration(t, time.Now(), got[s.AdminID()], time.Minute)
+	require.Empty(t, s.Writes())
+	_, err = target.LastActive(t.Context(), []string{"../x"})
+	require.Error(t, err)
+}
+
 func TestTarget_Lookup(t *testing.T) {
 	t.Parallel()
 	t.Run("holders are found by name and e-mail, each once, by id", func(t *testing.T) {

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -25,8 +26,9 @@ func (e *Engine) keepPlaces(ctx context.Context, s *identity.Snapshot, byKey map
 			continue
 		}
 		in := id.Active && k.Observed != nil && k.Observed.Active()
-		if k.Ref != id.Ref || (in && !k.Applied.Active) {
-			k.Ref, k.Applied.Active = id.Ref, k.Applied.Active || in
+		match := cmp.Or(id.MatchKey, k.Applied.MatchKey) // the last one there was
+		if k.Ref != id.Ref || match != k.Applied.MatchKey || (in && !k.Applied.Active) {
+			k.Ref, k.Applied.MatchKey, k.Applied.Active = id.Ref, match, k.Applied.Active || in
 			moved = append(moved, *k)
 		}
 	}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,7 @@ type person struct {
 	link    *identity.Link
 	account *identity.Account
 	fresh   time.Time
+	match   string // his match key, which no call shows
 }
 
 // id is the account to work on: the decision's, or the one that an earlier op
@@ -72,6 +74,9 @@ func newApplier(e *Engine, l *lease, run *state.Run, g *gathered, p plan.Plan, o
 			continue
 		}
 		who := &person{link: o.Link, account: o.Linked, fresh: a.now}
+		if o.Desired != nil {
+			who.match = o.Desired.MatchKey
+		}
 		if d.Action == plan.Adopt { // not linked yet
 			who.account = adoptee(o, d.AccountID)
 		}
@@ -206,6 +211,7 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	}
 	out := state.Outcome{Ref: ref, Status: state.OpDone, AccountID: after.ID, At: time.Now(), Before: who.account, After: &after, Error: note}
 	out.Link = linkAfter(who.link, d.Key, d.Ref, op, after, out.At)
+	out.Link.Applied.MatchKey = cmp.Or(who.match, out.Link.Applied.MatchKey)
 	if callErr != nil {
 		out.Link.Written = sent.Add(-dateSlack)
 	}
@@ -264,7 +270,7 @@ func (a *applier) relink(ctx context.Context, ref state.OpRef, d *plan.Decision,
 		out.Unlink, who.link, who.account = true, nil, nil
 	} else {
 		link := linkAfter(nil, d.Key, d.Ref, op, *who.account, out.At)
-		link.Origin, link.Written = identity.OriginAuthData, time.Time{}
+		link.Origin, link.Written, link.Applied.MatchKey = identity.OriginAuthData, time.Time{}, who.match
 		switch d.Reason {
 		case plan.SameIntent:
 			link.Origin = identity.OriginIntent

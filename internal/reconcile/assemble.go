@@ -58,6 +58,9 @@ func (e *Engine) complete(ctx context.Context, g *gathered, v *view, obs []plan.
 		v.holders(ob, owners)
 		ob.Busy = g.busy.until(ob, g.now)
 	}
+	if err := e.refusals(ctx, obs); err != nil {
+		return err
+	}
 	return e.adoptable(ctx, obs)
 }
 

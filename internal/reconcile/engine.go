@@ -54,6 +54,8 @@ type Target interface {
 	Estimate(p plan.Plan) time.Duration
 	// OwnBotOrToken tells which accounts own a bot or a personal access token.
 	OwnBotOrToken(ctx context.Context, ids []string) (map[string]bool, error)
+	// LastActive tells when accounts were last in use, where the server shows it.
+	LastActive(ctx context.Context, ids []string) (map[string]time.Time, error)
 	// Apply makes one op's call and gives the account as the server shows it
 	// afterwards. An error may leave the outcome unknown: read before repeating.
 	Apply(ctx context.Context, accountID string, op plan.Op) (identity.Account, error)
@@ -192,7 +194,9 @@ type Report struct {
 	Again *Report
 	// AuditAge is how long ago the server was last walked; negative = never.
 	AuditAge time.Duration
-	Took     time.Duration
+	// Census sums up all accounts of the server, if this run walked it; else nil.
+	Census *Census
+	Took   time.Duration
 }
 
 // Failure is one op that was not carried out as planned.
@@ -272,7 +276,9 @@ func (e *Engine) decide(g *gathered, o RunOptions) (Report, error) {
 			return Report{}, err
 		}
 	}
-	return e.judge(g, p, o), nil
+	rep := e.judge(g, p, o)
+	rep.Census = g.census(rep.Plan)
+	return rep, nil
 }
 
 // judge lets the guards look at a plan.

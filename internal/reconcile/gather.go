@@ -45,7 +45,9 @@ type gathered struct {
 	// began is the server's clock at the first answer of the pass over the accounts.
 	began    time.Time
 	auditAge time.Duration
-	links    map[identity.Key]*identity.Link // of people about whom something is decided
+	// walked are all accounts of the server, if this run walked it.
+	walked []*identity.Account
+	links  map[identity.Key]*identity.Link // of people about whom something is decided
 }
 
 // view is what the server showed, by every way an account is looked for.

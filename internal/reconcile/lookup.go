@@ -155,6 +155,7 @@ func (e *Engine) walk(ctx context.Context, g *gathered, v *view, audit bool, l *
 		// A walk reads the database, the look-ups by id the server's memory.
 		v.add(&a)
 		delete(v.unseen, a.ID)
+		g.walked = append(g.walked, &a)
 		all = append(all, state.IndexedAccount{
 			ID: a.ID, Username: a.Username, Email: a.Email, Auth: a.Auth, Active: a.Active(),
 			Bot: a.Bot, Remote: a.Remote, Admin: a.Roles.Has(identity.RoleAdmin), SeenAt: g.now,

@@ -39,6 +39,8 @@ type human struct {
 	// Service and Login are how the person logs in; empty means by password.
 	Service string `json:"service"`
 	Login   string `json:"login"`
+	// Number stays a person's when he gets another ID.
+	Number string `json:"number"`
 }
 
 const adminsGroup = "cn=admins,dc=test"
@@ -55,7 +57,7 @@ func directory(t testing.TB, people []human, pilot ...string) reconcile.Source {
 	}
 	at := func(s string) sources.Expr { return sources.Expr{Source: s} }
 	m, err := sources.Compile("corp", sources.Rules{
-		ID: at("attr.id"), Username: at("attr.uid"), Email: at("attr.mail"), Position: at("attr.title"),
+		ID: at("attr.id"), Username: at("attr.uid"), Email: at("attr.mail"), Position: at("attr.title"), MatchKey: at("attr.number"),
 		DisabledWhen: at(`attr.left == "yes"`),
 		Auth: []sources.AuthRule{
 			{Service: "saml", When: at(`attr.service == "saml"`), Data: at("attr.login")},

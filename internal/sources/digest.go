@@ -30,6 +30,7 @@ func digest(id identity.Identity) string {
 	}
 	put(id.Auth.Service)
 	put(id.Auth.Data)
+	put(id.MatchKey)
 	put(id.Fault)
 	sum := sha256.Sum256(buf)
 	return hex.EncodeToString(sum[:16])

@@ -134,6 +134,11 @@ func (m *Mapper) Identity(rec Record) (identity.Identity, error) {
 			id.Profile = id.Profile.With(f.attribute, v)
 		}
 	}
+	if m.matchKey != nil {
+		if id.MatchKey, err = m.matchKey.evalText(m.source, &rec); err != nil {
+			faults = append(faults, m.matchKey.fail(err).Error())
+		}
+	}
 	auth, err := m.authOf(&rec)
 	if err != nil {
 		faults = append(faults, err.Error())
@@ -143,7 +148,7 @@ func (m *Mapper) Identity(rec Record) (identity.Identity, error) {
 	id.Roles, roleFaults = m.rolesOf(&rec)
 	faults = append(faults, roleFaults...)
 	if len(faults) > 0 {
-		id.Profile, id.Auth, id.Roles = identity.Profile{}, identity.Auth{}, nil
+		id.Profile, id.Auth, id.Roles, id.MatchKey = identity.Profile{}, identity.Auth{}, nil, ""
 		id.Fault = strings.Join(slices.Compact(faults), "; ")
 	}
 	id.Hash = digest(id)

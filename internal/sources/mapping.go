@@ -32,6 +32,9 @@ func (x Expr) empty() bool { return strings.TrimSpace(x.Source) == "" }
 // required.
 type Rules struct {
 	ID, LoginID, Username, Email, FirstName, LastName, Nickname, Position, Locale Expr
+	// MatchKey gives a value that stays the person's when he comes back under
+	// another ID, such as an employee number.
+	MatchKey Expr
 	// DisabledWhen is true for a person who has left. It is evaluated first and
 	// apart, so that no other fault of the entry withholds a leaver.
 	DisabledWhen Expr
@@ -40,12 +43,12 @@ type Rules struct {
 	Auth  []AuthRule
 	Roles []RoleRule
 	// SelfEditable are attributes people may change on themselves. None may
-	// feed ID, a login rule, a role rule or a match key.
+	// feed ID, MatchKey, a login rule, a role rule or what people are matched by.
 	SelfEditable []Expr
 	// Assumed says that SelfEditable was not written, but is what is usual.
 	Assumed bool
-	// MatchKeys are the fields by which people are matched to accounts that exist.
-	MatchKeys []identity.Attribute
+	// MatchedBy are the fields by which people are matched to accounts that exist.
+	MatchedBy []identity.Attribute
 }
 
 // AuthRule says by which service people log in, and what it knows them by.
@@ -75,6 +78,7 @@ type Mapper struct {
 	source       string
 	engine       *engine
 	id, loginID  *program
+	matchKey     *program
 	fields       []field
 	disabledWhen *program
 	auth         []login
@@ -138,6 +142,7 @@ func Compile(source string, r Rules, o CompileOptions) (*Mapper, error) {
 			c.owned = c.owned.With(f.attribute)
 		}
 	}
+	c.matchKey = c.add("match_key", r.MatchKey, cel.StringType)
 	c.disabledWhen = c.add("disabled_when", r.DisabledWhen, cel.BoolType)
 	for i, rule := range r.Auth {
 		c.login(fmt.Sprintf("auth[%d]", i), rule)
@@ -240,12 +245,13 @@ func (c *compiler) selfEditable(r Rules) {
 			}
 		}
 		check(c.id, "the anchor")
+		check(c.matchKey, "the match key")
 		for _, l := range c.auth {
 			check(l.when, "the choice of the login")
 			check(l.data, "the login identity")
 		}
 		for _, f := range c.fields {
-			if slices.Contains(r.MatchKeys, f.attribute) {
+			if slices.Contains(r.MatchedBy, f.attribute) {
 				check(f.prog, "the "+string(f.attribute)+", by which people are matched to accounts,")
 			}
 		}

@@ -117,7 +117,7 @@ func TestCompile_SelfEditable_elsewhere(t *testing.T) {
 		t.Parallel()
 		self := []Expr{{Source: "mail", Line: 2}, {Source: "uid", Line: 2}}
 		require.NoError(t, faults(self, func(*Rules) {}), "they name people, which is no harm while nobody is matched by them")
-		err := faults(self, func(r *Rules) { r.MatchKeys = []identity.Attribute{identity.Email, identity.Username} })
+		err := faults(self, func(r *Rules) { r.MatchedBy = []identity.Attribute{identity.Email, identity.Username} })
 		require.ErrorContains(t, err, "the email, by which people are matched to accounts, comes from mail, which people may change on themselves (self_editable)")
 		require.ErrorContains(t, err, "the username, by which people are matched to accounts, comes from uid")
 	})

@@ -93,7 +93,7 @@ func checkLinked(l *identity.Link) error {
 	if l.Part != identity.Owner && l.Part != identity.Contributor {
 		return fmt.Errorf("part %q is neither owner nor contributor: %w", l.Part, ErrInvalid)
 	}
-	if err := CheckText("link", l.AccountID, string(l.Origin), l.Ref, l.Applied.Username, l.Applied.Hash); err != nil {
+	if err := CheckText("link", l.AccountID, string(l.Origin), l.Ref, l.Applied.Username, l.Applied.MatchKey, l.Applied.Hash); err != nil {
 		return err
 	}
 	if err := checkProfile(l.Applied.Profile, l.Applied.Roles, l.Applied.Auth); err != nil {

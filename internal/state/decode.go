@@ -84,6 +84,8 @@ func (p *reader) applied(a *identity.Applied, key string) {
 		a.Active = p.flag()
 	case "username":
 		a.Username = p.text()
+	case "match_key":
+		a.MatchKey = p.text()
 	case "hash":
 		a.Hash = p.text()
 	default:

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -14,7 +15,7 @@ const ParkedPrefix = "mmsync-parked-"
 // Key meets an account, or gets one.
 func decideUnlinked(d Decision, o Observation, p Policy, r released) Decision {
 	want := o.Desired
-	if a := o.ByIntent; a != nil && a.Active() && !a.Roles.Privileged() && protection(*a, o.Facts) == "" {
+	if a := o.ByIntent; a != nil && a.Active() && !slices.Contains(o.Refused, a.ID) && !a.Roles.Privileged() && Protection(*a, o.Facts) == "" {
 		return adopt(d, o, p, a, SameIntent)
 	}
 	if fault := unusable(want); fault != "" {
@@ -64,8 +65,11 @@ func meet(d Decision, o Observation, p Policy, h *Holder, what string, taken Rea
 	if !h.Owner.IsZero() {
 		return d.hold(taken, Create, what+" is held by "+who)
 	}
-	if cause := protection(*a, o.Facts); cause != "" {
+	if cause := Protection(*a, o.Facts); cause != "" {
 		return d.hold(taken, Create, what+" is held by "+who+", which is protected: "+cause)
+	}
+	if slices.Contains(o.Refused, a.ID) {
+		return d.hold(taken, Create, what+" is held by "+who+", which an operator said is not this person's")
 	}
 	why, doubt := MatchNeedsWord, ""
 	switch {

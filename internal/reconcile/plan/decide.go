@@ -158,7 +158,7 @@ func ours(o Observation) bool {
 
 func reactivate(d Decision, o Observation, p Policy, r released) Decision {
 	on := Op{Kind: SetActive, Changes: []Change{{Field: FieldActive, From: "false", To: "true"}}}
-	switch cause := protection(*o.Linked, o.Facts); {
+	switch cause := Protection(*o.Linked, o.Facts); {
 	case cause != "":
 		return d.hold(Protected, Reactivate, "the account is protected: "+cause)
 	case o.Linked.Auth.Service == ldapService && o.Facts.LDAPLocked:
@@ -195,7 +195,7 @@ func update(d Decision, o Observation, p Policy, r released) Decision {
 		return d
 	}
 	reported := len(ops) == 0 && !slices.ContainsFunc(notes, func(n Note) bool { return n.Reason != DriftReported })
-	if cause := protection(*o.Linked, o.Facts); cause != "" && !reported {
+	if cause := Protection(*o.Linked, o.Facts); cause != "" && !reported {
 		return d.hold(Protected, Update, "the account is protected: "+cause)
 	}
 	d.Notes, d.Withheld = notes, asked
@@ -209,13 +209,9 @@ func update(d Decision, o Observation, p Policy, r released) Decision {
 	return d
 }
 
-// Protection says why an account is never changed, whoever wants it; "" if it may
-// be.
-func Protection(a identity.Account, f *Facts) string { return protection(a, f) }
-
-// protection says why an account must not be changed, whoever it is linked to;
-// "" if it may.
-func protection(a identity.Account, f *Facts) string {
+// Protection says why an account must not be changed, whoever it is linked to, in
+// words that complete "is protected: "; "" if it may.
+func Protection(a identity.Account, f *Facts) string {
 	switch {
 	case f.Protected[a.ID] != "":
 		return f.Protected[a.ID]

@@ -15,15 +15,16 @@ type heir struct {
 
 // handOver holds those who would leave because their source lacks them while an
 // active entry, of any source, wants their account's username, e-mail or login
-// data. A directory that was built anew with other ids, and a person who moves
-// from one source to another, both look like that. What a source says outright,
-// disabled or deleted, is not an absence and goes on.
+// data, or has the match key. A directory that was built anew with other ids, and
+// a person who moves from one source to another, both look like that. What a
+// source says outright, disabled or deleted, is not an absence and goes on.
 func (b *builder) handOver() {
-	heirs := map[string]heir{} // account id -> the first who wants it, by Key
+	b.heirs = map[string]heir{}
+	known := b.matchKeys()
 	for i := range b.obs {
-		b.inherit(heirs, i)
+		b.inherit(known, i)
 	}
-	if len(heirs) == 0 {
+	if len(b.heirs) == 0 {
 		return
 	}
 	for i := range b.decisions {
@@ -31,7 +32,7 @@ func (b *builder) handOver() {
 		if o.Desired != nil || o.Absence.Explicit || o.Linked == nil || !leaves(d) {
 			continue
 		}
-		h, found := heirs[o.Linked.ID]
+		h, found := b.heirs[o.Linked.ID]
 		if !found {
 			continue
 		}
@@ -46,21 +47,46 @@ func leaves(d *Decision) bool {
 	return d.Action == Deactivate || (d.Action == Hold && d.Reason == LockedByLDAP && d.Held == Deactivate)
 }
 
+// missed tells that the source's read lacked the owner of an account that exists.
+// Of whom the source itself said that he is deleted nobody asks who he is.
+func (o *Observation) missed() bool {
+	return o.Desired == nil && !o.Absence.Explicit && o.Link != nil && o.Link.Part != identity.Contributor && o.Linked != nil
+}
+
+// matchKeys gives the observations of the missing by what their source knew them
+// by. A value that two of them had names nobody.
+func (b *builder) matchKeys() map[identity.Key]int {
+	known := map[identity.Key]int{} // source and match key
+	for i := range b.obs {
+		o := &b.obs[i]
+		if !o.missed() || o.Link.Applied.MatchKey == "" {
+			continue
+		}
+		k := identity.Key{Source: o.Key.Source, Anchor: o.Link.Applied.MatchKey}
+		if _, twice := known[k]; twice {
+			known[k] = -1
+			continue
+		}
+		known[k] = i
+	}
+	return known
+}
+
 // inherit notes the accounts of others that an active person of a usable entry
 // wants.
-func (b *builder) inherit(heirs map[string]heir, i int) {
+func (b *builder) inherit(known map[identity.Key]int, i int) {
 	o := &b.obs[i]
 	if o.Desired == nil || !o.Desired.Active || o.Desired.Fault != "" {
 		return
 	}
 	note := func(account string, f ...Field) {
-		h, found := heirs[account]
+		h, found := b.heirs[account]
 		switch c := o.Key.Compare(b.obs[h.obs].Key); {
 		case !found || c < 0:
-			heirs[account] = heir{obs: i, fields: f}
+			b.heirs[account] = heir{obs: i, fields: f}
 		case c == 0:
 			h.fields = append(h.fields, f...)
-			heirs[account] = h
+			b.heirs[account] = h
 		}
 	}
 	if !o.fresh(b.policy) {
@@ -74,6 +100,23 @@ func (b *builder) inherit(heirs map[string]heir, i int) {
 			note(h.Account.ID, f)
 		}
 	}
+	if was, found := b.before(known, i); found {
+		note(was.Linked.ID, FieldMatchKey)
+	}
+}
+
+// before gives the missing person whose match key a new entry of the same source
+// has.
+func (b *builder) before(known map[identity.Key]int, i int) (*Observation, bool) {
+	o := &b.obs[i]
+	if o.Desired.MatchKey == "" {
+		return nil, false
+	}
+	at, found := known[identity.Key{Source: o.Key.Source, Anchor: o.Desired.MatchKey}]
+	if !found || at < 0 {
+		return nil, false
+	}
+	return &b.obs[at], true
 }
 
 // describe begins a sentence that the Key of the account's owner ends.
@@ -85,13 +128,33 @@ func (h heir) describe(o *Observation) string {
 	if len(h.fields) == 0 {
 		return who + " is linked to the account as well, which is that"
 	}
-	names := make([]string, len(h.fields))
-	for i, f := range h.fields {
-		names[i] = fieldName(f)
+	var wants []string
+	match := false
+	for _, f := range h.fields {
+		if f == FieldMatchKey {
+			match = true
+			continue
+		}
+		wants = append(wants, fieldName(f))
 	}
-	list := names[0]
-	if n := len(names) - 1; n > 0 {
-		list = strings.Join(names[:n], ", ") + " and " + names[n]
+	text := who + " is active and "
+	if len(wants) > 0 {
+		text += "wants the " + listed(wants)
 	}
-	return who + " is active and wants the " + list + " of the account, which is that"
+	switch {
+	case match && len(wants) > 0:
+		text += ", and has the match key,"
+	case match:
+		text += "has the match key"
+	}
+	return text + " of the account, which is that"
+}
+
+// listed gives "a, b and c".
+func listed(words []string) string {
+	n := len(words) - 1
+	if n <= 0 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:n], ", ") + " and " + words[n]
 }

@@ -155,7 +155,7 @@ func deactivate(d Decision, o Observation, p Policy, why Reason, detail string) 
 	if o.Linked == nil {
 		return missing(d, o)
 	}
-	if cause := protection(*o.Linked, o.Facts); cause != "" {
+	if cause := Protection(*o.Linked, o.Facts); cause != "" {
 		return d.hold(Protected, Deactivate, "the account is protected: "+cause)
 	}
 	var rights []Op

@@ -37,9 +37,11 @@ type Observation struct {
 	ByAuth, ByEmail, ByUsername *Holder
 	// Said is what an operator said about changes of this Key that were held; nil if
 	// nothing.
-	Said  *Said
-	Facts *Facts
-	Now   time.Time
+	Said *Said
+	// Refused are the ids of accounts that an operator said are not this person's.
+	Refused []string
+	Facts   *Facts
+	Now     time.Time
 }
 
 // wants gives the value that a profile field is to have: for a username that

@@ -65,6 +65,11 @@ const (
 	FieldAuthService Field = "auth_service"
 	FieldAuthData    Field = "auth_data"
 	FieldActive      Field = "active"
+	// FieldMatchKey is by what a source knows a person again who has a new id; no
+	// call changes it.
+	FieldMatchKey Field = "match_key"
+	// FieldKey is whose an account is, as source/anchor; no call changes it.
+	FieldKey Field = "key"
 )
 
 // Change is one value before and after. Roles are space-separated and sorted,

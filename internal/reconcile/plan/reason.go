@@ -14,6 +14,9 @@ const (
 	SameIntent     Reason = "same_intent"     // our own creation whose answer was lost
 	SameAuthData   Reason = "same_auth_data"  // same login service and exact value
 	Approved       Reason = "approved"        // an operator said whose account it is
+	Rekeyed        Reason = "rekeyed"         // an operator said that the person has a new id
+	Released       Reason = "released"        // an operator gave the account up
+	NameFreed      Reason = "name_freed"      // an operator parked what a leaver's account held
 	SourceDisabled Reason = "source_disabled" // the source says the person has left
 	SourceMissing  Reason = "source_missing"  // no longer in the source
 	OutOfScope     Reason = "out_of_scope"    // still in the directory, no longer selected
@@ -82,6 +85,9 @@ func Explanations() []Explanation {
 		{SameIntent, "An interrupted run of mmsync created this account and lost the answer.", "", ""},
 		{SameAuthData, "The account has the same login service and exactly the same login data.", "", ""},
 		{Approved, "An operator said that this account is the person's.", "", ""},
+		{Rekeyed, "An operator said that the person came back under a new id; the account goes with him.", "", ""},
+		{Released, "An operator said that mmsync gives the account up; it stays as it is.", "", ""},
+		{NameFreed, "An operator had the name or e-mail of a leaver's account freed for somebody else.", "", ""},
 		{SourceDisabled, "The source says that the person has left.", "", ""},
 		{SourceMissing, "The person is no longer in the source.", "", ""},
 		{OutOfScope, "The entry is still in the directory, but the source's filter no longer selects it.", "", ""},
@@ -95,7 +101,7 @@ func Explanations() []Explanation {
 		{ReadIncomplete, "The source's last read was not complete, so nobody's absence counts.", "Mend the read; the next complete one decides.", EndWait},
 		{Unconfirmed, "The source could not confirm that the missing entry is gone.", "The next run asks again; see what mmsync doctor says about the source.", EndWait},
 		{StillPresent, "The entry is there, although the read missed it.", "The next run reads again.", EndWait},
-		{HandOver, "The source lacks the person, but another entry that is active, under a new id or in another source, wants the account.", "Find out whether it is the same person; until then the account stays as it is. If it is somebody else, change the username, e-mail or login data of the new entry.", EndOperator},
+		{HandOver, "The source lacks the person, but another entry that is active, under a new id or in another source, wants the account.", "Find out whether it is the same person; until then the account stays as it is. If it is, mmsync link rekey gives the account to the new entry; if it is somebody else, change the username, e-mail or login data of the new entry.", EndOperator},
 		{EntryFault, "The source's entry cannot be used.", "Correct the entry in the source.", EndSource},
 		{NameReserved, "The wanted username matches a pattern that guards.protect reserves.", "Change the username in the source, or the pattern.", EndSource},
 		{EmailOutside, "The wanted e-mail is in a domain that guards.email_domains does not name.", "Correct the e-mail in the source, or add the domain.", EndSource},
@@ -105,7 +111,7 @@ func Explanations() []Explanation {
 		{Contested, "Two people in the sources claim the same username, e-mail or login data.", "Correct one of them in the source.", EndSource},
 		{WaitsForOther, "The wanted value is held by somebody who has to give it up first.", "It is taken as soon as it is free; the line says what keeps it.", EndWait},
 		{MatchPrivileged, "An account with more rights than a user, which mmsync does not own, looks like this person's.", "If it is the same person, name that person to mmsync link approve; --all does not take such accounts.", EndOperator},
-		{MatchNeedsWord, "An account that mmsync does not own looks like this person's.", "If it is the same person, say so with mmsync link approve; if not, change the value that both have.", EndOperator},
+		{MatchNeedsWord, "An account that mmsync does not own looks like this person's.", "If it is the same person, say so with mmsync link approve; if not, with mmsync link ignore.", EndOperator},
 		{Protected, "The account is protected and must not be changed.", "Take the person out of the source's scope; if guards.protect names the account, change that.", EndOperator},
 		{LastAdmin, "Too few active human administrators would be left.", "Give another person system_admin first.", EndOperator},
 		{NeedsApproval, "Changing who an administrator is, or making one, needs a person's word.", "If it is right, say so with mmsync approve and the run's id, or make the change in Mattermost by hand; for a role, grant: allow on its rule lets mmsync make it.", EndOperator},

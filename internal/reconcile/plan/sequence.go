@@ -19,6 +19,7 @@ func Build(obs []Observation, p Policy) Plan {
 	b.contest()
 	b.passOn()
 	b.handOver()
+	b.comeBack()
 	var out Plan
 	for i := range b.decisions {
 		if b.decisions[i] = finish(b.decisions[i], &obs[i], p); b.decisions[i].Action == NoOp {
@@ -38,7 +39,7 @@ func Build(obs []Observation, p Policy) Plan {
 		out.Target = TargetSummary{URL: f.SiteURL, Version: f.Version, SeatsLeft: f.SeatsLeft}
 		keepAdmins(out.Decisions, f, p.NeverBelow)
 		HoldBeyondSeats(out.Decisions, f.SeatsLeft)
-		out.Warnings = warnings(out.Decisions, f, p)
+		out.Warnings = slices.Concat(b.reimported(), warnings(out.Decisions, f, p))
 		slices.SortFunc(out.Decisions, compareDecisions)
 	}
 	if len(b.place) > 0 {
@@ -61,6 +62,7 @@ type builder struct {
 	wanting   []need               // what is missed because a linked account has it
 	place     map[identity.Key]int // position within its chain
 	byKey     map[identity.Key]int
+	heirs     map[string]heir // account id -> the first who wants it, by Key
 }
 
 // passOn lets people take values that others give up in the same plan.

@@ -33,6 +33,7 @@ type world struct {
 	said     map[identity.Key]*plan.Said
 	formerly map[string]bool
 	owns     map[string]bool
+	refused  map[identity.Key][]string
 	sources  []plan.SourceSummary
 	target   plan.TargetSummary
 }
@@ -47,7 +48,7 @@ func newWorld() *world {
 		facts: plan.Facts{Version: "11.6.0", AuthDataVisible: true, LDAPLocked: true, SeatsLeft: -1, Protected: map[string]string{}},
 		now:   time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), desired: map[identity.Key]*identity.Identity{},
 		accounts: map[string]*identity.Account{}, links: map[identity.Key]*identity.Link{}, absence: map[identity.Key]plan.Absence{},
-		intents: map[identity.Key]string{}, unseen: map[identity.Key]bool{}, busy: map[identity.Key]time.Time{}, said: map[identity.Key]*plan.Said{}, formerly: map[string]bool{}, owns: map[string]bool{},
+		intents: map[identity.Key]string{}, unseen: map[identity.Key]bool{}, busy: map[identity.Key]time.Time{}, said: map[identity.Key]*plan.Said{}, formerly: map[string]bool{}, owns: map[string]bool{}, refused: map[identity.Key][]string{},
 	}
 }
 
@@ -98,7 +99,7 @@ func (w *world) observe() []plan.Observation {
 	for _, k := range keys {
 		o := plan.Observation{
 			Key: k, Desired: w.desired[k], Absence: w.absence[k], Link: w.links[k], Unseen: w.unseen[k],
-			ByIntent: w.accounts[w.intents[k]], Facts: &facts, Now: w.now,
+			ByIntent: w.accounts[w.intents[k]], Refused: w.refused[k], Facts: &facts, Now: w.now,
 		}
 		if w.busy[k].After(w.now) {
 			o.Busy = w.busy[k]
@@ -193,6 +194,8 @@ func parseWorld(t *testing.T, text string) *world {
 			w.formerly[f[1]] = true
 		case "owns":
 			w.owns[f[1]] = true
+		case "refused":
+			w.refused[key(t, f[1])] = append(w.refused[key(t, f[1])], f[2])
 		case "protect":
 			w.facts.Protected[f[1]] = f[2]
 		default:
@@ -442,6 +445,8 @@ func (w *world) readLink(t *testing.T, f []string) {
 			l.Applied.Auth = login(v)
 		case "ref":
 			l.Ref = v
+		case "match":
+			l.Applied.MatchKey = v
 		default:
 			t.Fatalf("link: unknown word %q", x)
 		}
@@ -477,6 +482,8 @@ func (w *world) readDesired(t *testing.T, f []string) {
 			d.Fault = v
 		case "ref":
 			d.Ref = v
+		case "match":
+			d.MatchKey = v
 		default:
 			t.Fatalf("desired: unknown word %q", x)
 		}

@@ -34,6 +34,7 @@ func Run(t *testing.T, open Factory) {
 	reads(t, open)
 	index(t, open)
 	verdicts(t, open)
+	refused(t, open)
 	texts(t, open)
 	concurrency(t, open)
 	sizes(t, open)
