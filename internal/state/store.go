@@ -23,6 +23,8 @@ import (
 // run, decision and op, all byte by byte. An empty list in a filter is a field
 // that is not set.
 type Store interface {
+	Stops
+
 	// AcquireLease takes the named lease for ttl, by the store's clock. It fails
 	// with ErrHeld while another holder's is unexpired; the same holder gets it
 	// again with a new token.

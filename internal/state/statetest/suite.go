@@ -33,6 +33,7 @@ func Run(t *testing.T, open Factory) {
 	outcomes(t, open)
 	reads(t, open)
 	index(t, open)
+	stops(t, open)
 	texts(t, open)
 	concurrency(t, open)
 	sizes(t, open)
