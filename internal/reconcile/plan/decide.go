@@ -18,7 +18,7 @@ func finish(d Decision, o *Observation, p Policy) Decision {
 	switch {
 	case o.gone(p):
 		return recreate(d, o)
-	case d.Action == Hold && d.Reason != CallInFlight && d.Reason != ServerSetBack && o.left() && o.off():
+	case d.Action == Hold && d.Reason != CallInFlight && d.Reason != ServerSetBack && d.Reason != OnHold && o.left() && o.off():
 		// Of somebody who has left and is off nothing is kept back that anybody
 		// would miss, unless it is only put off.
 		return d.none(AlreadyOff)
@@ -70,6 +70,9 @@ func outcome(d Decision, o Observation, p Policy, r released) Decision {
 	if o.Link != nil && o.Link.Part == identity.Contributor {
 		return d.none(Kept)
 	}
+	if o.pinned() {
+		return switchedOff(d, o, p, r)
+	}
 	switch {
 	case o.Desired == nil:
 		return decideAbsent(d, o, p)
@@ -95,14 +98,14 @@ func (a Action) orCreate(l *identity.Link) Action {
 
 func (d Decision) none(why Reason) Decision {
 	d.Action, d.Reason = NoOp, why
-	d.Held, d.Detail, d.Until, d.Notes, d.Ops = "", "", nil, nil, nil
+	d.Held, d.Detail, d.Until, d.Notes, d.Ops, d.Withheld = "", "", nil, nil, nil, nil
 	return d
 }
 
 // hold keeps back the given Action. Ops that a Hold carries out all the same
 // are added by the caller.
 func (d Decision) hold(why Reason, back Action, detail string) Decision {
-	d.Action, d.Reason, d.Held, d.Detail, d.Until, d.Ops = Hold, why, back, clean(detail), nil, nil
+	d.Action, d.Reason, d.Held, d.Detail, d.Until, d.Ops, d.Withheld = Hold, why, back, clean(detail), nil, nil, nil
 	return d
 }
 

@@ -8,12 +8,15 @@ import (
 )
 
 // pause holds a decision whose calls must not be made now, whoever it is about:
-// while a call of a run that was cut off may still reach the account, for the
+// while an operator says so; while a call of a run that was cut off may still reach the account, for the
 // server loses one of two writes at once; and, of what takes something away,
 // while the server shows less than mmsync wrote to it.
 func pause(d Decision, o *Observation) Decision {
 	if len(d.Ops) == 0 {
 		return d
+	}
+	if o.Stopped != nil {
+		return o.stopped(d)
 	}
 	why, detail := CallInFlight, o.inFlight()
 	if o.Busy.IsZero() {
