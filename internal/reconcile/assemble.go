@@ -25,6 +25,9 @@ func (e *Engine) assemble(ctx context.Context, g *gathered, v *view, snaps []*id
 	if err := e.complete(ctx, g, v, g.observations); err != nil {
 		return err
 	}
+	if err := e.heed(ctx, g, l); err != nil {
+		return err
+	}
 	for i := range g.summaries {
 		g.target.Active += g.summaries[i].Linked
 	}
