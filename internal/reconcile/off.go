@@ -164,6 +164,9 @@ func (e *Engine) decideOff(ctx context.Context, l *lease, o RunOptions, off stat
 	}
 	rep := e.judge(g, p, o)
 	rep.Plan.Sources, rep.Guards = nil, "" // no source was read, and no guard is asked
+	if g.observations[0].Unseen {
+		rep.Problems = append(rep.Problems, fmt.Sprintf("the server did not show the account of %s, which proves nothing; the next run tries again", off.Key))
+	}
 	return g, rep, offset, nil
 }
 
@@ -171,12 +174,15 @@ func (e *Engine) decideOff(ctx context.Context, l *lease, o RunOptions, off stat
 // is, or if that is only put off.
 func refused(g *gathered, p plan.Plan) error {
 	ob := &g.observations[0]
-	if ob.Link == nil {
+	switch {
+	case ob.Link == nil:
 		return fmt.Errorf("%w: mmsync owns no account for %s any more", ErrRefused, ob.Key)
+	case ob.Linked == nil && !ob.Unseen:
+		return fmt.Errorf("%w: there is nobody to switch off: the server has no account %s any more", ErrRefused, ob.Link.AccountID)
 	}
 	for _, d := range p.Decisions {
 		switch d.Reason {
-		case plan.Protected, plan.LastAdmin, plan.AccountMissing:
+		case plan.Protected, plan.LastAdmin:
 			if d.Action == plan.Hold {
 				return fmt.Errorf("%w: %s is not switched off: %s", ErrRefused, d.Username, d.Detail)
 			}
