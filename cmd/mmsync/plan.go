@@ -32,6 +32,7 @@ type planFlags struct {
 	maxRecreations   string
 	minEntries       float64
 	reason           string
+	revert           string
 }
 
 func (f *planFlags) add(cmd *cobra.Command) {
@@ -48,6 +49,7 @@ func (f *planFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.maxRecreations, "max-recreations", "", "let this `number` of accounts that are gone, or N%, be made anew in this run")
 	fl.Float64Var(&f.minEntries, "min-source-entries", noMinEntries, "accept a source with this `percentage` of its largest read, in this run (0: any)")
 	fl.Lookup("min-source-entries").DefValue = "0" // hides it: the default is the configuration's
+	fl.StringVar(&f.revert, "revert", "", "take back what this `run` did, as far as the accounts still show it; no source is read")
 	fl.StringVar(&f.reason, "reason", "", "`why`, kept in the history")
 }
 
@@ -159,7 +161,11 @@ func (a *app) look(ctx context.Context, f planFlags) (rep reconcile.Report, err 
 		return rep, err
 	}
 	defer closing(d, &err)
-	rep, err = d.Engine.Plan(ctx, o)
+	if f.revert != "" {
+		rep, err = d.Engine.PlanRevert(ctx, o, f.revert)
+	} else {
+		rep, err = d.Engine.Plan(ctx, o)
+	}
 	p.clear()
 	if err != nil {
 		return rep, err
@@ -197,7 +203,11 @@ func (a *app) printPlan(r reconcile.Report, f planFlags) error {
 		return err
 	}
 	if r.Plan.Effective() && !r.Verdict.Tripped() && !a.quiet {
-		fmt.Fprintln(a.stdout, "To carry it out: mmsync sync")
+		how := "mmsync sync"
+		if f.revert != "" {
+			how += " --revert " + f.revert
+		}
+		fmt.Fprintln(a.stdout, "To carry it out:", how)
 	}
 	return nil
 }
@@ -252,7 +262,11 @@ func (a *app) syncCmd() *cobra.Command {
 				return err
 			}
 			defer closing(d, &err)
-			rep, err := waiting(ctx, func() (reconcile.Report, error) { return d.Engine.Sync(ctx, o) }, wait)
+			run := func() (reconcile.Report, error) { return d.Engine.Sync(ctx, o) }
+			if f.revert != "" {
+				run = func() (reconcile.Report, error) { return d.Engine.Revert(ctx, o, f.revert) }
+			}
+			rep, err := waiting(ctx, run, wait)
 			p.clear()
 			if err != nil {
 				if rep.Plan.Effective() && !errors.Is(err, reconcile.ErrRefused) { // it had begun to write
@@ -263,6 +277,7 @@ func (a *app) syncCmd() *cobra.Command {
 			if err := a.printSync(rep, f); err != nil {
 				return err
 			}
+			a.sayPinned(rep)
 			return exit(syncCode(rep))
 		},
 	}

@@ -20,14 +20,15 @@ func isFenced(err error) bool { return errors.Is(err, state.ErrFenced) }
 // an account. That he is to be off is stored before anything else, so that the
 // next run does it if this one does not come to it; state.ErrHeld means that
 // another process is at work, and is to be tried again. The sources are not asked.
-func (e *Engine) DeactivateNow(ctx context.Context, o RunOptions, query string) (Report, error) {
+// It gives what was stored, if anything was.
+func (e *Engine) DeactivateNow(ctx context.Context, o RunOptions, query string) (Report, state.Stop, error) {
 	link, err := e.person(ctx, query)
 	if err != nil {
-		return Report{}, err
+		return Report{}, state.Stop{}, err
 	}
 	off, err := e.storeOff(ctx, o, link.Key)
 	if err != nil {
-		return Report{}, err
+		return Report{}, state.Stop{}, err
 	}
 	var due map[identity.Key]time.Time
 	once := func(o RunOptions) (Report, error) {
@@ -38,7 +39,7 @@ func (e *Engine) DeactivateNow(ctx context.Context, o RunOptions, query string) 
 	}
 	rep, err := once(o)
 	if err != nil {
-		return rep, err
+		return rep, off, err
 	}
 	e.offLasts(ctx, link.AccountID, &rep, func() (Report, bool, error) {
 		at, waits := due[link.Key]
@@ -56,7 +57,7 @@ func (e *Engine) DeactivateNow(ctx context.Context, o RunOptions, query string) 
 		again, err := once(RunOptions{Trigger: "second look", RequestedBy: o.RequestedBy, Reason: o.Reason})
 		return again, true, err
 	})
-	return rep, nil
+	return rep, off, nil
 }
 
 // offLasts looks again at an account that was switched off, for the server loses

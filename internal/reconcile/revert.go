@@ -239,6 +239,8 @@ func (r *reversal) wantFields(d *deed, want *identity.Identity, a *identity.Acco
 				return a.Roles.Equal(identity.ParseRoles(v))
 			case plan.Field(identity.Email):
 				return strings.EqualFold(is, v)
+			case plan.Field(identity.Username):
+				return is == v || (v == c.To && is == plan.ParkedPrefix+a.ID) // ours as well, and not for good
 			case plan.FieldAuthData:
 				return is == v || (is == "" && !r.g.facts.AuthDataVisible)
 			}
@@ -359,6 +361,9 @@ func (r *reversal) build() plan.Plan {
 			continue
 		}
 		d.Reason, d.Detail = plan.Reverted, r.why()
+		for _, n := range d.Notes {
+			r.left = append(r.left, fmt.Sprintf("%s (%s) is left in this: %s", d.Username, d.Key, n.Detail))
+		}
 		if r.unlink[d.Key] {
 			d.Ops = append(slices.Clone(d.Ops), plan.Op{Kind: plan.UnlinkAccount})
 		}
