@@ -171,12 +171,12 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		return false, a.skip(ctx, ref, d, index, cause)
 	}
 	if op.Kind == plan.LinkAccount || op.Kind == plan.UnlinkAccount {
-		if why, err := a.heldBack(ctx, d.Key, op); err != nil || why != "" {
+		if why, err := a.heldBack(ctx, d, op); err != nil || why != "" {
 			return false, a.keep(ctx, ref, d, index, why, err)
 		}
 		return true, a.relink(ctx, ref, d, op, who)
 	}
-	after, sent, callErr, err := a.send(ctx, ref, d.Key, who.id(d), op)
+	after, sent, callErr, err := a.send(ctx, ref, d, who.id(d), op)
 	if err != nil {
 		return false, err
 	}
@@ -239,13 +239,13 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 // lapsed or after it is lost, while an operator holds the person, nor later after its mark than sendBy: a call that is
 // still waiting for the server's rate then is marked anew. A call that has left, and
 // its record, end together, whatever happens to the run.
-func (a *applier) send(ctx context.Context, ref state.OpRef, k identity.Key, id string, op plan.Op) (after identity.Account, sent time.Time, callErr, err error) {
+func (a *applier) send(ctx context.Context, ref state.OpRef, d *plan.Decision, id string, op plan.Op) (after identity.Account, sent time.Time, callErr, err error) {
 	for {
 		until, err := a.lease.right(ctx)
 		if err != nil {
 			return after, sent, nil, err
 		}
-		if why, err := a.heldBack(ctx, k, op); err != nil || why != "" {
+		if why, err := a.heldBack(ctx, d, op); err != nil || why != "" {
 			return after, sent, heldError{why}, err
 		}
 		sent = time.Now().Add(a.offset)
@@ -253,9 +253,15 @@ func (a *applier) send(ctx context.Context, ref state.OpRef, k identity.Key, id 
 			return after, sent, nil, fmt.Errorf("mark op %s as sent: %w", ref, err)
 		}
 		sendCtx, stop := context.WithDeadline(ctx, earlier(until, time.Now().Add(sendBy)))
+		watched := make(chan struct{})
+		go func() {
+			defer close(watched)
+			a.watch(sendCtx, stop, d, op)
+		}()
 		after, callErr = a.e.o.Target.Apply(sendCtx, id, op)
 		late := sendCtx.Err() != nil && keptBack(callErr)
 		stop()
+		<-watched
 		if !late || ctx.Err() != nil {
 			return after, sent, callErr, nil
 		}

@@ -174,6 +174,20 @@ func TestEngine_DeactivateNow(t *testing.T) {
 		require.Contains(t, strings.Join(rep.Problems, "\n"), "everything is held")
 		require.Empty(t, w.sim.Writes())
 	})
+	t.Run("one that a revert made does not", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		people := few()
+		people[0].Title = "Director"
+		run, err := w.sync(people, wiring{})
+		require.NoError(t, err)
+		_, err = w.revert(run.RunID, wiring{})
+		require.NoError(t, err)
+		rep, err := w.off("anna", wiring{})
+		require.NoError(t, err)
+		require.Equal(t, state.RunDone, rep.Status)
+		require.False(t, w.active("anna"))
+	})
 	t.Run("a plan of it writes nothing at all", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t)

@@ -211,6 +211,7 @@ func (e *Engine) wantBack(ctx context.Context, r *reversal, d *deed) error {
 		r.leave(d, "the server has no account "+account+" any more")
 		return nil
 	}
+	d.name = a.Username
 	want := &identity.Identity{Key: d.key, Ref: k.Ref, Active: a.Active(), Profile: a.Profile, Roles: a.Roles}
 	ob.Desired = want
 	if made.AccountID != "" {

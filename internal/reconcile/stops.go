@@ -132,6 +132,9 @@ func (e *Engine) heed(ctx context.Context, g *gathered, l *lease) error {
 			continue
 		}
 		ob.Off = word(off)
+		if own, held := g.stops.holds[ob.Key]; held && ob.Stopped != nil && ob.Stopped.ID == own.ID && own.Run != "" && ob.Linked != nil && ob.Linked.Active() {
+			ob.Stopped = nil // that a run was taken back does not let somebody in who has to be off
+		}
 	}
 	if l == nil || len(agreed) == 0 {
 		return nil
@@ -167,15 +170,16 @@ func heldLeavers(p plan.Plan) []string {
 
 // heldBack says why an op must not be sent, because an operator stopped it,
 // perhaps since the plan was made; "" if it may. The run's own stops do not stop it,
-// and those that reverts made do not stop a revert.
-func (a *applier) heldBack(ctx context.Context, k identity.Key, op plan.Op) (string, error) {
-	list, err := a.e.o.Store.Stops(ctx, state.StopFilter{Open: true, About: k})
+// and those that reverts made stop neither a revert nor an operator who switches the
+// person off.
+func (a *applier) heldBack(ctx context.Context, d *plan.Decision, op plan.Op) (string, error) {
+	list, err := a.e.o.Store.Stops(ctx, state.StopFilter{Open: true, About: d.Key})
 	if err != nil {
 		return "", fmt.Errorf("read what operators hold: %w", err)
 	}
 	now := a.planned.Add(time.Since(a.now))
 	for _, s := range list {
-		own := s.Run == a.runID || (s.Run != "" && a.kind == kindRevert)
+		own := s.Run == a.runID || (s.Run != "" && (a.kind == kindRevert || d.Reason == plan.OperatorOff || d.Reason == plan.LockedByLDAP))
 		on, _ := op.To(plan.FieldActive)
 		letsIn := op.Kind == plan.CreateAccount || (op.Kind == plan.SetActive && on == "true")
 		if s.Expired(now) || own || (s.Kind == state.StopOff && !letsIn) {
@@ -184,6 +188,24 @@ func (a *applier) heldBack(ctx context.Context, k identity.Key, op plan.Op) (str
 		return word(s).Sentence() + "; to go on: mmsync hold release " + s.ID, nil
 	}
 	return "", nil
+}
+
+// watch ends a call that waits for the server's rate when an operator stops it
+// meanwhile. What has left is not ended by that.
+func (a *applier) watch(ctx context.Context, end context.CancelFunc, d *plan.Decision, op plan.Op) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if why, err := a.heldBack(ctx, d, op); err == nil && why != "" {
+			end()
+			return
+		}
+	}
 }
 
 // heldError is why a call was not made: the sentence of a stop.
