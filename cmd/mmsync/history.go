@@ -80,6 +80,7 @@ type runEntry struct {
 	Status      state.RunStatus      `json:"status"`
 	Started     *time.Time           `json:"started"`
 	Finished    *time.Time           `json:"finished"`
+	Reverts     string               `json:"reverts,omitempty"`
 	Digest      string               `json:"digest,omitempty"`
 	Counts      state.Counts         `json:"counts"`
 	Message     string               `json:"message,omitempty"`
@@ -105,7 +106,7 @@ type changeEntry struct {
 func newRunEntry(r state.Run) runEntry {
 	return runEntry{
 		ID: r.ID, Kind: r.Kind, Trigger: r.Trigger, RequestedBy: r.RequestedBy, Reason: r.Reason, Status: r.Status,
-		Started: rfc3339(r.StartedAt), Finished: rfc3339(r.FinishedAt), Digest: r.Digest, Counts: r.Counts, Message: r.Message, Sources: r.Sources,
+		Started: rfc3339(r.StartedAt), Finished: rfc3339(r.FinishedAt), Reverts: takenBack(r), Digest: r.Digest, Counts: r.Counts, Message: r.Message, Sources: r.Sources,
 	}
 }
 
@@ -157,6 +158,9 @@ func (a *app) printRun(cmd *cobra.Command, store state.Store, r state.Run) error
 	}
 	fmt.Fprintf(a.stdout, "Status    %s\nStarted   %s UTC, took %s\n", r.Status, when(r.StartedAt), duration(r.StartedAt, r.FinishedAt))
 	fmt.Fprintf(a.stdout, "Counts    %d done, %d failed, %d skipped, %d held, %d unchanged\n", r.Counts.Done, r.Counts.Failed, r.Counts.Skipped, r.Counts.Held, r.Counts.Unchanged)
+	if back := takenBack(r); back != "" {
+		fmt.Fprintf(a.stdout, "Reverts   %s\n", safe(back))
+	}
 	if r.Message != "" {
 		fmt.Fprintf(a.stdout, "Message   %s\n", strings.ReplaceAll(safe(r.Message), "\n", "\n          "))
 	}

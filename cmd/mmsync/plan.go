@@ -38,6 +38,7 @@ type planFlags struct {
 	groups           []string
 	only             []string
 	limit            int
+	revert           string
 }
 
 func (f *planFlags) add(cmd *cobra.Command) {
@@ -54,6 +55,7 @@ func (f *planFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.maxRecreations, "max-recreations", "", "let this `number` of accounts that are gone, or N%, be made anew in this run")
 	fl.Float64Var(&f.minEntries, "min-source-entries", noMinEntries, "accept a source with this `percentage` of its largest read, in this run (0: any)")
 	fl.Lookup("min-source-entries").DefValue = "0" // hides it: the default is the configuration's
+	fl.StringVar(&f.revert, "revert", "", "take back what this `run` did, as far as the accounts still show it; no source is read")
 	fl.StringVar(&f.reason, "reason", "", "`why`, kept in the history")
 	fl.StringSliceVar(&f.sources, "source", nil, "a pilot: only people of this `source`")
 	fl.StringArrayVar(&f.people, "user", nil, "a pilot: only this `person` (username, account id, DN, anchor, source/anchor)")
@@ -203,7 +205,11 @@ func (a *app) look(ctx context.Context, f planFlags, out string) (rep reconcile.
 	}
 	defer closing(d, &err)
 	o.Keep = out != ""
-	rep, err = d.Engine.Plan(ctx, o)
+	if f.revert != "" {
+		rep, err = d.Engine.PlanRevert(ctx, o, f.revert)
+	} else {
+		rep, err = d.Engine.Plan(ctx, o)
+	}
 	p.clear()
 	if err != nil {
 		return rep, err
@@ -254,7 +260,11 @@ func (a *app) printPlan(r reconcile.Report, f planFlags, out string) error {
 	case r.Plan.Effective() && out != "":
 		fmt.Fprintf(a.stdout, "To carry out exactly this: mmsync apply %s\n", printable(out))
 	case r.Plan.Effective() && !r.Verdict.Tripped():
-		fmt.Fprintln(a.stdout, "To carry it out: mmsync sync")
+		how := "mmsync sync"
+		if f.revert != "" {
+			how += " --revert " + f.revert
+		}
+		fmt.Fprintln(a.stdout, "To carry it out:", how)
 	}
 	return nil
 }
@@ -309,7 +319,11 @@ func (a *app) syncCmd() *cobra.Command {
 				return err
 			}
 			defer closing(d, &err)
-			rep, err := waiting(ctx, func() (reconcile.Report, error) { return d.Engine.Sync(ctx, o) }, wait)
+			run := func() (reconcile.Report, error) { return d.Engine.Sync(ctx, o) }
+			if f.revert != "" {
+				run = func() (reconcile.Report, error) { return d.Engine.Revert(ctx, o, f.revert) }
+			}
+			rep, err := waiting(ctx, run, wait)
 			p.clear()
 			if err != nil {
 				if rep.Plan.Effective() && !errors.Is(err, reconcile.ErrRefused) { // it had begun to write
@@ -320,6 +334,7 @@ func (a *app) syncCmd() *cobra.Command {
 			if err := a.printSync(rep, f); err != nil {
 				return err
 			}
+			a.sayPinned(rep)
 			return exit(syncCode(rep))
 		},
 	}

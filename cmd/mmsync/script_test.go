@@ -207,6 +207,7 @@ func cmdNorm(ts *testscript.TestScript, neg bool, args []string) {
 		{`of person\d{3}\b`, "of [somebody]"},
 		{`[\w.-]+@[\w-]+ *$`, "[who]"},
 		{`by [\w.-]+@[\w-]+,`, "by [who],"},
+		{`by [\w.-]+@[\w-]+ since`, "by [who] since"},
 	} {
 		text = regexp.MustCompile("(?m)"+r.find).ReplaceAllString(text, r.put)
 	}

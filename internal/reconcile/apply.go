@@ -20,8 +20,11 @@ type applier struct {
 	e     *Engine
 	lease *lease
 	runID string
+	kind  string
 	plan  plan.Plan
 	now   time.Time // when the plan looked at the server
+	// planned is the store's clock at about that time.
+	planned time.Time
 	// offset is how far the server's clock is ahead of ours.
 	offset time.Duration
 	// hidden: this server shows no login data.
@@ -58,7 +61,7 @@ func (p *person) id(d *plan.Decision) string {
 }
 
 func newApplier(e *Engine, l *lease, run *state.Run, g *gathered, p plan.Plan, offset time.Duration) *applier {
-	a := &applier{e: e, lease: l, runID: run.ID, plan: p, now: time.Now(), offset: offset, people: map[identity.Key]*person{}, due: map[identity.Key]time.Time{}, open: map[identity.Key]bool{}, stopped: map[string]int{}, hidden: !g.facts.AuthDataVisible}
+	a := &applier{e: e, lease: l, runID: run.ID, kind: run.Kind, plan: p, now: time.Now(), planned: run.PlannedAt, offset: offset, people: map[identity.Key]*person{}, due: map[identity.Key]time.Time{}, open: map[identity.Key]bool{}, stopped: map[string]int{}, hidden: !g.facts.AuthDataVisible}
 	a.counts = run.Counts
 	touched := make(map[identity.Key]*plan.Decision, len(p.Decisions))
 	for i := range p.Decisions {
@@ -173,11 +176,18 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		return false, a.skip(ctx, ref, d, index, cause)
 	}
 	if op.Kind == plan.LinkAccount || op.Kind == plan.UnlinkAccount {
+		if why, err := a.heldBack(ctx, d, op); err != nil || why != "" {
+			return false, a.keep(ctx, ref, d, index, why, err)
+		}
 		return true, a.relink(ctx, ref, d, op, who)
 	}
-	after, sent, callErr, err := a.send(ctx, ref, who.id(d), op)
+	after, sent, callErr, err := a.send(ctx, ref, d, who.id(d), op)
 	if err != nil {
 		return false, err
+	}
+	var held heldError
+	if errors.As(callErr, &held) {
+		return false, a.keep(ctx, ref, d, index, held.why, nil)
 	}
 	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordBudget)
 	defer cancel()
@@ -232,23 +242,32 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 }
 
 // send marks the op as sent and makes its call. Nothing leaves while the lease has
-// lapsed or after it is lost, nor later after its mark than sendBy: a call that is
+// lapsed or after it is lost, while an operator holds the person, nor later after its mark than sendBy: a call that is
 // still waiting for the server's rate then is marked anew. A call that has left, and
 // its record, end together, whatever happens to the run.
-func (a *applier) send(ctx context.Context, ref state.OpRef, id string, op plan.Op) (after identity.Account, sent time.Time, callErr, err error) {
+func (a *applier) send(ctx context.Context, ref state.OpRef, d *plan.Decision, id string, op plan.Op) (after identity.Account, sent time.Time, callErr, err error) {
 	for {
 		until, err := a.lease.right(ctx)
 		if err != nil {
 			return after, sent, nil, err
+		}
+		if why, err := a.heldBack(ctx, d, op); err != nil || why != "" {
+			return after, sent, heldError{why}, err
 		}
 		sent = time.Now().Add(a.offset)
 		if err := a.e.o.Store.MarkSent(ctx, a.lease.current(), ref, sent); err != nil {
 			return after, sent, nil, fmt.Errorf("mark op %s as sent: %w", ref, err)
 		}
 		sendCtx, stop := context.WithDeadline(ctx, earlier(until, time.Now().Add(sendBy)))
+		watched := make(chan struct{})
+		go func() {
+			defer close(watched)
+			a.watch(sendCtx, stop, d, op)
+		}()
 		after, callErr = a.e.o.Target.Apply(sendCtx, id, op)
 		late := sendCtx.Err() != nil && keptBack(callErr)
 		stop()
+		<-watched
 		if !late || ctx.Err() != nil {
 			return after, sent, callErr, nil
 		}
@@ -274,7 +293,7 @@ func (a *applier) relink(ctx context.Context, ref state.OpRef, d *plan.Decision,
 		switch d.Reason {
 		case plan.SameIntent:
 			link.Origin = identity.OriginIntent
-		case plan.Approved:
+		case plan.Approved, plan.Reverted:
 			link.Origin = identity.OriginOperator
 		default:
 		}
@@ -381,6 +400,18 @@ func (a *applier) skip(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: d.Ops[index].Kind, Error: cause})
 	})
 	return a.record(ctx, state.Outcome{Ref: ref, Status: state.OpSkipped, AccountID: d.AccountID, At: time.Now(), Error: cause})
+}
+
+// keep leaves an op undone because an operator stopped it; err is what kept that
+// from being known.
+func (a *applier) keep(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, why string, err error) error {
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.stopped[why]++
+	a.mu.Unlock()
+	return a.skip(ctx, ref, d, index, why)
 }
 
 func (a *applier) record(ctx context.Context, o state.Outcome) error {

@@ -26,6 +26,9 @@ func (e *Engine) assemble(ctx context.Context, g *gathered, v *view, snaps []*id
 		return err
 	}
 	g.tellReturns()
+	if err := e.heed(ctx, g, l); err != nil {
+		return err
+	}
 	for i := range g.summaries {
 		g.target.Active += g.summaries[i].Linked
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -186,6 +187,8 @@ type Report struct {
 	// Problems are sources that could not be read at all, and entries nobody
 	// could be made of.
 	Problems []string
+	// Pinned is how many people a revert holds from now on.
+	Pinned int
 	// Decided is about how many people something had to be decided: all but those
 	// who are as they were when nothing was to be done.
 	Decided int
@@ -297,7 +300,7 @@ func (e *Engine) judge(g *gathered, p plan.Plan, o RunOptions) Report {
 	held.Target.Estimate = e.o.Target.Estimate(held)
 	return Report{
 		Plan: held, Verdict: v, Guards: guard.Summary(p, g.usage, limits),
-		Problems: g.problems, AuditAge: g.auditAge, Decided: len(g.observations),
+		Problems: slices.Concat(g.problems, heldLeavers(held)), AuditAge: g.auditAge, Decided: len(g.observations),
 	}
 }
 

@@ -30,6 +30,7 @@ type gathered struct {
 	problems     []string
 	busy         busy
 	heard        *heard
+	stops        stops
 	// settled counts those who are as they were when nothing was to be done.
 	settled int
 	// logins are the heads of settled people by the hash of their login data, one map
@@ -80,6 +81,10 @@ func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.
 	if g.roster, err = e.readRoster(ctx); err != nil {
 		return nil, err
 	}
+	if err := e.readStops(ctx, g, l, true); err != nil {
+		return nil, err
+	}
+	g.problems = g.stops.problems()
 	// The server first: it tells who needs deciding, so that nothing has to be
 	// kept of all the others while the sources are read.
 	v := newView()
@@ -93,6 +98,7 @@ func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.
 	if audit || o.everybody {
 		g.roster.unsettle()
 	}
+	g.stops.unsettle(g.roster)
 	snaps, problems, err := e.readSources(ctx, g, o)
 	if err != nil {
 		return nil, err

@@ -149,6 +149,14 @@ func (m mortal) UseVerdicts(ctx context.Context, l state.Lease, run string, used
 	return m.c.write(func() error { return m.Store.UseVerdicts(ctx, l, run, used, closed, at) })
 }
 
+func (m mortal) PutStops(ctx context.Context, list []state.Stop) error {
+	return m.c.write(func() error { return m.Store.PutStops(ctx, list) })
+}
+
+func (m mortal) EndStops(ctx context.Context, ids []string, by string, at time.Time) error {
+	return m.c.write(func() error { return m.Store.EndStops(ctx, ids, by, at) })
+}
+
 // ReleaseLease and RenewLease belong to the clock, so they are not counted.
 func (m mortal) ReleaseLease(ctx context.Context, l state.Lease) error {
 	if m.c.dead.Load() {

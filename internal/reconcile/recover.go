@@ -176,6 +176,9 @@ func (e *Engine) endSessions(ctx context.Context, l *lease, g *gathered) error {
 		return nil // nothing is taken from anybody; the next run does it
 	}
 	for _, op := range g.busy.sessions {
+		if g.stops.hold(op.Key) != nil {
+			continue // when the hold ends
+		}
 		out := state.Outcome{Ref: op.Ref, Status: state.OpDropped, AccountID: op.AccountID, At: time.Now()}
 		link, err := e.linkOf(ctx, op.Key)
 		if err != nil {

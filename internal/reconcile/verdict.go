@@ -101,7 +101,7 @@ func (e *Engine) held(ctx context.Context, run string, people []string) ([]state
 	found := map[string]bool{}
 	for i := range decisions {
 		d := &decisions[i].Decision
-		if len(d.Withheld) == 0 {
+		if len(d.Withheld) == 0 || d.Reason == plan.OnHold { // what is on hold waits for its release
 			continue
 		}
 		mine := len(people) == 0 && !rejected(d)

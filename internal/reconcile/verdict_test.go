@@ -46,8 +46,8 @@ func (w *world) verdict(id string) state.Verdict {
 	return got[0]
 }
 
-// off counts the accounts that are switched off.
-func (w *world) off() (n int) {
+// gone counts the accounts that are switched off.
+func (w *world) gone() (n int) {
 	for _, u := range w.sim.Users() {
 		if !u.Active() {
 			n++
@@ -68,7 +68,7 @@ func leavers(t *testing.T, n, left int) (*world, []human, reconcile.Report) {
 	rep, err := w.sync(people, wiring{})
 	require.NoError(t, err)
 	require.Equal(t, state.RunWithheld, rep.Status)
-	require.Zero(t, w.off())
+	require.Zero(t, w.gone())
 	w.sim.ResetCalls()
 	return w, people, rep
 }
@@ -90,7 +90,7 @@ func TestEngine_Say(t *testing.T) {
 		rep, err := w.sync(people, wiring{})
 		require.NoError(t, err)
 		require.Equal(t, 61, rep.Counts.Done, "and one more is within the limit")
-		require.Equal(t, 61, w.off())
+		require.Equal(t, 61, w.gone())
 		v = w.verdict(v.ID)
 		require.Equal(t, rep.RunID, v.ClosedBy)
 		for _, it := range v.Items {
@@ -104,14 +104,14 @@ func TestEngine_Say(t *testing.T) {
 		}
 		_, err = w.sync(people, wiring{})
 		require.NoError(t, err)
-		require.Zero(t, w.off())
+		require.Zero(t, w.gone())
 		for i := range 60 {
 			people[i].Left = "yes"
 		}
 		again, err := w.sync(people, wiring{})
 		require.NoError(t, err)
 		require.Equal(t, state.RunWithheld, again.Status)
-		require.Zero(t, w.off())
+		require.Zero(t, w.gone())
 	})
 	t.Run("for some of them leaves the others held", func(t *testing.T) {
 		t.Parallel()
@@ -120,7 +120,7 @@ func TestEngine_Say(t *testing.T) {
 		rep, err := w.sync(people, wiring{})
 		require.NoError(t, err)
 		require.Equal(t, state.RunWithheld, rep.Status)
-		require.Equal(t, 2, w.off())
+		require.Equal(t, 2, w.gone())
 		require.False(t, w.active(people[3].UID))
 		require.False(t, w.active(people[4].UID))
 		require.Equal(t, 58, rep.Plan.Count(plan.Hold))
@@ -132,7 +132,7 @@ func TestEngine_Say(t *testing.T) {
 		people[0].Left, people[0].Title = "", "Director"
 		rep, err := w.sync(people, wiring{})
 		require.NoError(t, err)
-		require.Equal(t, 59, w.off())
+		require.Equal(t, 59, w.gone())
 		require.Equal(t, "Director", w.position(people[0].UID))
 		require.Contains(t, strings.Join(rep.Problems, "\n"), people[0].UID)
 		require.Contains(t, strings.Join(rep.Problems, "\n"), "is not what would be done by now")
@@ -146,12 +146,12 @@ func TestEngine_Say(t *testing.T) {
 		over := w.refuse("active", people[5].UID)
 		_, err := w.sync(people, wiring{})
 		require.NoError(t, err)
-		require.Equal(t, 59, w.off())
+		require.Equal(t, 59, w.gone())
 		require.Zero(t, w.verdict(v.ID).ClosedAt)
 		over()
 		_, err = w.sync(people, wiring{})
 		require.NoError(t, err)
-		require.Equal(t, 60, w.off())
+		require.Equal(t, 60, w.gone())
 		require.NotZero(t, w.verdict(v.ID).ClosedAt)
 	})
 	t.Run("an expired one lets nothing through and is named once", func(t *testing.T) {
@@ -244,7 +244,7 @@ func TestEngine_Say(t *testing.T) {
 		_, err = w.sync(people, wiring{})
 		require.NoError(t, err)
 		require.False(t, w.active(people[0].UID), "that is another leaving")
-		require.Equal(t, 1, w.off())
+		require.Equal(t, 1, w.gone())
 		require.Zero(t, w.verdict(v.ID).ClosedAt, "the others are still spoken for")
 	})
 	t.Run("an approval takes the place of a rejection, and the other way round", func(t *testing.T) {
@@ -255,7 +255,7 @@ func TestEngine_Say(t *testing.T) {
 		w.approve(held.RunID, people[1].UID)
 		_, err = w.sync(people, wiring{})
 		require.NoError(t, err)
-		require.Equal(t, 1, w.off())
+		require.Equal(t, 1, w.gone())
 		require.False(t, w.active(people[1].UID))
 	})
 	t.Run("a change of an administrator's identity goes once somebody has said so", func(t *testing.T) {
@@ -285,7 +285,7 @@ func TestEngine_Say_plan(t *testing.T) {
 	require.Len(t, v.Items, 60, "a plan can be spoken about as well")
 	_, err := w.sync(people, wiring{})
 	require.NoError(t, err)
-	require.Equal(t, 60, w.off())
+	require.Equal(t, 60, w.gone())
 }
 
 // A process that dies while it carries out what was approved uses nothing up.
@@ -294,10 +294,10 @@ func TestEngine_Say_crash(t *testing.T) {
 	w, people, held := leavers(t, 70, 60)
 	v := w.approve(held.RunID)
 	at, cuts := 1, 0
-	for ; w.off() < 60 || w.verdict(v.ID).ClosedAt.IsZero(); at += 23 {
+	for ; w.gone() < 60 || w.verdict(v.ID).ClosedAt.IsZero(); at += 23 {
 		c := &crash{at: int64(at), kind: cutKinds()[cuts%4]} // the others let the process live
 		_, _ = w.sync(people, wiring{wrap: func(s state.Store) state.Store { return mortal{s, c} }, network: c})
-		require.LessOrEqual(t, w.off(), 60)
+		require.LessOrEqual(t, w.gone(), 60)
 		require.Less(t, at, 3000, "it comes to an end")
 		cuts++
 	}

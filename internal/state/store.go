@@ -24,6 +24,7 @@ import (
 // that is not set.
 type Store interface {
 	Refusals
+	Stops
 
 	// AcquireLease takes the named lease for ttl, by the store's clock. It fails
 	// with ErrHeld while another holder's is unexpired; the same holder gets it

@@ -68,7 +68,8 @@ create table stops (
     ended_by   text    not null
 ) strict;
 
-create index stops_open on stops (made_at) where ended_at is null;
+create index stops_open on stops (source, anchor) where ended_at is null;
+create index stops_run on stops (run_id) where run_id <> '';
 
 -- Matches that an operator said are not the same person.
 create table refused_matches (

@@ -16,6 +16,9 @@ func (m *model) allowed(d plan.Decision) string {
 	if d.Reason == plan.CallInFlight && (!until.After(m.now) || d.Until == nil || !d.Until.Equal(until) || d.Held == "") {
 		return "held for a call in flight, and does not say until when, or what"
 	}
+	if why := m.operated(d); why != "" {
+		return why
+	}
 	var a *identity.Account
 	l := m.links[d.Key]
 	if l != nil && l.Part == identity.Owner {
@@ -58,6 +61,27 @@ func (m *model) allowed(d plan.Decision) string {
 		}
 		if takes && m.facts.SetBack {
 			return string(op.Kind) + " on a server that was set back"
+		}
+	}
+	return ""
+}
+
+// operated says what of a decision an operator's word forbids, or "".
+func (m *model) operated(d plan.Decision) string {
+	switch stopped := m.stopped(d.Key); {
+	case stopped != nil && len(d.Ops) > 0:
+		return "an operator holds him, and something is planned"
+	case d.Reason == plan.OnHold && (stopped == nil || d.Held == "" || len(d.Withheld) == 0):
+		return "on hold, and does not say what, or by whom"
+	case d.Reason == plan.OperatorOff && m.offs[d.Key] == nil:
+		return "switched off by nobody's word"
+	case m.offs[d.Key] == nil:
+		return ""
+	}
+	for _, op := range d.Ops {
+		to, _ := op.To(plan.FieldActive)
+		if op.Kind == plan.CreateAccount || (op.Kind == plan.SetActive && to == "true") {
+			return "an operator said he is off, and he is let in"
 		}
 	}
 	return ""

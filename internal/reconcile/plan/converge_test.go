@@ -46,7 +46,7 @@ func TestConverge(t *testing.T) {
 		"waits_for_other", "match_needs_approval", "protected", "last_admin", "needs_approval", "deactivated_by_other",
 		"locked_by_login_service", "locked_by_ldap", "locked_by_email_verification", "auth_not_changed", "account_missing",
 		"call_in_flight", "server_set_back", "recreated", "account_unseen", "late", "set_auth", "revoked", "late patch", "by_delete", "warning",
-		"no_seats", "entry_fault", "name_reserved", "hand_over", "in_grace", "unconfirmed", "read_incomplete",
+		"no_seats", "on_hold", "operator_off", "kept_off", "entry_fault", "name_reserved", "hand_over", "in_grace", "unconfirmed", "read_incomplete",
 	} {
 		require.Positive(t, seen[what], "no world showed %q", what)
 	}
@@ -202,10 +202,10 @@ func sound(m *model, obs []plan.Observation, p plan.Plan, seed uint64) string {
 			return "unknown reason " + string(d.Reason)
 		}
 		if d.Action == plan.Deactivate {
-			if why := m.mayLeave(d.Key); why != "" {
+			if why := m.mayLeave(d.Key); why != "" && m.offs[d.Key] == nil {
 				return d.Key.String() + " is deactivated: " + why
 			}
-			if m.desired[d.Key] == nil && !m.absence[d.Key].Explicit && m.inherited(d.Key) {
+			if m.desired[d.Key] == nil && !m.absence[d.Key].Explicit && m.offs[d.Key] == nil && m.inherited(d.Key) {
 				return d.Key.String() + " is deactivated, and an active person wants the account"
 			}
 		}
@@ -261,6 +261,9 @@ func untouched(m *model, p plan.Plan, before map[string]identity.Account, links 
 			continue
 		}
 		for k, l := range links {
+			if l.AccountID == id && l.Part == identity.Owner && m.stopped(k) != nil {
+				return "account " + id + " is held by an operator and was changed"
+			}
 			if l.AccountID == id && m.busy[k].After(m.now) && p.Effective() && !slices.ContainsFunc(p.Decisions, func(d plan.Decision) bool { return d.Key == k && len(d.Ops) > 0 }) {
 				return "account " + id + " is busy and was changed"
 			}
@@ -284,7 +287,7 @@ func (m *model) isProtected(a *identity.Account) bool {
 func leaversOff(m *model) string {
 	for k, d := range m.desired {
 		l := m.links[k]
-		if d.Active || l == nil || l.Part != identity.Owner || m.accounts[l.AccountID] == nil || m.unseen[k] || m.facts.SetBack || m.busy[k].After(m.now) {
+		if d.Active || l == nil || l.Part != identity.Owner || m.accounts[l.AccountID] == nil || m.unseen[k] || m.facts.SetBack || m.busy[k].After(m.now) || m.stopped(k) != nil {
 			continue
 		}
 		a := m.accounts[l.AccountID]

@@ -18,7 +18,7 @@ func finish(d Decision, o *Observation, p Policy) Decision {
 	switch {
 	case o.gone(p):
 		return recreate(d, o)
-	case d.Action == Hold && d.Reason != CallInFlight && d.Reason != ServerSetBack && o.left() && o.off():
+	case d.Action == Hold && d.Reason != CallInFlight && d.Reason != ServerSetBack && d.Reason != OnHold && o.left() && o.off():
 		// Of somebody who has left and is off nothing is kept back that anybody
 		// would miss, unless it is only put off.
 		return d.none(AlreadyOff)
@@ -70,6 +70,9 @@ func outcome(d Decision, o Observation, p Policy, r released) Decision {
 	if o.Link != nil && o.Link.Part == identity.Contributor {
 		return d.none(Kept)
 	}
+	if o.pinned() {
+		return switchedOff(d, o, p, r)
+	}
 	switch {
 	case o.Desired == nil:
 		return decideAbsent(d, o, p)
@@ -102,7 +105,7 @@ func (d Decision) none(why Reason) Decision {
 // hold keeps back the given Action. Ops that a Hold carries out all the same
 // are added by the caller.
 func (d Decision) hold(why Reason, back Action, detail string) Decision {
-	d.Action, d.Reason, d.Held, d.Detail, d.Until, d.Ops = Hold, why, back, clean(detail), nil, nil
+	d.Action, d.Reason, d.Held, d.Detail, d.Until, d.Ops, d.Withheld = Hold, why, back, clean(detail), nil, nil, nil
 	return d
 }
 
@@ -123,7 +126,10 @@ func (d Decision) byNotes() Decision {
 		return 3
 	}
 	n := slices.MinFunc(d.Notes, func(a, b Note) int { return weight(a) - weight(b) })
-	return d.hold(n.Reason, Update, n.Detail)
+	asked := d.Withheld
+	d = d.hold(n.Reason, Update, n.Detail)
+	d.Withheld = asked
+	return d
 }
 
 func missing(d Decision, o Observation) Decision {
@@ -167,8 +173,9 @@ func reactivate(d Decision, o Observation, p Policy, r released) Decision {
 		return d.none(Kept)
 	case o.Linked.Roles.Privileged() && !o.names(true, FieldActive, "false", "true"):
 		why, detail := o.word(o.names(false, FieldActive, "false", "true"), "the account holds "+rights(o.Linked.Roles))
+		d = d.hold(why, Reactivate, detail)
 		d.Withheld = []Op{on}
-		return d.hold(why, Reactivate, detail)
+		return d
 	}
 	if p.Update {
 		d = update(d, o, p, r)

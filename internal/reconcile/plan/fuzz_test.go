@@ -75,6 +75,12 @@ func (d *dice) observation(facts *plan.Facts) plan.Observation {
 			o.Desired.Fault = d.text()
 		}
 	}
+	if d.roll(8) == 1 {
+		o.Stopped = &plan.Word{ID: d.text(), About: d.text(), By: d.text(), Reason: d.text()}
+	}
+	if d.roll(8) == 1 {
+		o.Off = &plan.Word{ID: d.text(), About: d.text(), By: d.text(), Reason: d.text()}
+	}
 	if d.roll(4) > 0 {
 		o.Link = &identity.Link{Key: o.Key, AccountID: d.text(), Part: identity.Owner, DeactivatedAt: int64(d.roll(3))}
 		o.Link.Applied = identity.Applied{Profile: d.profile(), Roles: d.roles(), Active: d.bool(), Username: d.text()}
@@ -178,7 +184,7 @@ func total(t *testing.T, d plan.Decision, o plan.Observation) {
 		kinds[i] = op.Kind
 	}
 	require.True(t, o.Busy.IsZero() || len(d.Ops) == 0, "two writes at once")
-	require.False(t, d.AccountID == "" && d.Action != plan.Create && len(d.Ops) > 0 && o.Linked != nil && o.Linked.ID != "", "whose account it is")
+	require.False(t, d.AccountID == "" && d.Action != plan.Create && len(d.Ops) > 0 && o.Link != nil && o.Linked != nil && o.Linked.ID != "", "whose account it is")
 	switch d.Action {
 	case plan.NoOp:
 		require.Empty(t, d.Ops)
@@ -200,6 +206,7 @@ func total(t *testing.T, d plan.Decision, o plan.Observation) {
 	default:
 		require.NotEmpty(t, d.Ops, "%s does something", d.Action)
 	}
+	require.True(t, o.Stopped == nil || len(d.Ops) == 0, "an operator holds everything")
 	for _, op := range d.Ops {
 		if op.Kind == plan.LinkAccount || op.Kind == plan.UnlinkAccount {
 			continue
@@ -215,7 +222,7 @@ func total(t *testing.T, d plan.Decision, o plan.Observation) {
 		}
 	}
 	if d.Action == plan.Deactivate {
-		require.True(t, o.Link != nil && o.Linked.Active() && (o.Desired == nil || !o.Desired.Active))
+		require.True(t, o.Link != nil && o.Linked.Active() && (o.Off != nil || o.Desired == nil || !o.Desired.Active))
 	}
 }
 

@@ -23,7 +23,12 @@ func recreate(d Decision, o *Observation) Decision {
 		d.Reason, d.Detail = Recreated, d.Detail+"; "+detail
 		d.Ops = append([]Op{{Kind: UnlinkAccount}}, d.Ops...)
 		return d
-	case d.Reason == CallInFlight || d.Reason == ServerSetBack:
+	case d.Reason == CallInFlight || d.Reason == ServerSetBack || d.Reason == Rejected || d.Reason == KeptOff:
+		return d
+	case d.Reason == OnHold:
+		if d.Held == Create {
+			d.Withheld = append([]Op{{Kind: UnlinkAccount}}, d.Withheld...)
+		}
 		return d
 	case d.Action == Adopt:
 		detail += "; account " + quote(d.Username) + " (" + visible(d.AccountID) + ") looks like its successor: " + d.Detail

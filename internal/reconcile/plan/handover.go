@@ -17,7 +17,8 @@ type heir struct {
 // active entry, of any source, wants their account's username, e-mail or login
 // data, or has the match key. A directory that was built anew with other ids, and
 // a person who moves from one source to another, both look like that. What a
-// source says outright, disabled or deleted, is not an absence and goes on.
+// source says outright, disabled or deleted, or an operator, is not an absence and
+// goes on.
 func (b *builder) handOver() {
 	b.heirs = map[string]heir{}
 	known := b.matchKeys()
@@ -29,7 +30,7 @@ func (b *builder) handOver() {
 	}
 	for i := range b.decisions {
 		d, o := &b.decisions[i], &b.obs[i]
-		if o.Desired != nil || o.Absence.Explicit || o.Linked == nil || !leaves(d) {
+		if o.Desired != nil || o.Off != nil || o.Absence.Explicit || o.Linked == nil || !leaves(d) {
 			continue
 		}
 		h, found := b.heirs[o.Linked.ID]

@@ -217,9 +217,12 @@ func want(r *rand.Rand, m *model, stock int, plain bool) {
 func weather(r *rand.Rand, m *model, round int) {
 	m.facts.SetBack = false
 	clear(m.unseen)
+	clear(m.stops)
+	clear(m.offs)
 	if round > 3 {
 		return
 	}
+	m.operate(round)
 	m.facts.SetBack = r.IntN(8) == 0
 	for _, k := range sortedKeys(m.links) {
 		l := m.links[k]
@@ -232,10 +235,30 @@ func weather(r *rand.Rand, m *model, round int) {
 	}
 }
 
+// operate lets an operator hold some and switch off others, for this run.
+func (m *model) operate(round int) {
+	said := &plan.Word{ID: "20261122-110000-abc", About: "held", By: "root@host", Since: m.now}
+	keys := append(sortedKeys(m.desired), sortedKeys(m.links)...)
+	for _, k := range keys {
+		switch mix(k, len(keys)*16+round) % 20 {
+		case 0, 1:
+			m.stops[k] = said
+		case 2:
+			m.offs[k] = said
+		}
+	}
+	switch (len(keys) + round) % 23 {
+	case 0:
+		m.stops[identity.Key{}] = said
+	case 1:
+		m.stops[identity.Key{Source: "hr"}] = said
+	}
+}
+
 // calm tells that nothing is on its way any more that a run would wait for.
 func (m *model) calm() bool {
 	busy := slices.ContainsFunc(slices.Collect(maps.Values(m.busy)), func(t time.Time) bool { return t.After(m.now) })
-	return !busy && !m.facts.SetBack && len(m.unseen) == 0 && m.late == nil
+	return !busy && !m.facts.SetBack && len(m.unseen) == 0 && m.late == nil && len(m.stops)+len(m.offs) == 0
 }
 
 // gone tells that the account of an active person was removed and may be made

@@ -29,6 +29,12 @@ type Observation struct {
 	// account; zero if there is none. Two writes at once lose one of the two, so
 	// that nothing is sent before, not even for a leaver.
 	Busy time.Time
+	// Stopped is set while an operator holds everybody, the source or the person:
+	// nothing is done about the Key then.
+	Stopped *Word
+	// Off is set while an operator said that the person is off, whatever the source
+	// says. It ends when the source agrees.
+	Off *Word
 	// ByIntent is an account that an interrupted run meant to create for this
 	// Key: same username, e-mail and auth, made within that call's time.
 	ByIntent *identity.Account

@@ -8,13 +8,16 @@ import (
 )
 
 // pause holds a decision whose calls must not be made now, whoever it is about:
-// while a call of a run that was cut off may still reach the account, for the
-// server loses one of two writes at once; what an operator said no to; and, of what
-// takes something away and nobody approved, while the server shows less than mmsync
-// wrote to it.
+// while an operator holds him; while a call of a run that was cut off may still
+// reach the account, for the server loses one of two writes at once; what an
+// operator said no to; and, of what takes something away and nobody approved, while
+// the server shows less than mmsync wrote to it.
 func pause(d Decision, o *Observation) Decision {
 	if len(d.Ops) == 0 {
 		return d
+	}
+	if o.Stopped != nil {
+		return o.stopped(d)
 	}
 	d = d.pass(o)
 	why, detail := CallInFlight, o.inFlight()

@@ -21,6 +21,8 @@ const (
 	SourceMissing  Reason = "source_missing"  // no longer in the source
 	OutOfScope     Reason = "out_of_scope"    // still in the directory, no longer selected
 	SourceDeleted  Reason = "source_deleted"  // the source said delete
+	OperatorOff    Reason = "operator_off"    // an operator said that the person is off now
+	Reverted       Reason = "reverted"        // an operator takes back what a run did
 	AccountGone    Reason = "account_gone"    // left the source, and the account is gone as well
 	Settled        Reason = "settled"         // nothing differs
 	NotActiveYet   Reason = "not_active"      // disabled in the source and never had an account
@@ -61,6 +63,8 @@ const (
 	GuardTripped     Reason = "guard_tripped"
 	EmailOutside     Reason = "email_outside"
 	DriftReported    Reason = "drift_reported"
+	OnHold           Reason = "on_hold"
+	KeptOff          Reason = "kept_off"
 )
 
 // Explanation is what a Reason means to an administrator.
@@ -92,6 +96,8 @@ func Explanations() []Explanation {
 		{SourceMissing, "The person is no longer in the source.", "", ""},
 		{OutOfScope, "The entry is still in the directory, but the source's filter no longer selects it.", "", ""},
 		{SourceDeleted, "The source said that the person is deleted.", "", ""},
+		{OperatorOff, "An operator said that the person is off now, whatever the source says.", "", ""},
+		{Reverted, "An operator takes back what an earlier run did.", "", ""},
 		{AccountGone, "The person has left and the account no longer exists; the link is forgotten.", "", ""},
 		{Settled, "Nothing differs.", "", ""},
 		{NotActiveYet, "The person is not active in the source and never had an account.", "", ""},
@@ -128,6 +134,8 @@ func Explanations() []Explanation {
 		{CallInFlight, "A run was cut off, and one of its calls may still reach the account; of two writes at once the server loses one.", "It ends by itself at the time that the line names; the next run after it decides.", EndWait},
 		{ServerSetBack, "The server was set back to an earlier state, or is another one, so nothing is taken from anybody.", "The next run, which has seen everything anew, decides; mmsync approve with the run's id lets it through before.", EndWait},
 		{GuardTripped, "Too many changes of this kind at once.", "Read the plan; if it is right, raise the limit for one run with the option that the guard's message names.", EndOperator},
+		{OnHold, "An operator holds this person, the source or everything, so nothing is done.", "Run mmsync hold release with the id that the line names; if the line names a time, it ends by itself then.", EndOperator},
+		{KeptOff, "An operator switched the person off, and the source does not say yet that the person has left.", "It ends by itself when the source says so; to let the person in again, run mmsync hold release with the id that the line names.", EndWait},
 	}
 }
 

@@ -225,8 +225,8 @@ func (b *builder) judge(i int, f identity.Attribute) verdict {
 		return verdict{why: inThisRun, end: key}
 	}
 	o := &b.obs[i]
-	if !o.Busy.IsZero() && o.Linked != nil && o.Desired != nil && o.Desired.Owned.Has(f) && !has(o, Field(f)) {
-		return verdict{why: o.inFlight(), end: key}
+	if kept := o.kept(); kept != "" && o.Linked != nil && o.Desired != nil && o.Desired.Owned.Has(f) && !has(o, Field(f)) {
+		return verdict{why: kept, end: key}
 	}
 	if n := slices.IndexFunc(d.Notes, func(n Note) bool { return n.Field == Field(f) }); n >= 0 {
 		return verdict{why: d.Notes[n].Detail, end: key}
@@ -290,5 +290,5 @@ func (b *builder) changes(i int, f identity.Attribute) bool {
 // kept.
 func (b *builder) movable(i int) bool {
 	d := &b.decisions[i]
-	return b.obs[i].Busy.IsZero() && (d.Action == Update || (d.Action == Hold && d.Held == Update))
+	return b.obs[i].kept() == "" && (d.Action == Update || (d.Action == Hold && d.Held == Update))
 }

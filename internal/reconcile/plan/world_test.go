@@ -31,6 +31,8 @@ type world struct {
 	unseen   map[identity.Key]bool
 	busy     map[identity.Key]time.Time
 	said     map[identity.Key]*plan.Said
+	stops    map[identity.Key]*plan.Word // the zero Key: everybody; one without an anchor: a source
+	offs     map[identity.Key]*plan.Word
 	formerly map[string]bool
 	owns     map[string]bool
 	refused  map[identity.Key][]string
@@ -48,7 +50,7 @@ func newWorld() *world {
 		facts: plan.Facts{Version: "11.6.0", AuthDataVisible: true, LDAPLocked: true, SeatsLeft: -1, Protected: map[string]string{}},
 		now:   time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), desired: map[identity.Key]*identity.Identity{},
 		accounts: map[string]*identity.Account{}, links: map[identity.Key]*identity.Link{}, absence: map[identity.Key]plan.Absence{},
-		intents: map[identity.Key]string{}, unseen: map[identity.Key]bool{}, busy: map[identity.Key]time.Time{}, said: map[identity.Key]*plan.Said{}, formerly: map[string]bool{}, owns: map[string]bool{}, refused: map[identity.Key][]string{},
+		intents: map[identity.Key]string{}, unseen: map[identity.Key]bool{}, busy: map[identity.Key]time.Time{}, said: map[identity.Key]*plan.Said{}, stops: map[identity.Key]*plan.Word{}, offs: map[identity.Key]*plan.Word{}, formerly: map[string]bool{}, owns: map[string]bool{}, refused: map[identity.Key][]string{},
 	}
 }
 
@@ -104,6 +106,7 @@ func (w *world) observe() []plan.Observation {
 		if w.busy[k].After(w.now) {
 			o.Busy = w.busy[k]
 		}
+		o.Stopped, o.Off = w.stopped(k), w.offs[k]
 		own := ""
 		if o.Link != nil {
 			own = o.Link.AccountID
@@ -190,6 +193,11 @@ func parseWorld(t *testing.T, text string) *world {
 			w.busy[key(t, f[1])] = moment(t, f[2])
 		case "said":
 			w.said[key(t, f[1])] = &plan.Said{ID: "a1", Approves: f[2] == "yes", Words: "ann@host said no on 2026-11-22: not her"}
+		case "hold":
+			w.readWord(t, w.stops, f[1:])
+		case "off":
+			w.readWord(t, w.offs, f[1:])
+			w.offs[key(t, f[2])].About = "switched off"
 		case "formerly":
 			w.formerly[f[1]] = true
 		case "owns":
@@ -518,6 +526,43 @@ func (w *world) readAbsence(t *testing.T, f []string) {
 		}
 	}
 	w.absence[k] = a
+}
+
+// stopped gives the widest hold that somebody is under.
+func (w *world) stopped(k identity.Key) *plan.Word {
+	for _, about := range []identity.Key{{}, {Source: k.Source}, k} {
+		if s := w.stops[about]; s != nil {
+			return s
+		}
+	}
+	return nil
+}
+
+func (w *world) readWord(t *testing.T, list map[identity.Key]*plan.Word, f []string) {
+	t.Helper()
+	said := &plan.Word{ID: f[0], By: "root@host", Since: w.now.Add(-time.Hour)}
+	var k identity.Key
+	k.Source, k.Anchor, _ = strings.Cut(f[1], "/")
+	switch {
+	case k.Source == "*":
+		k, said.About = identity.Key{}, "everything is held"
+	case k.Anchor == "":
+		said.About = "source " + k.Source + " is held"
+	default:
+		said.About = "held"
+	}
+	for _, x := range f[2:] {
+		word, v, _ := strings.Cut(x, "=")
+		switch word {
+		case "until":
+			said.Until = moment(t, v)
+		case "reason":
+			said.Reason = v
+		default:
+			t.Fatalf("word of an operator: unknown word %q", x)
+		}
+	}
+	list[k] = said
 }
 
 // shuffle gives the observations in another order, fixed by seed.

@@ -35,6 +35,7 @@ func Run(t *testing.T, open Factory) {
 	index(t, open)
 	verdicts(t, open)
 	refused(t, open)
+	stops(t, open)
 	texts(t, open)
 	concurrency(t, open)
 	sizes(t, open)
