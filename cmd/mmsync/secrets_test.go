@@ -31,6 +31,7 @@ const (
 func everyCommand() map[string][][]string {
 	return map[string][][]string{
 		"check-config":          {{}, {"--print-effective"}, {"-o", "json"}},
+		"deactivate":            {{"nobody", "--now", "--reason", "test"}, {"anna.schmidt", "--now", "--reason", "test", "--dry-run"}},
 		"completion bash":       {{}},
 		"completion fish":       {{}},
 		"completion zsh":        {{}},
@@ -41,10 +42,13 @@ func everyCommand() map[string][][]string {
 		"explain":               {{"anna.schmidt"}, {"admin"}, {"nobody"}},
 		"help":                  {{}},
 		"history":               {{}, {"-o", "json"}},
+		"hold":                  {{"--reason", "test", "--for", "1ms"}, {"--user", "nobody", "--reason", "test"}},
+		"hold list":             {{}, {"-o", "json"}},
+		"hold release":          {{"--all", "--reason", "test"}, {"nothing", "--reason", "test"}},
 		"link":                  {{}},
 		"link approve":          {{"nobody"}, {"--all", "--dry-run"}},
 		"link list":             {{}, {"-o", "json"}},
-		"plan":                  {{}, {"-o", "json"}, {"--audit", "--redact"}},
+		"plan":                  {{}, {"-o", "json"}, {"--audit", "--redact"}, {"--revert", "2026"}},
 		"apply":                 {{"nonesuch.json"}},
 		"approve":               {{"--list"}, {"nonesuch", "--reason", "test"}, {"2", "--dry-run"}},
 		"reject":                {{"nonesuch", "--reason", "test"}},

@@ -177,7 +177,7 @@ func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, s
 			s := e.sight(g, seen[k.Key], k.Key)
 			ob.Absence.Since, ob.Absence.Reads = s.Since, s.Reads
 			// An account that is gone as well is forgotten on the same proof.
-			if e.due(s, g.now) && !ob.Unseen && (ob.Linked == nil || ob.Linked.Active() || e.hasRights(k.Key.Source, ob.Linked.Roles) || g.stops.names(k.Key)) {
+			if e.due(s, g.now) && !ob.Unseen && (ob.Linked == nil || ob.Linked.Active() || e.hasRights(k.Key.Source, ob.Linked.Roles) || g.stops.off(k.Key)) {
 				ask = append(ask, k.Key.Anchor)
 			}
 		}

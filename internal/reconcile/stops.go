@@ -96,16 +96,15 @@ func (s *stops) hold(k identity.Key) *plan.Word {
 	return nil
 }
 
-// names tells whether an operator spoke about this very person: then he is decided
-// about in every run, and never settled, so that neither the word nor its end is
-// overlooked.
-func (s *stops) names(k identity.Key) bool {
-	_, held := s.holds[k]
-	_, off := s.offs[k]
-	return held || off
+// off tells whether an operator said that a person is off.
+func (s *stops) off(k identity.Key) bool {
+	_, found := s.offs[k]
+	return found
 }
 
-// unsettle makes everybody be decided of whom an operator spoke.
+// unsettle makes everybody be decided of whom an operator spoke. The end of that
+// needs nothing of the kind: whoever differs from what the source wants is held as
+// long as it lasts, and whoever is held is not settled.
 func (s *stops) unsettle(r *roster) {
 	for _, list := range []map[identity.Key]state.Stop{s.holds, s.offs} {
 		for k := range list {

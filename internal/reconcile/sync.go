@@ -191,7 +191,7 @@ func (e *Engine) settled(ctx context.Context, l *lease, g *gathered, p plan.Plan
 	for i := range g.observations {
 		ob := &g.observations[i]
 		k := ob.Link
-		if open[ob.Key] || k == nil || k.Part == identity.Contributor || ob.Linked == nil || !k.Recheck.IsZero() || !ob.Busy.IsZero() || g.stops.names(ob.Key) {
+		if open[ob.Key] || k == nil || k.Part == identity.Contributor || ob.Linked == nil || !k.Recheck.IsZero() || !ob.Busy.IsZero() {
 			continue
 		}
 		hash := nobody
