@@ -9,16 +9,16 @@ import (
 	"github.com/mmsync/mmsync/internal/identity"
 )
 
-// confirm notes in the links of people for whom nothing is to be done which values
-// the source wants and the account has, whoever set them. An account that was
-// taken over as it was has had nothing applied to it; without this, what somebody
-// edits in it later could not be told from a change of the source.
-func (e *Engine) confirm(ctx context.Context, l *lease, g *gathered, open map[identity.Key]bool) error {
+// confirm notes in the links which values the source wants and the account has,
+// whoever set them. An account that was taken over as it was has had nothing
+// applied to it; without this, what somebody edits in it later could not be told
+// from a change of the source.
+func (e *Engine) confirm(ctx context.Context, l *lease, g *gathered) error {
 	var changed []identity.Link
 	for i := range g.observations {
 		ob := &g.observations[i]
 		k, a, d := ob.Link, ob.Linked, ob.Desired
-		if open[ob.Key] || k == nil || k.Part == identity.Contributor || a == nil || d == nil || d.Fault != "" || !d.Active {
+		if k == nil || k.Part == identity.Contributor || a == nil || d == nil || d.Fault != "" || !d.Active || !ob.Busy.IsZero() {
 			continue
 		}
 		p := k.Applied.Profile

@@ -74,6 +74,25 @@ func TestEngine_Sync_driftReported(t *testing.T) {
 	}
 }
 
+func TestEngine_Sync_driftBesideALockedName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.sim.AddUser(mmsim.User{Username: "anna", Email: "anna@example.test", Position: "Clerk", AuthService: "saml", AuthData: "anna@idp", Roles: "system_user"})
+	people := []human{{ID: "1", UID: "anna.b", Mail: "anna@example.test", Title: "Clerk", Service: "saml", Login: "anna@idp"}}
+	with := wiring{change: func(o *reconcile.Options) {
+		o.Policy.ReportDrift, o.Policy.AdoptByAuth = identity.AttributesOf(identity.Position), true
+	}}
+	w.settle(people, with)
+	w.decided(people, with) // what was taken over is seen to be as it is wanted
+	w.edit("anna", func(u *mmsim.User) { u.Position = "Queen" })
+	rep, err := w.sync(people, with)
+	require.NoError(t, err)
+	d := decisionOn(t, rep, "1")
+	require.Equal(t, plan.LockedByLogin, d.Reason)
+	require.Equal(t, plan.DriftReported, d.Notes[len(d.Notes)-1].Reason, "that something else cannot be changed makes an edit no change of the source")
+	require.Equal(t, "Queen", w.position("anna"))
+}
+
 // writes are the calls that change something.
 func writes(calls []mmsim.Call) []mmsim.Call {
 	var out []mmsim.Call

@@ -184,7 +184,7 @@ func (e *Engine) settled(ctx context.Context, l *lease, g *gathered, p plan.Plan
 	for i := range p.Decisions {
 		open[p.Decisions[i].Key] = !p.Decisions[i].Reported()
 	}
-	if err := e.confirm(ctx, l, g, open); err != nil {
+	if err := e.confirm(ctx, l, g); err != nil {
 		return err
 	}
 	marks := g.moved
