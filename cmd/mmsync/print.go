@@ -27,6 +27,8 @@ type runDocument struct {
 	Seconds       float64         `json:"seconds"`
 	// Decided counts those about whom something had to be decided.
 	Decided int `json:"decided"`
+	// Census sums up all accounts of the server, if the run walked it.
+	Census *reconcile.Census `json:"census,omitempty"`
 	// Again is what a second look at accounts found and did.
 	Again *runDocument `json:"again,omitempty"`
 }
@@ -42,7 +44,7 @@ type failure struct {
 func newRunDocument(r reconcile.Report) runDocument {
 	d := runDocument{
 		FormatVersion: plan.FormatVersion, Run: r.RunID, Status: r.Status, Plan: r.Plan, Guards: r.Verdict.Trips,
-		Problems: r.Problems, Counts: r.Counts, Failures: []failure{}, Seconds: r.Took.Seconds(), Decided: r.Decided,
+		Problems: r.Problems, Counts: r.Counts, Failures: []failure{}, Seconds: r.Took.Seconds(), Decided: r.Decided, Census: r.Census,
 	}
 	if r.Again != nil {
 		again := newRunDocument(*r.Again)
