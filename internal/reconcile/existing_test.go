@@ -21,7 +21,7 @@ import (
 func TestEngine_existingServer(t *testing.T) {
 	t.Parallel()
 	adoptable, doubles, per := 5400, 40, 140
-	if testing.Short() {
+	if testing.Short() || underRace {
 		adoptable, doubles, per = 300, 8, 10
 	}
 	w, with := newWorld(t), wiring{change: roomy}
@@ -106,6 +106,7 @@ func TestEngine_Conflicts(t *testing.T) {
 	w.settle(append([]human{{ID: "back", UID: "ann", Left: "yes"}}, before[1:]...), with)
 	cid, _ := w.sim.UserByName("cid")
 	w.sim.SetUser(cid.ID, func(u *mmsim.User) { u.DeleteAt, u.UpdateAt = time.Now().UnixMilli(), time.Now().UnixMilli() })
+	bob, _ := w.sim.UserByName("bob")
 	chief := w.stranger(mmsim.User{Username: "chief", Roles: "system_admin system_user"})
 	fay := w.stranger(mmsim.User{Username: "fay"})
 	people := append([]human{
@@ -132,7 +133,7 @@ func TestEngine_Conflicts(t *testing.T) {
 	}
 	require.ElementsMatch(t, []row{
 		{plan.UsernameTaken, "ann2", "ann", "back", "the same person: mmsync link rekey corp/back corp/ann2; somebody else: mmsync link free-name ann"},
-		{plan.EmailTaken, "bob2", "bob", "gone", "the same person: mmsync link rekey corp/gone corp/bob2"},
+		{plan.EmailTaken, "bob2", "bob", "gone", "the same person: mmsync link rekey corp/gone corp/bob2; somebody else: mmsync link ignore corp/bob2 " + bob.ID},
 		{plan.DeactivatedOther, "off", "cid", "", plan.DeactivatedOther.Explain().Next + " If mmsync is to leave the account alone: mmsync link release corp/off"},
 		{plan.Contested, "wants", "emil", "keeps", plan.Contested.Explain().Next},
 		{plan.MatchPrivileged, "adm", "chief", "", "the same person: mmsync link approve corp/adm; somebody else: mmsync link ignore corp/adm " + chief.ID},
