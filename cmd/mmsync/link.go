@@ -18,7 +18,8 @@ func (a *app) linkCmd() *cobra.Command {
 		Short: "who owns which account",
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.linkListCmd(), a.linkApproveCmd())
+	cmd.AddCommand(a.linkListCmd(), a.linkApproveCmd(), a.linkSetCmd(), a.linkReleaseCmd(), a.linkPurgeCmd(), a.linkIgnoreCmd(),
+		a.linkConflictsCmd(), a.linkUnmanagedCmd(), a.linkRekeyCmd(), a.linkFreeNameCmd(), a.linkExportCmd(), a.linkImportCmd())
 	return cmd
 }
 

@@ -278,6 +278,9 @@ func (a *app) render(r reconcile.Report, s plan.Style) error {
 	if r.Guards != "" && (r.Plan.Effective() || r.Verdict.Tripped()) {
 		fmt.Fprintln(a.stdout, r.Guards)
 	}
+	if r.Census != nil && r.Census.First {
+		fmt.Fprint(a.stdout, censusText(r.Census))
+	}
 	return nil
 }
 

@@ -29,6 +29,8 @@ type runDocument struct {
 	Decided int `json:"decided"`
 	// Pinned is how many people a revert holds from now on.
 	Pinned int `json:"pinned,omitempty"`
+	// Census sums up all accounts of the server, if the run walked it.
+	Census *reconcile.Census `json:"census,omitempty"`
 	// Again is what a second look at accounts found and did.
 	Again *runDocument `json:"again,omitempty"`
 }
@@ -44,7 +46,7 @@ type failure struct {
 func newRunDocument(r reconcile.Report) runDocument {
 	d := runDocument{
 		FormatVersion: plan.FormatVersion, Run: r.RunID, Status: r.Status, Plan: r.Plan, Guards: r.Verdict.Trips,
-		Problems: r.Problems, Counts: r.Counts, Failures: []failure{}, Seconds: r.Took.Seconds(), Decided: r.Decided, Pinned: r.Pinned,
+		Problems: r.Problems, Counts: r.Counts, Failures: []failure{}, Seconds: r.Took.Seconds(), Decided: r.Decided, Pinned: r.Pinned, Census: r.Census,
 	}
 	if r.Again != nil {
 		again := newRunDocument(*r.Again)

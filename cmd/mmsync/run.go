@@ -127,7 +127,7 @@ func (a *app) root() *cobra.Command {
 				a.stop = cancel
 				cmd.SetContext(ctx)
 			}
-			return a.checkFlags()
+			return a.checkFlags(cmd)
 		},
 	}
 	root.SetVersionTemplate("mmsync {{.Version}}\n")
@@ -220,7 +220,7 @@ func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-func (a *app) checkFlags() error {
+func (a *app) checkFlags(cmd *cobra.Command) error {
 	if a.json {
 		a.output = "json"
 	}
@@ -233,8 +233,12 @@ func (a *app) checkFlags() error {
 	if a.timeout < 0 {
 		return usage(fmt.Errorf("--timeout is %s, but must not be negative", a.timeout))
 	}
+	formats := []string{"table", "json"}
+	if _, ok := cmd.Annotations[csvOutput]; ok {
+		formats = append(formats, "csv")
+	}
 	return errors.Join(
-		oneOf("output", a.output, "table", "json"),
+		oneOf("output", a.output, formats...),
 		oneOf("color", a.color, "auto", "always", "never"),
 		oneOf("log-level", a.logLevel, "", "debug", "info", "warn", "error"),
 		oneOf("log-format", a.logFormat, "", "auto", "text", "json"),

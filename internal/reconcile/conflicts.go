@@ -50,22 +50,32 @@ func (e *Engine) Conflicts(ctx context.Context, o RunOptions) (Report, []Conflic
 		}
 		w.problems = w.g.problems
 		list = asked(w.g.observations, rep.Plan.Decisions)
-		return e.lastActive(ctx, list)
+		return w.lastActive(ctx, list)
 	})
 	return rep, list, err
 }
 
-func (e *Engine) lastActive(ctx context.Context, list []Conflict) error {
+// lastActive is worth knowing, and no reason to fail.
+func (w *ownership) lastActive(ctx context.Context, list []Conflict) error {
 	var ids []string
 	for i := range list {
-		if a := list[i].Account; a != nil && len(ids) < askedActivity {
+		if a := list[i].Account; a != nil {
 			ids = append(ids, a.ID)
 		}
 	}
 	slices.Sort(ids)
-	last, err := e.o.Target.LastActive(ctx, slices.Compact(ids))
+	ids = slices.Compact(ids)
+	if n := len(ids); n > askedActivity {
+		ids = ids[:askedActivity]
+		w.leave("when the accounts were last in use was asked for %d of %d of them, for it costs one request each", askedActivity, n)
+	}
+	last, err := w.e.o.Target.LastActive(ctx, ids)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err != nil {
-		return err
+		w.leave("when accounts were last in use is not known: %v", err)
+		return nil
 	}
 	for i := range list {
 		if a := list[i].Account; a != nil {
@@ -217,10 +227,10 @@ func (a *asking) next(c *Conflict) string {
 		}
 		return "the same person: mmsync link approve " + c.Key.String() + "; somebody else: mmsync link ignore " + c.Key.String() + " " + c.Account.ID
 	case plan.HandOver:
-		if c.Other.IsZero() {
+		if c.Other.IsZero() || c.Account == nil {
 			return usual
 		}
-		return "the same person: mmsync link rekey " + c.Key.String() + " " + c.Other.String() + "; somebody else: change the username, e-mail or login data of " + c.Other.String()
+		return "the same person: mmsync link rekey " + c.Key.String() + " " + c.Other.String() + "; somebody else: mmsync link ignore " + c.Other.String() + " " + c.Account.ID
 	case plan.UsernameTaken, plan.EmailTaken, plan.AuthDataTaken:
 		if i, known := a.byKey[c.Other]; known && a.obs[i].Desired != nil && a.obs[i].Desired.Active {
 			return usual // both are there
@@ -229,12 +239,13 @@ func (a *asking) next(c *Conflict) string {
 			return usual
 		}
 		text := "the same person: mmsync link rekey " + c.Other.String() + " " + c.Key.String()
-		if !c.Account.Active() && c.Reason != plan.AuthDataTaken {
-			value := c.Account.Username
-			if c.Reason == plan.EmailTaken {
-				value = c.Account.Email
-			}
-			text += "; somebody else: mmsync link free-name " + value
+		switch {
+		case c.Account.Active():
+			text += "; somebody else: mmsync link ignore " + c.Key.String() + " " + c.Account.ID
+		case c.Reason == plan.UsernameTaken:
+			text += "; somebody else: mmsync link free-name " + c.Account.Username
+		case c.Reason == plan.EmailTaken:
+			text += "; somebody else: mmsync link free-name " + c.Account.Email
 		}
 		return text
 	case plan.DeactivatedOther:

@@ -71,7 +71,7 @@ func TestEngine_RekeyAll(t *testing.T) {
 	t.Run("5,400 people under new ids: nobody is made or switched off, one command, an empty plan", func(t *testing.T) {
 		t.Parallel()
 		n := 5400
-		if testing.Short() {
+		if testing.Short() || underRace {
 			n = 300
 		}
 		w, with := newWorld(t), wiring{change: roomy}
@@ -483,6 +483,28 @@ func TestEngine_Rekey(t *testing.T) {
 		past, err := s.PastLinks(t.Context(), []string{off.ID})
 		require.NoError(t, err)
 		require.Len(t, past, 2, "that it was another key's is not forgotten")
+	})
+	t.Run("said to be somebody else, the one of before leaves and the new one waits for the name", func(t *testing.T) {
+		t.Parallel()
+		w, with := newWorld(t), wiring{change: roomy}
+		w.settle([]human{{ID: "o1", UID: "ann"}, {ID: "x", UID: "una"}}, with)
+		people := []human{{ID: "n1", UID: "ann"}, {ID: "x", UID: "una"}}
+		_, err := w.sync(people, with)
+		require.NoError(t, err)
+		was, _ := w.sim.UserByName("ann")
+		require.True(t, was.Active())
+		_, err = w.act(people, with, func(ctx context.Context, e *reconcile.Engine) (reconcile.Report, error) {
+			_, err := e.Ignore(ctx, byHand, "corp/n1", "ann", false, false)
+			return reconcile.Report{}, err
+		})
+		require.NoError(t, err)
+		_, err = w.sync(people, with)
+		require.NoError(t, err)
+		was, _ = w.sim.UserByName("ann")
+		require.False(t, was.Active())
+		rep := w.plan(people, with)
+		require.Len(t, rep.Plan.Decisions, 1)
+		require.Contains(t, rep.Plan.Decisions[0].Detail, "an operator said that it is not this person's: mmsync link free-name")
 	})
 	t.Run("whoever is still there keeps his account", func(t *testing.T) {
 		t.Parallel()

@@ -91,12 +91,14 @@ func TestCompile_SelfEditable(t *testing.T) {
 	r.ID = Expr{Source: "attr.employeeNumber", Line: 3, Col: 9}
 	r.Auth = []AuthRule{{Service: "saml", When: Expr{Source: `attr.title != "Admin"`, Line: 4, Col: 2}, Data: Expr{Source: "lower(attr.mail)", Line: 4, Col: 9}}}
 	r.Roles = []RoleRule{{Role: "system_admin", When: Expr{Source: `attr.title == "Admin"`, Line: 5, Col: 9}}, {Role: "system_manager", Groups: []string{"cn=a,dc=b"}}}
+	r.MatchKey = Expr{Source: "attr.title + attr.uid", Line: 6, Col: 3}
 	r.SelfEditable = []Expr{text("EmployeeNumber"), text("mail"), text("attr.title"), text("displayName"), {Source: "memberOf", Line: 7, Col: 20}}
 	_, err := Compile("corp", r, CompileOptions{})
 	for _, w := range []string{
 		"3:9: id_attribute: the anchor comes from EmployeeNumber, which people may change on themselves",
 		"4:9: auth[0].data: the login identity comes from mail", "4:2: auth[0].when: the choice of the login comes from title",
 		"5:9: roles[0].when: the role system_admin comes from title",
+		"6:3: match_key: the match key comes from title",
 		"7:20: self_editable: the role system_manager comes from groups",
 	} {
 		require.ErrorContains(t, err, w)
@@ -139,6 +141,26 @@ func TestCompile_SelfEditable_elsewhere(t *testing.T) {
 		require.Contains(t, e.Msg, "comes from telephoneNumber, which many directories let people change on themselves")
 		require.Contains(t, e.Hint, "write self_editable with what people may change there, [] if nothing")
 	})
+}
+
+func TestMapper_Identity_MatchKey(t *testing.T) {
+	t.Parallel()
+	r := basicRules()
+	plain, err := mustCompile(t, r).Identity(person())
+	require.NoError(t, err)
+	require.Empty(t, plain.MatchKey)
+	r.MatchKey = text("attr.title")
+	m := mustCompile(t, r)
+	require.Contains(t, m.Attributes(), "title")
+	id, err := m.Identity(person())
+	require.NoError(t, err)
+	require.NotEmpty(t, id.MatchKey)
+	require.NotEqual(t, plain.Hash, id.Hash, "a new match key is something new")
+	r.Username = text("attr.nothing")
+	id, err = mustCompile(t, r).Identity(person())
+	require.NoError(t, err)
+	require.NotEmpty(t, id.Fault)
+	require.Empty(t, id.MatchKey, "of an entry with a fault nothing counts but whether it is active")
 }
 
 func TestMapper_Identity(t *testing.T) {

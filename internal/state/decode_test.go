@@ -86,7 +86,7 @@ func anyApplied() *rapid.Generator[identity.Applied] {
 	return rapid.Custom(func(t *rapid.T) identity.Applied {
 		return identity.Applied{
 			Profile: anyProfile(t), Roles: anyRoles().Draw(t, "roles"), Auth: anyAuth(t), Active: rapid.Bool().Draw(t, "active"),
-			Username: anyText().Draw(t, "username"), Hash: anyText().Draw(t, "hash"),
+			Username: anyText().Draw(t, "username"), MatchKey: anyText().Draw(t, "match"), Hash: anyText().Draw(t, "hash"),
 		}
 	})
 }

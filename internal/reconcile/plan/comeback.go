@@ -23,7 +23,7 @@ func (b *builder) comeBack() {
 		if d.Action == Create {
 			if was, found := b.before(known, i); found {
 				*d = d.hold(HandOver, Create, "the match key says that this is "+keyName(was.Key)+", to whom account "+quote(was.Linked.Username)+
-					" ("+visible(was.Linked.ID)+") belongs; if it is: "+rekeyCommand(was.Key, o.Key)+"; if not, correct the match key in the source")
+					" ("+visible(was.Linked.ID)+") belongs; if it is: "+rekeyCommand(was.Key, o.Key)+"; if not: "+ignoreCommand(o.Key, was.Linked.ID))
 			}
 			continue
 		}
@@ -44,15 +44,36 @@ func (b *builder) comeBack() {
 		case !observed && h.Account.Active():
 			continue // settled: nothing is to be done about him
 		}
-		d.Detail += "; if it is the same person under a new id: " + rekeyCommand(h.Owner, o.Key)
-		switch {
-		case h.Account.Active():
-		case d.Reason == UsernameTaken:
-			d.Detail += "; if it is somebody else: mmsync link free-name " + quote(h.Account.Username)
-		case d.Reason == EmailTaken:
-			d.Detail += "; if it is somebody else: mmsync link free-name " + quote(h.Account.Email)
-		}
+		d.Detail += "; " + advise(d.Reason, h, o)
 	}
+}
+
+// advise names the commands for either answer to the question whether a new entry
+// is the person whom an account belonged to.
+func advise(why Reason, h *Holder, o *Observation) string {
+	refused := slices.Contains(o.Refused, h.Account.ID)
+	other := ""
+	switch {
+	case h.Account.Active() && !refused:
+		other = ignoreCommand(o.Key, h.Account.ID)
+	case h.Account.Active():
+		return "an operator said that it is not this person's, so it is switched off when its own person's grace is over"
+	case why == UsernameTaken:
+		other = "mmsync link free-name " + quote(h.Account.Username)
+	case why == EmailTaken:
+		other = "mmsync link free-name " + quote(h.Account.Email)
+	}
+	switch {
+	case refused && other == "":
+		return "an operator said that it is not this person's"
+	case refused:
+		return "an operator said that it is not this person's: " + other
+	}
+	text := "if it is the same person under a new id: " + rekeyCommand(h.Owner, o.Key)
+	if other != "" {
+		text += "; if it is somebody else: " + other
+	}
+	return text
 }
 
 // holderOf gives the owned account that keeps a new person from getting one.
@@ -79,6 +100,10 @@ func (b *builder) holderOf(i int) *Holder {
 
 func rekeyCommand(from, to identity.Key) string {
 	return "mmsync link rekey " + visible(from.String()) + " " + visible(to.String())
+}
+
+func ignoreCommand(k identity.Key, account string) string {
+	return "mmsync link ignore " + visible(k.String()) + " " + visible(account)
 }
 
 // From how many people of one source, or which share of those observed, a return

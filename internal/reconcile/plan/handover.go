@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -15,7 +16,7 @@ type heir struct {
 
 // handOver holds those who would leave because their source lacks them while an
 // active entry, of any source, wants their account's username, e-mail or login
-// data, or has the match key. A directory that was built anew with other ids, and
+// data, or has the match key, and nobody said that it is not his. A directory that was built anew with other ids, and
 // a person who moves from one source to another, both look like that. What a
 // source says outright, disabled or deleted, or an operator, is not an absence and
 // goes on.
@@ -97,7 +98,7 @@ func (b *builder) inherit(known map[identity.Key]int, i int) {
 		return // whoever has an account of his own does not need another's
 	}
 	for _, f := range []Field{Field(identity.Username), Field(identity.Email), FieldAuthData} {
-		if h := o.holder(f); h != nil {
+		if h := o.holder(f); h != nil && !slices.Contains(o.Refused, h.Account.ID) {
 			note(h.Account.ID, f)
 		}
 	}
@@ -107,14 +108,14 @@ func (b *builder) inherit(known map[identity.Key]int, i int) {
 }
 
 // before gives the missing person whose match key a new entry of the same source
-// has.
+// has, unless an operator said that it is somebody else.
 func (b *builder) before(known map[identity.Key]int, i int) (*Observation, bool) {
 	o := &b.obs[i]
 	if o.Desired.MatchKey == "" {
 		return nil, false
 	}
 	at, found := known[identity.Key{Source: o.Key.Source, Anchor: o.Desired.MatchKey}]
-	if !found || at < 0 {
+	if !found || at < 0 || slices.Contains(o.Refused, b.obs[at].Linked.ID) {
 		return nil, false
 	}
 	return &b.obs[at], true

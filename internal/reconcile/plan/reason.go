@@ -107,7 +107,7 @@ func Explanations() []Explanation {
 		{ReadIncomplete, "The source's last read was not complete, so nobody's absence counts.", "Mend the read; the next complete one decides.", EndWait},
 		{Unconfirmed, "The source could not confirm that the missing entry is gone.", "The next run asks again; see what mmsync doctor says about the source.", EndWait},
 		{StillPresent, "The entry is there, although the read missed it.", "The next run reads again.", EndWait},
-		{HandOver, "The source lacks the person, but another entry that is active, under a new id or in another source, wants the account.", "Find out whether it is the same person; until then the account stays as it is. If it is, mmsync link rekey gives the account to the new entry; if it is somebody else, change the username, e-mail or login data of the new entry.", EndOperator},
+		{HandOver, "The source lacks the person, but another entry that is active, under a new id or in another source, wants the account.", "Find out whether it is the same person; until then the account stays as it is. If it is, mmsync link rekey gives the account to the new entry; if it is somebody else, mmsync link ignore says so.", EndOperator},
 		{EntryFault, "The source's entry cannot be used.", "Correct the entry in the source.", EndSource},
 		{NameReserved, "The wanted username matches a pattern that guards.protect reserves.", "Change the username in the source, or the pattern.", EndSource},
 		{EmailOutside, "The wanted e-mail is in a domain that guards.email_domains does not name.", "Correct the e-mail in the source, or add the domain.", EndSource},

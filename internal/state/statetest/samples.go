@@ -42,7 +42,7 @@ func link(n int) identity.Link {
 		Key: key(n), AccountID: a.ID, Part: identity.Owner, Origin: identity.OriginCreated,
 		Ref: fmt.Sprintf("uid=user%06d,ou=People,dc=example,dc=org", n),
 		Applied: identity.Applied{
-			Profile: a.Profile, Roles: a.Roles, Auth: a.Auth, Active: true, Username: a.Username + "2", Hash: "h1:0123456789abcdef",
+			Profile: a.Profile, Roles: a.Roles, Auth: a.Auth, Active: true, Username: a.Username + "2", MatchKey: "4711 <&>\u00df", Hash: "h1:0123456789abcdef",
 		},
 		Observed: a, DeactivatedAt: 1_700_000_000_789, Written: at(1), Recheck: at(4), Undone: 3, CreatedAt: at(2), UpdatedAt: at(3),
 	}
