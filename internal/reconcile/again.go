@@ -344,10 +344,7 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 	if err := e.complete(ctx, g, v, g.observations); err != nil {
 		return nil, err
 	}
-	if err := e.readStops(ctx, g, l, true); err != nil {
-		return nil, err
-	}
-	if err := e.heed(ctx, g, l); err != nil {
+	if err := e.heedAnew(ctx, g, l); err != nil {
 		return nil, err
 	}
 	g.observations = append(g.observations, others...)

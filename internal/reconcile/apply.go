@@ -176,18 +176,11 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		return false, a.skip(ctx, ref, d, index, cause)
 	}
 	if op.Kind == plan.LinkAccount || op.Kind == plan.UnlinkAccount {
-		if why, err := a.heldBack(ctx, d, op); err != nil || why != "" {
-			return false, a.keep(ctx, ref, d, index, why, err)
-		}
-		return true, a.relink(ctx, ref, d, op, who)
+		return a.own(ctx, ref, d, index, who)
 	}
 	after, sent, callErr, err := a.send(ctx, ref, d, who.id(d), op)
 	if err != nil {
 		return false, err
-	}
-	var held heldError
-	if errors.As(callErr, &held) {
-		return false, a.keep(ctx, ref, d, index, held.why, nil)
 	}
 	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordBudget)
 	defer cancel()
@@ -195,11 +188,8 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		out := state.Outcome{Ref: ref, Status: state.OpDropped, AccountID: who.id(d), At: time.Now(), Error: "the run ended before this call"}
 		return false, errors.Join(context.Cause(ctx), a.record(callCtx, out))
 	}
-	if why := stoppedKind(callErr); why != "" {
-		a.mu.Lock()
-		a.stopped[why]++
-		a.mu.Unlock()
-		return false, a.skip(callCtx, ref, d, index, "this kind of call is stopped on this server")
+	if why, said := notSent(callErr); why != "" {
+		return false, a.keep(callCtx, ref, d, index, why, said)
 	}
 	note := ""
 	if courtesy(callErr) || (op.Kind == plan.CreateAccount && mismatch(callErr) && after.ID != "") {
@@ -381,6 +371,15 @@ func stoppedKind(err error) string {
 	return ""
 }
 
+// notSent says of a call that was not sent, though its turn had come, what is
+// counted and what is recorded; "" for other errors.
+func notSent(err error) (why, said string) {
+	if held, ok := errors.AsType[heldError](err); ok {
+		return held.why, held.why
+	}
+	return stoppedKind(err), "this kind of call is stopped on this server"
+}
+
 // mismatch tells that the server answered success and shows something else.
 func mismatch(err error) bool {
 	var m interface{ Mismatch() string }
@@ -402,16 +401,25 @@ func (a *applier) skip(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	return a.record(ctx, state.Outcome{Ref: ref, Status: state.OpSkipped, AccountID: d.AccountID, At: time.Now(), Error: cause})
 }
 
-// keep leaves an op undone because an operator stopped it; err is what kept that
-// from being known.
-func (a *applier) keep(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, why string, err error) error {
-	if err != nil {
-		return err
+// own is a step that changes ownership alone.
+func (a *applier) own(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, who *person) (ok bool, err error) {
+	why, err := a.heldBack(ctx, d, d.Ops[index])
+	switch {
+	case err != nil:
+		return false, err
+	case why != "":
+		return false, a.keep(ctx, ref, d, index, why, why)
 	}
+	return true, a.relink(ctx, ref, d, d.Ops[index], who)
+}
+
+// keep leaves an op undone, because this kind of call is stopped or an operator
+// stopped it: why is counted, said is recorded with the op.
+func (a *applier) keep(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, why, said string) error {
 	a.mu.Lock()
 	a.stopped[why]++
 	a.mu.Unlock()
-	return a.skip(ctx, ref, d, index, why)
+	return a.skip(ctx, ref, d, index, said)
 }
 
 func (a *applier) record(ctx context.Context, o state.Outcome) error {

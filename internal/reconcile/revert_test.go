@@ -110,7 +110,7 @@ func TestEngine_Revert(t *testing.T) {
 	run, err := w.sync(manyAfter(), amply)
 	require.NoError(t, err)
 	require.Equal(t, state.RunDone, run.Status)
-	require.Equal(t, 200, len(run.Plan.Decisions))
+	require.Len(t, run.Plan.Decisions, 200)
 	after, _ := w.accounts()
 
 	s := w.store()
@@ -123,49 +123,46 @@ func TestEngine_Revert(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, shownPlan.Plan.Digest(), rep.Plan.Digest())
 	require.Equal(t, state.RunDone, rep.Status, "%v %v", rep.Problems, rep.Failures)
-	require.Equal(t, 200, len(rep.Plan.Decisions))
+	require.Len(t, rep.Plan.Decisions, 200)
 	require.Equal(t, 200, rep.Pinned)
 	w.asBefore(people, on, "taken back")
 	for _, d := range rep.Plan.Decisions {
 		require.Equal(t, plan.Reverted, d.Reason)
 	}
 
-	t.Run("twice, there is nothing to do", func(t *testing.T) {
-		rep, err := w.revert(run.RunID, amply)
+	// Twice, there is nothing to do.
+	second, err := w.revert(run.RunID, amply)
+	require.NoError(t, err)
+	require.False(t, second.Plan.Effective())
+	require.Zero(t, second.Pinned)
+	require.Equal(t, state.RunDone, second.Status, "%v", second.Problems)
+	require.Equal(t, 200, w.openStops())
+
+	// The next syncs do nothing of it again until it is released.
+	w.sim.ResetCalls()
+	for range 2 {
+		held, err := w.sync(manyAfter(), amply)
 		require.NoError(t, err)
-		require.False(t, rep.Plan.Effective())
-		require.Zero(t, rep.Pinned)
-		require.Equal(t, state.RunDone, rep.Status, "%v", rep.Problems)
-		require.Equal(t, 200, w.openStops())
-	})
-	t.Run("the next syncs do nothing of it again until it is released", func(t *testing.T) {
-		w.sim.ResetCalls()
-		for range 2 {
-			rep, err := w.sync(manyAfter(), amply)
-			require.NoError(t, err)
-			require.Empty(t, w.sim.Writes())
-			require.Len(t, rep.Plan.Decisions, 200) // some wait for the names of others who are held
-			require.Equal(t, 195, rep.Counts.Held)
-		}
-		s := w.store()
-		released, err := reconcile.ReleaseHold(t.Context(), s, operator, func(s state.Stop) bool { return s.Run == rep.RunID })
-		require.NoError(t, err)
-		require.NoError(t, s.Close())
-		require.Len(t, released, 200)
-		again, err := w.sync(manyAfter(), amply)
-		require.NoError(t, err)
-		require.Equal(t, state.RunDone, again.Status)
-		now, _ := w.accounts()
-		require.Equal(t, after, now)
-	})
-	t.Run("history names both", func(t *testing.T) {
-		s := w.store()
-		defer s.Close()
-		runs, err := s.Runs(t.Context(), state.RunFilter{ID: rep.RunID})
-		require.NoError(t, err)
-		require.Equal(t, "revert", runs[0].Kind)
-		require.JSONEq(t, `{"revert":"`+run.RunID+`"}`, runs[0].Options)
-	})
+		require.Empty(t, w.sim.Writes())
+		require.Len(t, held.Plan.Decisions, 200) // some wait for the names of others who are held
+		require.Equal(t, 195, held.Counts.Held)
+	}
+	s = w.store()
+	defer s.Close()
+	released, err := reconcile.ReleaseHold(t.Context(), s, operator, func(s state.Stop) bool { return s.Run == rep.RunID })
+	require.NoError(t, err)
+	require.Len(t, released, 200)
+	again, err := w.sync(manyAfter(), amply)
+	require.NoError(t, err)
+	require.Equal(t, state.RunDone, again.Status)
+	now, _ := w.accounts()
+	require.Equal(t, after, now)
+
+	// The history names both.
+	runs, err := s.Runs(t.Context(), state.RunFilter{ID: rep.RunID})
+	require.NoError(t, err)
+	require.Equal(t, "revert", runs[0].Kind)
+	require.JSONEq(t, `{"revert":"`+run.RunID+`"}`, runs[0].Options)
 }
 
 func TestEngine_Revert_left(t *testing.T) {

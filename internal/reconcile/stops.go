@@ -144,6 +144,14 @@ func (e *Engine) heed(ctx context.Context, g *gathered, l *lease) error {
 	return nil
 }
 
+// heedAnew reads what operators said since and heeds it.
+func (e *Engine) heedAnew(ctx context.Context, g *gathered, l *lease) error {
+	if err := e.readStops(ctx, g, l, true); err != nil {
+		return err
+	}
+	return e.heed(ctx, g, l)
+}
+
 // heldLeavers says who has left and keeps access because an operator holds it;
 // nothing if there is nobody.
 func heldLeavers(p plan.Plan) []string {
