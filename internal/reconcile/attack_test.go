@@ -98,7 +98,7 @@ func attacks() []attack {
 			victim: "boss", anchor: "m", reason: plan.MatchPrivileged, says: "has the same username; it holds system_admin",
 		},
 		{
-			name: "a newcomer has the name of an administrator, with an invisible letter",
+			name:   "a newcomer has the name of an administrator, with an invisible letter",
 			during: []human{ada(), with(mallory, func(h *human) { h.UID, h.Mail = "BO\u200bSS", "m@example.test" })},
 			victim: "boss", anchor: "m", reason: plan.EntryFault, says: `username "bo\u200bss"`,
 		},
@@ -169,9 +169,11 @@ func attacks() []attack {
 		},
 		{
 			name: "the recycled mail of a leaver", before: []human{ada(), {ID: "ivan", UID: "ivan"}},
-			prepare: func(w *world) { w.settle([]human{ada(), {ID: "ivan", UID: "ivan", Left: "yes"}}, wiring{change: generous}) },
-			during:  []human{ada(), {ID: "ivan", UID: "ivan", Left: "yes"}, with(mallory, func(h *human) { h.Mail = "ivan@example.test" })},
-			victim:  "ivan", anchor: "m", reason: plan.EmailTaken, says: `deactivated account "ivan"`,
+			prepare: func(w *world) {
+				w.settle([]human{ada(), {ID: "ivan", UID: "ivan", Left: "yes"}}, wiring{change: generous})
+			},
+			during: []human{ada(), {ID: "ivan", UID: "ivan", Left: "yes"}, with(mallory, func(h *human) { h.Mail = "ivan@example.test" })},
+			victim: "ivan", anchor: "m", reason: plan.EmailTaken, says: `deactivated account "ivan"`,
 		},
 		{
 			name: "the recycled name of a leaver whose entry is gone", before: []human{ada(), {ID: "ivan", UID: "ivan"}},
