@@ -43,8 +43,10 @@ func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, asked []
 		if o.Link.Applied.Profile.Value(a) != to {
 			drift = false
 		} else if p.ReportDrift.Has(a) {
-			notes = append(notes, Note{Field: c.Field, Reason: DriftReported, From: from, To: to,
-				Detail: string(a) + " was changed in Mattermost to " + quote(from) + " and stays so; the source has " + quote(to)})
+			notes = append(notes, Note{
+				Field: c.Field, Reason: DriftReported, From: from, To: to,
+				Detail: string(a) + " was changed in Mattermost to " + quote(from) + " and stays so; the source has " + quote(to),
+			})
 			continue
 		}
 		late = late || Locked(was, a)
