@@ -50,7 +50,7 @@ func (a *app) linkImportCmd() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("open the links: %w", err)
 			}
-			defer file.Close() //nolint:errcheck // it was only read
+			defer file.Close()
 			return a.own(cmd.Context(), &f, func(ctx context.Context, e *reconcile.Engine, o reconcile.RunOptions) (reconcile.Report, error) {
 				if _, err := file.Seek(0, 0); err != nil {
 					return reconcile.Report{}, fmt.Errorf("read the links again: %w", err)

@@ -71,8 +71,10 @@ func (a *app) rekeyBy(source, by string) (plan.Field, error) {
 	case by == string(identity.Email), by == string(identity.Username):
 		return plan.Field(by), nil
 	case key == "":
-		return "", &exitError{exitUsage, fmt.Errorf("--by is %q, but source %s has no match_key, so that of those who are missing only e-mail and username are known", by, source),
-			"give --by email or --by username; with match_key a later change of ids can be mended by it"}
+		return "", &exitError{
+			exitUsage, fmt.Errorf("--by is %q, but source %s has no match_key, so that of those who are missing only e-mail and username are known", by, source),
+			"give --by email or --by username; with match_key a later change of ids can be mended by it",
+		}
 	case by == string(plan.FieldMatchKey), strings.EqualFold("attr."+by, key):
 		return plan.FieldMatchKey, nil
 	}

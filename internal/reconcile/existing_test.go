@@ -99,8 +99,16 @@ func TestEngine_Conflicts(t *testing.T) {
 	t.Parallel()
 	w, with := newWorld(t), wiring{change: roomy}
 	before := []human{
-		{ID: "back", UID: "ann"}, {ID: "gone", UID: "bob"}, {ID: "off", UID: "cid"}, {ID: "keeps", UID: "dora"}, {ID: "wants", UID: "emil"},
-		{ID: "1", UID: "u1"}, {ID: "2", UID: "u2"}, {ID: "3", UID: "u3"}, {ID: "4", UID: "u4"}, {ID: "5", UID: "u5"},
+		{ID: "back", UID: "ann"},
+		{ID: "gone", UID: "bob"},
+		{ID: "off", UID: "cid"},
+		{ID: "keeps", UID: "dora"},
+		{ID: "wants", UID: "emil"},
+		{ID: "1", UID: "u1"},
+		{ID: "2", UID: "u2"},
+		{ID: "3", UID: "u3"},
+		{ID: "4", UID: "u4"},
+		{ID: "5", UID: "u5"},
 	}
 	w.settle(before, with)
 	w.settle(append([]human{{ID: "back", UID: "ann", Left: "yes"}}, before[1:]...), with)
@@ -110,11 +118,16 @@ func TestEngine_Conflicts(t *testing.T) {
 	chief := w.stranger(mmsim.User{Username: "chief", Roles: "system_admin system_user"})
 	fay := w.stranger(mmsim.User{Username: "fay"})
 	people := append([]human{
-		{ID: "back", UID: "ann", Left: "yes"}, {ID: "ann2", UID: "ann", Mail: "ann2@example.test"}, // a leaver's name
-		{ID: "bob2", UID: "bob"}, // instead of gone
-		{ID: "off", UID: "cid"}, {ID: "keeps", UID: "dora"}, {ID: "wants", UID: "dora", Mail: "emil@example.test"},
-		{ID: "adm", UID: "chief"}, {ID: "fay", UID: "fay"},
-		{ID: "twin1", UID: "twin", Mail: "t1@example.test"}, {ID: "twin2", UID: "twin", Mail: "t2@example.test"},
+		{ID: "back", UID: "ann", Left: "yes"},
+		{ID: "ann2", UID: "ann", Mail: "ann2@example.test"}, // a leaver's name
+		{ID: "bob2", UID: "bob"},                            // instead of gone
+		{ID: "off", UID: "cid"},
+		{ID: "keeps", UID: "dora"},
+		{ID: "wants", UID: "dora", Mail: "emil@example.test"},
+		{ID: "adm", UID: "chief"},
+		{ID: "fay", UID: "fay"},
+		{ID: "twin1", UID: "twin", Mail: "t1@example.test"},
+		{ID: "twin2", UID: "twin", Mail: "t2@example.test"},
 	}, before[5:]...)
 	w.sim.ResetCalls()
 	type row struct {

@@ -115,8 +115,13 @@ func TestEngine_RekeyAll(t *testing.T) {
 		t.Parallel()
 		w, with := newWorld(t), wiring{change: roomy}
 		before := []human{
-			{ID: "o1", UID: "ann"}, {ID: "o2", UID: "bob"}, {ID: "o3", UID: "cid"}, {ID: "o4", UID: "dora"},
-			{ID: "o5", UID: "root2", Groups: []string{adminsGroup}}, {ID: "o6", UID: "eve"}, {ID: "o7", UID: "finn", Left: "yes"},
+			{ID: "o1", UID: "ann"},
+			{ID: "o2", UID: "bob"},
+			{ID: "o3", UID: "cid"},
+			{ID: "o4", UID: "dora"},
+			{ID: "o5", UID: "root2", Groups: []string{adminsGroup}},
+			{ID: "o6", UID: "eve"},
+			{ID: "o7", UID: "finn", Left: "yes"},
 			{ID: "stays", UID: "gus"},
 		}
 		w.settle(before[:6], with)
@@ -128,7 +133,8 @@ func TestEngine_RekeyAll(t *testing.T) {
 		w.sim.SetUser(eve.ID, func(u *mmsim.User) { u.Email, u.UpdateAt = "somebody@else.test", time.Now().UnixMilli() })
 		again := []human{
 			{ID: "n1", UID: "ann"},
-			{ID: "n2", UID: "bob"}, {ID: "n2b", UID: "bobby", Mail: "bob@example.test"}, // two claim it
+			{ID: "n2", UID: "bob"},
+			{ID: "n2b", UID: "bobby", Mail: "bob@example.test"},  // two claim it
 			{ID: "n3", UID: "cid", Mail: "cid.new@example.test"}, // no e-mail in common
 			{ID: "n5", UID: "root2", Groups: []string{adminsGroup}},
 			{ID: "n6", UID: "eve"},

@@ -2,6 +2,8 @@ package plan_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -23,6 +25,12 @@ func (m *model) allowed(d plan.Decision) string {
 	l := m.links[d.Key]
 	if l != nil && l.Part == identity.Owner {
 		a = m.accounts[l.AccountID]
+	}
+	if d.Action == plan.Adopt && slices.Contains(m.refused[d.Key], d.AccountID) {
+		return "an account is adopted of which somebody said that it is not his"
+	}
+	if d.Action == plan.Create && l == nil && len(m.knownAs(d.Key)) == 1 {
+		return "an account is made for somebody whom the match key knows"
 	}
 	for i, op := range d.Ops {
 		to := ""
@@ -100,7 +108,7 @@ func (m *model) counted(p plan.Plan) string {
 			}
 		}
 	}
-	if warn = warn && m.facts.LDAPLocked && !m.policy.DeleteEndpoint; warn != (len(p.Warnings) > 0) {
+	if warn = warn && m.facts.LDAPLocked && !m.policy.DeleteEndpoint; warn != slices.ContainsFunc(p.Warnings, func(w string) bool { return strings.Contains(w, "the login service ldap") }) {
 		return fmt.Sprintf("warnings: %q", p.Warnings)
 	}
 	return ""

@@ -13,7 +13,6 @@ import (
 // person who comes back under another id must neither get a second account nor,
 // by a value that was given to somebody else meanwhile, the first one unasked.
 func (b *builder) comeBack() {
-	known := b.matchKeys()
 	var byKey map[identity.Key]int
 	for i := range b.decisions {
 		d, o := &b.decisions[i], &b.obs[i]
@@ -21,7 +20,7 @@ func (b *builder) comeBack() {
 			continue
 		}
 		if d.Action == Create {
-			if was, found := b.before(known, i); found {
+			if was, found := b.before(i); found {
 				*d = d.hold(HandOver, Create, "the match key says that this is "+keyName(was.Key)+", to whom account "+quote(was.Linked.Username)+
 					" ("+visible(was.Linked.ID)+") belongs; if it is: "+rekeyCommand(was.Key, o.Key)+"; if not: "+ignoreCommand(o.Key, was.Linked.ID))
 			}

@@ -46,7 +46,7 @@ func TestConverge(t *testing.T) {
 		"waits_for_other", "match_needs_approval", "protected", "last_admin", "needs_approval", "deactivated_by_other",
 		"locked_by_login_service", "locked_by_ldap", "locked_by_email_verification", "auth_not_changed", "account_missing",
 		"call_in_flight", "server_set_back", "recreated", "account_unseen", "late", "set_auth", "revoked", "late patch", "by_delete", "warning",
-		"no_seats", "on_hold", "operator_off", "kept_off", "entry_fault", "name_reserved", "hand_over", "in_grace", "unconfirmed", "read_incomplete",
+		"no_seats", "reborn", "known", "on_hold", "operator_off", "kept_off", "entry_fault", "name_reserved", "hand_over", "in_grace", "unconfirmed", "read_incomplete",
 	} {
 		require.Positive(t, seen[what], "no world showed %q", what)
 	}
@@ -59,10 +59,17 @@ func (c census) count(p plan.Plan, whole bool) {
 	if !whole {
 		c["cut off"]++
 	}
-	if len(p.Warnings) > 0 {
-		c["warning"]++
+	for _, w := range p.Warnings {
+		if strings.Contains(w, "under new ids") {
+			c["reborn"]++
+		} else {
+			c["warning"]++
+		}
 	}
 	for _, d := range p.Decisions {
+		if d.Reason == plan.HandOver && d.Held == plan.Create {
+			c["known"]++
+		}
 		for i, op := range d.Ops {
 			c[string(op.Kind)]++
 			if op.ByDelete {

@@ -21,10 +21,9 @@ type heir struct {
 // source says outright, disabled or deleted, or an operator, is not an absence and
 // goes on.
 func (b *builder) handOver() {
-	b.heirs = map[string]heir{}
-	known := b.matchKeys()
+	b.heirs, b.known = map[string]heir{}, b.matchKeys()
 	for i := range b.obs {
-		b.inherit(known, i)
+		b.inherit(i)
 	}
 	if len(b.heirs) == 0 {
 		return
@@ -76,7 +75,7 @@ func (b *builder) matchKeys() map[identity.Key]int {
 
 // inherit notes the accounts of others that an active person of a usable entry
 // wants.
-func (b *builder) inherit(known map[identity.Key]int, i int) {
+func (b *builder) inherit(i int) {
 	o := &b.obs[i]
 	if o.Desired == nil || !o.Desired.Active || o.Desired.Fault != "" {
 		return
@@ -102,19 +101,19 @@ func (b *builder) inherit(known map[identity.Key]int, i int) {
 			note(h.Account.ID, f)
 		}
 	}
-	if was, found := b.before(known, i); found {
+	if was, found := b.before(i); found {
 		note(was.Linked.ID, FieldMatchKey)
 	}
 }
 
 // before gives the missing person whose match key a new entry of the same source
 // has, unless an operator said that it is somebody else.
-func (b *builder) before(known map[identity.Key]int, i int) (*Observation, bool) {
+func (b *builder) before(i int) (*Observation, bool) {
 	o := &b.obs[i]
 	if o.Desired.MatchKey == "" {
 		return nil, false
 	}
-	at, found := known[identity.Key{Source: o.Key.Source, Anchor: o.Desired.MatchKey}]
+	at, found := b.known[identity.Key{Source: o.Key.Source, Anchor: o.Desired.MatchKey}]
 	if !found || at < 0 || slices.Contains(o.Refused, b.obs[at].Linked.ID) {
 		return nil, false
 	}

@@ -89,6 +89,7 @@ func invent(r *rand.Rand) *model {
 		m.formerly[a.ID], m.owns[a.ID], a.Bot = chance(10), chance(10), chance(10)
 	}
 	want(r, m, stock, plain)
+	known(rand.New(rand.NewPCG(shape(names), shape(mails))), m) // apart, so that the rest is as without
 	if !plain && chance(15) {
 		m.seatLimit = m.active() + r.IntN(3)
 	}
@@ -210,6 +211,72 @@ func want(r *rand.Rand, m *model, stock int, plain bool) {
 		}
 		m.desired[k] = d
 	}
+}
+
+// shape makes a number of a permutation.
+func shape(perm []int) uint64 {
+	h := uint64(len(perm))
+	for _, n := range perm {
+		h = h*31 + uint64(n)
+	}
+	return h
+}
+
+// known lets sources know people by match keys, or forget all ids, and operators
+// say whose accounts are not whose.
+func known(r *rand.Rand, m *model) {
+	if r.IntN(20) == 0 {
+		left := 3 // more would hardly all be missed by the same read
+		for _, k := range sortedKeys(m.desired) {
+			if k.Source != "ad" || m.links[k] == nil || left == 0 {
+				continue
+			}
+			left--
+			d := m.desired[k]
+			delete(m.desired, k)
+			m.absence[k] = plan.Absence{}
+			d.Key.Anchor = "re" + k.Anchor
+			m.desired[d.Key] = d
+		}
+	}
+	ids := slices.Sorted(maps.Keys(m.accounts))
+	for _, k := range sortedKeys(m.links) {
+		if r.IntN(3) == 0 {
+			m.links[k].Applied.MatchKey = fmt.Sprint("k", r.IntN(5))
+		}
+	}
+	for _, k := range sortedKeys(m.desired) {
+		if m.links[k] != nil || m.desired[k].Fault != "" {
+			continue
+		}
+		if r.IntN(3) == 0 {
+			m.desired[k].MatchKey = fmt.Sprint("k", r.IntN(5))
+		}
+		for range r.IntN(3) {
+			m.refused[k] = append(m.refused[k], ids[r.IntN(len(ids))])
+		}
+	}
+}
+
+// knownAs gives the missing people whose match key somebody new has. One alone is
+// who he was.
+func (m *model) knownAs(k identity.Key) []identity.Key {
+	want := m.desired[k]
+	if want == nil || want.MatchKey == "" {
+		return nil
+	}
+	var out []identity.Key
+	for _, o := range sortedKeys(m.links) {
+		l := m.links[o]
+		missing := m.desired[o] == nil && !m.absence[o].Explicit && l.Part == identity.Owner && m.accounts[l.AccountID] != nil && !m.unseen[o]
+		if missing && o.Source == k.Source && l.Applied.MatchKey == want.MatchKey {
+			out = append(out, o)
+		}
+	}
+	if len(out) == 1 && slices.Contains(m.refused[k], m.links[out[0]].AccountID) {
+		return nil
+	}
+	return out
 }
 
 // weather is what happens around the first runs: the server is set back, an

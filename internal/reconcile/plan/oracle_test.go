@@ -182,7 +182,11 @@ func (m *model) true(k identity.Key, why plan.Reason, f plan.Field, held map[ide
 		is(l != nil && a == nil, "the account is there")
 		is(!m.gone(k) || m.hindered(k), "nothing keeps it from being created anew")
 	case plan.HandOver:
-		is(want == nil && !m.absence[k].Explicit && m.inherited(k), "nobody else wants the account")
+		if want != nil {
+			is(l == nil && len(m.knownAs(k)) == 1, "the match key knows nobody")
+			break
+		}
+		is(!m.absence[k].Explicit && m.inherited(k), "nobody else wants the account")
 	case plan.ReadIncomplete, plan.Unconfirmed, plan.InGrace:
 		is(want == nil, "he is not absent")
 	default:
@@ -209,6 +213,10 @@ func (m *model) inherited(k identity.Key) bool {
 		switch {
 		case !want.Active || want.Fault != "":
 			return false
+		case l == nil && slices.Contains(m.refused[o], a.ID):
+			return false
+		case l == nil && slices.Equal(m.knownAs(o), []identity.Key{k}):
+			return true
 		case l != nil && !m.gone(o):
 			return l.Part == identity.Contributor && l.AccountID == a.ID
 		}

@@ -62,7 +62,8 @@ type builder struct {
 	wanting   []need               // what is missed because a linked account has it
 	place     map[identity.Key]int // position within its chain
 	byKey     map[identity.Key]int
-	heirs     map[string]heir // account id -> the first who wants it, by Key
+	heirs     map[string]heir      // account id -> the first who wants it, by Key
+	known     map[identity.Key]int // the missing by source and match key
 }
 
 // passOn lets people take values that others give up in the same plan.
