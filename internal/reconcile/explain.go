@@ -51,7 +51,10 @@ func (e *Engine) Explain(ctx context.Context, query string) (Explanation, error)
 	if err != nil {
 		return Explanation{}, err
 	}
-	rep := e.decide(g, RunOptions{})
+	rep, err := e.decide(ctx, g, RunOptions{})
+	if err != nil {
+		return Explanation{}, err
+	}
 	rep.Took = time.Since(start)
 	for i := range g.observations {
 		o := &g.observations[i]

@@ -25,10 +25,17 @@ type gathered struct {
 	summaries    []plan.SourceSummary
 	target       plan.TargetSummary
 	usage        guard.Usage
-	trips        []guard.Trip
-	sightings    state.SightingChanges
-	problems     []string
-	busy         busy
+	// kept are the ops that the guards keep back until somebody decides about them,
+	// and whole says that the plan is about everybody.
+	kept  map[identity.Key][]plan.Op
+	whole bool
+	// strangers is how many active people a walk over the server met who are
+	// nobody's; negative if there was none.
+	strangers int
+	trips     []guard.Trip
+	sightings state.SightingChanges
+	problems  []string
+	busy      busy
 	// settled counts those who are as they were when nothing was to be done.
 	settled int
 	// logins are the heads of settled people by the hash of their login data, one map
@@ -65,7 +72,7 @@ func newView() *view {
 // without one it writes nothing. Whoever is as he was when nothing was to be done
 // is counted and otherwise left alone.
 func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.Facts, calls busy) (*gathered, error) {
-	g := &gathered{auditAge: -1, facts: facts, rules: e.rules(facts), busy: calls, links: map[identity.Key]*identity.Link{}}
+	g := &gathered{auditAge: -1, strangers: -1, facts: facts, rules: e.rules(facts), busy: calls, links: map[identity.Key]*identity.Link{}}
 	var err error
 	if g.now, err = e.o.Store.Now(ctx); err != nil {
 		return nil, fmt.Errorf("read the store's clock: %w", err)

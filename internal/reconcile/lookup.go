@@ -176,6 +176,7 @@ func (e *Engine) walk(ctx context.Context, g *gathered, v *view, audit bool, l *
 			}
 		}
 	}
+	g.strangers = g.unknown(all)
 	if audit {
 		g.auditAge = 0
 	}

@@ -183,7 +183,11 @@ func (w *world) engine(s state.Store, people []human, with wiring) *reconcile.En
 			Create: true, Update: true, Reactivate: true, Deactivate: plan.Triggers{Disabled: true, Missing: true, OutOfScope: true}, NeverBelow: 1,
 			Roles: []plan.RoleAuthority{{Source: "corp", Managed: identity.NewRoles(identity.RoleAdmin), Granted: identity.NewRoles(identity.RoleAdmin)}},
 		},
-		Limits:      guard.Limits{Deactivations: guard.Limit{Count: 50}, RoleRemovals: guard.Limit{Count: 5}, Recreations: guard.Limit{Count: 5}, Window: 24 * time.Hour},
+		Limits: guard.Limits{
+			Deactivations: guard.Limit{Count: 50}, RoleRemovals: guard.Limit{Count: 5}, Recreations: guard.Limit{Count: 5},
+			Creates: guard.Limit{Count: 500}, Updates: guard.Limit{Count: 500}, Renames: guard.Limit{Count: 50}, EmailChanges: guard.Limit{Count: 50},
+			AuthChanges: guard.Limit{Count: 50}, AdminGrants: guard.Limit{Count: 5}, Window: 24 * time.Hour,
+		},
 		TargetURL:   w.url,
 		SettleAfter: 20 * time.Millisecond,
 		Holder:      "test", // so that a successor need not wait for the lease to run out
