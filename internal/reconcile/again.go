@@ -293,7 +293,7 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 	ctx := l.ctx
 	g := &gathered{
 		rules: first.rules, roster: first.roster, summaries: first.summaries, target: first.target,
-		busy: calls, auditAge: first.auditAge, links: map[identity.Key]*identity.Link{}, strangers: -1,
+		busy: calls, auditAge: first.auditAge, links: map[identity.Key]*identity.Link{},
 	}
 	var err error
 	if g.now, err = e.o.Store.Now(ctx); err != nil {

@@ -29,9 +29,10 @@ type gathered struct {
 	// and whole says that the plan is about everybody.
 	kept  map[identity.Key][]plan.Op
 	whole bool
-	// strangers is how many active people a walk over the server met who are
-	// nobody's; negative if there was none.
-	strangers int
+	// walked says that this run went over the whole server, and strangers are the
+	// ids of active people whom it met there and who are nobody's.
+	walked    bool
+	strangers map[string]bool
 	trips     []guard.Trip
 	sightings state.SightingChanges
 	problems  []string
@@ -72,7 +73,7 @@ func newView() *view {
 // without one it writes nothing. Whoever is as he was when nothing was to be done
 // is counted and otherwise left alone.
 func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.Facts, calls busy) (*gathered, error) {
-	g := &gathered{auditAge: -1, strangers: -1, facts: facts, rules: e.rules(facts), busy: calls, links: map[identity.Key]*identity.Link{}}
+	g := &gathered{auditAge: -1, facts: facts, rules: e.rules(facts), busy: calls, links: map[identity.Key]*identity.Link{}}
 	var err error
 	if g.now, err = e.o.Store.Now(ctx); err != nil {
 		return nil, fmt.Errorf("read the store's clock: %w", err)

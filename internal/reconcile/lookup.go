@@ -176,7 +176,8 @@ func (e *Engine) walk(ctx context.Context, g *gathered, v *view, audit bool, l *
 			}
 		}
 	}
-	g.strangers = g.unknown(all)
+	g.walked = true
+	g.unknown(all)
 	if audit {
 		g.auditAge = 0
 	}

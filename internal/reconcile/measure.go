@@ -63,6 +63,29 @@ func (e *Engine) used(ctx context.Context, g *gathered) error {
 	return nil
 }
 
+// meetStrangers counts, before the first run is completed, the people of the
+// server who are nobody's. The walk that a first run makes knows them, or the
+// index that it left behind. Who was created by a run that was cut off is none.
+func (e *Engine) meetStrangers(ctx context.Context, g *gathered) error {
+	if len(g.usage.New) < len(e.o.Sources) {
+		return nil
+	}
+	if !g.walked {
+		all, err := e.o.Store.Index(ctx, state.IndexFilter{})
+		if err != nil {
+			return fmt.Errorf("read which accounts the server has: %w", err)
+		}
+		g.unknown(all)
+	}
+	for i := range g.observations {
+		if a := g.observations[i].ByIntent; a != nil {
+			delete(g.strangers, a.ID)
+		}
+	}
+	g.usage.Strangers = len(g.strangers)
+	return nil
+}
+
 // first tells when the first run was completed for a source; the zero time if none
 // was. A store that is older than the mark has it in its journal.
 func (e *Engine) first(ctx context.Context, source string) (time.Time, error) {
@@ -117,6 +140,9 @@ func (e *Engine) markFirst(ctx context.Context, l *lease, g *gathered, rep Repor
 // weigh reads what else the guards have to know about a plan: how much there is to
 // lose of what many lose, and whether the configuration is to blame for it.
 func (e *Engine) weigh(ctx context.Context, g *gathered, p plan.Plan) error {
+	if err := e.meetStrangers(ctx, g); err != nil {
+		return err
+	}
 	goes := map[string]bool{} // sources of which many lose something
 	lost := map[string]map[string]int{}
 	removes := false
@@ -300,21 +326,20 @@ func (g *gathered) holds(run string, p plan.Plan) {
 	}
 }
 
-// unknown counts the active people among the accounts of the server who are
+// unknown notes the active people among the accounts of the server who are
 // nobody's: no administrators, and not mmsync's own account.
-func (g *gathered) unknown(all []state.IndexedAccount) int {
+func (g *gathered) unknown(all []state.IndexedAccount) {
 	owned := make(map[string]bool, len(g.roster.heads))
 	for i := range g.roster.heads {
 		if h := &g.roster.heads[i]; h.owner {
 			owned[h.account] = true
 		}
 	}
-	n := 0
+	g.strangers = map[string]bool{}
 	for i := range all {
 		a := &all[i]
 		if a.Active && !a.Bot && !a.Remote && !a.Admin && !owned[a.ID] && g.facts.Protected[a.ID] == "" {
-			n++
+			g.strangers[a.ID] = true
 		}
 	}
-	return n
 }

@@ -98,6 +98,9 @@ type world struct {
 	began time.Time
 	// migrated saves looking whether the store is.
 	migrated bool
+	// unseen says that no run was ever completed on the server: what is there is
+	// not taken for agreed to. agreed says that the others know that it is.
+	unseen, agreed bool
 }
 
 func newWorld(t testing.TB) *world {
@@ -136,7 +139,21 @@ func (w *world) store() state.Store {
 		_, err = s.Migrate(ctx)
 		require.NoError(w.t, err)
 	}
+	if !w.unseen && !w.agreed {
+		w.agreed = true
+		agree(w.t, s, "corp")
+	}
 	return s
+}
+
+// agree has the store know that a first run was completed for a source, long ago.
+func agree(t testing.TB, s state.Store, source string) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	l, err := s.AcquireLease(ctx, "agree", "test", time.Minute)
+	require.NoError(t, err)
+	require.NoError(t, s.SetMark(ctx, l, state.Mark{Name: "first run/" + source, At: time.Now().Add(-1000 * time.Hour)}))
+	require.NoError(t, s.ReleaseLease(ctx, l))
 }
 
 // wiring is what a test wants otherwise than usual.
@@ -186,7 +203,7 @@ func (w *world) engine(s state.Store, people []human, with wiring) *reconcile.En
 		Limits: guard.Limits{
 			Deactivations: guard.Limit{Count: 50}, RoleRemovals: guard.Limit{Count: 5}, Recreations: guard.Limit{Count: 5},
 			Creates: guard.Limit{Count: 500}, Updates: guard.Limit{Count: 500}, Renames: guard.Limit{Count: 50}, EmailChanges: guard.Limit{Count: 50},
-			AuthChanges: guard.Limit{Count: 50}, AdminGrants: guard.Limit{Count: 5}, Window: 24 * time.Hour,
+			AuthChanges: guard.Limit{Count: 50}, AdminGrants: guard.Limit{Count: 50}, Window: 24 * time.Hour,
 		},
 		TargetURL:   w.url,
 		SettleAfter: 20 * time.Millisecond,

@@ -297,7 +297,7 @@ func TestWithhold(t *testing.T) {
 		var b bytes.Buffer
 		require.NoError(t, plan.Render(&b, short, plan.Style{}))
 		require.Contains(t, b.String(), "  ! user.0000   held       would deactivate: missing since 2026-11-19 12:00 UTC (grace 72 h over); 2 deactivations from hr are too many at once, limit 1 [guard_tripped]\n")
-		require.Contains(t, b.String(), "guard_tripped  2: Read the plan; if it is right, raise the limit for one run with the option that the guard's message names.")
+		require.Contains(t, b.String(), "guard_tripped  2: Read what is held; if it is right, let exactly that through with mmsync approve, as the guard's message says.")
 	})
 }
 
