@@ -31,6 +31,8 @@ type planFlags struct {
 	maxDeactivations string
 	maxRoleRemovals  string
 	maxRecreations   string
+	maxCreates       string
+	maxUpdates       string
 	minEntries       float64
 	reason           string
 	sources          []string
@@ -53,6 +55,8 @@ func (f *planFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.maxDeactivations, "max-deactivations", "", "allow this `number` of deactivations, or N%, in this run")
 	fl.StringVar(&f.maxRoleRemovals, "max-role-removals", "", "let this `number` of accounts, or N%, lose a role in this run")
 	fl.StringVar(&f.maxRecreations, "max-recreations", "", "let this `number` of accounts that are gone, or N%, be made anew in this run")
+	fl.StringVar(&f.maxCreates, "max-creates", "", "allow this `number` of new accounts, or N%, in this run")
+	fl.StringVar(&f.maxUpdates, "max-updates", "", "let this `number` of accounts, or N%, be updated in this run")
 	fl.Float64Var(&f.minEntries, "min-source-entries", noMinEntries, "accept a source with this `percentage` of its largest read, in this run (0: any)")
 	fl.Lookup("min-source-entries").DefValue = "0" // hides it: the default is the configuration's
 	fl.StringVar(&f.revert, "revert", "", "take back what this `run` did, as far as the accounts still show it; no source is read")
@@ -99,7 +103,10 @@ func (f *planFlags) options(base guard.Limits) (reconcile.RunOptions, error) {
 	for _, x := range []struct {
 		name, value string
 		limit       *guard.Limit
-	}{{"max-deactivations", f.maxDeactivations, &l.Deactivations}, {"max-role-removals", f.maxRoleRemovals, &l.RoleRemovals}, {"max-recreations", f.maxRecreations, &l.Recreations}} {
+	}{
+		{"max-deactivations", f.maxDeactivations, &l.Deactivations}, {"max-role-removals", f.maxRoleRemovals, &l.RoleRemovals},
+		{"max-recreations", f.maxRecreations, &l.Recreations}, {"max-creates", f.maxCreates, &l.Creates}, {"max-updates", f.maxUpdates, &l.Updates},
+	} {
 		if x.value == "" {
 			continue
 		}
@@ -127,10 +134,10 @@ func (f *planFlags) options(base guard.Limits) (reconcile.RunOptions, error) {
 func parseLimit(s string) (guard.Limit, bool) {
 	if number, ok := strings.CutSuffix(s, "%"); ok {
 		n, err := strconv.ParseFloat(number, 64)
-		return guard.Limit{Percent: n}, err == nil && n >= 0 && n <= 100
+		return guard.Limit{Percent: n, ByHand: true}, err == nil && n >= 0 && n <= 100
 	}
 	n, err := strconv.Atoi(s)
-	return guard.Limit{Count: n}, err == nil && n >= 0
+	return guard.Limit{Count: n, ByHand: true}, err == nil && n >= 0
 }
 
 func whoami() string {

@@ -127,6 +127,13 @@ func TestParse_defaults(t *testing.T) {
 	require.Equal(t, config.Limit{Count: new(50), Percent: new(1.0), MinimumPopulation: 20}, c.Guards.MaxDeactivations)
 	require.Equal(t, config.Limit{Count: new(5), MinimumPopulation: 20}, c.Guards.MaxRoleRemovals)
 	require.Equal(t, config.Limit{Count: new(5), MinimumPopulation: 20}, c.Guards.MaxRecreations)
+	require.Equal(t, config.Limit{Count: new(5), MinimumPopulation: 20}, c.Guards.MaxAdminGrants)
+	for _, l := range []config.Limit{c.Guards.MaxRenames, c.Guards.MaxEmailChanges, c.Guards.MaxAuthChanges} {
+		require.Equal(t, config.Limit{Count: new(50), Percent: new(5.0), MinimumPopulation: 20}, l)
+	}
+	require.Equal(t, config.Limit{Count: new(500), Percent: new(10.0), MinimumPopulation: 20}, c.Guards.MaxCreates)
+	require.Equal(t, config.Limit{Count: new(500), Percent: new(30.0), MinimumPopulation: 20}, c.Guards.MaxUpdates)
+	require.Equal(t, config.OnTripHold, c.Guards.OnTrip)
 	require.Equal(t, 45*time.Minute, c.Mattermost.SinceOverlap)
 	require.Equal(t, config.Auth{MigrateExisting: config.MigrateExisting{RevokeSessions: true}}, c.Auth)
 	require.InDelta(t, 80, c.Guards.MinSourceEntries.PercentOfLast, 0)
@@ -140,6 +147,8 @@ func TestParse_a_limit_written_in_half_stands_alone(t *testing.T) {
 	require.Equal(t, config.Limit{Percent: new(2.5), MinimumPopulation: 20}, c.Guards.MaxDeactivations)
 	c = parse(t, minimal+"guards: {max_role_removals: {percent: 2.5}}\n")
 	require.Equal(t, config.Limit{Percent: new(2.5), MinimumPopulation: 20}, c.Guards.MaxRoleRemovals)
+	c = parse(t, minimal+"guards: {max_updates: {count: 7, minimum_population: 1}}\n")
+	require.Equal(t, config.Limit{Count: new(7), MinimumPopulation: 1}, c.Guards.MaxUpdates)
 }
 
 func TestParse_an_empty_list_is_not_the_default(t *testing.T) {
@@ -393,6 +402,7 @@ func TestConfig_Digest(t *testing.T) {
 		"another overlap":   replace(t, ", token", ", since_overlap: 1h, token"),
 		"a limit of gone":   minimal + "guards: {max_recreations: {count: 1}}\n",
 		"edits restored":    minimal + "  on_drift: {default: restore, locale: restore}\n",
+		"when one trips":    minimal + "guards: {on_trip: stop}\n",
 		"moved expression":  replace(t, "    email_attribute: attr.mail\n", "  sources: {corp: {email_attribute: attr.mail}}\n"),
 	} {
 		require.Equal(t, base, digest(t, parse(t, text)), name)

@@ -27,9 +27,16 @@ func defaultConfig() *Config {
 		},
 		Guards: Guards{
 			Window:           24 * time.Hour,
+			OnTrip:           OnTripHold,
 			MaxDeactivations: Limit{MinimumPopulation: 20},
 			MaxRoleRemovals:  Limit{MinimumPopulation: 20},
 			MaxRecreations:   Limit{MinimumPopulation: 20},
+			MaxAdminGrants:   Limit{MinimumPopulation: 20},
+			MaxRenames:       Limit{MinimumPopulation: 20},
+			MaxEmailChanges:  Limit{MinimumPopulation: 20},
+			MaxAuthChanges:   Limit{MinimumPopulation: 20},
+			MaxCreates:       Limit{MinimumPopulation: 20},
+			MaxUpdates:       Limit{MinimumPopulation: 20},
 			MinSourceEntries: Shrink{PercentOfLast: 80},
 			Protect:          Protect{NeverBelow: 1},
 		},
@@ -67,14 +74,27 @@ func defaultGroups() *Groups {
 
 // defaultLimits fills the limits of which the file gives neither number.
 func defaultLimits(g *Guards) {
-	if l := &g.MaxDeactivations; l.Count == nil && l.Percent == nil {
-		l.Count, l.Percent = new(50), new(1.0)
-	}
-	if l := &g.MaxRoleRemovals; l.Count == nil && l.Percent == nil {
-		l.Count = new(5) // rights are few, whatever the size of the source
-	}
-	if l := &g.MaxRecreations; l.Count == nil && l.Percent == nil {
-		l.Count = new(5) // accounts vanish one by one, or because the server was set back
+	for _, x := range []struct {
+		limit   *Limit
+		count   int
+		percent float64 // 0 = none
+	}{
+		{&g.MaxDeactivations, 50, 1},
+		{&g.MaxRoleRemovals, 5, 0}, // rights are few, whatever the size of the source
+		{&g.MaxAdminGrants, 5, 0},
+		{&g.MaxRecreations, 5, 0}, // accounts vanish one by one, or because the server was set back
+		{&g.MaxRenames, 50, 5},    // marriages and corrections, not another scheme of names
+		{&g.MaxEmailChanges, 50, 5},
+		{&g.MaxAuthChanges, 50, 5},
+		{&g.MaxCreates, 500, 10}, // a year's new students come in a day
+		{&g.MaxUpdates, 500, 30}, // and a reorganisation gives many another position
+	} {
+		if x.limit.Count != nil || x.limit.Percent != nil {
+			continue
+		}
+		if x.limit.Count = &x.count; x.percent > 0 {
+			x.limit.Percent = &x.percent
+		}
 	}
 }
 

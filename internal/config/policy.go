@@ -202,20 +202,38 @@ type RoleRule struct {
 // Guards are the limits that withhold a plan.
 type Guards struct {
 	// Window is the trailing time that counts against the limits; at least 1 h.
-	Window           time.Duration `yaml:"window"`
-	MaxDeactivations Limit         `yaml:"max_deactivations"`
-	// MaxRoleRemovals bounds how many accounts that stay active may lose a role
-	// in one run; Window does not matter to it.
+	Window time.Duration `yaml:"window"`
+	// OnTrip is hold or stop: what becomes of the rest when a guard trips.
+	OnTrip           string `yaml:"on_trip"`
+	MaxDeactivations Limit  `yaml:"max_deactivations"`
+	// MaxRoleRemovals bounds how many accounts that stay active may lose a role.
 	MaxRoleRemovals Limit `yaml:"max_role_removals"`
 	// MaxRecreations bounds how many accounts that are gone from the server may
-	// be made anew in one run; Window does not matter to it either.
-	MaxRecreations   Limit  `yaml:"max_recreations"`
+	// be made anew.
+	MaxRecreations Limit `yaml:"max_recreations"`
+	// MaxAdminGrants bounds how many accounts may get a role beyond user and guest.
+	MaxAdminGrants Limit `yaml:"max_admin_grants"`
+	// MaxRenames, MaxEmailChanges and MaxAuthChanges bound how many accounts may
+	// get another username, e-mail or login.
+	MaxRenames      Limit `yaml:"max_renames"`
+	MaxEmailChanges Limit `yaml:"max_email_changes"`
+	MaxAuthChanges  Limit `yaml:"max_auth_changes"`
+	// MaxCreates and MaxUpdates, of any other field, count from the end of a
+	// source's first run on.
+	MaxCreates       Limit  `yaml:"max_creates"`
+	MaxUpdates       Limit  `yaml:"max_updates"`
 	MinSourceEntries Shrink `yaml:"min_source_entries"`
 	// EmailDomains are the domains that an address may be in; *.example.com stands
 	// for every domain below it. Empty means any.
 	EmailDomains []string `yaml:"email_domains"`
 	Protect      Protect  `yaml:"protect"`
 }
+
+// The values of Guards.OnTrip.
+const (
+	OnTripHold = "hold"
+	OnTripStop = "stop"
+)
 
 // Limit bounds one class of changes per source. It trips on more
 // than the larger of Count and Percent of the linked active accounts; one that

@@ -194,9 +194,16 @@ func (v *validator) guards(g *Guards) {
 	if g.Window < time.Hour {
 		v.fault("guards.window", "want at least 1h, found "+formatDuration(g.Window), "a shorter window would forget what was just done")
 	}
+	v.oneOf("guards.on_trip", g.OnTrip, OnTripHold, OnTripStop)
 	v.limit("guards.max_deactivations", g.MaxDeactivations)
 	v.limit("guards.max_role_removals", g.MaxRoleRemovals)
 	v.limit("guards.max_recreations", g.MaxRecreations)
+	v.limit("guards.max_admin_grants", g.MaxAdminGrants)
+	v.limit("guards.max_renames", g.MaxRenames)
+	v.limit("guards.max_email_changes", g.MaxEmailChanges)
+	v.limit("guards.max_auth_changes", g.MaxAuthChanges)
+	v.limit("guards.max_creates", g.MaxCreates)
+	v.limit("guards.max_updates", g.MaxUpdates)
 	defaultLimits(g)
 	if p := g.MinSourceEntries.PercentOfLast; p < 1 || p > 100 {
 		v.fault("guards.min_source_entries.percent_of_last", fmt.Sprintf("want 1 to 100, found %v", p), "")

@@ -202,7 +202,9 @@ func limits(c *config.Config) guard.Limits {
 	g := c.Guards
 	return guard.Limits{
 		Deactivations: limit(g.MaxDeactivations), RoleRemovals: limit(g.MaxRoleRemovals), Recreations: limit(g.MaxRecreations),
-		MinEntriesPercent: g.MinSourceEntries.PercentOfLast, Window: g.Window,
+		AdminGrants: limit(g.MaxAdminGrants), Renames: limit(g.MaxRenames), EmailChanges: limit(g.MaxEmailChanges),
+		AuthChanges: limit(g.MaxAuthChanges), Creates: limit(g.MaxCreates), Updates: limit(g.MaxUpdates),
+		MinEntriesPercent: g.MinSourceEntries.PercentOfLast, Window: g.Window, Stop: g.OnTrip == config.OnTripStop,
 	}
 }
 

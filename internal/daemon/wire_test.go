@@ -89,4 +89,18 @@ func TestLimits_followTheConfiguration(t *testing.T) {
 	l = limits(configOf(t, "guards: {max_recreations: {percent: 2.5, minimum_population: 7}}\n"))
 	require.Equal(t, guard.Limit{Percent: 2.5, MinimumPopulation: 7}, l.Recreations)
 	require.Equal(t, guard.Limit{Count: 5, MinimumPopulation: 20}, l.RoleRemovals)
+	require.False(t, l.Stop)
+	require.True(t, limits(configOf(t, "guards: {on_trip: stop}\n")).Stop)
+	for key, of := range map[string]func(guard.Limits) guard.Limit{
+		"deactivations": func(l guard.Limits) guard.Limit { return l.Deactivations },
+		"role_removals": func(l guard.Limits) guard.Limit { return l.RoleRemovals },
+		"admin_grants":  func(l guard.Limits) guard.Limit { return l.AdminGrants },
+		"renames":       func(l guard.Limits) guard.Limit { return l.Renames },
+		"email_changes": func(l guard.Limits) guard.Limit { return l.EmailChanges },
+		"auth_changes":  func(l guard.Limits) guard.Limit { return l.AuthChanges },
+		"creates":       func(l guard.Limits) guard.Limit { return l.Creates },
+		"updates":       func(l guard.Limits) guard.Limit { return l.Updates },
+	} {
+		require.Equal(t, guard.Limit{Count: 71, MinimumPopulation: 20}, of(limits(configOf(t, "guards: {max_"+key+": {count: 71}}\n"))), key)
+	}
 }

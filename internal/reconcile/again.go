@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
-	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 )
@@ -233,7 +232,10 @@ func (e *Engine) round(l *lease, u unsettled, o RunOptions, keys []identity.Key)
 	if waiting := u.spare(&p); waiting > 0 {
 		g.problems = append(g.problems, fmt.Sprintf("%d people for whom a call was on its way when the plan was guarded wait for the next run: by themselves they would pass the guard", waiting))
 	}
-	rep := e.judge(g, p, o)
+	rep, err := e.judge(ctx, g, p, o)
+	if err != nil {
+		return nil, nil, err
+	}
 	rep.Problems = g.problems
 	more := map[identity.Key]time.Time{}
 	for k, t := range calls.people {
@@ -259,12 +261,12 @@ func (e *Engine) round(l *lease, u unsettled, o RunOptions, keys []identity.Key)
 }
 
 // spare leaves out those who were not counted when the guards judged, because a
-// call for them was on its way, and tells how many. Roles are guarded plan by plan,
-// so a second plan must not begin to count anew.
+// call for them was on its way, and tells how many: of a class of which nobody was
+// let through, they must not be either.
 func (u *unsettled) spare(p *plan.Plan) int {
 	before := len(p.Decisions)
 	p.Decisions = slices.DeleteFunc(p.Decisions, func(d plan.Decision) bool {
-		return !u.calls[d.Key].IsZero() && len(d.Ops) > 0 && (u.tripped || (u.rolesTaken && takesRoles(d)))
+		return u.tripped && !u.calls[d.Key].IsZero() && len(d.Ops) > 0
 	})
 	return before - len(p.Decisions)
 }
@@ -291,7 +293,7 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 	ctx := l.ctx
 	g := &gathered{
 		rules: first.rules, roster: first.roster, summaries: first.summaries, target: first.target,
-		busy: calls, auditAge: first.auditAge, links: map[identity.Key]*identity.Link{}, usage: guard.Usage{Deactivations: map[string]int{}},
+		busy: calls, auditAge: first.auditAge, links: map[identity.Key]*identity.Link{},
 	}
 	var err error
 	if g.now, err = e.o.Store.Now(ctx); err != nil {
@@ -333,10 +335,8 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 	if err := e.keepObserved(ctx, g, v, l); err != nil {
 		return nil, err
 	}
-	for _, src := range e.o.Sources {
-		if g.usage.Deactivations[src.Name()], err = e.o.Store.Usage(ctx, src.Name(), g.now.Add(-e.o.Limits.Window)); err != nil {
-			return nil, fmt.Errorf("read what was done of late for source %s: %w", src.Name(), err)
-		}
+	if err := e.used(ctx, g); err != nil {
+		return nil, err
 	}
 	if err := e.protect(ctx, g, v, l); err != nil {
 		return nil, err

@@ -44,7 +44,11 @@ func (w *world) obstinate(names []string) (with func(state.Store) state.Store, s
 
 // wide lets a test switch as many off as it likes, and look again at once.
 func wide(o *reconcile.Options) {
-	o.Limits = guard.Limits{Deactivations: guard.Limit{Count: 1e6}, RoleRemovals: guard.Limit{Count: 1e6}, Window: time.Hour}
+	plenty := guard.Limit{Count: 1e6, ByHand: true}
+	o.Limits = guard.Limits{
+		Deactivations: plenty, RoleRemovals: plenty, Creates: plenty, Updates: plenty, Renames: plenty, EmailChanges: plenty,
+		AuthChanges: plenty, AdminGrants: plenty, Window: time.Hour,
+	}
 	o.LookAgain = 5 * time.Millisecond
 	o.Policy.UserOwned = identity.AttributesOf(identity.Position)
 }

@@ -16,7 +16,9 @@ import (
 // assemble makes one observation for each Key about which something has to be
 // decided.
 func (e *Engine) assemble(ctx context.Context, g *gathered, v *view, snaps []*identity.Snapshot, o RunOptions, l *lease) error {
-	g.usage.Deactivations = map[string]int{}
+	if err := e.used(ctx, g); err != nil {
+		return err
+	}
 	for i, src := range e.o.Sources {
 		if err := e.assembleSource(ctx, g, v, src, snaps[i], o, l); err != nil {
 			return err
@@ -144,11 +146,6 @@ func (e *Engine) adoptable(ctx context.Context, obs []plan.Observation) error {
 
 func (e *Engine) assembleSource(ctx context.Context, g *gathered, v *view, src Source, s *identity.Snapshot, o RunOptions, l *lease) error {
 	name := src.Name()
-	used, err := e.o.Store.Usage(ctx, name, g.now.Add(-e.o.Limits.Window))
-	if err != nil {
-		return fmt.Errorf("read what was done of late for source %s: %w", name, err)
-	}
-	g.usage.Deactivations[name] = used
 	sum := plan.SourceSummary{Name: name}
 	from, to := g.roster.segment(name)
 	for i := from; i < to; i++ {

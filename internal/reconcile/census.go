@@ -144,8 +144,8 @@ func (g *gathered) kind(a *identity.Account, asked []identity.Key) (kind Kind, n
 func (e *Engine) Unmanaged(ctx context.Context, o RunOptions) (Report, []Unmanaged, error) {
 	o.Audit = true
 	var list []Unmanaged
-	rep, err := e.own(ctx, o, everything, true, func(_ context.Context, w *ownership) error {
-		rep, err := e.decide(w.g, w.o)
+	rep, err := e.own(ctx, o, everything, true, func(ctx context.Context, w *ownership) error {
+		rep, err := e.decide(ctx, w.g, w.o)
 		if err != nil {
 			return err
 		}

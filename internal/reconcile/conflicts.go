@@ -44,7 +44,7 @@ var questions = []plan.Reason{ //nolint:gochecknoglobals // a constant list
 func (e *Engine) Conflicts(ctx context.Context, o RunOptions) (Report, []Conflict, error) {
 	var list []Conflict
 	rep, err := e.own(ctx, o, everything, true, func(ctx context.Context, w *ownership) error {
-		rep, err := e.decide(w.g, w.o)
+		rep, err := e.decide(ctx, w.g, w.o)
 		if err != nil {
 			return err
 		}

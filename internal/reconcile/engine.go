@@ -250,21 +250,21 @@ func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow 
 	if err != nil {
 		return Report{RunID: run.ID}, err
 	}
-	rep, err := e.decide(g, o)
+	rep, err := e.decide(ctx, g, o)
 	if err != nil {
 		return Report{RunID: run.ID}, err
 	}
 	if narrow != nil {
 		rep = narrow(rep)
 	}
-	rep.RunID, rep.Status = run.ID, state.RunPlanned
+	rep.RunID, rep.Status, rep.Verdict = run.ID, state.RunPlanned, rep.Verdict.Of(run.ID)
 	run.PlannedAt = g.now
 	describe(run, rep)
 	return rep, e.keep(ctx, *run, rep.Plan.Decisions, o.Keep)
 }
 
 // decide is the part that plan and sync share to the letter.
-func (e *Engine) decide(g *gathered, o RunOptions) (Report, error) {
+func (e *Engine) decide(ctx context.Context, g *gathered, o RunOptions) (Report, error) {
 	p := plan.Build(g.observations, e.o.Policy)
 	p.Unchanged += g.settled
 	if o.pick != nil {
@@ -279,13 +279,13 @@ func (e *Engine) decide(g *gathered, o RunOptions) (Report, error) {
 			return Report{}, err
 		}
 	}
-	rep := e.judge(g, p, o)
+	rep, err := e.judge(ctx, g, p, o)
 	rep.Census = g.census(rep.Plan)
-	return rep, nil
+	return rep, err
 }
 
 // judge lets the guards look at a plan.
-func (e *Engine) judge(g *gathered, p plan.Plan, o RunOptions) Report {
+func (e *Engine) judge(ctx context.Context, g *gathered, p plan.Plan, o RunOptions) (Report, error) {
 	limits := e.o.Limits
 	if o.Limits != nil {
 		limits = *o.Limits
@@ -294,14 +294,18 @@ func (e *Engine) judge(g *gathered, p plan.Plan, o RunOptions) Report {
 	if said := e.o.Target.Announce(); said != "" {
 		p.Warnings = append(p.Warnings, said)
 	}
+	if err := e.weigh(ctx, g, p); err != nil {
+		return Report{}, err
+	}
 	v := guard.Check(p, g.usage, limits)
 	v.Trips = append(g.trips, v.Trips...)
 	held := guard.Withhold(p, v)
+	g.kept = retained(p, v)
 	held.Target.Estimate = e.o.Target.Estimate(held)
 	return Report{
 		Plan: held, Verdict: v, Guards: guard.Summary(p, g.usage, limits),
 		Problems: slices.Concat(g.problems, heldLeavers(held)), AuditAge: g.auditAge, Decided: len(g.observations),
-	}
+	}, nil
 }
 
 // quiet tells for how long nobody who shares this store has talked to the server.

@@ -74,7 +74,7 @@ func (e *Engine) Explain(ctx context.Context, query string) (Explanation, error)
 	if err != nil {
 		return Explanation{}, err
 	}
-	rep, err := e.decide(g, RunOptions{})
+	rep, err := e.decide(ctx, g, RunOptions{})
 	if err != nil {
 		return Explanation{}, err
 	}

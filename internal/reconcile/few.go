@@ -102,7 +102,9 @@ func (e *Engine) few(ctx context.Context, l *lease, facts plan.Facts, calls busy
 	for _, a := range v.byID {
 		v.add(a)
 	}
-	g.usage.Deactivations = map[string]int{}
+	if err := e.used(ctx, g); err != nil {
+		return nil, nil, err
+	}
 	for _, src := range e.o.Sources {
 		sum := plan.SourceSummary{Name: src.Name(), Complete: true}
 		from, to := g.roster.segment(src.Name())
@@ -113,9 +115,6 @@ func (e *Engine) few(ctx context.Context, l *lease, facts plan.Facts, calls busy
 		}
 		g.summaries = append(g.summaries, sum)
 		g.target.Active += sum.Linked
-		if g.usage.Deactivations[sum.Name], err = e.o.Store.Usage(ctx, sum.Name, g.now.Add(-e.o.Limits.Window)); err != nil {
-			return nil, nil, fmt.Errorf("read what was done of late for source %s: %w", sum.Name, err)
-		}
 	}
 	g.target.URL, g.target.Version, g.target.SeatsLeft = e.o.TargetURL, facts.Version, facts.SeatsLeft
 	return g, v, nil

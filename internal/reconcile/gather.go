@@ -25,12 +25,19 @@ type gathered struct {
 	summaries    []plan.SourceSummary
 	target       plan.TargetSummary
 	usage        guard.Usage
-	trips        []guard.Trip
-	sightings    state.SightingChanges
-	problems     []string
-	busy         busy
-	heard        *heard
-	stops        stops
+	// kept are the ops that the guards keep back until somebody decides about them,
+	// and whole says that the plan is about everybody.
+	kept  map[identity.Key][]plan.Op
+	whole bool
+	// strangers are the ids of active people whom a walk over the server met and who
+	// are nobody's.
+	strangers map[string]bool
+	trips     []guard.Trip
+	sightings state.SightingChanges
+	problems  []string
+	busy      busy
+	heard     *heard
+	stops     stops
 	// settled counts those who are as they were when nothing was to be done.
 	settled int
 	// logins are the heads of settled people by the hash of their login data, one map

@@ -177,6 +177,7 @@ func (e *Engine) walk(ctx context.Context, g *gathered, v *view, audit bool, l *
 			}
 		}
 	}
+	g.unknown(all)
 	if audit {
 		g.auditAge = 0
 	}

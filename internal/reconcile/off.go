@@ -163,7 +163,10 @@ func (e *Engine) decideOff(ctx context.Context, l *lease, o RunOptions, off stat
 			p.Decisions[i].Approval = off.ID // the operator named this very person: no limit counts it
 		}
 	}
-	rep := e.judge(g, p, o)
+	rep, err := e.judge(ctx, g, p, o)
+	if err != nil {
+		return nil, Report{}, 0, err
+	}
 	rep.Plan.Sources, rep.Guards = nil, "" // no source was read, and no guard is asked
 	if g.observations[0].Unseen {
 		rep.Problems = append(rep.Problems, fmt.Sprintf("the server did not show the account of %s, which proves nothing; the next run tries again", off.Key))

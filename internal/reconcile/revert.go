@@ -152,7 +152,10 @@ func (e *Engine) planRevert(ctx context.Context, l *lease, facts plan.Facts, cal
 	if err := e.heed(ctx, r.g, nil); err != nil { // what is wanted here is not what a source says
 		return nil, Report{}, err
 	}
-	rep := e.judge(r.g, r.build(), o)
+	rep, err := e.judge(ctx, r.g, r.build(), o)
+	if err != nil {
+		return nil, Report{}, err
+	}
 	rep.Plan.Sources = nil // none was read
 	rep.Problems = append(rep.Problems, r.left...)
 	return r, rep, nil

@@ -124,7 +124,7 @@ func TestEngine_RoleRemovals(t *testing.T) {
 	rep, err := w.sync(people, wiring{})
 	require.NoError(t, err)
 	require.Equal(t, state.RunWithheld, rep.Status)
-	require.Equal(t, guard.RoleRemovals, rep.Verdict.Trips[0].Class)
+	require.Equal(t, plan.RoleRemovals, rep.Verdict.Trips[0].Class)
 	for i := range people {
 		u, ok := w.sim.UserByName(people[i].UID)
 		require.True(t, ok)

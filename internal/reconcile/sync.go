@@ -38,11 +38,10 @@ type unsettled struct {
 	g      *gathered
 	offset time.Duration
 	token  int64 // of our last lease
-	// tripped and rolesTaken tell what the guards said and whether the plan took roles
-	// from anybody; calls are the people who were not part of it because a call for
-	// them was on its way.
-	tripped, rolesTaken bool
-	calls               map[identity.Key]time.Time
+	// tripped tells whether a guard said no; calls are the people who were not part
+	// of the plan because a call for them was on its way.
+	tripped bool
+	calls   map[identity.Key]time.Time
 }
 
 // underLease is one run that writes. narrow, if not nil, picks what is carried
@@ -93,7 +92,8 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	if err := e.endSessions(ctx, l, g); err != nil {
 		return rep, next, err
 	}
-	if rep, err = e.decide(g, o); err != nil {
+	g.whole = narrow == nil && o.pick == nil
+	if rep, err = e.decide(ctx, g, o); err != nil {
 		return Report{RunID: run.ID}, next, err
 	}
 	if narrow != nil {
@@ -112,11 +112,13 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 		err = e.markSetBack(ctx, l, false)
 	}
 	if err == nil && narrow == nil {
+		err = e.markFirst(ctx, l, g, rep)
+	}
+	if err == nil && narrow == nil {
 		maps.Copy(due, calls.people)
 		maps.Copy(due, waitingFor(calls, rep.Plan))
 		next.g, next.due, next.rounds = g, due, map[identity.Key]int{}
 		next.calls, next.tripped = calls.people, rep.Verdict.Tripped()
-		next.rolesTaken = slices.ContainsFunc(rep.Plan.Decisions, takesRoles)
 	}
 	return rep, next, err
 }
@@ -145,16 +147,11 @@ func waitingFor(calls busy, p plan.Plan) map[identity.Key]time.Time {
 	return out
 }
 
-// takesRoles tells whether a decision takes a role from somebody.
-func takesRoles(d plan.Decision) bool {
-	return slices.ContainsFunc(d.Ops, func(o plan.Op) bool { return o.Kind == plan.SetRoles && takes(o) })
-}
-
 // carryOut journals a plan and applies it. due are the people to look at again,
 // and from when on.
 func (e *Engine) carryOut(l *lease, run *state.Run, g *gathered, rep Report, offset time.Duration) (Report, map[identity.Key]time.Time, error) {
 	ctx := l.ctx
-	rep.RunID = run.ID
+	rep.RunID, rep.Verdict = run.ID, rep.Verdict.Of(run.ID)
 	describe(run, rep)
 	if err := refuse(g.facts, rep.Plan); err != nil {
 		return rep, nil, err
@@ -163,6 +160,7 @@ func (e *Engine) carryOut(l *lease, run *state.Run, g *gathered, rep Report, off
 	if run.PlannedAt, err = e.o.Store.Now(ctx); err != nil {
 		return rep, nil, fmt.Errorf("read the store's clock: %w", err)
 	}
+	g.holds(run.ID, rep.Plan)
 	run.Status = state.RunApplying
 	if err := e.o.Store.BeginRun(ctx, l.current(), *run, rep.Plan, g.sightings); err != nil {
 		return rep, nil, fmt.Errorf("journal the plan: %w", err)

@@ -230,18 +230,19 @@ func TestEngine_Say(t *testing.T) {
 		w, people, held := leavers(t, 80, 60)
 		v, err := w.say(wiring{}, reconcile.Say{Run: held.RunID})
 		require.NoError(t, err)
+		another := wiring{change: func(o *reconcile.Options) { o.PolicyDigest = "another" }}
 		for range 2 {
-			rep, err := w.sync(people, wiring{change: func(o *reconcile.Options) { o.PolicyDigest = "another" }})
+			rep, err := w.sync(people, another)
 			require.NoError(t, err)
 			require.Equal(t, state.RunDone, rep.Status, "nobody is asked any more: %v", rep.Problems)
 			require.Equal(t, plan.Rejected, decisionOn(t, rep, people[0].ID).Reason)
 			require.Empty(t, w.sim.Writes())
 		}
 		people[0].Left = ""
-		_, err = w.sync(people, wiring{})
+		_, err = w.sync(people, another)
 		require.NoError(t, err)
 		people[0].Left = "yes"
-		_, err = w.sync(people, wiring{})
+		_, err = w.sync(people, another)
 		require.NoError(t, err)
 		require.False(t, w.active(people[0].UID), "that is another leaving")
 		require.Equal(t, 1, w.gone())

@@ -102,6 +102,9 @@ type world struct {
 	migrated bool
 	// pilot are the groups whose people sources mark.
 	pilot []string
+	// unseen says that no run was ever completed on the server: what is there is
+	// not taken for agreed to. agreed says that the others know that it is.
+	unseen, agreed bool
 }
 
 func newWorld(t testing.TB) *world {
@@ -140,7 +143,21 @@ func (w *world) store() state.Store {
 		_, err = s.Migrate(ctx)
 		require.NoError(w.t, err)
 	}
+	if !w.unseen && !w.agreed {
+		w.agreed = true
+		agree(w.t, s, "corp")
+	}
 	return s
+}
+
+// agree has the store know that a first run was completed for a source, long ago.
+func agree(t testing.TB, s state.Store, source string) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	l, err := s.AcquireLease(ctx, "agree", "test", time.Minute)
+	require.NoError(t, err)
+	require.NoError(t, s.SetMark(ctx, l, state.Mark{Name: "first run/" + source, At: time.Now().Add(-1000 * time.Hour)}))
+	require.NoError(t, s.ReleaseLease(ctx, l))
 }
 
 // wiring is what a test wants otherwise than usual.
@@ -187,7 +204,11 @@ func (w *world) engine(s state.Store, people []human, with wiring) *reconcile.En
 			Create: true, Update: true, Reactivate: true, Deactivate: plan.Triggers{Disabled: true, Missing: true, OutOfScope: true}, NeverBelow: 1,
 			Roles: []plan.RoleAuthority{{Source: "corp", Managed: identity.NewRoles(identity.RoleAdmin), Granted: identity.NewRoles(identity.RoleAdmin)}},
 		},
-		Limits:      guard.Limits{Deactivations: guard.Limit{Count: 50}, RoleRemovals: guard.Limit{Count: 5}, Recreations: guard.Limit{Count: 5}, Window: 24 * time.Hour},
+		Limits: guard.Limits{
+			Deactivations: guard.Limit{Count: 50}, RoleRemovals: guard.Limit{Count: 5}, Recreations: guard.Limit{Count: 5},
+			Creates: guard.Limit{Count: 500}, Updates: guard.Limit{Count: 500}, Renames: guard.Limit{Count: 50}, EmailChanges: guard.Limit{Count: 50},
+			AuthChanges: guard.Limit{Count: 50}, AdminGrants: guard.Limit{Count: 50}, Window: 24 * time.Hour,
+		},
 		TargetURL:   w.url,
 		SettleAfter: 20 * time.Millisecond,
 		Holder:      "test", // so that a successor need not wait for the lease to run out

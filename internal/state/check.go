@@ -188,6 +188,9 @@ func CheckBegin(l Lease, r *Run, p plan.Plan, s SightingChanges) error {
 	if err := CheckPlan(r, p.Decisions); err != nil {
 		return err
 	}
+	if err := checkHeld(s); err != nil {
+		return err
+	}
 	return checkSightings(s)
 }
 
@@ -218,13 +221,43 @@ func CheckDecision(d *plan.Decision) error {
 			return err
 		}
 	}
-	for _, o := range slices.Concat(d.Ops, d.Withheld) {
+	return checkOps(d.Key, slices.Concat(d.Ops, d.Withheld))
+}
+
+func checkOps(k identity.Key, ops []plan.Op) error {
+	for _, o := range ops {
 		for _, c := range o.Changes {
-			if err := CheckText(fmtKey(d.Key), string(c.Field), c.From, c.To); err != nil {
+			if err := CheckText(fmtKey(k), string(c.Field), c.From, c.To); err != nil {
 				return err
 			}
 		}
-		if err := CheckText(fmtKey(d.Key), string(o.Kind)); err != nil {
+		if err := CheckText(fmtKey(k), string(o.Kind)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkHeld(s SightingChanges) error {
+	seen := make(map[identity.Key]bool, len(s.Held)+len(s.Released))
+	for _, k := range s.Released {
+		seen[k] = true
+		if err := CheckKey(k); err != nil {
+			return err
+		}
+	}
+	for _, h := range s.Held {
+		if seen[h.Key] {
+			return fmt.Errorf("%s is held twice, or held and released: %w", fmtKey(h.Key), ErrInvalid)
+		}
+		seen[h.Key] = true
+		if err := CheckKey(h.Key); err != nil {
+			return err
+		}
+		if err := CheckText(fmtKey(h.Key), h.Run); err != nil {
+			return err
+		}
+		if err := checkOps(h.Key, h.Ops); err != nil {
 			return err
 		}
 	}

@@ -99,11 +99,12 @@ type Store interface {
 	Decisions(ctx context.Context, run string) ([]DecisionRecord, error)
 	// Ops lists ops.
 	Ops(ctx context.Context, f OpFilter) ([]OpRecord, error)
-	// Usage counts, for one source, the accounts that were switched off since the
-	// given time: those with a set_active op of a deactivate decision, or a
-	// revoke_sessions op of a hold (a leaver the server does not let be switched
-	// off), that was closed as done or observed then or later.
-	Usage(ctx context.Context, source string, since time.Time) (int, error)
+	// Usage counts, for one source and each class of changes, the accounts of
+	// which an op of that class was closed as done or observed at the given time
+	// or later. What an operator had approved does not count.
+	Usage(ctx context.Context, source string, since time.Time) (map[plan.Class]int, error)
+	// Held lists what the guards hold of people, by Key.
+	Held(ctx context.Context) ([]HeldItem, error)
 
 	// RecordRead notes one reading of a source.
 	RecordRead(ctx context.Context, r Read) error
@@ -167,8 +168,12 @@ type IndexFilter struct {
 	Auth []identity.Auth
 }
 
-// SightingChanges are what one reading changes about who is being missed.
+// SightingChanges are what one reading changes about who is being missed, and
+// what its plan changes about what the guards hold.
 type SightingChanges struct {
 	Missed []Sighting     // put
 	Seen   []identity.Key // removed
+	// Held is put; one that is as it was keeps the run it was first held in.
+	Held     []HeldItem
+	Released []identity.Key // removed from what is held
 }

@@ -83,6 +83,15 @@ create table refused_matches (
     primary key (source, anchor, account_id)
 );
 
+-- What the guards hold of people until somebody decides about it.
+create table held (
+    source text collate "C" not null,
+    anchor text collate "C" not null,
+    run_id text collate "C" not null, -- in which it was first held
+    ops    text             not null, -- []plan.Op
+    primary key (source, anchor)
+);
+
 -- What was done, in order, sealed in batches.
 create table audit_batches (
     id        bigint           not null primary key, -- from 1 on, without gaps

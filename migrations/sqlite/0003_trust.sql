@@ -82,6 +82,15 @@ create table refused_matches (
     primary key (source, anchor, account_id)
 ) strict, without rowid;
 
+-- What the guards hold of people until somebody decides about it.
+create table held (
+    source text not null,
+    anchor text not null,
+    run_id text not null, -- in which it was first held
+    ops    text not null, -- []plan.Op
+    primary key (source, anchor)
+) strict, without rowid;
+
 -- What was done, in order, sealed in batches.
 create table audit_batches (
     id        integer not null primary key, -- from 1 on, without gaps

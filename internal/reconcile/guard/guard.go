@@ -9,7 +9,6 @@ package guard
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -19,21 +18,32 @@ import (
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
-// Limits are the operator's numbers.
+// Limits are the operator's numbers. Each class is counted per source, over the
+// trailing window.
 type Limits struct {
 	Deactivations Limit
+	// Creates and Updates do not count until a source's first run is completed.
+	Creates Limit
+	Updates Limit
+	// Renames are changes of usernames.
+	Renames      Limit
+	EmailChanges Limit
+	AuthChanges  Limit
+	// AdminGrants bounds how many accounts may get a role beyond user and guest.
+	AdminGrants Limit
 	// RoleRemovals bounds how many accounts that stay active may lose a role.
 	RoleRemovals Limit
 	// Recreations bounds how many accounts that are gone from the server may be
-	// created anew in one run.
+	// created anew.
 	Recreations Limit
-	// MinEntriesPercent: a complete read with fewer than this share of the
+	// MinEntriesPercent: a complete read with fewer entries than this share of the
 	// largest complete read of the last seven days, or of what else is known of
 	// the source's size, counts as incomplete. 0 to 100.
 	MinEntriesPercent float64
-	// Window is how far back earlier deactivations count. Role removals and
-	// recreations are judged run by run: what was done earlier does not count.
+	// Window is how far back earlier changes count.
 	Window time.Duration
+	// Stop keeps back everything when any guard trips, not only what is too much.
+	Stop bool
 }
 
 // Limit allows max(Count, Percent of the base) changes.
@@ -43,6 +53,9 @@ type Limit struct {
 	// MinimumPopulation: below this base, Percent is ignored and Count alone
 	// decides.
 	MinimumPopulation int
+	// ByHand marks a number that somebody gave for one run: what was held before
+	// counts under it like everything else.
+	ByHand bool
 }
 
 // Allowed gives the number of changes the limit lets through on a base.
@@ -67,40 +80,124 @@ func (l Limit) rule(base int) string {
 	return fmt.Sprintf(" (the larger of %d and %g %%)", l.Count, l.Percent)
 }
 
-// Usage is what was already done in the window, per source.
-type Usage struct {
-	Deactivations map[string]int
+func (l Limits) of(class plan.Class) Limit {
+	switch class {
+	case plan.Creates:
+		return l.Creates
+	case plan.Updates:
+		return l.Updates
+	case plan.Renames:
+		return l.Renames
+	case plan.EmailChanges:
+		return l.EmailChanges
+	case plan.AuthChanges:
+		return l.AuthChanges
+	case plan.AdminGrants:
+		return l.AdminGrants
+	case plan.RoleRemovals:
+		return l.RoleRemovals
+	case plan.Recreations:
+		return l.Recreations
+	default:
+		return l.Deactivations
+	}
 }
 
-// Class names a kind of change that is guarded.
-type Class string
-
-// The guarded classes.
+// An attribute is lost if more than lossPercent of the people who had it, and
+// more than lossCount, would have it no longer: one field that the bind account
+// may not read any more, or that somebody renamed, looks like this.
 const (
-	Deactivations Class = "deactivations"
-	RoleRemovals  Class = "role_removals"
-	Recreations   Class = "recreations"
-	SourceShrink  Class = "source_shrink"
+	lossPercent = 10
+	lossCount   = 20
 )
 
-func (c Class) words() string { return strings.ReplaceAll(string(c), "_", " ") }
+// LossCount is up to how many people may lose an attribute without its being
+// looked into.
+const LossCount = lossCount
+
+// wholeGroup is from how many people on it counts as the loss of a group that
+// nobody is given their role any more.
+const wholeGroup = 3
+
+// Usage is what is known besides the plan: what was already done in the window,
+// what is held, and how much there is to lose.
+type Usage struct {
+	// Done counts, by source and class, the accounts that were changed in the
+	// window without an approval.
+	Done map[string]map[plan.Class]int
+	// New are sources of which no run was ever completed: creations and updates
+	// do not count there yet.
+	New map[string]bool
+	// Held is what the guards held in earlier runs, by Key.
+	Held map[identity.Key]Held
+	// Had is how many linked people of a source have something in a field, those
+	// included who are to lose it. Needed only where more than LossCount lose it.
+	Had map[string]map[plan.Field]int
+	// Holders is how many linked people of a source have a role, those included
+	// who are to lose it. Without it no loss of a group is seen.
+	Holders map[string]map[string]int
+	// Rules says that the configuration changed; nil if it did not.
+	Rules *Rules
+	// Strangers is how many active people of the server mmsync does not know, if
+	// no run ever went over it; 0 if one did.
+	Strangers int
+}
+
+// Held is what a guard holds of one person until somebody decides about it.
+type Held struct {
+	Run string // in which it was first held
+	Ops []plan.Op
+}
+
+// Rules tells what the change of the configuration is to blame for.
+type Rules struct {
+	// Since is the last run that was completed before the change.
+	Since string
+	// Everybody says that this run is the first since: whoever goes, goes because
+	// of it. Otherwise Keys are those who were first missed in the first run since.
+	Everybody bool
+	Keys      map[identity.Key]bool
+}
+
+func (r *Rules) blamed(d *plan.Decision) bool {
+	return r != nil && (r.Everybody || r.Keys[d.Key])
+}
+
+// The classes that are no ops'.
+const (
+	SourceShrink plan.Class = "source_shrink"
+	ScopeChange  plan.Class = "scope_change" // people would go because the configuration changed
+	FirstRun     plan.Class = "first_run"    // nobody has agreed yet to what mmsync would do to this server
+)
 
 // Trip is a guard that fired: what, how much, of how much, and why.
 type Trip struct {
-	Class   Class  `json:"class"`
-	Source  string `json:"source"`
-	Planned int    `json:"planned"`
-	Before  int    `json:"before"` // in the window, before this plan
-	Base    int    `json:"base"`
-	Limit   int    `json:"limit"`
+	Class   plan.Class `json:"class"`
+	Source  string     `json:"source"` // "" for FirstRun
+	Planned int        `json:"planned"`
+	// Held is how many of Planned were held in an earlier run.
+	Held   int `json:"held,omitempty"`
+	Before int `json:"before"` // in the window, before this plan
+	Base   int `json:"base"`
+	Limit  int `json:"limit"`
 	// Cause is the largest group among the planned changes, in words.
 	Cause   string `json:"cause"`
 	Message string `json:"message"`
+
+	// only are the people whom the trip keeps back; nil = all of the class.
+	only map[identity.Key]bool
+}
+
+// holds tells whether a trip keeps back what a decision has of its class.
+func (t *Trip) holds(d *plan.Decision) bool {
+	return (t.Source == d.Key.Source || t.Class == FirstRun) && (t.only == nil || t.only[d.Key])
 }
 
 // Verdict is what Check found. Without trips the plan may go on as it is.
 type Verdict struct {
 	Trips []Trip `json:"trips,omitempty"`
+	// Stop says that with a trip nothing goes on at all.
+	Stop bool `json:"stop,omitempty"`
 }
 
 // Tripped tells whether any guard fired.
@@ -115,116 +212,259 @@ func (v Verdict) Message() string {
 	return strings.Join(all, "\n")
 }
 
-// Check judges a plan. Trips come ordered by source and class. A source that
-// the plan decides about without having a summary of it has a base of 0.
-func Check(p plan.Plan, u Usage, l Limits) Verdict {
-	causes := map[group]map[cause]int{}
-	for i := range p.Decisions {
-		d := &p.Decisions[i]
-		class, roles := classify(*d)
-		if class == "" || d.Approval != "" {
-			continue
+// Run stands in the sentences for the id of the run, until Of puts it in.
+const Run = "RUN"
+
+// Of puts the id of the run into the sentences.
+func (v Verdict) Of(run string) Verdict {
+	v.Trips = slices.Clone(v.Trips)
+	for i := range v.Trips {
+		for _, command := range []string{"mmsync history ", "mmsync approve "} {
+			v.Trips[i].Message = strings.ReplaceAll(v.Trips[i].Message, command+Run, command+run)
 		}
-		g, c := group{d.Key.Source, class}, cause{reason: d.Reason, place: parent(d.Ref)}
-		if class == RoleRemovals {
-			c = cause{roles: words(roles), place: c.place} // whatever else the update is about
-		}
-		if causes[g] == nil {
-			causes[g] = map[cause]int{}
-		}
-		causes[g][c]++
 	}
-	var v Verdict
-	for g, list := range causes {
-		s := summary(p, g.source)
-		t := measure(g.class, s, sum(list), u, l)
-		if t.Planned+t.Before <= t.Limit {
-			continue
-		}
-		t.Cause = largest(list, t.Planned, s)
-		t.Message = t.sentence(l)
-		v.Trips = append(v.Trips, t)
-	}
-	slices.SortFunc(v.Trips, func(a, b Trip) int {
-		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Class, b.Class))
-	})
 	return v
 }
 
 // group is what has a limit of its own.
 type group struct {
 	source string
-	class  Class
+	class  plan.Class
 }
 
-// classify gives the class that a decision counts in, "" for none, and the roles
-// that it takes if it is about those.
-func classify(d plan.Decision) (Class, identity.Roles) {
-	if Counts(d) {
-		return Deactivations, nil
-	}
-	if recreates(d) {
-		return Recreations, nil
-	}
-	if roles := lost(d); len(roles) > 0 {
-		return RoleRemovals, roles
-	}
-	return "", nil
+// tally is what a plan has of one group.
+type tally struct {
+	keys   map[identity.Key]bool
+	held   map[identity.Key]bool // those of them that were held before
+	run    string                // in which the first of those was held
+	causes map[cause]int
+	roles  map[string]int // that are lost, by role
 }
 
-// recreates tells whether a decision creates an account anew that is gone from
-// the server: the old link goes first.
-func recreates(d plan.Decision) bool {
-	return d.Action == plan.Create && len(d.Ops) > 0 && d.Ops[0].Kind == plan.UnlinkAccount
-}
-
-// Counts tells whether a decision counts as a deactivation: it switches the
-// account off or, where the server forbids that, does what is left to do to a
-// leaver.
-func Counts(d plan.Decision) bool {
-	return d.Action == plan.Deactivate || (d.Action == plan.Hold && d.Held == plan.Deactivate && len(d.Ops) > 0)
-}
-
-// Summary is the line under a plan that says how near to the limits it is. It
-// reads the same before and after Withhold.
-func Summary(p plan.Plan, u Usage, l Limits) string {
-	planned, demoted, recreated := map[string]int{}, map[string]int{}, map[string]int{}
-	for _, s := range p.Sources {
-		planned[s.Name] = 0
+// Check judges a plan. Trips come ordered by source and class. A source that
+// the plan decides about without having a summary of it has a base of 0.
+func Check(p plan.Plan, u Usage, l Limits) Verdict {
+	v := Verdict{Stop: l.Stop}
+	if t, ok := first(p, u); ok {
+		v.Trips = append(v.Trips, t)
 	}
+	given := map[string]map[string]bool{}
+	counted := count(p, u, given)
+	for g, n := range counted {
+		s := summary(p, g.source)
+		if t, ok := n.judge(g, s, u, l, given[g.source]); ok {
+			v.Trips = append(v.Trips, t)
+		}
+	}
+	v.Trips = append(v.Trips, scope(p, u, counted)...)
+	slices.SortFunc(v.Trips, func(a, b Trip) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Class, b.Class))
+	})
+	return v
+}
+
+// count sorts what a plan does by what has a limit. given gets the roles that
+// somebody of a source is given.
+func count(p plan.Plan, u Usage, given map[string]map[string]bool) map[group]*tally {
+	out := map[group]*tally{}
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
-		switch {
-		case Counts(*d) || (d.Reason == plan.GuardTripped && d.Held == plan.Deactivate):
-			planned[d.Key.Source]++
-		case recreates(*d) || (d.Reason == plan.GuardTripped && d.Held == plan.Create):
-			recreated[d.Key.Source]++
-		case len(lost(*d)) > 0 || keeps(*d):
-			demoted[d.Key.Source]++
+		for op := range d.Ops {
+			for _, role := range d.Granted(op) {
+				if given[d.Key.Source] == nil {
+					given[d.Key.Source] = map[string]bool{}
+				}
+				given[d.Key.Source][role] = true
+			}
+		}
+		if d.Approval != "" {
+			continue
+		}
+		for _, class := range classes(d) {
+			if u.New[d.Key.Source] && (class == plan.Creates || class == plan.Updates) {
+				continue
+			}
+			g := group{d.Key.Source, class}
+			n := out[g]
+			if n == nil {
+				n = &tally{keys: map[identity.Key]bool{}, held: map[identity.Key]bool{}, causes: map[cause]int{}, roles: map[string]int{}}
+				out[g] = n
+			}
+			n.keys[d.Key] = true
+			n.causes[causeOf(d, class)]++
+			if h, ok := u.Held[d.Key]; ok && same(d, class, h.Ops) {
+				n.held[d.Key] = true
+				if n.run == "" || h.Run < n.run {
+					n.run = h.Run
+				}
+			}
+			if class == plan.RoleRemovals {
+				for op := range d.Ops {
+					for _, role := range d.Removed(op) {
+						n.roles[role]++
+					}
+				}
+			}
 		}
 	}
-	var parts []string
-	say := func(what string, class Class, counts map[string]int) {
-		for _, name := range slices.Sorted(maps.Keys(counts)) {
-			t := measure(class, summary(p, name), counts[name], u, l)
-			state := "ok"
-			if t.Planned > 0 && t.Planned+t.Before > t.Limit {
-				state = "tripped"
-			}
-			of := ""
-			if len(planned) > 1 {
-				of = " from " + name
-			}
-			parts = append(parts, fmt.Sprintf("%s%s %d of %d (%.1f %%) %s", what, of, t.Planned+t.Before, t.Limit, t.share(), state))
+	return out
+}
+
+// classes gives all classes of a decision's ops, each once, sorted.
+func classes(d *plan.Decision) []plan.Class {
+	var out []plan.Class
+	for op := range d.Ops {
+		out = append(out, plan.Classes(d, op)...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// same tells whether all that a decision changes of a class is among the ops that
+// were held before.
+func same(d *plan.Decision, class plan.Class, held []plan.Op) bool {
+	type piece struct {
+		kind   plan.OpKind
+		change plan.Change
+	}
+	known := map[piece]bool{}
+	for _, op := range held {
+		if len(op.Changes) == 0 {
+			known[piece{kind: op.Kind}] = true
+		}
+		for _, c := range op.Changes {
+			known[piece{op.Kind, c}] = true
 		}
 	}
-	say("deactivate", Deactivations, planned)
-	say("recreate", Recreations, recreated)
-	say("remove roles", RoleRemovals, demoted)
-	if len(parts) == 0 {
-		return "Guards: nothing to judge"
+	for op := range d.Ops {
+		if !slices.Contains(plan.Classes(d, op), class) {
+			continue
+		}
+		o := &d.Ops[op]
+		if len(o.Changes) == 0 && !known[piece{kind: o.Kind}] {
+			return false
+		}
+		for i := range o.Changes {
+			if counts(o, i, class) && !known[piece{o.Kind, o.Changes[i]}] {
+				return false
+			}
+		}
 	}
-	return "Guards: " + strings.Join(parts, "   ")
+	return true
+}
+
+// counts tells whether one change of an op is what makes it one of a class.
+func counts(o *plan.Op, at int, class plan.Class) bool {
+	if o.Kind != plan.PatchProfile {
+		return true
+	}
+	one := plan.Decision{Action: plan.Update, Ops: []plan.Op{{Kind: o.Kind, Changes: o.Changes[at : at+1]}}}
+	return slices.Contains(plan.Classes(&one, 0), class)
+}
+
+// judge gives the trip of one group, if there is one. What was held before stays
+// held whatever the window has room for; the rest is counted.
+func (n *tally) judge(g group, s plan.SourceSummary, u Usage, l Limits, given map[string]bool) (Trip, bool) {
+	held, run := n.held, n.run
+	if l.of(g.class).ByHand {
+		held, run = nil, ""
+	}
+	t := measure(g.class, s, len(n.keys), u, l)
+	fresh := len(n.keys) - len(held)
+	too := fresh > 0 && fresh+t.Before > t.Limit
+	t.Cause = largest(n.causes, g.class, t.Planned, s)
+	if role := n.emptied(g, u, given); role != "" && !l.of(g.class).ByHand {
+		too = too || fresh > 0
+		t.Cause = fmt.Sprintf("all %d people of source %s who have %s would lose it, for no role rule gives it to anybody any more (the group is empty, has vanished or was renamed, or hides its members)",
+			n.roles[role], s.Name, role)
+	}
+	switch {
+	case too:
+		t.Held = len(held)
+	case len(held) > 0:
+		t.only, t.Planned, t.Held = held, len(held), len(held)
+		if fresh > 0 {
+			t.Cause = ""
+		}
+	default:
+		return t, false
+	}
+	t.Message = t.sentence(l, run)
+	return t, true
+}
+
+// emptied gives a role that everybody of the source loses who has it, while
+// nobody is given it: its group has gone, rather than its members.
+func (n *tally) emptied(g group, u Usage, given map[string]bool) string {
+	if g.class != plan.RoleRemovals {
+		return ""
+	}
+	found := ""
+	for role, lost := range n.roles {
+		all := u.Holders[g.source][role]
+		if lost >= wholeGroup && all > 0 && lost >= all && !given[role] && (found == "" || role < found) {
+			found = role
+		}
+	}
+	return found
+}
+
+// scope gives the trips of sources from which a change of the configuration would
+// remove people.
+func scope(p plan.Plan, u Usage, counted map[group]*tally) []Trip {
+	if u.Rules == nil {
+		return nil
+	}
+	byKey := map[string]map[identity.Key]bool{}
+	causes := map[string]map[cause]int{}
+	for i := range p.Decisions {
+		d := &p.Decisions[i]
+		if d.Approval != "" || !u.Rules.blamed(d) || d.Reason == plan.SourceDeleted {
+			continue
+		}
+		for _, class := range classes(d) {
+			// What was held before is told of as that.
+			if n := counted[group{d.Key.Source, class}]; n == nil || n.held[d.Key] || (class != plan.Deactivations && class != plan.RoleRemovals) {
+				continue
+			}
+			if byKey[d.Key.Source] == nil {
+				byKey[d.Key.Source], causes[d.Key.Source] = map[identity.Key]bool{}, map[cause]int{}
+			}
+			byKey[d.Key.Source][d.Key] = true
+			causes[d.Key.Source][causeOf(d, class)]++
+		}
+	}
+	var out []Trip
+	for source, keys := range byKey {
+		s := summary(p, source)
+		t := measure(ScopeChange, s, len(keys), u, Limits{})
+		t.Before, t.only = 0, keys
+		t.Cause = largest(causes[source], plan.Deactivations, t.Planned, s)
+		t.Message = fmt.Sprintf("the configuration has changed since run %s, and %d of %d linked active accounts of %s (%.2f %%) would be switched off or lose a role by it; limit 0 until somebody has agreed. Largest cause: %s. None of them was written. %s",
+			u.Rules.Since, t.Planned, t.Base, source, t.share(), t.Cause, next)
+		out = append(out, t)
+	}
+	return out
+}
+
+// first gives the trip of the first run over a server that has people.
+func first(p plan.Plan, u Usage) (Trip, bool) {
+	if u.Strangers == 0 {
+		return Trip{}, false
+	}
+	t := Trip{Class: FirstRun, Base: u.Strangers}
+	for i := range p.Decisions {
+		if d := &p.Decisions[i]; len(d.Ops) > 0 && d.Approval == "" {
+			t.Planned++
+		}
+	}
+	if t.Planned == 0 {
+		return Trip{}, false
+	}
+	t.Cause = fmt.Sprintf("the server has %d active accounts of people that mmsync does not know", u.Strangers)
+	t.Message = fmt.Sprintf("this is the first run on a server with %d active accounts of people that mmsync does not know, and %d people would be changed; limit 0 until somebody has agreed. Nothing was written. %s",
+		u.Strangers, t.Planned, next)
+	return t, true
 }
 
 func summary(p plan.Plan, source string) plan.SourceSummary {
@@ -237,26 +477,20 @@ func summary(p plan.Plan, source string) plan.SourceSummary {
 }
 
 // measure compares what is planned with what is allowed. The base is what was
-// active at the window's start.
-func measure(class Class, s plan.SourceSummary, planned int, u Usage, l Limits) Trip {
-	t := Trip{Class: class, Source: s.Name, Planned: planned, Base: s.Linked}
-	if class == Deactivations {
-		t.Before = u.Deactivations[s.Name]
-		t.Base += t.Before
+// linked and active at the window's start; of a lost attribute, those who had it.
+func measure(class plan.Class, s plan.SourceSummary, planned int, u Usage, l Limits) Trip {
+	done := u.Done[s.Name]
+	t := Trip{Class: class, Source: s.Name, Planned: planned, Before: done[class]}
+	if field, ok := class.Lost(); ok {
+		t.Base = max(u.Had[s.Name][field], planned) + t.Before
+		t.Limit = max(lossCount, lossPercent*t.Base/100)
+		return t
 	}
-	t.Limit = l.of(class).Allowed(t.Base)
+	t.Base = max(s.Linked+done[plan.Deactivations]-done[plan.Creates]-done[plan.Recreations], 0)
+	if class != ScopeChange {
+		t.Limit = l.of(class).Allowed(t.Base)
+	}
 	return t
-}
-
-func (l Limits) of(class Class) Limit {
-	switch class {
-	case RoleRemovals:
-		return l.RoleRemovals
-	case Recreations:
-		return l.Recreations
-	default:
-		return l.Deactivations
-	}
 }
 
 func (t Trip) share() float64 {
@@ -264,26 +498,6 @@ func (t Trip) share() float64 {
 		return 0
 	}
 	return 100 * float64(t.Planned+t.Before) / float64(t.Base)
-}
-
-func (t Trip) sentence(l Limits) string {
-	earlier, none := "", "None of them was written."
-	if t.Before > 0 {
-		earlier = fmt.Sprintf(" (%d of them were made in the last %s)", t.Before, span(l.Window))
-		none = fmt.Sprintf("None of the %d new ones was written.", t.Planned)
-	}
-	return fmt.Sprintf("too many %s from %s: %d%s of %d linked active accounts (%.2f %%), limit %d%s. Largest cause: %s. %s "+
-		"If this is right, allow it once with: mmsync sync --max-%s %d",
-		t.Class.words(), t.Source, t.Planned+t.Before, earlier, t.Base, t.share(), t.Limit, l.of(t.Class).rule(t.Base), t.Cause, none,
-		strings.ReplaceAll(string(t.Class), "_", "-"), t.Planned+t.Before)
-}
-
-// span writes a duration of whole hours as people do.
-func span(d time.Duration) string {
-	if d%time.Hour == 0 {
-		return fmt.Sprintf("%d h", d/time.Hour)
-	}
-	return d.String()
 }
 
 // Measure is what the size of a read is compared with.
@@ -307,79 +521,4 @@ func Shrunk(source string, entries int, m Measure, l Limits) (Trip, bool) {
 		"(for this run only; with a grace, again when the grace is over)",
 		source, entries, m.Count, m.What, 100*float64(entries)/float64(m.Count), l.MinEntriesPercent, t.Cause)
 	return t, true
-}
-
-// cause groups changes that have the same reason, or take the same roles, and
-// the same place.
-type cause struct {
-	reason plan.Reason
-	roles  string
-	place  string
-}
-
-func (c cause) compare(o cause) int {
-	return cmp.Or(cmp.Compare(c.reason, o.reason), cmp.Compare(c.roles, o.roles), cmp.Compare(c.place, o.place))
-}
-
-// words lists roles in a sentence.
-func words(r identity.Roles) string { return strings.Join(r, ", ") }
-
-func sum(list map[cause]int) int {
-	n := 0
-	for _, k := range list {
-		n += k
-	}
-	return n
-}
-
-// parent gives the container of a DN: what stands behind the first unescaped
-// comma. A ref that is no DN groups under "".
-func parent(ref string) string {
-	for i := 0; i < len(ref); i++ {
-		switch ref[i] {
-		case '\\':
-			i++
-		case ',':
-			return strings.TrimSpace(ref[i+1:])
-		}
-	}
-	return ""
-}
-
-// largest says in words which cause has most of the planned changes.
-func largest(list map[cause]int, planned int, s plan.SourceSummary) string {
-	var c cause
-	for k, n := range list {
-		if n > list[c] || (n == list[c] && k.compare(c) < 0) {
-			c = k
-		}
-	}
-	where := ""
-	if c.place != "" {
-		where = fmt.Sprintf(", last under %q", c.place)
-	}
-	head := fmt.Sprintf("%d of %d", list[c], planned)
-	if c.roles != "" {
-		return fmt.Sprintf("%s would lose %s, which no role rule of source %s gives them any more%s (a group that is empty, was renamed or hides its members looks like this)",
-			head, c.roles, s.Name, strings.Replace(where, "last under", "under", 1))
-	}
-	switch c.reason {
-	case plan.SourceDisabled:
-		return fmt.Sprintf("%s are disabled in source %s%s", head, s.Name, strings.Replace(where, "last under", "under", 1))
-	case plan.SourceDeleted:
-		return fmt.Sprintf("%s were deleted in source %s%s", head, s.Name, where)
-	case plan.OutOfScope:
-		return fmt.Sprintf("%s are no longer selected by the filter of source %s%s", head, s.Name, where)
-	case plan.Recreated:
-		return fmt.Sprintf("%s are people of source %s whose accounts are gone from the server%s (a server that was set back to an earlier state, or cleaned up by hand, looks like this)",
-			head, s.Name, strings.Replace(where, "last under", "under", 1))
-	case plan.LockedByLDAP:
-		return fmt.Sprintf("%s have left source %s and would lose their sessions and rights%s", head, s.Name, where)
-	default: // missing
-	}
-	last := ""
-	if s.Last > 0 {
-		last = fmt.Sprintf(" (last entries %d, now %d)", s.Last, s.Entries)
-	}
-	return fmt.Sprintf("%s are missing from source %s%s%s", head, s.Name, last, where)
 }

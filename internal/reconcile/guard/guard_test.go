@@ -53,8 +53,16 @@ func leavers(source string, from, n int, why plan.Reason, ref string) []plan.Dec
 	return out
 }
 
+// used says that a source deactivated people in the window.
+func used(source string, n int) guard.Usage {
+	return guard.Usage{Done: map[string]map[plan.Class]int{source: {plan.Deactivations: n}}}
+}
+
 func limits() guard.Limits {
-	return guard.Limits{Deactivations: guard.Limit{Count: 50, Percent: 5, MinimumPopulation: 20}, RoleRemovals: guard.Limit{Count: 5}, Recreations: guard.Limit{Count: 4}, MinEntriesPercent: 80, Window: 24 * time.Hour}
+	return guard.Limits{Deactivations: guard.Limit{Count: 50, Percent: 5, MinimumPopulation: 20}, RoleRemovals: guard.Limit{Count: 5}, Recreations: guard.Limit{Count: 4}, MinEntriesPercent: 80, Window: 24 * time.Hour,
+		Creates: guard.Limit{Count: 500, Percent: 10, MinimumPopulation: 20}, Updates: guard.Limit{Count: 500, Percent: 30, MinimumPopulation: 20},
+		Renames: guard.Limit{Count: 50}, EmailChanges: guard.Limit{Count: 50}, AuthChanges: guard.Limit{Count: 50}, AdminGrants: guard.Limit{Count: 70},
+	}
 }
 
 func source(name string, linked int) plan.SourceSummary {
@@ -74,19 +82,19 @@ func TestCheck(t *testing.T) {
 	t.Run("what was done in the window counts, one by one as well", func(t *testing.T) {
 		t.Parallel()
 		one := of(leavers("ad", 0, 1, plan.SourceDisabled, ""), source("ad", 850))
-		require.False(t, guard.Check(one, guard.Usage{Deactivations: map[string]int{"ad": 49}}, limits()).Tripped())
-		v := guard.Check(one, guard.Usage{Deactivations: map[string]int{"ad": 50}}, limits())
+		require.False(t, guard.Check(one, used("ad", 49), limits()).Tripped())
+		v := guard.Check(one, used("ad", 50), limits())
 		require.True(t, v.Tripped())
 		require.Equal(t, 900, v.Trips[0].Base, "the base is what was active at the window's start")
 	})
 	t.Run("a full window trips nothing by itself", func(t *testing.T) {
 		t.Parallel()
-		require.False(t, guard.Check(of(nil, source("ad", 10)), guard.Usage{Deactivations: map[string]int{"ad": 5000}}, limits()).Tripped())
+		require.False(t, guard.Check(of(nil, source("ad", 10)), used("ad", 5000), limits()).Tripped())
 	})
 	t.Run("each source has its own limit and window", func(t *testing.T) {
 		t.Parallel()
 		list := append(leavers("hr", 0, 60, plan.SourceDisabled, ""), leavers("ad", 0, 40, plan.SourceDisabled, "")...)
-		v := guard.Check(of(list, source("hr", 900), source("ad", 900)), guard.Usage{Deactivations: map[string]int{"hr": 1, "other": 100}}, limits())
+		v := guard.Check(of(list, source("hr", 900), source("ad", 900)), guard.Usage{Done: map[string]map[plan.Class]int{"hr": {plan.Deactivations: 1}, "other": {plan.Deactivations: 100}}}, limits())
 		require.Len(t, v.Trips, 1)
 		require.Equal(t, "hr", v.Trips[0].Source)
 	})
@@ -148,8 +156,8 @@ func TestCheck_golden(t *testing.T) {
 	}
 	small := plan.Plan{Decisions: leavers("hr", 0, 4, plan.SourceDisabled, ""), Sources: []plan.SourceSummary{source("hr", 12)}}
 	var b bytes.Buffer
-	say := func(title string, p plan.Plan, used int, l guard.Limits) {
-		u := guard.Usage{Deactivations: map[string]int{"corp-ad": used}}
+	say := func(title string, p plan.Plan, n int, l guard.Limits) {
+		u := used("corp-ad", n)
 		v := guard.Check(p, u, l)
 		fmt.Fprintf(&b, "== %s\n%s\n%s\n\n", title, v.Message(), guard.Summary(p, u, l))
 	}
@@ -284,12 +292,12 @@ func TestWithhold(t *testing.T) {
 	t.Run("what is shown", func(t *testing.T) {
 		t.Parallel()
 		short := guard.Withhold(plan.Plan{Sources: p.Sources, Decisions: leavers("hr", 0, 2, plan.SourceDisabled, "")}, guard.Verdict{
-			Trips: []guard.Trip{{Class: guard.Deactivations, Source: "hr", Planned: 2, Limit: 1}},
+			Trips: []guard.Trip{{Class: plan.Deactivations, Source: "hr", Planned: 2, Limit: 1}},
 		})
 		var b bytes.Buffer
 		require.NoError(t, plan.Render(&b, short, plan.Style{}))
 		require.Contains(t, b.String(), "  ! user.0000   held       would deactivate: missing since 2026-11-19 12:00 UTC (grace 72 h over); 2 deactivations from hr are too many at once, limit 1 [guard_tripped]\n")
-		require.Contains(t, b.String(), "guard_tripped  2: Read the plan; if it is right, raise the limit for one run with the option that the guard's message names.")
+		require.Contains(t, b.String(), "guard_tripped  2: Read what is held; if it is right, let exactly that through with mmsync approve, as the guard's message says.")
 	})
 }
 

@@ -29,15 +29,15 @@ func recreated(source string, n int) []plan.Decision {
 func TestCheck_recreations(t *testing.T) {
 	t.Parallel()
 	trips := func(list []plan.Decision) []guard.Trip {
-		return guard.Check(plan.Plan{Decisions: list, Sources: []plan.SourceSummary{source("ad", 900)}}, guard.Usage{Deactivations: map[string]int{"ad": 40}}, limits()).Trips
+		return guard.Check(plan.Plan{Decisions: list, Sources: []plan.SourceSummary{source("ad", 900)}}, used("ad", 40), limits()).Trips
 	}
 	t.Run("as many as allowed pass, one more trips, whatever was done before", func(t *testing.T) {
 		t.Parallel()
 		require.Empty(t, trips(recreated("ad", 4)))
 		v := trips(recreated("ad", 5))
 		require.Len(t, v, 1)
-		require.Equal(t, guard.Recreations, v[0].Class)
-		require.Equal(t, []int{5, 0, 900, 4}, []int{v[0].Planned, v[0].Before, v[0].Base, v[0].Limit})
+		require.Equal(t, plan.Recreations, v[0].Class)
+		require.Equal(t, []int{5, 0, 940, 4}, []int{v[0].Planned, v[0].Before, v[0].Base, v[0].Limit})
 	})
 	t.Run("accounts for new people do not count", func(t *testing.T) {
 		t.Parallel()
@@ -49,11 +49,11 @@ func TestCheck_recreations(t *testing.T) {
 	})
 	t.Run("all classes trip side by side", func(t *testing.T) {
 		t.Parallel()
-		var got []guard.Class
+		var got []plan.Class
 		for _, x := range trips(append(append(leavers("ad", 0, 20, plan.SourceDisabled, ""), recreated("ad", 5)...), demoted("ad", 6, "system_admin system_user")...)) {
 			got = append(got, x.Class)
 		}
-		require.Equal(t, []guard.Class{guard.Deactivations, guard.Recreations, guard.RoleRemovals}, got)
+		require.Equal(t, []plan.Class{plan.Deactivations, plan.Recreations, plan.RoleRemovals}, got)
 	})
 }
 

@@ -32,7 +32,7 @@ func demoted(source string, n int, from string, more ...plan.Op) []plan.Decision
 func TestCheck_role_removals(t *testing.T) {
 	t.Parallel()
 	trips := func(list []plan.Decision) []guard.Trip {
-		return guard.Check(plan.Plan{Decisions: list, Sources: []plan.SourceSummary{source("ad", 900)}}, guard.Usage{Deactivations: map[string]int{"ad": 40}}, limits()).Trips
+		return guard.Check(plan.Plan{Decisions: list, Sources: []plan.SourceSummary{source("ad", 900)}}, used("ad", 40), limits()).Trips
 	}
 	admin := "system_admin system_user"
 	t.Run("as many as allowed pass, one more trips", func(t *testing.T) {
@@ -40,8 +40,8 @@ func TestCheck_role_removals(t *testing.T) {
 		require.Empty(t, trips(demoted("ad", 5, admin)))
 		v := trips(demoted("ad", 6, admin))
 		require.Len(t, v, 1)
-		require.Equal(t, guard.RoleRemovals, v[0].Class)
-		require.Equal(t, []int{6, 0, 900, 5}, []int{v[0].Planned, v[0].Before, v[0].Base, v[0].Limit})
+		require.Equal(t, plan.RoleRemovals, v[0].Class)
+		require.Equal(t, []int{6, 0, 940, 5}, []int{v[0].Planned, v[0].Before, v[0].Base, v[0].Limit})
 	})
 	t.Run("a role that is given instead does not make up for the one that goes", func(t *testing.T) {
 		t.Parallel()
@@ -87,7 +87,7 @@ func TestCheck_role_removals(t *testing.T) {
 	t.Run("both classes trip side by side", func(t *testing.T) {
 		t.Parallel()
 		v := trips(append(leavers("ad", 0, 20, plan.SourceDisabled, ""), demoted("ad", 6, admin)...))
-		require.Equal(t, []guard.Class{guard.Deactivations, guard.RoleRemovals}, []guard.Class{v[0].Class, v[1].Class})
+		require.Equal(t, []plan.Class{plan.Deactivations, plan.RoleRemovals}, []plan.Class{v[0].Class, v[1].Class})
 	})
 }
 

@@ -133,7 +133,7 @@ func Explanations() []Explanation {
 		{NoSeats, "The server has no seat left for another active account.", "Free a seat or extend the licence.", EndOperator},
 		{CallInFlight, "A run was cut off, and one of its calls may still reach the account; of two writes at once the server loses one.", "It ends by itself at the time that the line names; the next run after it decides.", EndWait},
 		{ServerSetBack, "The server was set back to an earlier state, or is another one, so nothing is taken from anybody.", "The next run, which has seen everything anew, decides; mmsync approve with the run's id lets it through before.", EndWait},
-		{GuardTripped, "Too many changes of this kind at once.", "Read the plan; if it is right, raise the limit for one run with the option that the guard's message names.", EndOperator},
+		{GuardTripped, "Too many changes of this kind at once, or changes that somebody has to agree to first.", "Read what is held; if it is right, let exactly that through with mmsync approve, as the guard's message says.", EndOperator},
 		{OnHold, "An operator holds this person, the source or everything, so nothing is done.", "Run mmsync hold release with the id that the line names; if the line names a time, it ends by itself then.", EndOperator},
 		{KeptOff, "An operator switched the person off, and the source does not say yet that the person has left.", "It ends by itself when the source says so; to let the person in again, run mmsync hold release with the id that the line names.", EndWait},
 	}

@@ -43,6 +43,9 @@ func (s *Store) BeginRun(ctx context.Context, l state.Lease, r state.Run, p plan
 		if err := putOps(ctx, tx, &r, p.Decisions); err != nil {
 			return err
 		}
+		if err := putHeld(ctx, tx, c); err != nil {
+			return err
+		}
 		if err := putSightings(ctx, tx, c); err != nil {
 			return err
 		}
@@ -79,6 +82,7 @@ func putDecisions(ctx context.Context, tx pgx.Tx, r *state.Run, decisions []plan
 func putOps(ctx context.Context, tx pgx.Tx, r *state.Run, decisions []plan.Decision) error {
 	columns := []string{
 		"run_id", "decision", "position", "kind", "op", "account_id", "status", "token", "planned_at", "error",
+		"classes",
 	}
 	steps := state.Steps(decisions)
 	planned := stamp(r.PlannedAt)
@@ -87,6 +91,7 @@ func putOps(ctx context.Context, tx pgx.Tx, r *state.Run, decisions []plan.Decis
 		op, err := state.Encode(&d.Ops[at.Op])
 		return []any{
 			r.ID, at.Decision, at.Op, string(d.Ops[at.Op].Kind), op, d.AccountID, string(state.OpPending), 0, planned, "",
+			plan.JoinClasses(plan.Classes(d, at.Op)),
 		}, err
 	}))
 	return err
@@ -285,22 +290,23 @@ func scanOp(row pgx.CollectableRow) (state.OpRecord, error) {
 	return r, nil
 }
 
-const countSwitchedOff = `
-select count(distinct o.account_id)
+const selectCounted = `
+select distinct o.classes, o.account_id
 from ops o join decisions d on d.run_id = o.run_id and d.position = o.decision
-where o.kind in ('set_active', 'revoke_sessions') and o.closed_at >= $2 and o.status in ('done', 'observed')
-    and (o.kind, d.action) in (values ('set_active', 'deactivate'), ('revoke_sessions', 'hold')) and d.source = $1`
+where o.classes <> '' and o.closed_at >= $2 and o.status in ('done', 'observed') and d.source = $1 and d.approval = ''`
 
 // Usage implements state.Store.
-func (s *Store) Usage(ctx context.Context, source string, since time.Time) (int, error) {
+func (s *Store) Usage(ctx context.Context, source string, since time.Time) (map[plan.Class]int, error) {
 	if err := state.CheckText("filter", source); err != nil {
-		return 0, fmt.Errorf("count switched-off accounts: %w", err)
+		return nil, fmt.Errorf("count changed accounts: %w", err)
 	}
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
-	var n int
-	if err := s.pool.QueryRow(ctx, countSwitchedOff, source, since).Scan(&n); err != nil {
-		return 0, s.fault(ctx, "count switched-off accounts", err)
-	}
-	return n, nil
+	tally := state.Tally{}
+	_, err := collect(ctx, s, "count changed accounts", selectCounted, []any{source, since},
+		func(row pgx.CollectableRow) (struct{}, error) {
+			var classes, account string
+			err := row.Scan(&classes, &account)
+			tally.Add(classes, account)
+			return struct{}{}, err
+		})
+	return tally.Counts(), err
 }

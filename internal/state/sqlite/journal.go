@@ -19,8 +19,8 @@ insert into decisions (run_id, position, source, anchor, ref, action, reason, ac
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
 
 const insertOp = `
-insert into ops (run_id, decision, position, kind, op, account_id, status, token, planned_at, error)
-values ($1, $2, $3, $4, $5, $6, 'pending', 0, $7, '')`
+insert into ops (run_id, decision, position, kind, op, account_id, status, token, planned_at, error, classes)
+values ($1, $2, $3, $4, $5, $6, 'pending', 0, $7, '', $8)`
 
 // BeginRun implements state.Store.
 func (s *Store) BeginRun(ctx context.Context, l state.Lease, r state.Run, p plan.Plan, c state.SightingChanges) error {
@@ -48,6 +48,9 @@ func (s *Store) BeginRun(ctx context.Context, l state.Lease, r state.Run, p plan
 			return err
 		}
 		if err := putOps(ctx, tx, &r, p.Decisions); err != nil {
+			return err
+		}
+		if err := putHeld(ctx, tx, c); err != nil {
 			return err
 		}
 		return putSightings(ctx, tx, c)
@@ -89,6 +92,7 @@ func putOps(ctx context.Context, tx *sql.Tx, r *state.Run, decisions []plan.Deci
 		op, err := state.Encode(&d.Ops[at.Op])
 		return []any{
 			r.ID, at.Decision, at.Op, string(d.Ops[at.Op].Kind), op, d.AccountID, stamp(r.PlannedAt),
+			plan.JoinClasses(plan.Classes(d, at.Op)),
 		}, err
 	})
 }
@@ -276,20 +280,23 @@ func scanOp(rows *sql.Rows) (state.OpRecord, error) {
 }
 
 // In SQLite a cross join keeps the order of the tables: the window's ops first.
-const countSwitchedOff = `
-select count(distinct o.account_id)
+const selectCounted = `
+select distinct o.classes, o.account_id
 from ops o cross join decisions d on d.run_id = o.run_id and d.position = o.decision
-where o.kind in ('set_active', 'revoke_sessions') and o.closed_at >= $2 and o.status in ('done', 'observed')
-    and (o.kind, d.action) in (values ('set_active', 'deactivate'), ('revoke_sessions', 'hold')) and d.source = $1`
+where o.classes <> '' and o.closed_at >= $2 and o.status in ('done', 'observed') and d.source = $1 and d.approval = ''`
 
 // Usage implements state.Store.
-func (s *Store) Usage(ctx context.Context, source string, since time.Time) (int, error) {
+func (s *Store) Usage(ctx context.Context, source string, since time.Time) (map[plan.Class]int, error) {
 	if err := state.CheckText("filter", source); err != nil {
-		return 0, fmt.Errorf("count switched-off accounts: %w", err)
+		return nil, fmt.Errorf("count changed accounts: %w", err)
 	}
-	var n int
-	if err := s.readers.QueryRowContext(ctx, countSwitchedOff, source, since.UnixMicro()).Scan(&n); err != nil {
-		return 0, s.fault("count switched-off accounts", err)
-	}
-	return n, nil
+	tally := state.Tally{}
+	_, err := collect(ctx, s, "count changed accounts", selectCounted, []any{source, since.UnixMicro()},
+		func(rows *sql.Rows) (struct{}, error) {
+			var classes, account string
+			err := rows.Scan(&classes, &account)
+			tally.Add(classes, account)
+			return struct{}{}, err
+		})
+	return tally.Counts(), err
 }

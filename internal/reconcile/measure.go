@@ -1,0 +1,353 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/guard"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// What the guards measure a plan by.
+
+// completed are the states of a run that came to its end.
+func completed() []state.RunStatus {
+	return []state.RunStatus{state.RunDone, state.RunPartial, state.RunWithheld}
+}
+
+// firstMark names, with a source's name behind it, the end of the first run that
+// was completed for the source.
+const firstMark = "first run/"
+
+// used reads what was done in the window, and what the guards hold.
+func (e *Engine) used(ctx context.Context, g *gathered) error {
+	g.usage = guard.Usage{Done: map[string]map[plan.Class]int{}, New: map[string]bool{}, Held: map[identity.Key]guard.Held{}}
+	for _, src := range e.o.Sources {
+		name := src.Name()
+		since := g.now.Add(-e.o.Limits.Window)
+		done, err := e.o.Store.Usage(ctx, name, since)
+		if err != nil {
+			return fmt.Errorf("read what was done of late for source %s: %w", name, err)
+		}
+		first, err := e.first(ctx, name)
+		if err != nil {
+			return err
+		}
+		later := map[plan.Class]int{} // what was done after the first run
+		switch {
+		case first.IsZero():
+			g.usage.New[name] = true
+		case first.Before(since):
+			later = done
+		default:
+			if later, err = e.o.Store.Usage(ctx, name, first); err != nil {
+				return fmt.Errorf("read what was done of late for source %s: %w", name, err)
+			}
+		}
+		for _, c := range []plan.Class{plan.Creates, plan.Updates} {
+			done[c] = later[c]
+		}
+		g.usage.Done[name] = done
+	}
+	held, err := e.o.Store.Held(ctx)
+	if err != nil {
+		return fmt.Errorf("read what the guards hold: %w", err)
+	}
+	for _, h := range held {
+		g.usage.Held[h.Key] = guard.Held{Run: h.Run, Ops: h.Ops}
+	}
+	return nil
+}
+
+// meetStrangers counts, before the first run is completed, the people of the
+// server who are nobody's. The walk that a first run makes knows them, or the
+// index that it left behind. Who was created by a run that was cut off is none.
+func (e *Engine) meetStrangers(ctx context.Context, g *gathered) error {
+	if len(g.usage.New) < len(e.o.Sources) {
+		return nil
+	}
+	if g.walked == nil {
+		all, err := e.o.Store.Index(ctx, state.IndexFilter{})
+		if err != nil {
+			return fmt.Errorf("read which accounts the server has: %w", err)
+		}
+		g.unknown(all)
+	}
+	for i := range g.observations {
+		if a := g.observations[i].ByIntent; a != nil {
+			delete(g.strangers, a.ID)
+		}
+	}
+	g.usage.Strangers = len(g.strangers)
+	return nil
+}
+
+// first tells when the first run was completed for a source; the zero time if none
+// was. A store that is older than the mark has it in its journal.
+func (e *Engine) first(ctx context.Context, source string) (time.Time, error) {
+	mark, err := e.o.Store.Mark(ctx, firstMark+source)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read when the first run was: %w", err)
+	}
+	if !mark.At.IsZero() {
+		return mark.At, nil
+	}
+	runs, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Statuses: completed()})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read when the first run was: %w", err)
+	}
+	for _, r := range slices.Backward(runs) {
+		whole := slices.ContainsFunc(r.Sources, func(s plan.SourceSummary) bool { return s.Name == source && s.Complete && s.Entries > 0 })
+		if whole && wentOver(r.Status, r.Counts) {
+			return r.FinishedAt, nil
+		}
+	}
+	return time.Time{}, nil
+}
+
+// wentOver tells whether a run did what there was to do, by and large.
+func wentOver(status state.RunStatus, c state.Counts) bool {
+	return (status != state.RunWithheld || c.Done > 0) && (c.Failed+c.Skipped == 0 || c.Failed+c.Skipped < c.Done)
+}
+
+// markFirst notes the end of the first run for the sources that it read whole.
+func (e *Engine) markFirst(ctx context.Context, l *lease, g *gathered, rep Report) error {
+	if !wentOver(rep.Status, rep.Counts) {
+		return nil
+	}
+	for _, s := range rep.Plan.Sources {
+		if !s.Complete || s.Entries == 0 || !g.usage.New[s.Name] {
+			continue
+		}
+		now, err := e.o.Store.Now(ctx)
+		if err != nil {
+			return fmt.Errorf("read the store's clock: %w", err)
+		}
+		if ours := time.Now(); ours.After(now) { // by which the ops were closed
+			now = ours
+		}
+		if err := e.o.Store.SetMark(ctx, l.current(), state.Mark{Name: firstMark + s.Name, At: now}); err != nil {
+			return fmt.Errorf("note the first run: %w", err)
+		}
+	}
+	return nil
+}
+
+// weigh reads what else the guards have to know about a plan: how much there is to
+// lose of what many lose, and whether the configuration is to blame for it.
+func (e *Engine) weigh(ctx context.Context, g *gathered, p plan.Plan) error {
+	if err := e.meetStrangers(ctx, g); err != nil {
+		return err
+	}
+	goes := map[string]bool{} // sources of which many lose something
+	lost := map[string]map[string]int{}
+	removes := false
+	for i := range p.Decisions {
+		d := &p.Decisions[i]
+		for op := range d.Ops {
+			for _, c := range plan.Classes(d, op) {
+				_, attribute := c.Lost()
+				removes = removes || c == plan.Deactivations || c == plan.RoleRemovals
+				if !attribute && c != plan.RoleRemovals {
+					continue
+				}
+				if lost[d.Key.Source] == nil {
+					lost[d.Key.Source] = map[string]int{}
+				}
+				lost[d.Key.Source][string(c)]++
+			}
+		}
+	}
+	for source, classes := range lost {
+		for c, n := range classes {
+			many := guard.LossCount
+			if plan.Class(c) == plan.RoleRemovals {
+				many = 0
+			}
+			goes[source] = goes[source] || n+g.usage.Done[source][plan.Class(c)] > many
+		}
+	}
+	g.usage.Had, g.usage.Holders = map[string]map[plan.Field]int{}, map[string]map[string]int{}
+	for source, many := range goes {
+		if !many {
+			continue
+		}
+		links, err := e.o.Store.Links(ctx, state.LinkFilter{Source: source})
+		if err != nil {
+			return fmt.Errorf("read what the people of source %s have: %w", source, err)
+		}
+		g.usage.Had[source], g.usage.Holders[source] = possessions(links)
+	}
+	if !removes {
+		return nil
+	}
+	var err error
+	g.usage.Rules, err = e.changedRules(ctx, g, p)
+	return err
+}
+
+// possessions counts who of the people with an active account has what.
+func possessions(links []identity.Link) (had map[plan.Field]int, holders map[string]int) {
+	had, holders = map[plan.Field]int{}, map[string]int{}
+	for i := range links {
+		a := links[i].Observed
+		if a == nil || !a.Active() || links[i].Part == identity.Contributor {
+			continue
+		}
+		for _, f := range identity.AllAttributes() {
+			if a.Value(f) != "" {
+				had[plan.Field(f)]++
+			}
+		}
+		for _, r := range a.Roles {
+			holders[r]++
+		}
+	}
+	return had, holders
+}
+
+// changedRules tells which of those who go, go because the configuration changed:
+// all of them in the first run after a change, and whoever was first missed in
+// that run once his grace is over.
+func (e *Engine) changedRules(ctx context.Context, g *gathered, p plan.Plan) (*guard.Rules, error) {
+	last, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Statuses: completed(), Limit: 1})
+	if err != nil {
+		return nil, fmt.Errorf("read what was done by which configuration: %w", err)
+	}
+	if len(last) == 0 {
+		return nil, nil //nolint:nilnil // nothing was ever done by another one
+	}
+	if last[0].Policy != e.o.PolicyDigest {
+		return &guard.Rules{Since: last[0].ID, Everybody: true}, nil
+	}
+	missed, oldest := g.missedSince(p)
+	if len(missed) == 0 {
+		return nil, nil //nolint:nilnil // as above
+	}
+	// A week more, for the run before the one that first missed somebody.
+	runs, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Since: oldest.Add(-7 * 24 * time.Hour)})
+	if err != nil {
+		return nil, fmt.Errorf("read what was done by which configuration: %w", err)
+	}
+	out := &guard.Rules{Keys: map[identity.Key]bool{}}
+	for key, since := range missed {
+		if before := changedAt(runs, since); before != "" {
+			out.Keys[key] = true
+			if out.Since == "" || before < out.Since {
+				out.Since = before
+			}
+		}
+	}
+	return out, nil
+}
+
+// missedSince gives the people who go now after they have been missed for a while,
+// and since when.
+func (g *gathered) missedSince(p plan.Plan) (map[identity.Key]time.Time, time.Time) {
+	goes := map[identity.Key]bool{}
+	for i := range p.Decisions {
+		if d := &p.Decisions[i]; d.Leaves() && len(d.Ops) > 0 {
+			goes[d.Key] = true
+		}
+	}
+	missed, oldest := map[identity.Key]time.Time{}, g.now
+	for i := range g.observations {
+		ob := &g.observations[i]
+		if since := ob.Absence.Since; goes[ob.Key] && since.Before(g.now) && !since.IsZero() {
+			missed[ob.Key] = since
+			if since.Before(oldest) {
+				oldest = since
+			}
+		}
+	}
+	return missed, oldest
+}
+
+// changedAt gives the last completed run before the one that was under way at the
+// time, if the two had different configurations. runs are newest first.
+func changedAt(runs []state.Run, at time.Time) string {
+	i := slices.IndexFunc(runs, func(r state.Run) bool { return !r.StartedAt.After(at) })
+	if i < 0 || runs[i].PlannedAt.Before(at) {
+		return ""
+	}
+	for _, r := range runs[i+1:] {
+		if slices.Contains(completed(), r.Status) {
+			if r.Policy != runs[i].Policy {
+				return r.ID
+			}
+			return ""
+		}
+	}
+	return ""
+}
+
+// retained gives what the guards keep back by themselves, and not only because
+// everything stops when one of them trips.
+func retained(p plan.Plan, v guard.Verdict) map[identity.Key][]plan.Op {
+	v.Stop = false
+	out := map[identity.Key][]plan.Op{}
+	if !v.Tripped() {
+		return out
+	}
+	asked := map[identity.Key][]plan.Op{} // what waits for a word whatever the guards say
+	for i := range p.Decisions {
+		if d := &p.Decisions[i]; len(d.Withheld) > 0 {
+			asked[d.Key] = d.Withheld
+		}
+	}
+	held := guard.Withhold(p, v)
+	for i := range held.Decisions {
+		d := &held.Decisions[i]
+		ops := slices.DeleteFunc(slices.Clone(d.Withheld), func(op plan.Op) bool { return slices.ContainsFunc(asked[d.Key], op.Equal) })
+		if d.Approval == "" && len(ops) > 0 {
+			out[d.Key] = ops
+		}
+	}
+	return out
+}
+
+// holds notes what a plan changes about what the guards hold. Somebody is released
+// when nothing is wanted of him any more, or something else is done. A read that
+// was not whole, or a source that is away, releases nobody.
+func (g *gathered) holds(run string, p plan.Plan) {
+	decided := make(map[identity.Key]bool, len(p.Decisions))
+	for i := range p.Decisions {
+		d := &p.Decisions[i]
+		decided[d.Key] = true
+		_, before := g.usage.Held[d.Key]
+		switch ops := g.kept[d.Key]; {
+		case len(ops) > 0 && len(d.Withheld) > 0:
+			g.sightings.Held = append(g.sightings.Held, state.HeldItem{Key: d.Key, Run: run, Ops: ops})
+		case before && len(d.Ops) > 0:
+			g.sightings.Released = append(g.sightings.Released, d.Key)
+		}
+	}
+	for i := range g.observations {
+		k := g.observations[i].Key
+		if _, before := g.usage.Held[k]; before && g.whole && !decided[k] {
+			g.sightings.Released = append(g.sightings.Released, k)
+		}
+	}
+}
+
+// unknown notes the active people among the accounts of the server who are
+// nobody's: no administrators, and not mmsync's own account.
+func (g *gathered) unknown(all []state.IndexedAccount) {
+	owned := make(map[string]bool, len(g.roster.heads))
+	for i := range g.roster.heads {
+		if h := &g.roster.heads[i]; h.owner {
+			owned[h.account] = true
+		}
+	}
+	g.strangers = map[string]bool{}
+	for i := range all {
+		a := &all[i]
+		if a.Active && !a.Bot && !a.Remote && !a.Admin && !owned[a.ID] && g.facts.Protected[a.ID] == "" {
+			g.strangers[a.ID] = true
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package statetest
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+func heldItem(n int, run string) state.HeldItem {
+	return state.HeldItem{Key: key(n), Run: run, Ops: deactivation(n).Ops[:1]}
+}
+
+// keep begins a run that changes what is held.
+func keep(t *testing.T, s state.Store, l state.Lease, id string, c state.SightingChanges) {
+	t.Helper()
+	require.NoError(t, s.BeginRun(t.Context(), l, run(id, l), plan.Plan{Decisions: []plan.Decision{deactivation(9)}}, c))
+}
+
+func listHeld(t *testing.T, s state.Store) []state.HeldItem {
+	t.Helper()
+	got, err := s.Held(t.Context())
+	require.NoError(t, err)
+	return got
+}
+
+func held(t *testing.T, s state.Store) {
+	l := acquire(t, s)
+	require.Empty(t, listHeld(t, s))
+	keep(t, s, l, "01a", state.SightingChanges{Held: []state.HeldItem{heldItem(2, "01a"), heldItem(1, "01a")}})
+	require.Equal(t, []state.HeldItem{heldItem(1, "01a"), heldItem(2, "01a")}, listHeld(t, s))
+	keep(t, s, l, "01b", state.SightingChanges{})
+	require.Len(t, listHeld(t, s), 2, "a run that says nothing releases nobody")
+	keep(t, s, l, "01c", state.SightingChanges{Released: []identity.Key{key(1), key(7)}})
+	require.Equal(t, []state.HeldItem{heldItem(2, "01a")}, listHeld(t, s))
+
+	for what, c := range map[string]state.SightingChanges{
+		"held and released": {Held: []state.HeldItem{heldItem(3, "01d")}, Released: []identity.Key{key(3)}},
+		"held twice":        {Held: []state.HeldItem{heldItem(3, "01d"), heldItem(3, "01d")}},
+		"a run with NUL":    {Held: []state.HeldItem{heldItem(3, "\x00")}},
+		"nobody":            {Released: []identity.Key{{}}},
+	} {
+		err := s.BeginRun(t.Context(), l, run("01d", l), plan.Plan{}, c)
+		require.ErrorIs(t, err, state.ErrInvalid, what)
+	}
+	require.Len(t, listHeld(t, s), 1)
+}
+
+func heldSince(t *testing.T, s state.Store) {
+	l := acquire(t, s)
+	keep(t, s, l, "01a", state.SightingChanges{Held: []state.HeldItem{heldItem(1, "01a"), heldItem(2, "01a")}})
+	other := heldItem(2, "01b")
+	other.Ops = append(other.Ops, plan.Op{Kind: plan.SetRoles, Changes: []plan.Change{{Field: plan.FieldRoles, From: "a b", To: "b"}}})
+	keep(t, s, l, "01b", state.SightingChanges{Held: []state.HeldItem{heldItem(1, "01b"), other}})
+	require.Equal(t, []state.HeldItem{heldItem(1, "01a"), other}, listHeld(t, s))
+}
