@@ -158,11 +158,6 @@ func (e *Engine) decideOff(ctx context.Context, l *lease, o RunOptions, off stat
 		return nil, Report{}, 0, err
 	}
 	p := plan.Build(g.observations, e.o.Policy)
-	for i := range p.Decisions {
-		if len(p.Decisions[i].Ops) > 0 {
-			p.Decisions[i].Approval = off.ID // the operator named this very person: no limit counts it
-		}
-	}
 	rep, err := e.judge(ctx, g, p, o)
 	if err != nil {
 		return nil, Report{}, 0, err

@@ -159,9 +159,10 @@ func TestEngine_DeactivateNow(t *testing.T) {
 		require.True(t, w.active("anna"))
 		require.NoError(t, s.ReleaseLease(t.Context(), l))
 		require.NoError(t, s.Close())
-		rep, err := w.sync(few(), wiring{})
+		rep, err := w.sync(few(), wiring{change: func(o *reconcile.Options) { o.Limits.Deactivations = guard.Limit{} }})
 		require.NoError(t, err)
 		require.Equal(t, plan.OperatorOff, decisionOn(t, rep, "1").Reason)
+		require.Equal(t, state.RunDone, rep.Status, "no limit counts it there either")
 		require.False(t, w.active("anna"))
 	})
 	t.Run("a hold goes before it, and says so", func(t *testing.T) {

@@ -79,26 +79,32 @@ type deed struct {
 	ops  []state.OpRecord
 }
 
-// revertible finds the run and what it did.
-func (e *Engine) revertible(ctx context.Context, id string) (state.Run, []deed, error) {
+// revertible finds the run and what it did, and how many of its calls may still be
+// on their way.
+func (e *Engine) revertible(ctx context.Context, id string) (state.Run, []deed, int, error) {
 	runs, err := e.o.Store.Runs(ctx, state.RunFilter{ID: id})
 	switch {
 	case err != nil:
-		return state.Run{}, nil, fmt.Errorf("read run %s: %w", id, err)
+		return state.Run{}, nil, 0, fmt.Errorf("read run %s: %w", id, err)
 	case len(runs) == 0:
-		return state.Run{}, nil, fmt.Errorf("%w: there is no run %q; mmsync history lists them", ErrRefused, id)
+		return state.Run{}, nil, 0, fmt.Errorf("%w: there is no run %q; mmsync history lists them", ErrRefused, id)
 	case len(runs) > 1:
-		return state.Run{}, nil, fmt.Errorf("%w: %q fits %d runs; give more of its id", ErrRefused, id, len(runs))
+		return state.Run{}, nil, 0, fmt.Errorf("%w: %q fits %d runs; give more of its id", ErrRefused, id, len(runs))
 	case runs[0].Status.Open():
-		return runs[0], nil, fmt.Errorf("%w: run %s is still at work; wait for its end, or stop it with mmsync hold", ErrRefused, runs[0].ID)
+		return runs[0], nil, 0, fmt.Errorf("%w: run %s is still at work; wait for its end, or stop it with mmsync hold", ErrRefused, runs[0].ID)
 	}
-	ops, err := e.o.Store.Ops(ctx, state.OpFilter{Run: runs[0].ID, Statuses: []state.OpStatus{state.OpDone, state.OpObserved}})
+	ops, err := e.o.Store.Ops(ctx, state.OpFilter{Run: runs[0].ID, Statuses: []state.OpStatus{state.OpDone, state.OpObserved, state.OpSent}})
 	if err != nil {
-		return runs[0], nil, fmt.Errorf("read what run %s did: %w", runs[0].ID, err)
+		return runs[0], nil, 0, fmt.Errorf("read what run %s did: %w", runs[0].ID, err)
 	}
 	var deeds []deed
+	sent := 0
 	at := map[identity.Key]int{}
 	for _, op := range ops {
+		if !op.Status.Closed() {
+			sent++
+			continue
+		}
 		i, known := at[op.Key]
 		if !known {
 			i = len(deeds)
@@ -107,17 +113,17 @@ func (e *Engine) revertible(ctx context.Context, id string) (state.Run, []deed, 
 		}
 		deeds[i].ops = append(deeds[i].ops, op)
 	}
-	if len(deeds) == 0 {
-		return runs[0], nil, fmt.Errorf("%w: run %s (%s) changed nothing, so there is nothing to take back", ErrRefused, runs[0].ID, runs[0].Kind)
+	if len(deeds)+sent == 0 {
+		return runs[0], nil, 0, fmt.Errorf("%w: run %s (%s) changed nothing, so there is nothing to take back", ErrRefused, runs[0].ID, runs[0].Kind)
 	}
-	return runs[0], deeds, nil
+	return runs[0], deeds, sent, nil
 }
 
 // planRevert decides what is done to take a run back: the values of before are
 // wanted like those of a source, so that all that protects people from a source
 // protects them from this as well.
 func (e *Engine) planRevert(ctx context.Context, l *lease, facts plan.Facts, calls busy, o RunOptions, id string) (*reversal, Report, error) {
-	run, deeds, err := e.revertible(ctx, id)
+	run, deeds, sent, err := e.revertible(ctx, id)
 	if err != nil {
 		return nil, Report{}, err
 	}
@@ -128,6 +134,9 @@ func (e *Engine) planRevert(ctx context.Context, l *lease, facts plan.Facts, cal
 	r := &reversal{run: run, deeds: deeds, policy: e.revertPolicy(deeds), unlink: map[identity.Key]bool{}}
 	if r.g, r.v, err = e.few(ctx, l, facts, calls, keys, false); err != nil {
 		return nil, Report{}, err
+	}
+	if sent > 0 {
+		r.left = append(r.left, fmt.Sprintf("calls of run %s may still be on their way (%d): take it back once more in a minute or two", run.ID, sent))
 	}
 	var w wanted
 	for i := range deeds {

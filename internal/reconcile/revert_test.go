@@ -188,6 +188,28 @@ func TestEngine_Revert_left(t *testing.T) {
 		require.True(t, w.active("bert"))
 		require.False(t, w.active("emil"))
 	})
+	t.Run("a call that may still arrive is named", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.rest(few(), wiring{})
+		c := &crash{at: -1}
+		_, err := w.sync(changed(), wiring{wrap: func(s state.Store) state.Store { return mortal{s, c} }, network: network(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/patch") {
+				c.dead.Store(true)
+			}
+			return c.RoundTrip(r)
+		})})
+		require.ErrorIs(t, err, errCrash)
+		s := w.store()
+		runs, err := s.Runs(t.Context(), state.RunFilter{Kind: "sync", Limit: 1})
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+		rep, err := w.revert(runs[0].ID, wiring{change: func(o *reconcile.Options) { o.SettleAfter = time.Hour }})
+		require.NoError(t, err)
+		require.Equal(t, state.RunPartial, rep.Status)
+		require.Contains(t, rep.Problems[0], "calls of run "+runs[0].ID+" may still be on their way (")
+		require.True(t, w.active("cora"), "what is known to be done is taken back")
+	})
 	t.Run("another field is no obstacle", func(t *testing.T) {
 		t.Parallel()
 		w, run := setup(t, changed(), wiring{})

@@ -105,7 +105,8 @@ func (d Decision) none(why Reason) Decision {
 // hold keeps back the given Action. Ops that a Hold carries out all the same
 // are added by the caller.
 func (d Decision) hold(why Reason, back Action, detail string) Decision {
-	d.Action, d.Reason, d.Held, d.Detail, d.Until, d.Ops, d.Withheld = Hold, why, back, clean(detail), nil, nil, nil
+	d.Action, d.Reason, d.Held, d.Detail, d.Until = Hold, why, back, clean(detail), nil
+	d.Ops, d.Withheld, d.Approval = nil, nil, ""
 	return d
 }
 

@@ -74,7 +74,10 @@ func switchedOff(d Decision, o Observation, p Policy, r released) Decision {
 	case o.Linked == nil:
 		return missing(d, o)
 	case !o.off():
-		return deactivate(d, o, p, OperatorOff, detail)
+		if d = deactivate(d, o, p, OperatorOff, detail); len(d.Ops) > 0 {
+			d.Approval = o.Off.ID // the operator named this very person: no limit counts it
+		}
+		return d
 	}
 	// Off, and the source does not agree: decided like that of somebody who has
 	// left, but that it is said why he is not let in.
