@@ -102,7 +102,9 @@ type explainDocument struct {
 	Near      []plan.Decision `json:"near,omitempty"`
 	Past      []identity.Key  `json:"past,omitempty"`
 	Others    []identity.Key  `json:"others,omitempty"`
-	History   []historyOp     `json:"history"`
+	// Holders are the other accounts that have something the person is to have.
+	Holders []identity.Account `json:"holders,omitempty"`
+	History []historyOp        `json:"history"`
 }
 
 type entryDocument struct {
@@ -142,7 +144,7 @@ type historyOp struct {
 func newExplainDocument(x explained) explainDocument {
 	d := explainDocument{
 		FormatVersion: plan.FormatVersion, Managed: !x.Unmanaged, Account: x.Account, Match: x.Match, Decision: x.Decision, Summary: summary(x),
-		Meaning: x.Decision.Reason.Explain().Sentence, Next: next(x), Untouched: x.Untouched, Near: x.Near, Past: x.Past, Others: x.Others,
+		Meaning: x.Decision.Reason.Explain().Sentence, Next: next(x), Untouched: x.Untouched, Near: x.Near, Past: x.Past, Others: x.Others, Holders: x.Holders,
 		History: []historyOp{},
 	}
 	if x.Unmanaged {

@@ -157,11 +157,12 @@ func explainDecision(s *sheet, x explained) {
 	for l := range strings.SplitSeq(next(x), "\n") {
 		s.line("%s", l)
 	}
-	if len(x.Others) > 0 {
-		s.section("See also")
-		for _, k := range x.Others {
-			s.line("mmsync explain %s, who fits as well", shell(k.String()))
-		}
+	s.section("See also")
+	for _, k := range x.Others {
+		s.line("mmsync explain %s, who fits as well", shell(k.String()))
+	}
+	for i := range x.Holders {
+		s.line("mmsync explain %s, the account %s, which has something that is wanted here", x.Holders[i].ID, printable(x.Holders[i].Username))
 	}
 }
 

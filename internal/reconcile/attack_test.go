@@ -281,6 +281,9 @@ func TestAttacks(t *testing.T) {
 	t.Parallel()
 	for version, profile := range map[string]mmsim.Profile{"11.6": mmsim.Profile116, "5.38": mmsim.Profile538} {
 		for _, a := range attacks() {
+			if profile == mmsim.Profile538 && a.old == "" {
+				continue // what decides is the same on every server
+			}
 			t.Run(version+"/"+a.name, func(t *testing.T) {
 				t.Parallel()
 				a.run(t, profile)

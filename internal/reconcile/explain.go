@@ -23,6 +23,8 @@ type Explanation struct {
 	// Match is the account that exists already and is held to be looked at, for a
 	// person who has none.
 	Match *identity.Account
+	// Holders are the other accounts that have something the person is to have.
+	Holders []identity.Account
 	// Decision is what the next run would do, judged together with everybody
 	// else; its Action is NoOp for an unmanaged account.
 	Decision  plan.Decision
@@ -126,8 +128,12 @@ func (e *Engine) managed(o *plan.Observation, rep Report) Explanation {
 		}
 	}
 	for _, h := range []*plan.Holder{o.ByAuth, o.ByEmail, o.ByUsername} {
-		if x.Match == nil && o.Link == nil && h != nil && h.Account.ID == x.Decision.AccountID {
+		switch {
+		case h == nil:
+		case o.Link == nil && h.Account.ID == x.Decision.AccountID:
 			x.Match = h.Account
+		case !slices.ContainsFunc(x.Holders, func(a identity.Account) bool { return a.ID == h.Account.ID }):
+			x.Holders = append(x.Holders, *h.Account)
 		}
 	}
 	if o.Desired == nil {
