@@ -78,6 +78,7 @@ func newWorld(t testing.TB, st store, s settings) *world {
 	s.url = w.sim.Start(t)
 	w.stateURL = st.url(t, w.dir)
 	w.addForeign()
+	w.agree()
 	w.configure(s)
 	t.Cleanup(w.checkForeign)
 	return w
@@ -153,6 +154,25 @@ func (w *world) feed(people []slapdtest.Person) {
 	next := filepath.Join(w.dir, "people.next")
 	require.NoError(w.t, os.WriteFile(next, []byte(b.String()), 0o600))
 	require.NoError(w.t, os.Rename(next, filepath.Join(w.dir, "people.ldif")))
+}
+
+// agree has the store know that a first run was completed long ago: the server has
+// people, and would be asked about first. What is asked is told by a story of
+// cmd/mmsync.
+func (w *world) agree() {
+	ctx := w.t.Context()
+	s := w.openStore()
+	defer s.Close()
+	m, ok := s.(interface {
+		Migrate(ctx context.Context) ([]string, error)
+	})
+	require.True(w.t, ok)
+	_, err := m.Migrate(ctx)
+	require.NoError(w.t, err)
+	l, err := s.AcquireLease(ctx, "agree", "test", time.Minute)
+	require.NoError(w.t, err)
+	require.NoError(w.t, s.SetMark(ctx, l, state.Mark{Name: "first run", At: time.Now().Add(-90 * 24 * time.Hour)}))
+	require.NoError(w.t, s.ReleaseLease(ctx, l))
 }
 
 // addForeign makes accounts that mmsync has nothing to do with.

@@ -19,9 +19,9 @@ func completed() []state.RunStatus {
 	return []state.RunStatus{state.RunDone, state.RunPartial, state.RunWithheld}
 }
 
-// firstMark names, with a source's name behind it, the end of the first run that
-// was completed for the source.
-const firstMark = "first run/"
+// firstMark names the end of the first run that was completed; with a slash and a
+// source's name behind it, the end of the first that read this source whole.
+const firstMark = "first run"
 
 // used reads what was done in the window, and what the guards hold.
 func (e *Engine) used(ctx context.Context, g *gathered) error {
@@ -70,6 +70,13 @@ func (e *Engine) meetStrangers(ctx context.Context, g *gathered) error {
 	if len(g.usage.New) < len(e.o.Sources) {
 		return nil
 	}
+	mark, err := e.o.Store.Mark(ctx, firstMark)
+	if err != nil {
+		return fmt.Errorf("read when the first run was: %w", err)
+	}
+	if !mark.At.IsZero() {
+		return nil
+	}
 	if g.walked == nil {
 		all, err := e.o.Store.Index(ctx, state.IndexFilter{})
 		if err != nil {
@@ -89,7 +96,7 @@ func (e *Engine) meetStrangers(ctx context.Context, g *gathered) error {
 // first tells when the first run was completed for a source; the zero time if none
 // was. A store that is older than the mark has it in its journal.
 func (e *Engine) first(ctx context.Context, source string) (time.Time, error) {
-	mark, err := e.o.Store.Mark(ctx, firstMark+source)
+	mark, err := e.o.Store.Mark(ctx, firstMark+"/"+source)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read when the first run was: %w", err)
 	}
@@ -119,18 +126,24 @@ func (e *Engine) markFirst(ctx context.Context, l *lease, g *gathered, rep Repor
 	if !wentOver(rep.Status, rep.Counts) {
 		return nil
 	}
+	var names []string
 	for _, s := range rep.Plan.Sources {
-		if !s.Complete || s.Entries == 0 || !g.usage.New[s.Name] {
-			continue
+		if s.Complete && s.Entries > 0 && g.usage.New[s.Name] {
+			names = append(names, firstMark+"/"+s.Name)
 		}
-		now, err := e.o.Store.Now(ctx)
-		if err != nil {
-			return fmt.Errorf("read the store's clock: %w", err)
-		}
-		if ours := time.Now(); ours.After(now) { // by which the ops were closed
-			now = ours
-		}
-		if err := e.o.Store.SetMark(ctx, l.current(), state.Mark{Name: firstMark + s.Name, At: now}); err != nil {
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	now, err := e.o.Store.Now(ctx)
+	if err != nil {
+		return fmt.Errorf("read the store's clock: %w", err)
+	}
+	if ours := time.Now(); ours.After(now) { // by which the ops were closed
+		now = ours
+	}
+	for _, name := range append(names, firstMark) {
+		if err := e.o.Store.SetMark(ctx, l.current(), state.Mark{Name: name, At: now}); err != nil {
 			return fmt.Errorf("note the first run: %w", err)
 		}
 	}

@@ -145,18 +145,18 @@ func (w *world) store() state.Store {
 	}
 	if !w.unseen && !w.agreed {
 		w.agreed = true
-		agree(w.t, s, "corp")
+		agree(w.t, s)
 	}
 	return s
 }
 
-// agree has the store know that a first run was completed for a source, long ago.
-func agree(t testing.TB, s state.Store, source string) {
+// agree has the store know that a first run was completed, long ago.
+func agree(t testing.TB, s state.Store) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	l, err := s.AcquireLease(ctx, "agree", "test", time.Minute)
 	require.NoError(t, err)
-	require.NoError(t, s.SetMark(ctx, l, state.Mark{Name: "first run/" + source, At: time.Now().Add(-1000 * time.Hour)}))
+	require.NoError(t, s.SetMark(ctx, l, state.Mark{Name: "first run", At: time.Now().Add(-1000 * time.Hour)}))
 	require.NoError(t, s.ReleaseLease(ctx, l))
 }
 

@@ -461,8 +461,8 @@ func first(p plan.Plan, u Usage) (Trip, bool) {
 	if t.Planned == 0 {
 		return Trip{}, false
 	}
-	t.Cause = fmt.Sprintf("the server has %d active accounts of people that mmsync does not know", u.Strangers)
-	t.Message = fmt.Sprintf("this is the first run on a server with %d active accounts of people that mmsync does not know, and %d people would be changed; limit 0 until somebody has agreed. Nothing was written. %s",
+	t.Cause = fmt.Sprintf("active accounts of people whom mmsync does not know: %d", u.Strangers)
+	t.Message = fmt.Sprintf("this is the first run on a server that has people: %d active accounts belong to nobody whom mmsync knows, and %d people would be created, linked or changed; limit 0 until somebody has agreed. Nothing was written. %s",
 		u.Strangers, t.Planned, next)
 	return t, true
 }
