@@ -30,6 +30,12 @@ const (
 // that is missing here fails the test.
 func everyCommand() map[string][][]string {
 	return map[string][][]string{
+		"audit":                 {{}},
+		"audit export":          {{}, {"--format", "csv"}},
+		"audit forget":          {{"nobody", "--reason", "test"}},
+		"audit list":            {{}, {"-o", "json"}},
+		"audit prune":           {{"--older-than", "400d", "--reason", "test"}},
+		"audit verify":          {{}, {"-o", "json"}},
 		"check-config":          {{}, {"--print-effective"}, {"-o", "json"}},
 		"completion bash":       {{}},
 		"completion fish":       {{}},
@@ -46,6 +52,7 @@ func everyCommand() map[string][][]string {
 		"link list":             {{}, {"-o", "json"}},
 		"plan":                  {{}, {"-o", "json"}, {"--audit", "--redact"}},
 		"state":                 {{}},
+		"state accept-restore":  {{"--reason", "test"}},
 		"state migrate":         {{}},
 		"state rebind":          {{"mattermost", "--reason", "test"}},
 		"state status":          {{}},

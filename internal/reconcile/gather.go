@@ -28,6 +28,7 @@ type gathered struct {
 	trips        []guard.Trip
 	sightings    state.SightingChanges
 	problems     []string
+	notices      []Notice
 	busy         busy
 	// settled counts those who are as they were when nothing was to be done.
 	settled int

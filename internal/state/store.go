@@ -121,6 +121,8 @@ type Store interface {
 	// Protect adds protected accounts; known ones keep their Since.
 	Protect(ctx context.Context, l Lease, accounts []ProtectedAccount) error
 
+	AuditStore
+
 	// Close releases the connections.
 	Close() error
 }

@@ -33,6 +33,7 @@ func Run(t *testing.T, open Factory) {
 	outcomes(t, open)
 	reads(t, open)
 	index(t, open)
+	audits(t, open)
 	texts(t, open)
 	concurrency(t, open)
 	sizes(t, open)

@@ -1,0 +1,29 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"github.com/mmsync/mmsync/internal/audit/keyfile"
+	"github.com/mmsync/mmsync/internal/config"
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile"
+)
+
+// Vault is where a configuration keeps the key that seals the history.
+func Vault(c *config.Config) reconcile.Vault { return keyfile.New(c.Audit.KeyFile) }
+
+// ExamineHistory tells whether the store is the one that was sealed last. It makes
+// nothing.
+func ExamineHistory(ctx context.Context, c *config.Config, s Store) []identity.Finding {
+	finding := identity.Finding{Part: "history", Level: identity.LevelOK, Text: "its end is the one that was sealed last"}
+	err := reconcile.History(ctx, s, Vault(c), false)
+	var refused *reconcile.HistoryError
+	switch {
+	case errors.As(err, &refused):
+		finding.Level, finding.Text, finding.Mend = identity.LevelFail, refused.Text, "see the section on restored stores in docs/operations.md"
+	case err != nil:
+		finding.Level, finding.Text, finding.Mend = identity.LevelFail, err.Error(), "check state.url and the rights of its user"
+	}
+	return []identity.Finding{finding}
+}
