@@ -178,9 +178,9 @@ func (a *app) printAudit(rows []audit.Row) error {
 		if e.Kind == audit.KindRun {
 			what, why, name = e.RunKind, e.Why, "-"
 		}
-		cells = append(cells, []string{when(e.At), what, name, why, e.Status, e.RequestedBy, e.Run, values})
+		cells = append(cells, []string{when(e.At), what, name, why, e.Status, e.Run, values, e.RequestedBy})
 	}
-	return a.table([]string{"AT (UTC)", "WHAT", "USERNAME", "WHY", "STATUS", "BY", "RUN", "CHANGES"}, cells)
+	return a.table([]string{"AT (UTC)", "WHAT", "USERNAME", "WHY", "STATUS", "RUN", "CHANGES", "BY"}, cells)
 }
 
 // rowsAtOnce bounds how many rows are in memory at a time.

@@ -46,7 +46,7 @@ func (a *app) auditForgetCmd() *cobra.Command {
 					"format_version": plan.FormatVersion, "run": f.Run, "source": f.Key.Source, "anchor": f.Key.Anchor, "rows": f.Rows, "linked_account": f.Account,
 				})
 			}
-			fmt.Fprintf(a.stdout, "forgot what %d rows of the history held of %s\n", f.Rows, printable(f.Key.String()))
+			fmt.Fprintf(a.stdout, "forgot what %s of the history held of %s\n", counted(int64(f.Rows), "row"), printable(f.Key.String()))
 			if f.Account != "" {
 				fmt.Fprintf(a.stdout, "the link to account %s stays, with the account's present name\n", f.Account)
 			}
@@ -86,7 +86,7 @@ func (a *app) auditPruneCmd() *cobra.Command {
 			if a.output == "json" {
 				return a.printJSON(map[string]any{"format_version": plan.FormatVersion, "batches": batches, "rows": rows})
 			}
-			fmt.Fprintf(a.stdout, "removed %d rows in %d batches\n", rows, batches)
+			fmt.Fprintf(a.stdout, "removed %s in %s\n", counted(rows, "row"), counted(batches, "batch"))
 			return nil
 		},
 	}

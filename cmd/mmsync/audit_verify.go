@@ -155,12 +155,22 @@ func whole(r audit.Report) []string {
 	if r.Last == 0 {
 		return []string{"The history is empty: nothing was sealed yet."}
 	}
-	text := fmt.Sprintf("The history is whole: %d rows in batches %d to %d are as they were sealed", r.Rows, r.First, r.Last)
+	text := fmt.Sprintf("The history is whole: %s in batches %d to %d stand as they were sealed", counted(r.Rows, "row"), r.First, r.Last)
 	if r.Pruned > 0 {
-		text += fmt.Sprintf("; mmsync pruned the rows of %d batches", r.Pruned)
+		text += "; mmsync pruned the rows of " + counted(r.Pruned, "batch")
 	}
 	if r.Forgotten > 0 {
-		text += fmt.Sprintf("; mmsync forgot the values of %d rows", r.Forgotten)
+		text += "; mmsync forgot the values of " + counted(r.Forgotten, "row")
 	}
 	return []string{text + ".", fmt.Sprintf("It ends with the seal %s.", r.Seal)}
+}
+
+func counted(n int64, what string) string {
+	switch {
+	case n == 1:
+		return "1 " + what
+	case what == "batch":
+		what += "e"
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -175,7 +175,7 @@ func (v *verifier) place(i int) bool {
 			v.find(Edited, b, 0, "cannot be the first")
 			return false
 		case b.ID > 1 && !v.scope.Part:
-			v.find(Cut, b, 0, "is the first there is; batches 1 to %d are missing", b.ID-1)
+			v.find(Cut, b, 0, "is the first there is; %s missing", span(1, b.ID-1))
 		}
 		return true
 	}
@@ -185,7 +185,7 @@ func (v *verifier) place(i int) bool {
 		v.find(Edited, b, 0, "stands behind batch %d", last.ID)
 		return false
 	case b.ID > last.ID+1:
-		v.find(Cut, b, 0, "follows batch %d; batches %d to %d are missing", last.ID, last.ID+1, b.ID-1)
+		v.find(Cut, b, 0, "follows batch %d; %s missing", last.ID, span(last.ID+1, b.ID-1))
 		return true
 	case !bytes.Equal(b.Previous, last.Seal) && v.key.Made(*b) && v.key.Made(*last):
 		v.find(Edited, last, 0, "is another one than the batch after it was sealed upon")
@@ -337,6 +337,13 @@ func (v *verifier) head() {
 	case h.Batch == 0:
 		v.find(Cut, &Batch{ID: v.report.Last}, 0, "is the last there is, and no batch has the seal of the head given")
 	case h.Batch > v.report.Last:
-		v.find(Cut, &Batch{ID: v.report.Last}, 0, "is the last there is; batches %d to %d, which the head kept outside knows, are missing", v.report.Last+1, h.Batch)
+		v.find(Cut, &Batch{ID: v.report.Last}, 0, "is the last there is; the head kept outside knows more: %s missing", span(v.report.Last+1, h.Batch))
 	}
+}
+
+func span(from, to int64) string {
+	if from == to {
+		return fmt.Sprintf("batch %d is", from)
+	}
+	return fmt.Sprintf("batches %d to %d are", from, to)
 }

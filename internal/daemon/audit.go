@@ -21,7 +21,7 @@ func ExamineHistory(ctx context.Context, c *config.Config, s Store) []identity.F
 	var refused *reconcile.HistoryError
 	switch {
 	case errors.As(err, &refused):
-		finding.Level, finding.Text, finding.Mend = identity.LevelFail, refused.Text, "see the section on restored stores in docs/operations.md"
+		finding.Level, finding.Text, finding.Mend = identity.LevelFail, refused.Text, "docs/operations.md, under After a restore, says what to look at"
 	case err != nil:
 		finding.Level, finding.Text, finding.Mend = identity.LevelFail, err.Error(), "check state.url and the rights of its user"
 	}
