@@ -52,7 +52,7 @@ func rules() map[string]rule {
 			imports: []string{"internal/reconcile/plan", "internal/reconcile/guard", "internal/identity", "internal/audit", "internal/state"},
 			tests: []string{
 				"internal/state/sqlite", "internal/state/postgres", "internal/pgtest", "internal/mattermost", "internal/mattermost/mmsim",
-				"internal/sources", "internal/sources/file",
+				"internal/sources", "internal/sources/file", "internal/audit/keyfile",
 			},
 			why: "the engine is handed its source, target and store; it must run the same whichever they are",
 		},

@@ -148,6 +148,9 @@ func about(rep *Report) []Notice {
 	var locked []Notice
 	for i := range rep.Plan.Decisions {
 		d := &rep.Plan.Decisions[i]
+		if d.Reason != plan.NeedsApproval && slices.ContainsFunc(d.Notes, func(n plan.Note) bool { return n.Reason == plan.NeedsApproval }) {
+			asked[plan.NeedsApproval]++ // of a part of it
+		}
 		switch d.Reason {
 		case plan.NeedsApproval, plan.MatchNeedsWord, plan.MatchPrivileged:
 			asked[d.Reason]++

@@ -222,6 +222,11 @@ func (e *Engine) AcceptRestore(ctx context.Context, o RunOptions) (audit.Head, e
 	if c.key, err = e.o.Vault.Key(true); err != nil {
 		return audit.Head{}, &HistoryError{Text: err.Error()}
 	}
+	if c.last != nil && !c.key.Made(*c.last) {
+		last := *c.last
+		last.Seal = nil // a seal of another key is vouched for by nothing of ours
+		c.last = &last
+	}
 	run, err := e.newRun(l.ctx, "accept-restore", o, l.current().Token)
 	if err != nil {
 		return audit.Head{}, err
