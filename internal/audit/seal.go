@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"io"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -34,8 +35,8 @@ func NewKey(secret []byte) (Key, error) {
 // String hides the key.
 func (k Key) String() string { return "<secret>" }
 
-// GoString hides the key.
-func (k Key) GoString() string { return "<secret>" }
+// Format hides the key from every verb.
+func (k Key) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "<secret>") } // fmt knows if it failed
 
 // Hex is a digest or a seal; its text is hexadecimal.
 type Hex []byte
