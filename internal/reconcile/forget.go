@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/audit"
 	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 )
 
@@ -73,14 +75,53 @@ func (e *Engine) forget(l *lease, key audit.Key, k identity.Key, run string) (in
 	}
 	f := state.Forgetting{Keys: []identity.Key{k}}
 	for _, r := range rows {
-		if r.Personal != "" {
-			f.Rows = append(f.Rows, key.Forget(r))
+		if r.Personal == "" {
+			continue
 		}
+		p, err := audit.ReadPersonal(r)
+		if err != nil {
+			return 0, fmt.Errorf("%w: %w; mmsync audit verify says what became of the history", ErrRefused, err)
+		}
+		f.Words = append(f.Words, words(p)...)
+		f.Rows = append(f.Rows, key.Forget(r))
 	}
+	slices.Sort(f.Words)
+	f.Words = slices.Compact(f.Words)
 	if err := e.o.Store.ForgetPerson(l.ctx, l.current(), f); err != nil {
 		return 0, err
 	}
 	return len(f.Rows), nil
+}
+
+// words are what names a person in sentences about others: a username in quotes, an
+// e-mail, a place in the source.
+func words(p audit.Personal) []string {
+	names, plain := []string{p.Username}, []string{p.Ref}
+	for _, c := range p.Values {
+		switch c.Field {
+		case plan.Field(identity.Username):
+			names = append(names, c.From, c.To)
+		case plan.Field(identity.Email):
+			plain = append(plain, c.From, c.To)
+		}
+	}
+	for _, i := range []*audit.Image{p.Before, p.After} {
+		if i != nil {
+			names, plain = append(names, i.Username), append(plain, i.Email)
+		}
+	}
+	var out []string
+	for _, n := range names {
+		if n != "" {
+			out = append(out, strconv.Quote(n))
+		}
+	}
+	for _, w := range plain {
+		if strings.ContainsAny(w, "@=") { // a line of a file would be in too much
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // whom finds the one Key that a word names: an anchor, source/anchor, an account's

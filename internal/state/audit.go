@@ -30,7 +30,7 @@ type AuditStore interface {
 	AuditRows(ctx context.Context, f RowFilter) ([]audit.Row, error)
 	// ForgetPerson takes the values of rows away, and what the journal holds of
 	// their Keys: usernames, places, values and images; ids, times, kinds and
-	// outcomes stay. ErrConflict, and nothing is changed, while an op of one of the
+	// outcomes stay. Other sentences that hold one of the Words go too. ErrConflict, and nothing is changed, while an op of one of the
 	// Keys is unclosed or unsealed.
 	ForgetPerson(ctx context.Context, l Lease, f Forgetting) error
 	// PruneAudit marks batches as pruned and removes their rows. ErrNotFound if one
@@ -72,6 +72,9 @@ type RowFilter struct {
 type Forgetting struct {
 	Keys []identity.Key
 	Rows []audit.Row // as audit.Key.Forget made them
+	// Words name the person in sentences about others and about runs; sentences of
+	// the journal that hold one are taken away whole.
+	Words []string
 }
 
 // Events gives what u holds in the order in which it happened.
@@ -171,7 +174,16 @@ func CheckForgetting(f Forgetting) error {
 			return err
 		}
 	}
-	return nil
+	if slices.Contains(f.Words, "") {
+		return fmt.Errorf("forget a person: every sentence holds an empty word: %w", ErrInvalid)
+	}
+	return CheckText("forget a person", f.Words...)
+}
+
+// Inside gives a word as it stands within a text of JSON that Encode wrote.
+func Inside(word string) (string, error) {
+	text, err := Encode(word)
+	return strings.TrimSuffix(strings.TrimPrefix(text, `"`), `"`), err
 }
 
 // CheckPrune returns ErrInvalid for a batch that is not marked as pruned.

@@ -269,6 +269,25 @@ const blankVerdicts = `
 update verdict_items set username = '', ops = '[]'
 where source = $1 and anchor = $2 and verdict_id in (select id from verdicts where closed_at is not null)`
 
+const (
+	blankDetails  = `update decisions set detail = '' where position($1 in detail) > 0`
+	blankNotes    = `update decisions set notes = null where position($1 in notes::text) > 0`
+	blankMessages = `update runs set message = '' where position($1 in message) > 0`
+	blankErrors   = `update ops set error = '' where position($1 in error) > 0`
+)
+
+func blankWord(b *pgx.Batch, word string) error {
+	inside, err := state.Inside(word)
+	if err != nil {
+		return err
+	}
+	b.Queue(blankDetails, word)
+	b.Queue(blankMessages, word)
+	b.Queue(blankErrors, word)
+	b.Queue(blankNotes, inside)
+	return nil
+}
+
 // ForgetPerson implements state.AuditStore.
 func (s *Store) ForgetPerson(ctx context.Context, l state.Lease, f state.Forgetting) error {
 	if err := state.CheckForgetting(f); err != nil {
@@ -291,6 +310,11 @@ func (s *Store) ForgetPerson(ctx context.Context, l state.Lease, f state.Forgett
 			}
 		}
 		var b pgx.Batch
+		for _, word := range f.Words {
+			if err := blankWord(&b, word); err != nil {
+				return err
+			}
+		}
 		for i := range f.Rows {
 			r := &f.Rows[i]
 			b.Queue(forgetRow, r.ID, r.Key.Source, r.Key.Anchor, bytesOf(r.ForgetMAC))

@@ -256,6 +256,27 @@ const blankVerdicts = `
 update verdict_items set username = '', ops = '[]'
 where source = $1 and anchor = $2 and verdict_id in (select id from verdicts where closed_at is not null)`
 
+const (
+	blankDetails  = `update decisions set detail = '' where instr(detail, $1) > 0`
+	blankNotes    = `update decisions set notes = null where instr(notes, $1) > 0`
+	blankMessages = `update runs set message = '' where instr(message, $1) > 0`
+	blankErrors   = `update ops set error = '' where instr(error, $1) > 0`
+)
+
+func blankWord(ctx context.Context, tx *sql.Tx, word string) error {
+	inside, err := state.Inside(word)
+	if err != nil {
+		return err
+	}
+	for _, query := range []string{blankDetails, blankMessages, blankErrors} {
+		if _, err := tx.ExecContext(ctx, query, word); err != nil {
+			return err
+		}
+	}
+	_, err = tx.ExecContext(ctx, blankNotes, inside)
+	return err
+}
+
 // ForgetPerson implements state.AuditStore.
 func (s *Store) ForgetPerson(ctx context.Context, l state.Lease, f state.Forgetting) error {
 	if err := state.CheckForgetting(f); err != nil {
@@ -274,6 +295,11 @@ func (s *Store) ForgetPerson(ctx context.Context, l state.Lease, f state.Forgett
 				return fmt.Errorf("something is still being done about %s: %w", k, state.ErrConflict)
 			}
 			if err := blankJournal(ctx, tx, k); err != nil {
+				return err
+			}
+		}
+		for _, word := range f.Words {
+			if err := blankWord(ctx, tx, word); err != nil {
 				return err
 			}
 		}

@@ -35,6 +35,7 @@ func audits(t *testing.T, open Factory) {
 	open.test(t, "AuditBatches/are filtered", filterBatches)
 	open.test(t, "AuditRows/are filtered", filterRows)
 	open.test(t, "ForgetPerson/takes the values of one person and leaves the rest", forgetPerson)
+	open.test(t, "ForgetPerson/takes away sentences that name the person", forgetWords)
 	open.test(t, "ForgetPerson/waits for what is still being done", forgetBusy)
 	open.test(t, "PruneAudit/takes the rows and leaves the batch", pruneAudit)
 	open.test(t, "Audit/needs the lease", func(t *testing.T, s state.Store) {
@@ -298,6 +299,37 @@ func forgetPerson(t *testing.T, s state.Store) {
 	require.ErrorIs(t, s.ForgetPerson(t.Context(), l, f), state.ErrInvalid)
 	foreign := state.Forgetting{Keys: []identity.Key{key(9)}, Rows: []audit.Row{auditKey(t).Forget(rows[0])}}
 	require.ErrorIs(t, s.ForgetPerson(t.Context(), l, foreign), state.ErrInvalid)
+}
+
+func forgetWords(t *testing.T, s state.Store) {
+	l := acquire(t, s)
+	about := func(n int, detail, note string) plan.Decision {
+		d := deactivation(n)
+		d.Detail, d.Notes = detail, []plan.Note{{Field: "email", Reason: plan.EmailTaken, Detail: note}}
+		return d
+	}
+	p := plan.Plan{Decisions: []plan.Decision{
+		about(1, `account "ann" (1) has it`, `account "annabel" (2) has it`), about(2, `account "annabel" (2) has it`, `account "ann" (1) has it`),
+	}}
+	r := run("01a", l)
+	r.Message = `entry "ann" is there twice`
+	require.NoError(t, s.BeginRun(t.Context(), l, r, p, state.SightingChanges{}))
+	for i, text := range []string{`"annabel" was there first`, `"ann" was there first`} {
+		o := outcome(ref("01a", i, 0), state.OpFailed)
+		o.Error = text
+		require.NoError(t, s.RecordOp(t.Context(), l, o))
+	}
+	require.NoError(t, s.ForgetPerson(t.Context(), l, state.Forgetting{Words: []string{`"ann"`, "50% _"}}))
+	got, err := s.Decisions(t.Context(), "01a")
+	require.NoError(t, err)
+	require.Empty(t, got[0].Decision.Detail)
+	require.NotEmpty(t, got[0].Decision.Notes)
+	require.NotEmpty(t, got[1].Decision.Detail)
+	require.Empty(t, got[1].Decision.Notes)
+	require.Empty(t, listRuns(t, s, state.RunFilter{})[0].Message)
+	ops := listOps(t, s, state.OpFilter{Statuses: []state.OpStatus{state.OpFailed}})
+	require.Equal(t, []string{`"annabel" was there first`, ""}, []string{ops[0].Error, ops[1].Error})
+	require.ErrorIs(t, s.ForgetPerson(t.Context(), l, state.Forgetting{Words: []string{""}}), state.ErrInvalid)
 }
 
 func forgetBusy(t *testing.T, s state.Store) {
