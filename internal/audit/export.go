@@ -60,10 +60,7 @@ type exportRow struct {
 }
 
 // Writer writes an export, one JSON object a line: each batch, then its rows.
-type Writer struct {
-	e     *json.Encoder
-	begun bool
-}
+type Writer struct{ e *json.Encoder }
 
 // NewWriter writes to w.
 func NewWriter(w io.Writer) *Writer {

@@ -103,8 +103,8 @@ func FuzzRead(f *testing.F) {
 		}
 		again, err := audit.Read(&b)
 		require.NoError(t, err)
-		require.Equal(t, len(e.Batches), len(again.Batches))
-		require.Equal(t, len(e.Rows), len(again.Rows))
+		require.Len(t, again.Batches, len(e.Batches))
+		require.Len(t, again.Rows, len(e.Rows))
 		one, err := audit.Verify(k, e.Batches, e.All(), audit.Scope{Part: true})
 		require.NoError(t, err)
 		two, err := audit.Verify(k, again.Batches, again.All(), audit.Scope{Part: true})

@@ -117,7 +117,7 @@ func raise(r *audit.Row) {
 	r.Body = `{"op":"run-1/0/5","run_kind":"sync","requested_by":"nobody@host","status":"failed"}`
 }
 
-func TestVerify(t *testing.T) { //nolint:funlen // a table of what somebody may do to a history
+func TestVerify(t *testing.T) {
 	t.Parallel()
 	const ok, edited, cut, recomputed = audit.OK, audit.Edited, audit.Cut, audit.Recomputed
 	type place struct {

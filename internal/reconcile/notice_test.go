@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -53,7 +52,7 @@ func (d *desk) wiring(more ...func(*reconcile.Options)) wiring {
 	}}
 }
 
-func TestEngine_Notices(t *testing.T) { //nolint:funlen // one kind after another
+func TestEngine_Notices(t *testing.T) {
 	t.Parallel()
 	t.Run("a run in which all is well tells nobody", func(t *testing.T) {
 		t.Parallel()
@@ -209,14 +208,16 @@ func TestLogNotices(t *testing.T) {
 			require.Equal(t, "WARN", entry["level"])
 			require.NotEmpty(t, entry["text"])
 			require.NotEmpty(t, entry["next"])
-			got = append(got, entry["notice"].(string))
+			kind, ok := entry["notice"].(string)
+			require.True(t, ok)
+			got = append(got, kind)
 		}
 		for _, p := range people {
 			require.NotContains(t, line, p.UID)
 			require.NotContains(t, line, "example.test")
 		}
 	}
-	require.True(t, slices.Contains(got, string(reconcile.NoticeGuard)), got)
+	require.Contains(t, got, string(reconcile.NoticeGuard))
 }
 
 type lockedWriter struct {

@@ -263,8 +263,7 @@ func (e *Engine) doubt(ctx context.Context, rep *Report) error {
 		return nil
 	}
 	err := History(ctx, e.o.Store, e.o.Vault, false)
-	var refused *HistoryError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*HistoryError](err); ok {
 		rep.Problems = append(rep.Problems, "nothing can be carried out: "+refused.Text)
 		return nil
 	}

@@ -1,6 +1,7 @@
 package keyfile_test
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -30,7 +31,7 @@ func TestFile_Key(t *testing.T) {
 		for _, create := range []bool{true, false} {
 			again, err := f.Key(create)
 			require.NoError(t, err)
-			require.True(t, first == again)
+			require.Equal(t, first, again)
 		}
 		left, err := os.ReadDir(filepath.Dir(f.Path()))
 		require.NoError(t, err)
@@ -39,16 +40,13 @@ func TestFile_Key(t *testing.T) {
 	t.Run("two who make it at once have the same", func(t *testing.T) {
 		t.Parallel()
 		f := keyfile.New(filepath.Join(t.TempDir(), "audit.key"))
-		keys := make([]audit.Key, 8)
+		keys, errs := make([]audit.Key, 8), make([]error, 8)
 		var wg sync.WaitGroup
 		for i := range keys {
-			wg.Go(func() {
-				var err error
-				keys[i], err = f.Key(true)
-				require.NoError(t, err) //nolint:testifylint // a failure shows below as well
-			})
+			wg.Go(func() { keys[i], errs[i] = f.Key(true) })
 		}
 		wg.Wait()
+		require.NoError(t, errors.Join(errs...))
 		for _, k := range keys {
 			require.True(t, k == keys[0] && k != audit.Key{})
 		}
