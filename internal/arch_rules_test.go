@@ -109,7 +109,7 @@ func rules() map[string]rule {
 		"internal/daemon": {
 			imports: []string{
 				"internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
-				"internal/reconcile", "internal/audit/keyfile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
+				"internal/reconcile", "internal/audit", "internal/audit/keyfile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
 				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/mattermost",
 			},
 			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/pgtest"},

@@ -151,6 +151,9 @@ func (e *Engine) whom(ctx context.Context, person string) (identity.Key, error) 
 	slices.SortFunc(keys, identity.Key.Compare)
 	switch keys = slices.Compact(keys); len(keys) {
 	case 0:
+		if k, ok := identity.ParseKey(person); ok && slices.ContainsFunc(e.o.Sources, func(s Source) bool { return s.Name() == k.Source }) {
+			return k, nil // the journal may hold somebody who was only ever held
+		}
 		return identity.Key{}, fmt.Errorf("%w: nobody is known as %q, neither in the history nor among the links; give a username, an account's id or source/anchor", ErrRefused, person)
 	case 1:
 		return keys[0], nil

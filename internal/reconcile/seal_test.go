@@ -389,6 +389,24 @@ func TestEngine_Forget(t *testing.T) {
 		require.ErrorIs(t, err, reconcile.ErrRefused)
 		require.Equal(t, before, w.dump("ops")+w.dump("audit_rows"))
 	})
+	t.Run("somebody who was only ever held is named by his key", func(t *testing.T) {
+		t.Parallel()
+		w, v := newWorld(t), vault(t)
+		with := sealing(v)
+		seal := with.change
+		with.change = func(o *reconcile.Options) { seal(o); o.Policy.ReservedNames = []string{"svc-*"} }
+		_, err := w.sync(append(two(), human{ID: "9", UID: "svc-robot"}), with)
+		require.NoError(t, err)
+		require.Contains(t, w.dump("decisions"), "svc-robot")
+		_, err = forget(w, v, "svc-robot")
+		require.ErrorIs(t, err, reconcile.ErrRefused)
+		_, err = forget(w, v, "nowhere/9")
+		require.ErrorIs(t, err, reconcile.ErrRefused)
+		got, err := forget(w, v, "corp/9")
+		require.NoError(t, err)
+		require.Zero(t, got.Rows)
+		require.NotContains(t, w.dump("decisions"), "svc-robot")
+	})
 	t.Run("a name that two people had is nobody's", func(t *testing.T) {
 		t.Parallel()
 		w, v := newWorld(t), vault(t)
