@@ -37,17 +37,22 @@ func rules() map[string]rule {
 			pure:    true,
 			why:     "a guard judges a finished plan; it must not be able to fetch what would change its mind",
 		},
+		"internal/audit": {
+			imports: []string{"internal/reconcile/plan", "internal/identity"},
+			pure:    true,
+			why:     "seals are made and judged by values alone, so that a copy of the history verifies without the store; the port speaks of batches and rows, so state imports audit and not the other way round",
+		},
 
 		// the port to what is kept, and the shell around the core
 		"internal/state": {
-			imports: []string{"internal/reconcile/plan", "internal/identity"},
+			imports: []string{"internal/audit", "internal/reconcile/plan", "internal/identity"},
 			why:     "the port names what is kept and promises it; it knows no database",
 		},
 		"internal/reconcile": {
-			imports: []string{"internal/reconcile/plan", "internal/reconcile/guard", "internal/identity", "internal/state"},
+			imports: []string{"internal/reconcile/plan", "internal/reconcile/guard", "internal/identity", "internal/audit", "internal/state"},
 			tests: []string{
 				"internal/state/sqlite", "internal/state/postgres", "internal/pgtest", "internal/mattermost", "internal/mattermost/mmsim",
-				"internal/sources", "internal/sources/file",
+				"internal/sources", "internal/sources/file", "internal/audit/keyfile",
 			},
 			why: "the engine is handed its source, target and store; it must run the same whichever they are",
 		},
@@ -75,13 +80,17 @@ func rules() map[string]rule {
 			why: "the simulator may not share code with the client it is there to prove: a shared mistake would agree with itself",
 		},
 		"internal/state/postgres": {
-			imports: []string{"internal/state", "internal/reconcile/plan", "internal/identity", "migrations"},
+			imports: []string{"internal/state", "internal/audit", "internal/reconcile/plan", "internal/identity", "migrations"},
 			tests:   []string{"internal/state/statetest", "internal/pgtest"},
 			why:     whyAdapter,
 		},
 		"internal/state/sqlite": {
-			imports: []string{"internal/state", "internal/reconcile/plan", "internal/identity", "migrations"},
+			imports: []string{"internal/state", "internal/audit", "internal/reconcile/plan", "internal/identity", "migrations"},
 			tests:   []string{"internal/state/statetest"},
+			why:     whyAdapter,
+		},
+		"internal/audit/keyfile": {
+			imports: []string{"internal/audit"},
 			why:     whyAdapter,
 		},
 		"migrations": {
@@ -100,7 +109,7 @@ func rules() map[string]rule {
 		"internal/daemon": {
 			imports: []string{
 				"internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
-				"internal/reconcile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
+				"internal/reconcile", "internal/audit", "internal/audit/keyfile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
 				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/mattermost",
 			},
 			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/pgtest"},
@@ -108,7 +117,7 @@ func rules() map[string]rule {
 		},
 		"cmd/mmsync": {
 			imports: []string{
-				"internal/daemon", "internal/config", "internal/demo", "internal/identity",
+				"internal/daemon", "internal/config", "internal/demo", "internal/identity", "internal/audit",
 				"internal/reconcile/plan", "internal/reconcile/guard", "internal/reconcile", "internal/state",
 				"internal/mattermost/mmsim", // what the demo runs against
 			},
@@ -118,7 +127,7 @@ func rules() map[string]rule {
 
 		// support of tests
 		"internal/state/statetest": {
-			imports: []string{"internal/state", "internal/reconcile/plan", "internal/identity"},
+			imports: []string{"internal/state", "internal/audit", "internal/reconcile/plan", "internal/identity"},
 			support: true,
 			why:     "the suite is the contract of the port, so it sees the port and no store",
 		},

@@ -225,6 +225,10 @@ func storeFindings(ctx context.Context, c *config.Config) []identity.Finding {
 		return fail(err, "check state.url and that the database is up")
 	}
 	current, wanted, err := store.Schema(ctx)
+	var history []identity.Finding
+	if err == nil && current == wanted {
+		history = daemon.ExamineHistory(ctx, c, store)
+	}
 	switch err = errors.Join(err, store.Close()); {
 	case err != nil:
 		return fail(err, "check state.url and the rights of its user")
@@ -235,7 +239,7 @@ func storeFindings(ctx context.Context, c *config.Config) []identity.Finding {
 	case current > wanted:
 		return fail(fmt.Errorf("its schema is version %d, this program knows only %d", current, wanted), "run the newer mmsync that made it")
 	}
-	return []identity.Finding{{Part: "store", Level: identity.LevelOK, Text: fmt.Sprintf("reachable, schema version %d", current)}}
+	return append([]identity.Finding{{Part: "store", Level: identity.LevelOK, Text: fmt.Sprintf("reachable, schema version %d", current)}}, history...)
 }
 
 // missingStore looks at where a file would be, without making one: it would then

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,6 +85,7 @@ type runEntry struct {
 	Digest      string               `json:"digest,omitempty"`
 	Counts      state.Counts         `json:"counts"`
 	Message     string               `json:"message,omitempty"`
+	SealedIn    []int64              `json:"sealed_in,omitempty"` // batches of the audit
 	Sources     []plan.SourceSummary `json:"sources,omitempty"`
 	Changes     []changeEntry        `json:"changes,omitempty"`
 }
@@ -141,8 +143,13 @@ func (a *app) printRun(cmd *cobra.Command, store state.Store, r state.Run) error
 	if err != nil {
 		return fmt.Errorf("list the changes of run %s: %w", r.ID, err)
 	}
+	batches, err := sealedIn(cmd, store, r.ID)
+	if err != nil {
+		return err
+	}
 	if a.output == "json" {
 		e := newRunEntry(r)
+		e.SealedIn = batches
 		e.Changes = []changeEntry{}
 		for _, o := range ops {
 			e.Changes = append(e.Changes, changeEntry{
@@ -164,6 +171,9 @@ func (a *app) printRun(cmd *cobra.Command, store state.Store, r state.Run) error
 	if r.Message != "" {
 		fmt.Fprintf(a.stdout, "Message   %s\n", strings.ReplaceAll(safe(r.Message), "\n", "\n          "))
 	}
+	if len(batches) > 0 {
+		fmt.Fprintf(a.stdout, "Sealed    in batch %s\n", strings.Trim(fmt.Sprint(batches), "[]"))
+	}
 	fmt.Fprintln(a.stdout)
 	if len(ops) == 0 {
 		fmt.Fprintln(a.stdout, "no changes")
@@ -174,6 +184,20 @@ func (a *app) printRun(cmd *cobra.Command, store state.Store, r state.Run) error
 		rows = append(rows, []string{when(o.ClosedAt), o.Username, string(o.Op.Kind), string(o.Reason), string(o.Status), changesText(o.Op), o.Error})
 	}
 	return a.table([]string{"AT (UTC)", "USERNAME", "OP", "REASON", "STATUS", "CHANGES", "ERROR"}, rows)
+}
+
+// sealedIn gives the batches of the audit that hold what a run did.
+func sealedIn(cmd *cobra.Command, store state.Store, run string) ([]int64, error) {
+	rows, err := store.AuditRows(cmd.Context(), state.RowFilter{Run: run})
+	if err != nil {
+		return nil, fmt.Errorf("read where run %s is sealed: %w", run, err)
+	}
+	var out []int64
+	for i := range rows {
+		out = append(out, rows[i].Batch)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
 
 func changesText(o plan.Op) string {

@@ -49,6 +49,7 @@ func TestScript(t *testing.T) {
 			"slapd": cmdSlapd, "ldap-delete": cmdLDAPDelete, "fakeldap": cmdFakeLDAP,
 			"exits": cmdExits, "json": cmdJSON, "jsonenv": cmdJSONEnv, "norm": cmdNorm, "interrupt": cmdInterrupt, "people": cmdPeople,
 			"newer-schema": cmdNewerSchema, "busy-port": cmdBusyPort, "lines": cmdLines, "waitwrites": cmdWaitWrites,
+			"sql": cmdSQL, "pruned": cmdPruned,
 		},
 	})
 }
@@ -199,6 +200,7 @@ func cmdNorm(ts *testscript.TestScript, neg bool, args []string) {
 		{`\b[a-z0-9]{26}\b`, "[id]"},
 		{`Plan [0-9a-f]{4}-[0-9a-f]{4}`, "Plan [digest]"},
 		{`"[0-9a-f]{64}"`, `"[digest]"`},
+		{`\b[0-9a-f]{64}\b`, "[seal]"},
 		{`\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?Z?`, "[time]"},
 		{`\b\d+(\.\d+)?(ms|s)\b`, "[took]"},
 		{`\b\d+\.\d s\b`, "[took]"},

@@ -30,6 +30,12 @@ const (
 // that is missing here fails the test.
 func everyCommand() map[string][][]string {
 	return map[string][][]string{
+		"audit":                 {{}},
+		"audit export":          {{}, {"--format", "csv"}},
+		"audit forget":          {{"nobody", "--reason", "test"}},
+		"audit list":            {{}, {"-o", "json"}},
+		"audit prune":           {{"--older-than", "400d", "--reason", "test"}},
+		"audit verify":          {{}, {"-o", "json"}},
 		"check-config":          {{}, {"--print-effective"}, {"-o", "json"}},
 		"deactivate":            {{"nobody", "--now", "--reason", "test"}, {"anna.schmidt", "--now", "--reason", "test", "--dry-run"}},
 		"completion bash":       {{}},
@@ -63,6 +69,7 @@ func everyCommand() map[string][][]string {
 		"link set":              {{"anna.schmidt", "nobody", "--reason", "test"}},
 		"link unmanaged":        {{}, {"-o", "json"}},
 		"state":                 {{}},
+		"state accept-restore":  {{"--reason", "test"}},
 		"state migrate":         {{}},
 		"state rebind":          {{"mattermost", "--reason", "test"}},
 		"state status":          {{}},

@@ -28,7 +28,7 @@ func (a *app) stateCmd() *cobra.Command {
 		Short: "say which schema version the store has",
 		RunE:  a.withStore(a.stateStatus),
 	})
-	cmd.AddCommand(a.rebindCmd())
+	cmd.AddCommand(a.rebindCmd(), a.acceptRestoreCmd())
 	return cmd
 }
 

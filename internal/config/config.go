@@ -14,6 +14,7 @@ type Config struct {
 	Version    int        `yaml:"version,required"`
 	Mattermost Mattermost `yaml:"mattermost,required"`
 	State      State      `yaml:"state,required"`
+	Audit      Audit      `yaml:"audit"`
 	// Sources are in order of precedence: the first that has a person owns him.
 	Sources   []Source   `yaml:"sources,required"`
 	Mapping   Mapping    `yaml:"mapping,required"`
@@ -65,6 +66,13 @@ type RateLimit struct {
 type State struct {
 	// URL is postgres://…, postgresql://… or sqlite:/absolute/path.
 	URL Secret `yaml:"url,required,file"`
+}
+
+// Audit says how the history is kept from being changed unseen.
+type Audit struct {
+	// KeyFile holds the key that seals it, outside of the state; beside it stands
+	// KeyFile.head. It is made if it is not there.
+	KeyFile string `yaml:"key_file"`
 }
 
 // Log says what is logged and how.

@@ -27,6 +27,7 @@ func (v *validator) run() {
 	}
 	v.mattermost(&c.Mattermost)
 	v.state(&c.State)
+	v.audit(&c.Audit, c.State.URL)
 	v.sources(c.Sources)
 	v.mapping(&c.Mapping)
 	v.auth(&c.Auth)
@@ -127,6 +128,21 @@ func (v *validator) state(s *State) {
 		}
 	default:
 		v.fault(at, "is neither a PostgreSQL nor a SQLite address", form)
+	}
+}
+
+// audit gives the key its place: beside an SQLite file, which has to be writable,
+// or else beside the configuration.
+func (v *validator) audit(a *Audit, state Secret) {
+	if a.KeyFile != "" {
+		a.KeyFile = v.resolve(a.KeyFile)
+		return
+	}
+	a.KeyFile = v.resolve("audit.key")
+	if value, err := state.Value(); err == nil {
+		if file, ok := strings.CutPrefix(value, "sqlite:"); ok {
+			a.KeyFile = file + ".audit.key"
+		}
 	}
 }
 

@@ -104,6 +104,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 		Store: d.Store, Policy: policy(c), Limits: limits(c), PolicyDigest: digest, TargetURL: c.Mattermost.URL,
 		SinceOverlap: c.Mattermost.SinceOverlap, LookAgain: c.Lifecycle.Deactivate.LookAgain, Version: o.Version,
 		Protect: c.Guards.Protect.Usernames, Workers: c.Mattermost.MaxInFlight, Holder: Holder(), Logger: o.Logger, Progress: o.Progress,
+		Vault: Vault(c),
 	})
 	return d, nil
 }

@@ -90,6 +90,7 @@ func (e *Engine) lasts(ctx context.Context, g *gathered, k *identity.Link, a *id
 	k.Undone++
 	e.log.WarnContext(ctx, "what was taken from an account is back", "source", k.Key.Source, "anchor", k.Key.Anchor, "account", k.AccountID, "times", k.Undone)
 	if k.Undone > 1 {
+		g.notices = append(g.notices, undoneNotice(k, what))
 		g.problems = append(g.problems, fmt.Sprintf("account %s (%s) was %s after mmsync had taken that away, %d times in a row: find out who or what does it, another sync, an administrator, or a client that saves its profile all the time; until then mmsync takes it away each time",
 			k.AccountID, k.Key, what, k.Undone))
 	}
@@ -246,7 +247,7 @@ func (e *Engine) round(l *lease, u unsettled, o RunOptions, keys []identity.Key)
 	if !rep.Plan.Effective() && len(rep.Plan.Decisions) == 0 && len(rep.Problems) == 0 {
 		return nil, more, nil
 	}
-	run, err := e.newRun(ctx, "sync", RunOptions{Trigger: "second look", RequestedBy: o.RequestedBy, Reason: o.Reason}, l.current().Token)
+	run, err := e.newRun(ctx, "sync", RunOptions{Trigger: secondLook, RequestedBy: o.RequestedBy, Reason: o.Reason}, l.current().Token)
 	if err != nil {
 		return nil, nil, err
 	}

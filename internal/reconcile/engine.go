@@ -102,6 +102,10 @@ type Options struct {
 	// Holder names this process in the lease.
 	Holder string
 	Logger *slog.Logger
+	// Vault keeps the key that seals the history; nil leaves it unsealed.
+	Vault Vault
+	// Notices takes what somebody should hear of; by default the log does.
+	Notices Notices
 	// Progress is told about progress; it may be called from several goroutines.
 	Progress func(Progress)
 }
@@ -124,6 +128,8 @@ type Engine struct {
 	lastNow, lastRead time.Time
 	// met is when this process first came upon a sent op without an outcome.
 	met map[state.OpRef]time.Time
+	// noticed is what was passed on since the run began.
+	noticed map[Notice]bool
 }
 
 // New makes an Engine; zero options get their defaults.
@@ -149,7 +155,11 @@ func New(o Options) *Engine {
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	return &Engine{o: o, log: o.Logger.With("component", "reconcile")}
+	e := &Engine{o: o, log: o.Logger.With("component", "reconcile")}
+	if e.o.Notices == nil {
+		e.o.Notices = LogNotices{e.log}
+	}
+	return e
 }
 
 // RunOptions are one run's.
@@ -200,6 +210,8 @@ type Report struct {
 	// Census sums up all accounts of the server, if this run walked it; else nil.
 	Census *Census
 	Took   time.Duration
+
+	notices []Notice // beyond those that the plan shows
 }
 
 // Failure is one op that was not carried out as planned.
@@ -257,6 +269,9 @@ func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow 
 	if narrow != nil {
 		rep = narrow(rep)
 	}
+	if err := e.doubt(ctx, &rep); err != nil {
+		return rep, err
+	}
 	rep.RunID, rep.Status, rep.Verdict = run.ID, state.RunPlanned, rep.Verdict.Of(run.ID)
 	run.PlannedAt = g.now
 	describe(run, rep)
@@ -304,7 +319,7 @@ func (e *Engine) judge(ctx context.Context, g *gathered, p plan.Plan, o RunOptio
 	held.Target.Estimate = e.o.Target.Estimate(held)
 	return Report{
 		Plan: held, Verdict: v, Guards: guard.Summary(p, g.usage, limits),
-		Problems: slices.Concat(g.problems, heldLeavers(held)), AuditAge: g.auditAge, Decided: len(g.observations),
+		Problems: slices.Concat(g.problems, heldLeavers(held)), AuditAge: g.auditAge, Decided: len(g.observations), notices: g.notices,
 	}, nil
 }
 
@@ -387,8 +402,15 @@ func (e *Engine) finish(ctx context.Context, run *state.Run, rep *Report, err er
 	if saveErr := e.o.Store.SaveRun(ctx, *run); saveErr != nil {
 		return errors.Join(err, fmt.Errorf("record the end of the run: %w", saveErr))
 	}
+	head, sealErr := e.sealed(ctx, run, err)
+	if sealErr != nil {
+		e.log.ErrorContext(ctx, "the history could not be sealed; the next run does it", "run", run.ID, "error", sealErr)
+		rep.notices = append(rep.notices, unsealedNotice())
+	}
 	e.log.InfoContext(ctx, "run ended", "run", run.ID, "kind", run.Kind, "status", string(run.Status),
 		"done", run.Counts.Done, "failed", run.Counts.Failed, "skipped", run.Counts.Skipped,
-		"held", run.Counts.Held, "unchanged", run.Counts.Unchanged, "decided", rep.Decided, "took", rep.Took.Round(time.Millisecond))
+		"held", run.Counts.Held, "unchanged", run.Counts.Unchanged, "decided", rep.Decided, "took", rep.Took.Round(time.Millisecond),
+		"audit_batch", head.Batch, "audit_seal", head.Seal.String())
+	e.notices(ctx, run, rep, err)
 	return err
 }

@@ -35,6 +35,7 @@ type gathered struct {
 	trips     []guard.Trip
 	sightings state.SightingChanges
 	problems  []string
+	notices   []Notice
 	busy      busy
 	heard     *heard
 	stops     stops

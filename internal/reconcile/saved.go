@@ -76,7 +76,7 @@ func (e *Engine) Saved(ctx context.Context, rep Report, o RunOptions) (SavedPlan
 		return f, fmt.Errorf("read which server the store belongs to: %w", err)
 	}
 	f.Server = bound.ID
-	f.MAC, err = e.seal(ctx, f)
+	f.MAC, err = e.sign(ctx, f)
 	return f, err
 }
 
@@ -113,7 +113,7 @@ func (e *Engine) mark(ctx context.Context, name string) (string, error) {
 	return known.ID, nil
 }
 
-func (e *Engine) seal(ctx context.Context, f SavedPlan) (string, error) {
+func (e *Engine) sign(ctx context.Context, f SavedPlan) (string, error) {
 	key, err := e.mark(ctx, sealMark)
 	if err != nil {
 		return "", err
@@ -156,7 +156,7 @@ func (e *Engine) reopen(ctx context.Context, f SavedPlan) ([]plan.Decision, erro
 	if f.Store != store {
 		return nil, stale("the plan was made with another store than the configuration names; use the one it was made with, or make a new plan")
 	}
-	mac, err := e.seal(ctx, f)
+	mac, err := e.sign(ctx, f)
 	if err != nil {
 		return nil, err
 	}

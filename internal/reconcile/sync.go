@@ -74,6 +74,10 @@ func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narr
 func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report) Report) (Report, unsettled, error) {
 	rep, next := Report{RunID: run.ID}, unsettled{}
 	ctx := l.ctx
+	e.forgetNotices()
+	if err := e.known(ctx); err != nil {
+		return rep, next, err
+	}
 	facts, err := e.meet(ctx, l)
 	if err != nil {
 		return rep, next, err
@@ -83,6 +87,9 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	}
 	calls, err := e.recover(ctx, l.current(), next.offset)
 	if err != nil {
+		return rep, next, err
+	}
+	if err := e.seal(ctx, l.current(), run.ID); err != nil { // what a run left that died
 		return rep, next, err
 	}
 	g, err := e.gather(ctx, o, l, facts, calls)

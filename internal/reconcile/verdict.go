@@ -203,14 +203,14 @@ func (e *Engine) hear(ctx context.Context, now time.Time) (*heard, error) {
 		h.open = append(h.open, *v)
 		for n := range v.Items {
 			if it := &v.Items[n]; it.UsedBy == "" {
-				h.said[it.Key] = &plan.Said{ID: v.ID, Approves: v.Approves, AccountID: it.AccountID, Ops: it.Ops, Words: words(v)}
+				h.said[it.Key] = &plan.Said{ID: v.ID, Approves: v.Approves, AccountID: it.AccountID, Ops: it.Ops, Words: spoken(v)}
 			}
 		}
 	}
 	return h, nil
 }
 
-func words(v *state.Verdict) string {
+func spoken(v *state.Verdict) string {
 	said := "no"
 	if v.Approves {
 		said = "yes"

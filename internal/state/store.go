@@ -127,6 +127,7 @@ type Store interface {
 	Protect(ctx context.Context, l Lease, accounts []ProtectedAccount) error
 
 	VerdictStore
+	AuditStore
 
 	// Close releases the connections.
 	Close() error

@@ -11,8 +11,9 @@ alter table decisions add column planned json; -- []plan.Op
 
 -- The guards' classes that an op counts in, blank-separated and sorted.
 alter table ops add column classes text not null default '';
--- The batch of the audit that an op was sealed in; null = not yet.
+-- The batch of the audit that an op or a run was sealed in; null = not yet.
 alter table ops add column sealed_in bigint;
+alter table runs add column sealed_in bigint;
 
 update ops set classes = 'deactivations'
 from decisions d
@@ -21,6 +22,7 @@ where d.run_id = ops.run_id and d.position = ops.decision
 
 create index ops_counted on ops (closed_at) where classes <> '';
 create index ops_unsealed on ops (closed_at) where sealed_in is null;
+create index runs_unsealed on runs (finished_at) where sealed_in is null and kind <> 'plan' and kind <> 'sync';
 drop index ops_active;
 
 -- Approvals and rejections of what a run held back.
@@ -111,15 +113,18 @@ create table audit_rows (
     batch           bigint           not null references audit_batches (id),
     happened_at     timestamptz,
     kind            text             not null,
-    source          text collate "C" not null,
+    run_id          text collate "C" not null,
+    source          text collate "C" not null,             -- '' = about a run as a whole
     anchor          text collate "C" not null,
     account_id      text collate "C" not null,
-    body            text             not null,             -- JSON without personal values
-    personal        text,                                  -- JSON; null = forgotten
+    body            text             not null,             -- audit.Body, without personal values
+    personal        text,                                  -- audit.Personal; null = forgotten
     salt            bytea,                                 -- null = forgotten
     personal_digest bytea            not null,             -- over salt and personal
+    digest          bytea            not null,             -- over all of the above but salt and personal
     forget_mac      bytea                                  -- keyed; null = not forgotten
 );
 
 create index audit_rows_key on audit_rows (source, anchor);
+create index audit_rows_run on audit_rows (run_id);
 create index audit_rows_batch on audit_rows (batch);

@@ -11,8 +11,9 @@ alter table decisions add column planned text; -- []plan.Op
 
 -- The guards' classes that an op counts in, blank-separated and sorted.
 alter table ops add column classes text not null default '';
--- The batch of the audit that an op was sealed in; null = not yet.
+-- The batch of the audit that an op or a run was sealed in; null = not yet.
 alter table ops add column sealed_in integer;
+alter table runs add column sealed_in integer;
 
 update ops set classes = 'deactivations'
 where exists (select 1 from decisions d where d.run_id = ops.run_id and d.position = ops.decision
@@ -20,6 +21,7 @@ where exists (select 1 from decisions d where d.run_id = ops.run_id and d.positi
 
 create index ops_counted on ops (closed_at) where classes <> '';
 create index ops_unsealed on ops (closed_at) where sealed_in is null;
+create index runs_unsealed on runs (finished_at) where sealed_in is null and kind <> 'plan' and kind <> 'sync';
 drop index ops_active;
 
 -- Approvals and rejections of what a run held back.
@@ -110,15 +112,18 @@ create table audit_rows (
     batch           integer not null references audit_batches (id),
     happened_at     integer,
     kind            text    not null,
-    source          text    not null,
+    run_id          text    not null,
+    source          text    not null,             -- '' = about a run as a whole
     anchor          text    not null,
     account_id      text    not null,
-    body            text    not null,             -- JSON without personal values
-    personal        text,                         -- JSON; null = forgotten
+    body            text    not null,             -- audit.Body, without personal values
+    personal        text,                         -- audit.Personal; null = forgotten
     salt            blob,                         -- null = forgotten
     personal_digest blob    not null,             -- over salt and personal
+    digest          blob    not null,             -- over all of the above but salt and personal
     forget_mac      blob                          -- keyed; null = not forgotten
 ) strict;
 
 create index audit_rows_key on audit_rows (source, anchor);
+create index audit_rows_run on audit_rows (run_id);
 create index audit_rows_batch on audit_rows (batch);

@@ -268,13 +268,14 @@ func scanOp(rows *sql.Rows) (state.OpRecord, error) {
 		return r, err
 	}
 	r.PlannedAt, r.SentAt, r.MarkedAt, r.ClosedAt = planned.Time, sent.Time, marked.Time, closed.Time
-	for _, p := range []struct {
-		text sql.RawBytes
-		into any
-	}{{op, &r.Op}, {before, &r.Before}, {after, &r.After}} {
-		if err := state.Decode(p.text, p.into); err != nil {
-			return r, fmt.Errorf("op %s: %w", r.Ref, err)
-		}
+	if err := state.Decode(op, &r.Op); err != nil {
+		return r, fmt.Errorf("op %s: %w", r.Ref, err)
+	}
+	if r.Before, err = state.DecodeAccount(before); err != nil {
+		return r, fmt.Errorf("op %s: %w", r.Ref, err)
+	}
+	if r.After, err = state.DecodeAccount(after); err != nil {
+		return r, fmt.Errorf("op %s: %w", r.Ref, err)
 	}
 	return r, nil
 }

@@ -140,6 +140,11 @@ func cancelled(t *testing.T, s state.Store) {
 		"Protect":      s.Protect(ctx, l, []state.ProtectedAccount{{ID: "a"}}),
 		"ReleaseLease": s.ReleaseLease(ctx, l),
 	}
+	errs["ForgetPerson"] = s.ForgetPerson(ctx, l, state.Forgetting{Keys: []identity.Key{key(1)}})
+	errs["PruneAudit"] = s.PruneAudit(ctx, l, nil)
+	_, errs["Unsealed"] = s.Unsealed(ctx, 10)
+	_, errs["AuditRows"] = s.AuditRows(ctx, state.RowFilter{})
+	_, errs["AuditBatches"] = s.AuditBatches(ctx, state.BatchFilter{})
 	_, errs["Links"] = s.Links(ctx, state.LinkFilter{})
 	_, errs["Now"] = s.Now(ctx)
 	_, errs["AcquireLease"] = s.AcquireLease(ctx, "another", "me", longTTL)

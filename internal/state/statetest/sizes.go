@@ -97,6 +97,7 @@ func Bench(b *testing.B, open Factory) {
 	})
 	b.Run("Heads100k", func(b *testing.B) { benchHeads(b, open, links) })
 	b.Run("Settle100k", func(b *testing.B) { benchSettle(b, open, links) })
+	b.Run("Seal1000Ops", func(b *testing.B) { sealBench(b, open) })
 	b.Run("LinksOfOneKey", func(b *testing.B) {
 		s := open(b)
 		put(b, s, links...)

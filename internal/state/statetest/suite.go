@@ -36,6 +36,7 @@ func Run(t *testing.T, open Factory) {
 	verdicts(t, open)
 	refused(t, open)
 	stops(t, open)
+	audits(t, open)
 	texts(t, open)
 	concurrency(t, open)
 	sizes(t, open)

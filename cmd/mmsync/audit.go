@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mmsync/mmsync/internal/audit"
+	"github.com/mmsync/mmsync/internal/daemon"
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+func (a *app) auditCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "the sealed history: what was done, and whether somebody changed it",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.auditListCmd(), a.auditExportCmd(), a.auditVerifyCmd(), a.auditForgetCmd(), a.auditPruneCmd())
+	return cmd
+}
+
+// age is a flag that takes days as well: 7d, 36h.
+type age time.Duration
+
+func (d *age) String() string { return time.Duration(*d).String() }
+
+func (d *age) Type() string { return "duration" }
+
+func (d *age) Set(text string) error {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		if err != nil {
+			return errors.New("write a number of days such as 7d, or hours such as 36h")
+		}
+		*d = age(time.Duration(n) * 24 * time.Hour)
+		return nil
+	}
+	v, err := time.ParseDuration(text)
+	if err != nil || v < 0 {
+		return errors.New("write a number of days such as 7d, or hours such as 36h")
+	}
+	*d = age(v)
+	return nil
+}
+
+// since gives the moment that long ago; zero for no time.
+func (d *age) since() time.Time {
+	if *d == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(-time.Duration(*d))
+}
+
+// withReady runs a command on the store alone.
+func (a *app) withReady(do func(context.Context, daemon.Store, reconcile.Vault) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) (err error) {
+		c, err := a.load()
+		if err != nil {
+			return err
+		}
+		store, err := daemon.OpenReady(cmd.Context(), c)
+		if err != nil {
+			return err
+		}
+		defer closing(store, &err)
+		return do(cmd.Context(), store, daemon.Vault(c))
+	}
+}
+
+type auditEntry struct {
+	ID      int64     `json:"id"`
+	Batch   int64     `json:"batch"`
+	At      time.Time `json:"at"`
+	Kind    string    `json:"kind"`
+	Run     string    `json:"run"`
+	Source  string    `json:"source,omitempty"`
+	Anchor  string    `json:"anchor,omitempty"`
+	Account string    `json:"account,omitempty"`
+	audit.Body
+	Forgotten bool            `json:"forgotten"`
+	Personal  *audit.Personal `json:"personal,omitempty"`
+}
+
+func newAuditEntry(r audit.Row) (auditEntry, error) {
+	e := auditEntry{
+		ID: r.ID, Batch: r.Batch, At: r.At, Kind: r.Kind, Run: r.Run, Source: r.Key.Source, Anchor: r.Key.Anchor, Account: r.AccountID,
+		Forgotten: r.Personal == "", Personal: &audit.Personal{},
+	}
+	var err error
+	if e.Body, err = audit.ReadBody(r); err != nil {
+		return e, err
+	}
+	if *e.Personal, err = audit.ReadPersonal(r); err != nil || e.Forgotten {
+		e.Personal = nil
+	}
+	return e, err
+}
+
+func (a *app) auditListCmd() *cobra.Command {
+	var user, run string
+	var since age
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "list what was done and said, and by whom",
+		RunE: a.withReady(func(ctx context.Context, s daemon.Store, _ reconcile.Vault) error {
+			if limit < 0 {
+				return usage(errors.New("--limit must not be negative"))
+			}
+			f := state.RowFilter{Run: run, Since: since.since(), Limit: limit}
+			if user != "" {
+				// Under which names somebody was known in between shows only from who he is.
+				found, err := s.AuditRows(ctx, state.RowFilter{Person: user})
+				if err != nil {
+					return fmt.Errorf("look for %q in the history: %w", user, err)
+				}
+				if f.Keys = keysIn(found); len(f.Keys) == 0 {
+					f.Person = user
+				}
+			}
+			rows, err := s.AuditRows(ctx, f)
+			if err != nil {
+				return fmt.Errorf("list the history: %w", err)
+			}
+			return a.printAudit(rows)
+		}),
+	}
+	cmd.Flags().StringVar(&user, "user", "", "only what was done to this `person`: a username, an account's id or source/anchor")
+	cmd.Flags().StringVar(&run, "run", "", "only what this `run` did")
+	cmd.Flags().Var(&since, "since", "only of this last time, such as 7d")
+	cmd.Flags().IntVar(&limit, "limit", 100, "list at most this many, the newest (0: all)")
+	return cmd
+}
+
+func keysIn(rows []audit.Row) []identity.Key {
+	var out []identity.Key
+	seen := map[identity.Key]bool{}
+	for i := range rows {
+		if k := rows[i].Key; !k.IsZero() && !seen[k] {
+			seen[k] = true
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+func (a *app) printAudit(rows []audit.Row) error {
+	list := make([]auditEntry, 0, len(rows))
+	for _, r := range rows {
+		e, err := newAuditEntry(r)
+		if err != nil {
+			return &exitError{exitFailed, err, "the history was changed; mmsync audit verify says where"}
+		}
+		list = append(list, e)
+	}
+	if a.output == "json" {
+		return a.printJSON(map[string]any{"format_version": plan.FormatVersion, "rows": list})
+	}
+	cells := make([][]string, 0, len(list))
+	for _, e := range list {
+		name, values := "(forgotten)", ""
+		if e.Personal != nil {
+			name = e.Personal.Username
+			values = changesText(plan.Op{Kind: plan.OpKind(e.Kind), Changes: e.Personal.Values})
+		}
+		what, why := e.Kind, string(e.Reason)
+		if e.Kind == audit.KindRun {
+			what, why, name = e.RunKind, e.Why, "-"
+		}
+		cells = append(cells, []string{when(e.At), what, name, why, e.Status, e.Run, values, e.RequestedBy})
+	}
+	return a.table([]string{"AT (UTC)", "WHAT", "USERNAME", "WHY", "STATUS", "RUN", "CHANGES", "BY"}, cells)
+}
+
+// rowsAtOnce bounds how many rows are in memory at a time.
+const rowsAtOnce = 20_000
+
+// rowsOf passes over all rows of the store, or only those of the batches given.
+func rowsOf(ctx context.Context, s daemon.Store, batches []audit.Batch, whole bool) iter.Seq2[audit.Row, error] {
+	return func(yield func(audit.Row, error) bool) {
+		pass := func(f state.RowFilter) bool {
+			rows, err := s.AuditRows(ctx, f)
+			if err != nil {
+				return yield(audit.Row{}, fmt.Errorf("read the history: %w", err)) && false
+			}
+			for i := range rows {
+				if !yield(rows[i], nil) {
+					return false
+				}
+			}
+			return true
+		}
+		var f state.RowFilter // from no batch on: what stands before the first shows as well
+		var n int64
+		for i := range batches {
+			if i == 0 && !whole {
+				f.FromBatch = batches[i].ID
+			}
+			f.ToBatch = batches[i].ID
+			if n += batches[i].Rows; n < rowsAtOnce && i < len(batches)-1 {
+				continue
+			}
+			if !pass(f) {
+				return
+			}
+			f, n = state.RowFilter{FromBatch: batches[i].ID + 1}, 0
+		}
+		if whole {
+			pass(f)
+		}
+	}
+}
+
+func (a *app) auditExportCmd() *cobra.Command {
+	var since age
+	var format string
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "print the history for keeping elsewhere, or for a table",
+		Long:  "Print the history. As jsonl it can be verified without the store: mmsync audit verify --file FILE.\nAs csv it is for a table, and proves nothing. With --since it begins with the first batch sealed since then.",
+		RunE: a.withReady(func(ctx context.Context, s daemon.Store, _ reconcile.Vault) error {
+			if format != "jsonl" && format != "csv" {
+				return usage(fmt.Errorf("--format is %q, but must be one of jsonl, csv", format))
+			}
+			batches, err := s.AuditBatches(ctx, state.BatchFilter{Since: since.since()})
+			if err != nil {
+				return fmt.Errorf("list the batches of the history: %w", err)
+			}
+			rows := rowsOf(ctx, s, batches, false)
+			if format == "csv" {
+				return a.exportCSV(rows)
+			}
+			return a.exportJSONL(batches, rows)
+		}),
+	}
+	cmd.Flags().StringVar(&format, "format", "jsonl", "`format`: jsonl or csv")
+	cmd.Flags().Var(&since, "since", "only what was sealed in this last time, such as 30d")
+	return cmd
+}
+
+func (a *app) exportJSONL(batches []audit.Batch, rows iter.Seq2[audit.Row, error]) error {
+	w := audit.NewWriter(a.stdout)
+	if err := w.Begin(); err != nil {
+		return err
+	}
+	next := 0
+	upTo := func(id int64) error {
+		for ; next < len(batches) && batches[next].ID <= id; next++ {
+			if err := w.Batch(batches[next]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for r, err := range rows {
+		if err == nil {
+			err = upTo(r.Batch)
+		}
+		if err == nil {
+			err = w.Row(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(batches) == 0 {
+		return nil
+	}
+	return upTo(batches[len(batches)-1].ID)
+}
+
+func (a *app) exportCSV(rows iter.Seq2[audit.Row, error]) error {
+	w := csv.NewWriter(a.stdout)
+	head := []string{
+		"id", "batch", "at", "kind", "run", "run_kind", "trigger", "requested_by", "why", "source", "anchor", "account", "username", "place",
+		"action", "reason", "approval", "status", "field", "from", "to", "message",
+	}
+	if err := w.Write(head); err != nil {
+		return fmt.Errorf("write the export: %w", err)
+	}
+	for r, err := range rows {
+		if err != nil {
+			return err
+		}
+		e, err := newAuditEntry(r)
+		if err != nil {
+			return &exitError{exitFailed, err, "the history was changed; mmsync audit verify says where"}
+		}
+		p := audit.Personal{}
+		if e.Personal != nil {
+			p = *e.Personal
+		}
+		if len(p.Values) == 0 {
+			p.Values = []plan.Change{{}}
+		}
+		for _, c := range p.Values {
+			cells := []string{
+				strconv.FormatInt(e.ID, 10), strconv.FormatInt(e.Batch, 10), e.At.Format(time.RFC3339Nano), e.Kind, e.Run, e.RunKind, e.Trigger,
+				e.RequestedBy, e.Why, e.Source, e.Anchor, e.Account, p.Username, p.Ref, string(e.Action), string(e.Reason), e.Approval, e.Status,
+				string(c.Field), c.From, c.To, p.Message,
+			}
+			for i := range cells {
+				cells[i] = harmless(cells[i])
+			}
+			if err := w.Write(cells); err != nil {
+				return fmt.Errorf("write the export: %w", err)
+			}
+		}
+	}
+	w.Flush()
+	if err := w.Error(); err != nil {
+		return fmt.Errorf("write the export: %w", err)
+	}
+	return nil
+}
+
+// harmless keeps a spreadsheet from taking a cell for a formula.
+func harmless(cell string) string {
+	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+		return "'" + cell
+	}
+	return cell
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mmsync/mmsync/internal/reconcile"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+)
+
+// needReason refuses what has to say why.
+func needReason(reason string) error {
+	if strings.TrimSpace(reason) == "" {
+		return usage(errors.New("say why with --reason, it is kept in the history"))
+	}
+	return nil
+}
+
+func (a *app) auditForgetCmd() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "forget PERSON",
+		Short: "take a person's names and values out of the history",
+		Long: "Take a person's names, addresses and values out of the history and the journal. That something was done, to\n" +
+			"which account and when stays, and the history verifies. Do not name the person in --reason: that stays too.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := needReason(reason); err != nil {
+				return err
+			}
+			d, err := a.open(cmd.Context(), true, a.progress())
+			if err != nil {
+				return err
+			}
+			defer closing(d, &err)
+			f, err := d.Engine.Forget(cmd.Context(), args[0], reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason})
+			if err != nil {
+				return err
+			}
+			if a.output == "json" {
+				return a.printJSON(map[string]any{
+					"format_version": plan.FormatVersion, "run": f.Run, "source": f.Key.Source, "anchor": f.Key.Anchor, "rows": f.Rows, "linked_account": f.Account,
+				})
+			}
+			fmt.Fprintf(a.stdout, "forgot what %s of the history held of %s\n", counted(int64(f.Rows), "row"), printable(f.Key.String()))
+			if f.Account != "" {
+				fmt.Fprintf(a.stdout, "the link to account %s stays, with the account's present name\n", f.Account)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, kept in the history (required)")
+	return cmd
+}
+
+// leastKept is the shortest time after which rows may be pruned.
+const leastKept = 24 * time.Hour
+
+func (a *app) auditPruneCmd() *cobra.Command {
+	var reason string
+	var olderThan age
+	cmd := &cobra.Command{
+		Use:   "prune",
+		Short: "remove what was sealed long ago",
+		Long:  "Remove the rows of batches that were sealed longer ago than --older-than. The batches stay, and the history verifies.",
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if time.Duration(olderThan) < leastKept {
+				return usage(errors.New("say with --older-than how old what is removed must be, such as 400d; at least 1d"))
+			}
+			if err := needReason(reason); err != nil {
+				return err
+			}
+			d, err := a.open(cmd.Context(), true, a.progress())
+			if err != nil {
+				return err
+			}
+			defer closing(d, &err)
+			batches, rows, err := d.Engine.PruneAudit(cmd.Context(), time.Duration(olderThan), reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason})
+			if err != nil {
+				return err
+			}
+			if a.output == "json" {
+				return a.printJSON(map[string]any{"format_version": plan.FormatVersion, "batches": batches, "rows": rows})
+			}
+			fmt.Fprintf(a.stdout, "removed %s in %s\n", counted(rows, "row"), counted(batches, "batch"))
+			return nil
+		},
+	}
+	cmd.Flags().Var(&olderThan, "older-than", "remove what was sealed longer ago than this, such as 400d (required)")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, kept in the history (required)")
+	return cmd
+}
+
+func (a *app) acceptRestoreCmd() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "accept-restore",
+		Short: "go on with a store that was put back from a backup",
+		Long: "Go on with a store that was put back from a backup, or whose key is lost. Until then sync refuses to write.\n" +
+			"Read mmsync plan first: what was done since the backup was made is not known to the store any more.",
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if err := needReason(reason); err != nil {
+				return err
+			}
+			d, err := a.open(cmd.Context(), true, a.progress())
+			if err != nil {
+				return err
+			}
+			defer closing(d, &err)
+			head, err := d.Engine.AcceptRestore(cmd.Context(), reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason})
+			if err != nil {
+				return err
+			}
+			if a.output == "json" {
+				return a.printJSON(map[string]any{"format_version": plan.FormatVersion, "batch": head.Batch, "seal": head.Seal})
+			}
+			fmt.Fprintf(a.stdout, "accepted; the history goes on with batch %d\n", head.Batch)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, kept in the history (required)")
+	return cmd
+}

@@ -1,0 +1,198 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/audit"
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// Forgotten is what Forget did.
+type Forgotten struct {
+	Run string
+	Key identity.Key
+	// Rows counts those of the history whose values are gone.
+	Rows int
+	// Account is what the person is still linked to; "" for nothing.
+	Account string
+}
+
+// Forget takes out of the history and the journal what they hold of a person:
+// names, addresses, places and values. That something was done, to which account
+// and when stays, and the history verifies. Somebody whose linked account is active
+// is refused: the next run would write it all down again.
+func (e *Engine) Forget(ctx context.Context, person string, o RunOptions) (Forgotten, error) {
+	var out Forgotten
+	if e.o.Vault == nil {
+		return out, errNoVault
+	}
+	l, err := e.takeLease(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer l.release()
+	c, err := history(l.ctx, e.o.Store, e.o.Vault, true)
+	if err != nil {
+		return out, err
+	}
+	if out.Key, err = e.whom(l.ctx, person); err != nil {
+		return out, err
+	}
+	link, err := e.linkOf(l.ctx, out.Key)
+	if err != nil {
+		return out, fmt.Errorf("read the link of %s: %w", out.Key, err)
+	}
+	if link != nil {
+		out.Account = link.AccountID
+		if link.Part == identity.Owner && (link.Observed == nil && link.Applied.Active || link.Observed != nil && link.Observed.Active()) {
+			return out, fmt.Errorf("%w: %s is linked to account %s, which is active, so that the next run would write it all down again; take the person out of the source, let a run switch the account off, then forget", ErrRefused, out.Key, link.AccountID)
+		}
+	}
+	run, err := e.newRun(l.ctx, "forget", o, l.current().Token)
+	if err != nil {
+		return out, err
+	}
+	out.Run = run.ID
+	out.Rows, err = e.forget(l, c.key, out.Key, run.ID)
+	run.Message = fmt.Sprintf("forgot what %d rows hold of %s", out.Rows, out.Key)
+	return out, e.finish(ctx, &run, &Report{RunID: run.ID, Status: state.RunDone}, err)
+}
+
+func (e *Engine) forget(l *lease, key audit.Key, k identity.Key, run string) (int, error) {
+	if err := e.seal(l.ctx, l.current(), run); err != nil { // or values would be gone before they were sealed
+		return 0, err
+	}
+	rows, err := e.o.Store.AuditRows(l.ctx, state.RowFilter{Keys: []identity.Key{k}})
+	if err != nil {
+		return 0, fmt.Errorf("read the history of %s: %w", k, err)
+	}
+	f := state.Forgetting{Keys: []identity.Key{k}}
+	for _, r := range rows {
+		if r.Personal == "" {
+			continue
+		}
+		p, err := audit.ReadPersonal(r)
+		if err != nil {
+			return 0, fmt.Errorf("%w: %w; mmsync audit verify says what became of the history", ErrRefused, err)
+		}
+		f.Words = append(f.Words, words(p)...)
+		f.Rows = append(f.Rows, key.Forget(r))
+	}
+	slices.Sort(f.Words)
+	f.Words = slices.Compact(f.Words)
+	if err := e.o.Store.ForgetPerson(l.ctx, l.current(), f); err != nil {
+		return 0, err
+	}
+	return len(f.Rows), nil
+}
+
+// words are what names a person in sentences about others: a username in quotes, an
+// e-mail, a place in the source.
+func words(p audit.Personal) []string {
+	names, plain := []string{p.Username}, []string{p.Ref}
+	for _, c := range p.Values {
+		switch c.Field {
+		case plan.Field(identity.Username):
+			names = append(names, c.From, c.To)
+		case plan.Field(identity.Email):
+			plain = append(plain, c.From, c.To)
+		}
+	}
+	for _, i := range []*audit.Image{p.Before, p.After} {
+		if i != nil {
+			names, plain = append(names, i.Username), append(plain, i.Email)
+		}
+	}
+	var out []string
+	for _, n := range names {
+		if n != "" {
+			out = append(out, strconv.Quote(n))
+		}
+	}
+	for _, w := range plain {
+		if strings.ContainsAny(w, "@=") { // a line of a file would be in too much
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// whom finds the one Key that a word names: an anchor, source/anchor, an account's
+// id or a username, now or in the history.
+func (e *Engine) whom(ctx context.Context, person string) (identity.Key, error) {
+	var keys []identity.Key
+	rows, err := e.o.Store.AuditRows(ctx, state.RowFilter{Person: person})
+	if err != nil {
+		return identity.Key{}, fmt.Errorf("look for %q in the history: %w", person, err)
+	}
+	for i := range rows {
+		if !rows[i].Key.IsZero() {
+			keys = append(keys, rows[i].Key)
+		}
+	}
+	links, err := e.o.Store.Links(ctx, state.LinkFilter{})
+	if err != nil {
+		return identity.Key{}, fmt.Errorf("look for %q among the links: %w", person, err)
+	}
+	for i := range links {
+		k := &links[i]
+		is := state.IsKey(k.Key, person) || k.AccountID == person || strings.EqualFold(k.Applied.Profile.Username, person)
+		if is || k.Observed != nil && strings.EqualFold(k.Observed.Username, person) {
+			keys = append(keys, k.Key)
+		}
+	}
+	slices.SortFunc(keys, identity.Key.Compare)
+	switch keys = slices.Compact(keys); len(keys) {
+	case 0:
+		if k, ok := identity.ParseKey(person); ok && slices.ContainsFunc(e.o.Sources, func(s Source) bool { return s.Name() == k.Source }) {
+			return k, nil // the journal may hold somebody who was only ever held
+		}
+		return identity.Key{}, fmt.Errorf("%w: nobody is known as %q, neither in the history nor among the links; give a username, an account's id or source/anchor", ErrRefused, person)
+	case 1:
+		return keys[0], nil
+	}
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.String()
+	}
+	return identity.Key{}, fmt.Errorf("%w: %q fits %s; name one of them", ErrRefused, person, strings.Join(names, " and "))
+}
+
+// PruneAudit removes the rows of batches that were sealed longer ago than the given
+// time, but never the last batch's, and gives how many batches and rows that were.
+func (e *Engine) PruneAudit(ctx context.Context, olderThan time.Duration, o RunOptions) (batches, rows int64, err error) {
+	if e.o.Vault == nil {
+		return 0, 0, errNoVault
+	}
+	l, err := e.takeLease(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer l.release()
+	c, err := history(l.ctx, e.o.Store, e.o.Vault, true)
+	if err != nil {
+		return 0, 0, err
+	}
+	run, err := e.newRun(l.ctx, "prune", o, l.current().Token)
+	if err != nil {
+		return 0, 0, err
+	}
+	old, err := e.o.Store.AuditBatches(l.ctx, state.BatchFilter{Until: run.StartedAt.Add(-olderThan)})
+	if err == nil {
+		old = slices.DeleteFunc(old, func(b audit.Batch) bool { return !b.PrunedAt.IsZero() || b.ID == c.last.ID })
+		for i := range old {
+			old[i] = c.key.Prune(old[i], run.StartedAt)
+			rows += old[i].Rows
+		}
+		err = e.o.Store.PruneAudit(l.ctx, l.current(), old)
+	}
+	run.Message = fmt.Sprintf("removed %d rows in %d batches sealed before %s", rows, len(old), run.StartedAt.Add(-olderThan).UTC().Format(time.RFC3339))
+	return int64(len(old)), rows, e.finish(ctx, &run, &Report{RunID: run.ID, Status: state.RunDone}, err)
+}
