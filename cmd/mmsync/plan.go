@@ -99,6 +99,9 @@ func (f *planFlags) options(base guard.Limits) (reconcile.RunOptions, error) {
 	if f.limitLines < 0 {
 		return o, usage(fmt.Errorf("--limit-lines is %d, but must be 0 or more", f.limitLines))
 	}
+	if f.revert != "" && (f.audit || f.minEntries != noMinEntries) {
+		return o, usage(errors.New("--revert reads no source and walks no server, so that --audit and --min-source-entries mean nothing with it"))
+	}
 	l, changed := base, false
 	for _, x := range []struct {
 		name, value string

@@ -61,13 +61,14 @@ func (e *Engine) DeactivateNow(ctx context.Context, o RunOptions, query string) 
 }
 
 // offLasts looks again at an account that was switched off, for the server loses
-// one of two writes at once, and switches it off again while that was undone.
+// one of two writes at once, and switches it off again while that was undone; or at
+// one to which a call of an earlier run was still on its way.
 func (e *Engine) offLasts(ctx context.Context, account string, rep *Report, look func() (Report, bool, error)) {
 	for range mostRounds {
 		e.o.Progress(Progress{Stage: "waiting to look again at the account that was just switched off"})
 		again, undone, err := look()
 		if undone {
-			rep.Again = joined(rep.Again, &again)
+			rep.Again, rep.Status = joined(rep.Again, &again), again.Status
 		}
 		if err != nil && ctx.Err() == nil {
 			rep.Problems = append(rep.Problems, fmt.Sprintf("account %s could not be looked at again, the next run does it: %v", account, err))
@@ -129,7 +130,11 @@ func (e *Engine) switchOff(l *lease, run *state.Run, o RunOptions, off state.Sto
 		// What is refused must not lie in wait for a day on which it is not.
 		return rep, nil, errors.Join(err, e.o.Store.EndStops(l.ctx, []string{off.ID}, "mmsync, which refused it", g.now))
 	}
-	return e.carryOut(l, run, g, rep, offset)
+	rep, due, err := e.carryOut(l, run, g, rep, offset)
+	if ob := &g.observations[0]; err == nil && !ob.Busy.IsZero() {
+		due[off.Key] = later(g.busy.people[off.Key], g.busy.accounts[ob.Link.AccountID])
+	}
+	return rep, due, err
 }
 
 // decideOff plans the switching off of one person.
@@ -163,6 +168,11 @@ func (e *Engine) decideOff(ctx context.Context, l *lease, o RunOptions, off stat
 		return nil, Report{}, 0, err
 	}
 	rep.Plan.Sources, rep.Guards = nil, "" // no source was read, and no guard is asked
+	for _, d := range rep.Plan.Decisions {
+		if d.Action == plan.Hold && d.Reason.Explain().Ender == plan.EndWait {
+			rep.Problems = append(rep.Problems, fmt.Sprintf("%s is not off yet, and the next run does it: %s", d.Username, d.Detail))
+		}
+	}
 	if g.observations[0].Unseen {
 		rep.Problems = append(rep.Problems, fmt.Sprintf("the server did not show the account of %s, which proves nothing; the next run tries again", off.Key))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -163,6 +164,26 @@ func TestEngine_DeactivateNow(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, plan.OperatorOff, decisionOn(t, rep, "1").Reason)
 		require.Equal(t, state.RunDone, rep.Status, "no limit counts it there either")
+		require.False(t, w.active("anna"))
+	})
+	t.Run("while a call of a run that was cut off may still arrive, it waits for that", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		c := &crash{at: -1}
+		people := few()
+		people[0].Title = "Director"
+		_, err := w.sync(people, wiring{wrap: func(s state.Store) state.Store { return mortal{s, c} }, network: network(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/patch") {
+				c.dead.Store(true)
+			}
+			return c.RoundTrip(r)
+		})})
+		require.ErrorIs(t, err, errCrash)
+		rep, err := w.off("anna", wiring{change: func(o *reconcile.Options) { o.SettleAfter = 700 * time.Millisecond }})
+		require.NoError(t, err)
+		require.Contains(t, strings.Join(rep.Problems, "\n"), "anna is not off yet, and the next run does it: switched off by root@host")
+		require.NotNil(t, rep.Again)
+		require.Equal(t, state.RunDone, rep.Status)
 		require.False(t, w.active("anna"))
 	})
 	t.Run("a hold goes before it, and says so", func(t *testing.T) {
