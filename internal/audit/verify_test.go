@@ -173,6 +173,9 @@ func TestVerify(t *testing.T) {
 		"marked as pruned, rows there":            {func(_ *testing.T, w *tampered) { w.Batches[0] = w.key.Prune(w.Batches[0], at(90)) }, 0, place{edited, 1, 0}},
 		"pruned, and the time of it":              {func(_ *testing.T, w *tampered) { w.prune(1); w.Batches[0].PrunedAt = at(91) }, 0, place{cut, 1, 0}},
 		"pruned, and the batch's time":            {func(_ *testing.T, w *tampered) { w.prune(1); w.Batches[0].SealedAt = at(91) }, 0, place{edited, 1, 0}},
+		"pruned, the last one, and its time":      {func(_ *testing.T, w *tampered) { w.prune(5); w.Batches[4].SealedAt = at(91) }, 0, place{edited, 5, 0}},
+		"a row put before the first":              {func(_ *testing.T, w *tampered) { w.Rows = slices.Insert(w.Rows, 0, audit.Row{ID: -3, Batch: 1}) }, 0, place{edited, 1, -3}},
+		"a row put behind the last":               {func(_ *testing.T, w *tampered) { w.Rows = append(w.Rows, audit.Row{ID: 12, Batch: 5}) }, 0, place{edited, 5, 12}},
 		"forgotten by hand":                       {func(_ *testing.T, w *tampered) { w.Rows[4].Personal, w.Rows[4].Salt = "", nil }, 0, place{edited, 2, 5}},
 		"forgotten with another key":              {func(t *testing.T, w *tampered) { w.Rows[4] = key(t, 2).Forget(w.Rows[4]) }, 0, place{edited, 2, 5}},
 		"forgotten, with another row's proof": {func(_ *testing.T, w *tampered) {
@@ -295,6 +298,16 @@ func TestVerify_part(t *testing.T) {
 	require.Equal(t, audit.Cut, w.verify(t, audit.Scope{Head: &head}).Verdict, "of the whole it is the end alone")
 	require.Equal(t, audit.OK, w.verify(t, audit.Scope{Part: true, Head: &audit.Head{Seal: head.Seal}}).Verdict, "a head whose number is not known")
 	require.Equal(t, audit.Cut, w.verify(t, audit.Scope{Part: true, Head: &audit.Head{Seal: history(t, key(t, 2)).Batches[4].Seal}}).Verdict)
+}
+
+func TestVerify_headWithoutNumber(t *testing.T) {
+	t.Parallel()
+	k := key(t, 1)
+	w := &tampered{history(t, k), k}
+	seal := w.Batches[4].Seal
+	w.Batches[4].SealedAt = at(91)
+	require.Equal(t, audit.Edited, w.verify(t, audit.Scope{Head: &audit.Head{Seal: seal}}).Verdict, "the head vouches for the seal")
+	require.Equal(t, audit.Recomputed, w.verify(t, audit.Scope{}).Verdict, "nothing does")
 }
 
 // Whatever one change somebody makes without the key, it is never taken for a whole
