@@ -226,6 +226,12 @@ func TestEngine_FreeName(t *testing.T) {
 			require.ErrorIs(t, err, reconcile.ErrRefused, value)
 			require.ErrorContains(t, err, want)
 		}
+		_, err := w.act(nil, wiring{change: func(o *reconcile.Options) {
+			roomy(o)
+			o.Sources = []reconcile.Source{directoryOf(t, "hr", gone)}
+		}}, free("sam"))
+		require.ErrorIs(t, err, reconcile.ErrRefused)
+		require.ErrorContains(t, err, "is that of corp/s, and source corp was not read")
 		require.Empty(t, w.sim.Writes())
 	})
 }

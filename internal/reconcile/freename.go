@@ -9,6 +9,7 @@ import (
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
 )
 
 // The server's limits of what a parked name may be long.
@@ -34,7 +35,7 @@ func (e *Engine) FreeName(ctx context.Context, o RunOptions, value string, dry b
 			return o.Link != nil && o.Link.Part == identity.Owner && o.Link.AccountID == a.ID
 		})
 		if i < 0 {
-			return fmt.Errorf("%w: account %q (%s) is not mmsync's; change its %s in Mattermost", ErrRefused, a.Username, a.ID, field)
+			return w.unowned(ctx, a, field)
 		}
 		ob := &w.g.observations[i]
 		if why := w.notFreed(ob, a, field); why != "" {
@@ -54,6 +55,21 @@ func (e *Engine) FreeName(ctx context.Context, o RunOptions, value string, dry b
 		w.message = fmt.Sprintf("freed the %s of account %s", field, a.ID)
 		return nil
 	})
+}
+
+// unowned refuses an account that is nobody's, or of whose owner nothing is known
+// in this run.
+func (w *ownership) unowned(ctx context.Context, a *identity.Account, field identity.Attribute) error {
+	links, err := w.e.o.Store.Links(ctx, state.LinkFilter{AccountIDs: []string{a.ID}})
+	if err != nil {
+		return fmt.Errorf("read whose account %s is: %w", a.ID, err)
+	}
+	for i := range links {
+		if k := &links[i]; k.Part == identity.Owner {
+			return fmt.Errorf("%w: account %q (%s) is that of %s, and source %s was not read, so that nobody knows whether that person has left", ErrRefused, a.Username, a.ID, k.Key, k.Key.Source)
+		}
+	}
+	return fmt.Errorf("%w: account %q (%s) is not mmsync's; change its %s in Mattermost", ErrRefused, a.Username, a.ID, field)
 }
 
 // holding reads the account that has a username or an e-mail.

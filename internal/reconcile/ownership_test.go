@@ -512,6 +512,32 @@ func TestEngine_Rekey(t *testing.T) {
 		require.Len(t, rep.Plan.Decisions, 1)
 		require.Contains(t, rep.Plan.Decisions[0].Detail, "an operator said that it is not this person's: mmsync link free-name")
 	})
+	t.Run("from a source that is configured no more, but not from one that could not be read", func(t *testing.T) {
+		t.Parallel()
+		w, with := newWorld(t), wiring{change: roomy}
+		w.settle([]human{{ID: "o1", UID: "ann"}}, with)
+		people := []human{{ID: "n1", UID: "ann"}}
+		renamed := wiring{change: func(o *reconcile.Options) { roomy(o); o.Sources = []reconcile.Source{directoryOf(t, "hr", people)} }}
+		w.sim.ResetCalls()
+		rep, err := w.sync(people, renamed)
+		require.NoError(t, err)
+		require.Len(t, rep.Plan.Decisions, 1, "nobody of the old source leaves")
+		require.Equal(t, plan.EmailTaken, rep.Plan.Decisions[0].Reason)
+		broken := wiring{change: func(o *reconcile.Options) {
+			roomy(o)
+			o.Sources = []reconcile.Source{directoryOf(t, "hr", people), unreadable{directory(t, people)}}
+		}}
+		_, err = w.act(people, broken, rekey("corp/o1", "hr/n1"))
+		require.ErrorIs(t, err, reconcile.ErrRefused)
+		require.ErrorContains(t, err, "source corp could not be read, so that nobody knows whether it still lists corp/o1")
+		rep, err = w.act(people, renamed, rekey("corp/o1", "hr/n1"))
+		require.NoError(t, err)
+		require.Equal(t, 1, rep.Counts.Done)
+		rep, err = w.sync(people, renamed)
+		require.NoError(t, err)
+		require.Empty(t, rep.Plan.Decisions)
+		require.Empty(t, w.sim.Writes())
+	})
 	t.Run("whoever is still there keeps his account", func(t *testing.T) {
 		t.Parallel()
 		w, with := newWorld(t), wiring{change: roomy}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
 )
 
 // Rekey gives the account of somebody whom his source lacks, or says has left, to
@@ -15,12 +16,12 @@ import (
 // source has him, from as his link has him. Unlike RekeyAll it also moves an
 // account that mmsync switched off, which the next sync then switches on.
 func (e *Engine) Rekey(ctx context.Context, o RunOptions, from, to string, privileged, dry bool) (Report, error) {
-	return e.own(ctx, o, everything, dry, func(_ context.Context, w *ownership) error {
+	return e.own(ctx, o, everything, dry, func(ctx context.Context, w *ownership) error {
 		heir, err := w.person(to)
 		if err != nil {
 			return err
 		}
-		old, err := w.owner(from)
+		old, err := w.owner(ctx, from)
 		if err != nil {
 			return err
 		}
@@ -51,19 +52,32 @@ func (e *Engine) Rekey(ctx context.Context, o RunOptions, from, to string, privi
 }
 
 // owner finds who owns an account: by source/anchor, anchor, last place, or the
-// account's id, username or e-mail.
-func (w *ownership) owner(query string) (*plan.Observation, error) {
-	var links []identity.Link
-	for i := range w.g.observations {
-		if k := w.g.observations[i].Link; k != nil && k.Part == identity.Owner {
-			links = append(links, *k)
-		}
+// account's id, username or e-mail. Of a source that is configured no more the
+// links are still there.
+func (w *ownership) owner(ctx context.Context, query string) (*plan.Observation, error) {
+	links, err := w.e.o.Store.Links(ctx, state.LinkFilter{})
+	if err != nil {
+		return nil, fmt.Errorf("read links: %w", err)
 	}
-	k, err := linked(links, query)
+	k, err := linked(slices.DeleteFunc(links, func(k identity.Link) bool { return k.Part != identity.Owner }), query)
 	if err != nil {
 		return nil, err
 	}
-	return w.observation(k.Key), nil
+	if o := w.observation(k.Key); o != nil {
+		return o, nil
+	}
+	if slices.ContainsFunc(w.e.o.Sources, func(s Source) bool { return s.Name() == k.Key.Source }) {
+		return nil, fmt.Errorf("%w: source %s could not be read, so that nobody knows whether it still lists %s", ErrRefused, k.Key.Source, k.Key)
+	}
+	a, ok, err := w.e.o.Target.Account(ctx, k.AccountID)
+	if err != nil {
+		return nil, fmt.Errorf("read account %s: %w", k.AccountID, err)
+	}
+	o := &plan.Observation{Key: k.Key, Link: k, Absence: plan.Absence{Complete: true}}
+	if ok {
+		o.Linked = &a
+	}
+	return o, nil
 }
 
 func (w *ownership) observation(k identity.Key) *plan.Observation {

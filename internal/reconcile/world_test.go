@@ -48,6 +48,11 @@ const adminsGroup = "cn=admins,dc=test"
 // directory is a file source over a file in memory.
 func directory(t testing.TB, people []human, pilot ...string) reconcile.Source {
 	t.Helper()
+	return directoryOf(t, "corp", people)
+}
+
+func directoryOf(t testing.TB, name string, people []human) reconcile.Source {
+	t.Helper()
 	var b bytes.Buffer
 	for _, p := range people {
 		if p.Mail == "" {
@@ -56,7 +61,7 @@ func directory(t testing.TB, people []human, pilot ...string) reconcile.Source {
 		require.NoError(t, json.NewEncoder(&b).Encode(p))
 	}
 	at := func(s string) sources.Expr { return sources.Expr{Source: s} }
-	m, err := sources.Compile("corp", sources.Rules{
+	m, err := sources.Compile(name, sources.Rules{
 		ID: at("attr.id"), Username: at("attr.uid"), Email: at("attr.mail"), Position: at("attr.title"), MatchKey: at("attr.number"),
 		DisabledWhen: at(`attr.left == "yes"`),
 		Auth: []sources.AuthRule{
