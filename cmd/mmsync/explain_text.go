@@ -2,12 +2,10 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/mmsync/mmsync/internal/daemon"
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
@@ -82,50 +80,6 @@ func explainText(x explained) string {
 	return s.b.String()
 }
 
-// summary says in half a sentence what the next run does.
-func summary(x explained) string {
-	d := x.Decision
-	switch {
-	case x.Unmanaged:
-		return "not managed"
-	case d.Action == plan.Hold && d.Reported():
-		return "was edited in Mattermost, and that stays"
-	case d.Locked():
-		return "differs from the source, and that stays"
-	case d.Reason == plan.InGrace && d.Until != nil && d.Until.After(x.Now):
-		return "is switched off after " + when(*d.Until) + " UTC, unless seen again"
-	case d.Action == plan.Hold && d.Held != "":
-		return held[d.Held] + ", but that is held back"
-	case d.Action == plan.Hold:
-		return "is held as he is"
-	case d.Action == plan.NoOp && d.Reason == plan.AlreadyOff:
-		return "has left, and the account is off"
-	case d.Action == plan.NoOp && d.Reason == plan.NotActiveYet:
-		return "is not active in the source, and has no account"
-	case d.Action == plan.NoOp:
-		return "nothing is to be done"
-	}
-	return coming[d.Action]
-}
-
-var coming = map[plan.Action]string{ //nolint:gochecknoglobals // read-only words
-	plan.Create:     "gets an account with the next run",
-	plan.Update:     "is changed by the next run",
-	plan.Deactivate: "is switched off by the next run",
-	plan.Reactivate: "is switched on again by the next run",
-	plan.Adopt:      "is linked to an account that exists, by the next run",
-	plan.Forget:     "is forgotten by the next run, for the account is gone",
-}
-
-var held = map[plan.Action]string{ //nolint:gochecknoglobals // read-only words
-	plan.Create:     "would get an account",
-	plan.Update:     "would be changed",
-	plan.Deactivate: "would be switched off",
-	plan.Reactivate: "would be switched on again",
-	plan.Adopt:      "would be linked to an account that exists",
-	plan.Forget:     "would be forgotten",
-}
-
 func explainDecision(s *sheet, x explained) {
 	d := x.Decision
 	s.section("Why")
@@ -197,107 +151,6 @@ func opLines(op plan.Op) []string {
 	return out
 }
 
-// waitsFor names who has to act before anything goes on.
-func waitsFor(x explained) string {
-	ender := x.Decision.Reason.Explain().Ender
-	if x.Decision.Action != plan.Hold {
-		ender = ""
-		for _, n := range x.Decision.Notes {
-			if e := n.Reason.Explain().Ender; e != "" && ender != plan.EndOperator {
-				ender = e
-			}
-		}
-	}
-	switch ender {
-	case plan.EndSource:
-		return "whoever keeps " + x.Key.Source
-	case plan.EndOperator:
-		return "an administrator"
-	case plan.EndWait:
-		if u := x.Decision.Until; u != nil && u.After(x.Now) {
-			return "time, until " + when(*u) + " UTC"
-		}
-		return "a later run"
-	}
-	return ""
-}
-
-// next says what happens next, or what has to be done, with the command.
-func next(x explained) string {
-	d := x.Decision
-	var out []string
-	add := func(r plan.Reason) {
-		if n := r.Explain().Next; n != "" && !slices.Contains(out, n) {
-			out = append(out, n)
-		}
-	}
-	if x.Unmanaged {
-		return nextUnmanaged(x)
-	}
-	switch {
-	case len(d.Ops) > 0 && d.Action == plan.Hold:
-		out = append(out, "The next run does that much: mmsync sync")
-	case len(d.Ops) > 0:
-		out = append(out, "The next run carries it out: mmsync sync")
-	}
-	switch {
-	case d.Reason == plan.MatchNeedsWord || d.Reason == plan.MatchPrivileged:
-		out = append(out, "If it is the same person: mmsync link approve "+shell(x.Key.String()),
-			"If not, change the value that both have, in "+x.Key.Source+" or in Mattermost.")
-	case d.Reason == plan.InGrace && d.Until != nil && d.Until.After(x.Now):
-		out = append(out, "The first run after that switches the account off, if "+x.Key.Source+" still says so when asked; if the person is seen again before, nothing happens.")
-	case d.Action == plan.Hold:
-		add(d.Reason)
-	}
-	for _, n := range d.Notes {
-		add(n.Reason)
-	}
-	if k := x.Link; k != nil && !k.Recheck.IsZero() {
-		out = append(out, "The next run makes sure that what was taken on "+when(k.Recheck)+" UTC lasts.")
-	}
-	if len(out) > 0 {
-		return strings.Join(out, "\n")
-	}
-	switch {
-	case d.Reported():
-		return "Nothing, until the source's own value changes; it is set again then."
-	case d.Reason == plan.LockedByLogin || d.Reason == plan.LockedByVerify:
-		return "Nothing: the server does not let it be changed."
-	case d.Locked():
-		return "Nothing: it stays as it is."
-	}
-	return "Nothing, until the source or the account changes."
-}
-
-func nextUnmanaged(x explained) string {
-	var out []string
-	for _, d := range x.Near {
-		if d.Reason == plan.MatchNeedsWord || d.Reason == plan.MatchPrivileged {
-			out = append(out, "If it is "+safe(d.Key.String())+"'s: mmsync link approve "+shell(d.Key.String()))
-		}
-	}
-	if len(out) > 0 {
-		return strings.Join(out, "\n")
-	}
-	if slices.ContainsFunc(x.Untouched, func(s string) bool { return strings.HasPrefix(s, "is protected") }) {
-		return "Nothing: it stays as it is, whatever a source wants."
-	}
-	return "Nothing. If a source is to manage it, the person has to be in a source with the same login, e-mail or username."
-}
-
-// shell quotes a word for a shell where it needs it, and for the terminal.
-func shell(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@%=", r))
-	}) < 0 {
-		return s
-	}
-	if safe(s) != s || strings.ContainsRune(s, '\n') {
-		return "$'" + strings.NewReplacer("\n", `\n`, "'", `\'`).Replace(safe(strings.ReplaceAll(s, `\`, `\\`))) + "'"
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
 func explainUnmanaged(s *sheet, x explained) {
 	fmt.Fprintf(&s.b, "%s: not managed\n\n", printable(x.Decision.Username))
 	s.section("Why")
@@ -354,125 +207,6 @@ func explainLink(s *sheet, x explained) {
 	if k.Undone > 0 {
 		s.line("what mmsync took was undone %d times in a row", k.Undone)
 	}
-}
-
-func explainSource(s *sheet, x explained) {
-	s.section("Source")
-	switch w := x.Desired; {
-	case w == nil && x.Missing != nil && !x.Missing.Complete:
-		s.line("%s: not in its last read, which proves nothing: %s", x.Key.Source, x.Missing.Doubt)
-	case w == nil && x.Missing != nil && !x.Missing.Since.IsZero():
-		s.line("%s: missing since %s UTC, in %s", x.Key.Source, when(x.Missing.Since), reads(x.Missing.Reads))
-	case w == nil:
-		s.line("%s: not there", x.Key.Source)
-	case w.Active:
-		s.line("%s: active, %s", x.Key.Source, printable(w.Ref))
-	default:
-		s.line("%s: has left (disabled), %s", x.Key.Source, printable(w.Ref))
-	}
-	if w := x.Desired; w != nil && w.Fault != "" {
-		s.line("cannot be used: %s", w.Fault)
-	}
-	switch {
-	case x.unread != "":
-		s.line("the entry could not be looked at: %s", x.unread)
-	case x.entry == nil && x.Link != nil && x.Link.Ref != "" && x.Desired == nil:
-		s.line("last seen at %s", printable(x.Link.Ref))
-	case x.entry == nil:
-	case x.Desired == nil:
-		s.line("asked directly, it has %s", printable(x.entry.Ref))
-		explainEntry(s, x)
-	default:
-		explainEntry(s, x)
-	}
-}
-
-// explainEntry shows the attributes that the mapping reads.
-func explainEntry(s *sheet, x explained) {
-	var rows [][]string
-	rest := 0
-	for _, at := range x.entry.Attributes {
-		if !at.Used && !x.everything {
-			rest++
-			continue
-		}
-		rows = append(rows, []string{"  " + safe(at.Name), values(at)})
-	}
-	for _, g := range x.entry.Groups {
-		rows = append(rows, []string{"  in group", fmt.Sprintf("%q", g)})
-	}
-	s.table(rows)
-	switch {
-	case rest == 1:
-		s.line("  and 1 attribute that the mapping does not read; --attributes shows it")
-	case rest > 1:
-		s.line("  and %d attributes that the mapping does not read; --attributes shows them", rest)
-	}
-}
-
-func values(at daemon.Attribute) string {
-	parts := make([]string, 0, len(at.Values)+1)
-	for _, v := range at.Values {
-		parts = append(parts, fmt.Sprintf("%q", v))
-	}
-	text := strings.Join(parts, ", ")
-	switch {
-	case at.Kept != "" && text == "":
-		return "(" + at.Kept + ")"
-	case at.Kept != "":
-		return text + " (" + at.Kept + ")"
-	case text == "":
-		return "(empty)"
-	}
-	return text
-}
-
-func explainMapping(s *sheet, x explained) {
-	if x.entry == nil {
-		return
-	}
-	s.section("Mapping")
-	var rows [][]string
-	for _, st := range x.entry.Steps {
-		value := fmt.Sprintf("%q", cut(st.Value))
-		switch {
-		case st.Fault != "":
-			value = "fault: " + st.Fault
-		case st.Value == "true" || st.Value == "false":
-			value = map[string]string{"true": "yes", "false": "no"}[st.Value]
-		}
-		if st.Gives != "" {
-			value += ", so " + st.Gives
-		}
-		rows = append(rows, []string{plainSetting(st.Setting), value, "<- " + strings.Join(strings.Fields(st.Expr), " ")})
-	}
-	s.table(rows)
-}
-
-// plainSetting leaves out of a setting's name what the source makes plain.
-func plainSetting(s string) string {
-	for _, section := range []string{"mapping.defaults.", "mapping.sources.", "sources["} {
-		if strings.HasPrefix(s, section) {
-			return s[strings.LastIndexByte(s, '.')+1:]
-		}
-	}
-	return s
-}
-
-// cut leaves of a long value what one reads in a line.
-func cut(v string) string {
-	const most = 80
-	if r := []rune(v); len(r) > most {
-		return string(r[:most]) + "…"
-	}
-	return v
-}
-
-func reads(n int) string {
-	if n == 1 {
-		return "one complete read"
-	}
-	return fmt.Sprintf("%d complete reads", n)
 }
 
 func describeAccount(a *identity.Account) string {
