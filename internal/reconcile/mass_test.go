@@ -239,7 +239,7 @@ func TestEngine_Mass_attributeLoss(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, rep.Verdict.Trips, 1)
 	require.Equal(t, plan.AttributeLoss("position"), rep.Verdict.Trips[0].Class)
-	require.Contains(t, rep.Verdict.Message(), "too many people without position from corp: 31 of 300 people of the source who had a position (10.33 %), limit 30 (more than 20, and 10 %)")
+	require.Contains(t, rep.Verdict.Message(), "too many losses of position from corp: 31 of 300 people of the source who had a position (10.33 %), limit 30 (more than 20, and 10 %)")
 	u, ok := w.sim.UserByName(people[0].UID)
 	require.True(t, ok)
 	require.Equal(t, "Clerk", u.Position)
@@ -268,6 +268,7 @@ func TestEngine_Mass_groupLoss(t *testing.T) {
 	rep, err := w.sync(people, wiring{})
 	require.NoError(t, err)
 	require.Equal(t, state.RunWithheld, rep.Status)
+	require.Contains(t, rep.Verdict.Message(), "a whole group of corp would lose its role: 3 of ")
 	require.Contains(t, rep.Verdict.Message(), "all 3 people of source corp who have system_admin would lose it")
 	people[3].Groups = []string{adminsGroup} // the group is there, with somebody else in it
 	people[2].Groups = []string{adminsGroup}

@@ -186,6 +186,8 @@ type Trip struct {
 
 	// only are the people whom the trip keeps back; nil = all of the class.
 	only map[identity.Key]bool
+	// group says that a whole group loses its role, however few that are.
+	group bool
 }
 
 // holds tells whether a trip keeps back what a decision has of its class.
@@ -374,6 +376,7 @@ func (n *tally) judge(g group, s plan.SourceSummary, u Usage, l Limits, given ma
 	too := fresh > 0 && fresh+t.Before > t.Limit
 	t.Cause = largest(n.causes, g.class, t.Planned, s)
 	if role := n.emptied(g, u, given); role != "" && !l.of(g.class).ByHand {
+		t.group = fresh > 0 && !too
 		too = too || fresh > 0
 		t.Cause = fmt.Sprintf("all %d people of source %s who have %s would lose it, for no role rule gives it to anybody any more (the group is empty, has vanished or was renamed, or hides its members)",
 			n.roles[role], s.Name, role)

@@ -185,6 +185,37 @@ func TestCheck_golden(t *testing.T) {
 	say("roles", many(demoted("corp-ad", 12, "system_admin system_user")), 20, limits())
 	say("accounts that are gone from the server", many(recreated("corp-ad", 9), off), 20, limits())
 	say("no source", plan.Plan{}, 0, limits())
+	told := func(title string, u guard.Usage, list ...plan.Decision) {
+		p := adPlan(list...)
+		none := tight(plan.Creates, plan.Renames, plan.EmailChanges, plan.Updates, plan.AuthChanges, plan.AdminGrants)
+		fmt.Fprintf(&b, "== %s\n%s\n%s\n\n", title, guard.Check(p, u, none).Message(), guard.Summary(p, u, none))
+	}
+	told("new accounts", guard.Usage{}, created(7)...)
+	told("usernames", guard.Usage{}, updated("1", patch(change("username", "a", "b"))))
+	told("e-mails", guard.Usage{}, updated("1", patch(change("email", "a", "b"))))
+	told("other fields", guard.Usage{}, updated("1", patch(change("position", "a", "b"), change("last_name", "a", "b"))))
+	told("logins", guard.Usage{}, updated("1", login("", "saml"), revoke()))
+	told("rights", guard.Usage{}, updated("1", rolesOp("system_user", "system_admin system_user")))
+	one.Updates = guard.Limit{Count: 1000}
+	lost := adPlan(repeated(40, func(i int) plan.Decision {
+		return updated(fmt.Sprint(i), patch(change("position", "x", "")))
+	})...)
+	u := guard.Usage{Had: map[string]map[plan.Field]int{"ad": {"position": 120}}}
+	fmt.Fprintf(&b, "== an attribute is lost\n%s\n\n", guard.Check(lost, u, one).Message())
+	group := adPlan(demoted("ad", 4, "system_admin system_user")...)
+	u = guard.Usage{Holders: map[string]map[string]int{"ad": {"system_admin": 4}}}
+	fmt.Fprintf(&b, "== a group is lost\n%s\n\n", guard.Check(group, u, limits()).Message())
+	some := leavers("ad", 0, 4, plan.OutOfScope, "uid=user.%04d,ou=Sales,dc=example,dc=com")
+	u = guard.Usage{Rules: &guard.Rules{Since: "20261129-120000-1", Everybody: true}}
+	fmt.Fprintf(&b, "== the configuration has changed\n%s\n\n", guard.Check(adPlan(some...), u, limits()).Message())
+	fmt.Fprintf(&b, "== the first run on a server that has people\n%s\n\n", guard.Check(adPlan(some...), guard.Usage{Strangers: 6000}, limits()).Message())
+	u = guard.Usage{Held: map[identity.Key]guard.Held{}}
+	for _, d := range some[:3] {
+		u.Held[d.Key] = guard.Held{Run: "20261129-120000-1", Ops: d.Ops}
+	}
+	fmt.Fprintf(&b, "== held before\n%s\n\n", guard.Check(adPlan(some[:3]...), u, limits()).Message())
+	u.Done = used("ad", 50).Done
+	fmt.Fprintf(&b, "== held before, and more\n%s\n\n", guard.Check(adPlan(some...), u, limits()).Message())
 	trip, ok := guard.Shrunk("corp-ad", 213, guard.Measure{Count: 12398, What: "in the largest complete read of the last 7 days"}, limits())
 	require.True(t, ok)
 	fmt.Fprintf(&b, "== a source shrank\n%s\n", trip.Message)

@@ -18,7 +18,7 @@ const next = "Read it with: mmsync history " + Run + ". If this is right, let ex
 // noun names a class in a sentence.
 func noun(c plan.Class) string {
 	if f, ok := c.Lost(); ok {
-		return "people without " + name(f)
+		return "losses of " + name(f)
 	}
 	switch c {
 	case plan.EmailChanges:
@@ -59,7 +59,10 @@ func (t Trip) sentence(l Limits, run string) string {
 	switch {
 	case t.Held == t.Planned && t.Held > 0:
 		head = fmt.Sprintf("%s from %s stay held, for a guard held them in run %s and nobody has decided about them yet: %d", noun(t.Class), t.Source, run, total)
-	case t.Held > 0:
+	case t.group:
+		head = fmt.Sprintf("a whole group of %s would lose its role: %d", t.Source, total)
+	}
+	if t.Held > 0 && t.Held < t.Planned {
 		parts = append(parts, fmt.Sprintf("%d were held before, the first in run %s", t.Held, run))
 	}
 	if len(parts) > 0 {
@@ -86,6 +89,9 @@ func tooMany(t *Trip) string {
 	}
 	if t.Held == t.Planned && t.Held > 0 {
 		return fmt.Sprintf("a guard held it in an earlier run, with the %s of %d accounts of %s, and nobody has decided yet", noun(t.Class), t.Planned, t.Source)
+	}
+	if t.group {
+		return "everybody of " + t.Source + " who has the role would lose it"
 	}
 	return fmt.Sprintf("%d %s from %s are too many at once, limit %d", t.Planned+t.Before, noun(t.Class), t.Source, t.Limit)
 }
