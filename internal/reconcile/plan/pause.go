@@ -25,7 +25,7 @@ func pause(d Decision, o *Observation) Decision {
 		switch {
 		case o.Said != nil && !o.Said.Approves && o.Said.Covers(d.AccountID, d.Ops):
 			why, detail = Rejected, o.Said.Words
-		case o.Facts.SetBack && d.Approval == "" && destructive(&d, o):
+		case o.Facts.SetBack && !o.approves(d) && destructive(&d, o):
 			why, detail = ServerSetBack, setBackDetail
 		default:
 			return d

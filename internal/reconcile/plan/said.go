@@ -63,9 +63,15 @@ func (o *Observation) word(refused bool, detail string) (Reason, string) {
 	return NeedsApproval, detail
 }
 
+// approves tells whether an operator approved every change of a decision, after he
+// saw it.
+func (o *Observation) approves(d Decision) bool {
+	return o.Said != nil && o.Said.Approves && o.Said.Covers(d.AccountID, d.Ops)
+}
+
 // pass marks a decision whose every change an operator approved.
 func (d Decision) pass(o *Observation) Decision {
-	if d.Approval == "" && o.Said != nil && o.Said.Approves && o.Said.Covers(d.AccountID, d.Ops) {
+	if d.Approval == "" && o.approves(d) {
 		d.Approval = o.Said.ID
 	}
 	return d
