@@ -48,10 +48,10 @@ const adminsGroup = "cn=admins,dc=test"
 // directory is a file source over a file in memory.
 func directory(t testing.TB, people []human, pilot ...string) reconcile.Source {
 	t.Helper()
-	return directoryOf(t, "corp", people)
+	return directoryOf(t, "corp", people, pilot...)
 }
 
-func directoryOf(t testing.TB, name string, people []human) reconcile.Source {
+func directoryOf(t testing.TB, name string, people []human, pilot ...string) reconcile.Source {
 	t.Helper()
 	var b bytes.Buffer
 	for _, p := range people {
