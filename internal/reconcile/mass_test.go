@@ -112,7 +112,8 @@ func TestEngine_Mass(t *testing.T) {
 		},
 		"a filter that drops three in five": {
 			func(p []human) []human { return p[len(p)*3/5:] }, func(o *reconcile.Options) { anyEntries(o); otherRules(o) },
-			[]plan.Class{plan.Deactivations, guard.ScopeChange}, "the configuration has changed since run ",
+			[]plan.Class{plan.Deactivations, guard.ScopeChange},
+			"the configuration has changed since run ",
 		},
 		"a filter that drops a few": {
 			func(p []human) []human { return p[7:] }, otherRules, []plan.Class{guard.ScopeChange}, ", and 7 of ",
