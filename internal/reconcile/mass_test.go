@@ -297,6 +297,43 @@ func TestEngine_Mass_stop(t *testing.T) {
 	require.Equal(t, "Chief", w.position(people[99].UID), "it was never too much itself")
 }
 
+// Nobody is released by a read that proves nothing; who is not wanted any more is.
+func TestEngine_Mass_release(t *testing.T) {
+	t.Parallel()
+	w, people := crowdOf(t, 100)
+	strict := func(o *reconcile.Options) {
+		o.Limits.Deactivations, o.Limits.Creates, o.Limits.MinEntriesPercent = guard.Limit{Count: 1}, guard.Limit{Count: 1}, 80
+	}
+	held := func() (keys []string) {
+		s := w.store()
+		defer s.Close()
+		list, err := s.Held(t.Context())
+		require.NoError(t, err)
+		for _, h := range list {
+			keys = append(keys, h.Key.Anchor)
+		}
+		return keys
+	}
+	sync := func(at time.Duration, people []human) {
+		t.Helper()
+		_, err := w.sync(people, w.on(at, strict))
+		require.NoError(t, err)
+	}
+	newcomers := append(slices.Clone(people[2:]), human{ID: "n1", UID: "newcomer1"}, human{ID: "n2", UID: "newcomer2"})
+	sync(0, newcomers)
+	require.Equal(t, []string{"0", "1", "n1", "n2"}, held())
+	sync(time.Hour, people[50:])
+	require.Equal(t, []string{"0", "1", "n1", "n2"}, held(), "a source that shrank says nothing about them")
+	sync(2*time.Hour, nil)
+	require.Equal(t, []string{"0", "1", "n1", "n2"}, held(), "nor does one that could not be read")
+	sync(30*time.Hour, append(slices.Clone(people[1:]), newcomers[len(newcomers)-1]))
+	require.Equal(t, []string{"0", "n2"}, held(), "one is back, and one is not wanted any more")
+	require.Empty(t, w.offs())
+	sync(31*time.Hour, append(slices.Clone(people[1:]), newcomers[len(newcomers)-1]))
+	_, ok := w.sim.UserByName("newcomer2")
+	require.False(t, ok, "there would be room for one")
+}
+
 // A grace does not hide what a change of the configuration does.
 func TestEngine_Mass_changedRulesWithGrace(t *testing.T) {
 	t.Parallel()
