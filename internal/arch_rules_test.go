@@ -148,7 +148,7 @@ func rules() map[string]rule {
 			support: true,
 			tests: []string{
 				"internal/daemon", "internal/config", "internal/reconcile", "internal/reconcile/plan",
-				"internal/mattermost/mmsim",
+				"internal/state", "internal/mattermost/mmsim",
 			},
 			why: "the suite for every server drives what the command drives, and looks at the server as its administrator would",
 		},

@@ -107,8 +107,11 @@ func (f *planFlags) options(base guard.Limits) (reconcile.RunOptions, error) {
 		name, value string
 		limit       *guard.Limit
 	}{
-		{"max-deactivations", f.maxDeactivations, &l.Deactivations}, {"max-role-removals", f.maxRoleRemovals, &l.RoleRemovals},
-		{"max-recreations", f.maxRecreations, &l.Recreations}, {"max-creates", f.maxCreates, &l.Creates}, {"max-updates", f.maxUpdates, &l.Updates},
+		{"max-deactivations", f.maxDeactivations, &l.Deactivations},
+		{"max-role-removals", f.maxRoleRemovals, &l.RoleRemovals},
+		{"max-recreations", f.maxRecreations, &l.Recreations},
+		{"max-creates", f.maxCreates, &l.Creates},
+		{"max-updates", f.maxUpdates, &l.Updates},
 	} {
 		if x.value == "" {
 			continue

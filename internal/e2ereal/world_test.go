@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/mmsync/mmsync/internal/daemon"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
 )
 
 // world is one installation of mmsync: a configuration, a store and a file of
@@ -32,6 +34,7 @@ type world struct {
 	url     string // that the configuration names
 	strange []account
 	adopted []string
+	agreed  bool
 }
 
 // person is one line of the file.
@@ -112,7 +115,25 @@ func (w *world) run(do func(*reconcile.Engine) (reconcile.Report, error)) (recon
 	d, err := daemon.Open(w.t.Context(), c, daemon.Options{Version: "e2ereal"})
 	require.NoError(w.t, err)
 	defer func() { require.NoError(w.t, d.Close()) }()
+	w.agree(d.Store)
 	return do(d.Engine)
+}
+
+// agree has the store know that a first run was completed: the server has people
+// of others, and would be asked about first.
+func (w *world) agree(s state.Store) {
+	w.t.Helper()
+	if w.agreed {
+		return
+	}
+	w.agreed = true
+	ctx := w.t.Context()
+	now, err := s.Now(ctx)
+	require.NoError(w.t, err)
+	l, err := s.AcquireLease(ctx, "agree", "test", time.Minute)
+	require.NoError(w.t, err)
+	require.NoError(w.t, s.SetMark(ctx, l, state.Mark{Name: "first run", At: now}))
+	require.NoError(w.t, s.ReleaseLease(ctx, l))
 }
 
 // plan computes what a sync would do and fails the test if that asked for a change.

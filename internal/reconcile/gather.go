@@ -29,6 +29,9 @@ type gathered struct {
 	// and whole says that the plan is about everybody.
 	kept  map[identity.Key][]plan.Op
 	whole bool
+	// unmarked are the sources without a mark of their first run, and when that was;
+	// the zero time if there was none.
+	unmarked map[string]time.Time
 	// strangers are the ids of active people whom a walk over the server met and who
 	// are nobody's.
 	strangers map[string]bool

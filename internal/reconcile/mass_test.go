@@ -112,7 +112,8 @@ func TestEngine_Mass(t *testing.T) {
 		},
 		"a filter that drops three in five": {
 			func(p []human) []human { return p[len(p)*3/5:] }, func(o *reconcile.Options) { anyEntries(o); otherRules(o) },
-			[]plan.Class{plan.Deactivations, guard.ScopeChange}, "the configuration has changed since run ",
+			[]plan.Class{plan.Deactivations, guard.ScopeChange},
+			"the configuration has changed since run ",
 		},
 		"a filter that drops a few": {
 			func(p []human) []human { return p[7:] }, otherRules, []plan.Class{guard.ScopeChange}, ", and 7 of ",
@@ -294,6 +295,43 @@ func TestEngine_Mass_stop(t *testing.T) {
 	_, err = w.sync(people, w.on(time.Minute, stop))
 	require.NoError(t, err)
 	require.Equal(t, "Chief", w.position(people[99].UID), "it was never too much itself")
+}
+
+// Nobody is released by a read that proves nothing; who is not wanted any more is.
+func TestEngine_Mass_release(t *testing.T) {
+	t.Parallel()
+	w, people := crowdOf(t, 100)
+	strict := func(o *reconcile.Options) {
+		o.Limits.Deactivations, o.Limits.Creates, o.Limits.MinEntriesPercent = guard.Limit{Count: 1}, guard.Limit{Count: 1}, 80
+	}
+	held := func() (keys []string) {
+		s := w.store()
+		defer s.Close()
+		list, err := s.Held(t.Context())
+		require.NoError(t, err)
+		for _, h := range list {
+			keys = append(keys, h.Key.Anchor)
+		}
+		return keys
+	}
+	sync := func(at time.Duration, people []human) {
+		t.Helper()
+		_, err := w.sync(people, w.on(at, strict))
+		require.NoError(t, err)
+	}
+	newcomers := append(slices.Clone(people[2:]), human{ID: "n1", UID: "newcomer1"}, human{ID: "n2", UID: "newcomer2"})
+	sync(0, newcomers)
+	require.Equal(t, []string{"0", "1", "n1", "n2"}, held())
+	sync(time.Hour, people[50:])
+	require.Equal(t, []string{"0", "1", "n1", "n2"}, held(), "a source that shrank says nothing about them")
+	sync(2*time.Hour, nil)
+	require.Equal(t, []string{"0", "1", "n1", "n2"}, held(), "nor does one that could not be read")
+	sync(30*time.Hour, append(slices.Clone(people[1:]), newcomers[len(newcomers)-1]))
+	require.Equal(t, []string{"0", "n2"}, held(), "one is back, and one is not wanted any more")
+	require.Empty(t, w.offs())
+	sync(31*time.Hour, append(slices.Clone(people[1:]), newcomers[len(newcomers)-1]))
+	_, ok := w.sim.UserByName("newcomer2")
+	require.False(t, ok, "there would be room for one")
 }
 
 // A grace does not hide what a change of the configuration does.

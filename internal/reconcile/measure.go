@@ -26,6 +26,7 @@ const firstMark = "first run"
 // used reads what was done in the window, and what the guards hold.
 func (e *Engine) used(ctx context.Context, g *gathered) error {
 	g.usage = guard.Usage{Done: map[string]map[plan.Class]int{}, New: map[string]bool{}, Held: map[identity.Key]guard.Held{}}
+	g.unmarked = map[string]time.Time{}
 	for _, src := range e.o.Sources {
 		name := src.Name()
 		since := g.now.Add(-e.o.Limits.Window)
@@ -33,9 +34,12 @@ func (e *Engine) used(ctx context.Context, g *gathered) error {
 		if err != nil {
 			return fmt.Errorf("read what was done of late for source %s: %w", name, err)
 		}
-		first, err := e.first(ctx, name)
+		first, marked, err := e.first(ctx, name)
 		if err != nil {
 			return err
+		}
+		if !marked {
+			g.unmarked[name] = first
 		}
 		later := map[plan.Class]int{} // what was done after the first run
 		switch {
@@ -93,27 +97,28 @@ func (e *Engine) meetStrangers(ctx context.Context, g *gathered) error {
 	return nil
 }
 
-// first tells when the first run was completed for a source; the zero time if none
-// was. A store that is older than the mark has it in its journal.
-func (e *Engine) first(ctx context.Context, source string) (time.Time, error) {
+// first tells when the first run was completed for a source, the zero time if none
+// was, and whether that is marked. A store that is older than the mark has it in its
+// journal.
+func (e *Engine) first(ctx context.Context, source string) (at time.Time, marked bool, err error) {
 	mark, err := e.o.Store.Mark(ctx, firstMark+"/"+source)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("read when the first run was: %w", err)
+		return at, false, fmt.Errorf("read when the first run was: %w", err)
 	}
 	if !mark.At.IsZero() {
-		return mark.At, nil
+		return mark.At, true, nil
 	}
 	runs, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Statuses: completed()})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("read when the first run was: %w", err)
+		return at, false, fmt.Errorf("read when the first run was: %w", err)
 	}
 	for _, r := range slices.Backward(runs) {
 		whole := slices.ContainsFunc(r.Sources, func(s plan.SourceSummary) bool { return s.Name == source && s.Complete && s.Entries > 0 })
 		if whole && wentOver(r.Status, r.Counts) {
-			return r.FinishedAt, nil
+			return r.FinishedAt, false, nil
 		}
 	}
-	return time.Time{}, nil
+	return at, false, nil
 }
 
 // wentOver tells whether a run did what there was to do, by and large.
@@ -123,16 +128,7 @@ func wentOver(status state.RunStatus, c state.Counts) bool {
 
 // markFirst notes the end of the first run for the sources that it read whole.
 func (e *Engine) markFirst(ctx context.Context, l *lease, g *gathered, rep Report) error {
-	if !wentOver(rep.Status, rep.Counts) {
-		return nil
-	}
-	var names []string
-	for _, s := range rep.Plan.Sources {
-		if s.Complete && s.Entries > 0 && g.usage.New[s.Name] {
-			names = append(names, firstMark+"/"+s.Name)
-		}
-	}
-	if len(names) == 0 {
+	if len(g.unmarked) == 0 || !wentOver(rep.Status, rep.Counts) {
 		return nil
 	}
 	now, err := e.o.Store.Now(ctx)
@@ -142,9 +138,18 @@ func (e *Engine) markFirst(ctx context.Context, l *lease, g *gathered, rep Repor
 	if ours := time.Now(); ours.After(now) { // by which the ops were closed
 		now = ours
 	}
-	for _, name := range append(names, firstMark) {
-		if err := e.o.Store.SetMark(ctx, l.current(), state.Mark{Name: name, At: now}); err != nil {
-			return fmt.Errorf("note the first run: %w", err)
+	for _, s := range rep.Plan.Sources {
+		at, missing := g.unmarked[s.Name]
+		if !missing || !s.Complete || s.Entries == 0 {
+			continue
+		}
+		if at.IsZero() {
+			at = now
+		}
+		for _, name := range []string{firstMark + "/" + s.Name, firstMark} {
+			if err := e.o.Store.SetMark(ctx, l.current(), state.Mark{Name: name, At: at}); err != nil {
+				return fmt.Errorf("note the first run: %w", err)
+			}
 		}
 	}
 	return nil
@@ -327,24 +332,51 @@ func retained(p plan.Plan, v guard.Verdict) map[identity.Key][]plan.Op {
 // when nothing is wanted of him any more, or something else is done. A read that
 // was not whole, or a source that is away, releases nobody.
 func (g *gathered) holds(run string, p plan.Plan) {
+	if len(g.usage.Held)+len(g.kept) == 0 {
+		return
+	}
 	decided := make(map[identity.Key]bool, len(p.Decisions))
+	ends := map[identity.Key]bool{}
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
 		decided[d.Key] = true
-		_, before := g.usage.Held[d.Key]
-		switch ops := g.kept[d.Key]; {
-		case len(ops) > 0 && len(d.Withheld) > 0:
+		if ops := g.kept[d.Key]; len(ops) > 0 && len(d.Withheld) > 0 {
 			g.sightings.Held = append(g.sightings.Held, state.HeldItem{Key: d.Key, Run: run, Ops: ops})
-		case before && len(d.Ops) > 0:
-			g.sightings.Released = append(g.sightings.Released, d.Key)
+			continue
+		}
+		// What a note keeps back for now may be the very thing that was held.
+		ends[d.Key] = d.Approval != "" || (len(d.Ops) > 0 && len(d.Notes) == 0)
+	}
+	observed := make(map[identity.Key]*plan.Observation, len(g.usage.Held))
+	for i := range g.observations {
+		if k := g.observations[i].Key; len(g.usage.Held[k].Ops) > 0 {
+			observed[k] = &g.observations[i]
 		}
 	}
-	for i := range g.observations {
-		k := g.observations[i].Key
-		if _, before := g.usage.Held[k]; before && g.whole && !decided[k] {
+	for k, h := range g.usage.Held {
+		ob := observed[k]
+		switch {
+		case decided[k]:
+			back := ob != nil && ob.Desired != nil && ob.Desired.Active && slices.ContainsFunc(h.Ops, leaves)
+			if over, free := ends[k]; free && (over || back) {
+				g.sightings.Released = append(g.sightings.Released, k)
+			}
+		case g.whole && (ob != nil || g.readEverybody(k.Source)):
 			g.sightings.Released = append(g.sightings.Released, k)
 		}
 	}
+	slices.SortFunc(g.sightings.Released, identity.Key.Compare)
+}
+
+// leaves tells an op that ends somebody's access.
+func leaves(op plan.Op) bool {
+	to, ok := op.To(plan.FieldActive)
+	return ok && to == "false"
+}
+
+// readEverybody tells whether a source was read without any doubt about anybody.
+func (g *gathered) readEverybody(source string) bool {
+	return slices.ContainsFunc(g.summaries, func(s plan.SourceSummary) bool { return s.Name == source && s.Complete && s.Faults == 0 })
 }
 
 // unknown notes the active people among the accounts of the server who are

@@ -86,6 +86,7 @@ func tooMany(t *Trip) string {
 		return "the configuration has changed, and nobody has agreed yet to whom it removes"
 	case FirstRun:
 		return "this is the first run on a server that has people, and nobody has agreed to it yet"
+	default:
 	}
 	if t.Held == t.Planned && t.Held > 0 {
 		return fmt.Sprintf("a guard held it in an earlier run, with the %s of %d accounts of %s, and nobody has decided yet", noun(t.Class), t.Planned, t.Source)
@@ -215,6 +216,7 @@ func causeOf(d *plan.Decision, class plan.Class) cause {
 		return c
 	case plan.Creates:
 		return c
+	default:
 	}
 	var what []string
 	for op := range d.Ops {
@@ -281,6 +283,7 @@ func largest(list map[cause]int, class plan.Class, planned int, s plan.SourceSum
 		return fmt.Sprintf("%s would log in by %s%s", head, c.what, now)
 	case plan.Updates, plan.Renames, plan.EmailChanges:
 		return fmt.Sprintf("%s have another %s in source %s%s", head, c.what, s.Name, now)
+	default:
 	}
 	if c.what != "" {
 		return fmt.Sprintf("%s would lose %s, which no role rule of source %s gives them any more%s (a group that is empty, was renamed or hides its members looks like this)",

@@ -344,10 +344,9 @@ func takes(d *plan.Decision, v taking) bool {
 // approved by itself waits like everybody else.
 func yield(d *plan.Decision, v taking, holder *plan.Decision) {
 	why := name(v.field) + " is held by " + holder.Key.String() + ", whose change a guard keeps back"
-	switch {
-	case d.Action == plan.Create || d.Action == plan.Reactivate:
+	if d.Action == plan.Create || d.Action == plan.Reactivate {
 		holdAll(d, why)
-	default:
+	} else {
 		cut(d, func(o *plan.Op, _, at int) string {
 			if o.Kind == plan.PatchProfile && o.Changes[at].Field == v.field {
 				return why

@@ -60,7 +60,9 @@ func TestClasses(t *testing.T) {
 			),
 			[]classes{
 				{plan.AttributeLoss("nickname"), plan.EmailChanges, plan.Renames, plan.Updates},
-				{plan.AdminGrants, plan.RoleRemovals}, {plan.AuthChanges}, nil,
+				{plan.AdminGrants, plan.RoleRemovals},
+				{plan.AuthChanges},
+				nil,
 			},
 		},
 		"user and guest are no rights":       {update(roles("system_guest", "system_user")), []classes{{plan.RoleRemovals}}},
