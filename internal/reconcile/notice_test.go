@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -98,6 +99,25 @@ func TestEngine_Notices(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, rep.Plan.Sources[0].Complete)
 		require.Contains(t, d.kinds(), reconcile.NoticeSource)
+	})
+	t.Run("what a second look finds again is not said again", func(t *testing.T) {
+		t.Parallel()
+		w, d := newWorld(t), &desk{}
+		people := append(two(), human{ID: "2", UID: "twice"})
+		_, err := w.sync(people[:2], wiring{})
+		require.NoError(t, err)
+		people[0].Left = "yes"
+		rep, err := w.sync(people, d.wiring(wide, func(o *reconcile.Options) {
+			o.Progress = func(p reconcile.Progress) {
+				if strings.HasPrefix(p.Stage, "waiting") && !w.active("anna") {
+					w.touch("anna", 0, func(u *mmsim.User) { u.DeleteAt = 0 })
+				}
+			}
+		}))
+		require.NoError(t, err)
+		require.NotNil(t, rep.Again, "or this would be no test")
+		sources := slices.DeleteFunc(d.kinds(), func(k reconcile.NoticeKind) bool { return k != reconcile.NoticeSource })
+		require.Len(t, sources, 1)
 	})
 	t.Run("a leaver whom the server does not let be switched off", func(t *testing.T) {
 		t.Parallel()

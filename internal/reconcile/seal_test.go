@@ -263,8 +263,10 @@ func TestEngine_Restored(t *testing.T) {
 	restored := func(t *testing.T) (*world, *keyfile.File) {
 		t.Helper()
 		w, v := newWorld(t), vault(t)
+		w.rest(two(), sealing(v))
 		_, err := w.sync(two(), sealing(v))
 		require.NoError(t, err)
+		require.True(t, w.settled()["1"])
 		saved := filepath.Join(t.TempDir(), "saved.db")
 		copyFile(t, w.db, saved)
 		people := two()
@@ -380,6 +382,18 @@ func TestEngine_Forget(t *testing.T) {
 		again, err := forget(w, v, "corp/1")
 		require.NoError(t, err)
 		require.Zero(t, again.Rows)
+	})
+	t.Run("what was said about others with his name is gone as well", func(t *testing.T) {
+		t.Parallel()
+		w, v := leftAndSealed(t)
+		people := []human{{ID: "1", UID: "annabel", Title: "Clerk", Left: "yes"}, {ID: "2", UID: "bert"}, {ID: "3", UID: "annabel", Mail: "bella@example.test"}}
+		rep, err := w.sync(people, sealing(v))
+		require.NoError(t, err)
+		require.Contains(t, decisionOn(t, rep, "3").Detail, `"annabel"`)
+		require.Contains(t, w.dump("decisions"), `account "annabel" (`)
+		_, err = forget(w, v, "corp/1")
+		require.NoError(t, err)
+		require.NotContains(t, w.dump("decisions"), `account "annabel" (`)
 	})
 	t.Run("somebody whose account is active is refused", func(t *testing.T) {
 		t.Parallel()
