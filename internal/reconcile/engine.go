@@ -309,10 +309,15 @@ func (e *Engine) judge(ctx context.Context, g *gathered, p plan.Plan, o RunOptio
 	if said := e.o.Target.Announce(); said != "" {
 		p.Warnings = append(p.Warnings, said)
 	}
-	if err := e.weigh(ctx, g, p); err != nil {
-		return Report{}, err
+	if !g.byHand {
+		if err := e.weigh(ctx, g, p); err != nil {
+			return Report{}, err
+		}
 	}
 	v := guard.Check(p, g.usage, limits)
+	if g.byHand {
+		v.Trips = slices.DeleteFunc(v.Trips, func(t guard.Trip) bool { _, loss := t.Class.Lost(); return loss })
+	}
 	v.Trips = append(g.trips, v.Trips...)
 	held := guard.Withhold(p, v)
 	g.kept = retained(p, v)

@@ -79,7 +79,7 @@ func (e *Engine) opening(ctx context.Context, l *lease) (facts plan.Facts, calls
 // not asked, so that this needs none of them to be up. pins is as in readStops.
 func (e *Engine) few(ctx context.Context, l *lease, facts plan.Facts, calls busy, keys []identity.Key, pins bool) (*gathered, *view, error) {
 	g := &gathered{
-		facts: facts, rules: e.rules(facts), busy: calls, auditAge: -1, links: map[identity.Key]*identity.Link{},
+		facts: facts, rules: e.rules(facts), busy: calls, auditAge: -1, byHand: true, links: map[identity.Key]*identity.Link{},
 	}
 	var err error
 	if g.now, err = e.o.Store.Now(ctx); err != nil {

@@ -29,6 +29,8 @@ type gathered struct {
 	// and whole says that the plan is about everybody.
 	kept  map[identity.Key][]plan.Op
 	whole bool
+	// byHand says that no source was read: what sources lose is nothing to be judged.
+	byHand bool
 	// unmarked are the sources without a mark of their first run, and when that was;
 	// the zero time if there was none.
 	unmarked map[string]time.Time

@@ -30,7 +30,7 @@ func staff(prefix string, n int) []human {
 
 // roomy lets a test begin with many people at once.
 func roomy(o *reconcile.Options) {
-	o.Limits = guard.Limits{Window: 24 * time.Hour, Deactivations: guard.Limit{Count: 50}, RoleRemovals: guard.Limit{Count: 5}, Recreations: guard.Limit{Count: 5}}
+	o.Limits.Creates, o.Limits.Updates = guard.Limit{Count: 10_000}, guard.Limit{Count: 10_000}
 	o.Policy.Grace = plan.Grace{}
 	o.Policy.AdoptByAuth = true
 }

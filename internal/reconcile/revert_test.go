@@ -56,7 +56,11 @@ func (w *world) asBefore(people map[string]shown, on map[string]bool, name strin
 }
 
 var amply = wiring{change: func(o *reconcile.Options) {
-	o.Limits = guard.Limits{Deactivations: guard.Limit{Count: 500}, RoleRemovals: guard.Limit{Count: 500}, Recreations: guard.Limit{Count: 500}, Window: 24 * time.Hour}
+	all := guard.Limit{Count: 500}
+	o.Limits = guard.Limits{
+		Deactivations: all, RoleRemovals: all, Recreations: all, Creates: all, Updates: all, Renames: all, EmailChanges: all,
+		AuthChanges: all, AdminGrants: all, Window: 24 * time.Hour,
+	}
 }}
 
 // two hundred changes: forty new, sixty patched, forty renamed (among them two who
@@ -122,7 +126,7 @@ func TestEngine_Revert(t *testing.T) {
 	rep, err := w.revert(run.RunID, amply)
 	require.NoError(t, err)
 	require.Equal(t, shownPlan.Plan.Digest(), rep.Plan.Digest())
-	require.Equal(t, state.RunDone, rep.Status, "%v %v", rep.Problems, rep.Failures)
+	require.Equal(t, state.RunDone, rep.Status, "%v %v %v", rep.Problems, rep.Failures, rep.Verdict.Message())
 	require.Len(t, rep.Plan.Decisions, 200)
 	require.Equal(t, 200, rep.Pinned)
 	w.asBefore(people, on, "taken back")
