@@ -136,7 +136,6 @@ func weather(t *testing.T, empty string, seed uint64, all *tally, loud bool) (ok
 		s.db, err = sqlite.Open(t.Context(), sqlite.Scheme+file, sqlite.Options{Volatile: true})
 		require.NoError(t, err)
 		defer s.db.Close()
-		agree(t, s.db)
 		s.play()
 		s.flights.Wait()
 		for what := range s.seen.count {
