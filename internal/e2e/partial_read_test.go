@@ -59,7 +59,7 @@ func TestPartialRead(t *testing.T) {
 			slapd := slapdtest.Start(t, slapdtest.Options{Users: people, NoTLS: true})
 			w := newWorld(t, sqliteStore(), settings{ldap: slapd.URL, guards: "{count: 10, percent: 1}"})
 			return w, func() { slapd.Restart(slapdtest.Options{NoTLS: true, ACL: []string{hide("^uid=[ab]")}}) }
-		}, 3, "too many deactivations"},
+		}, 3, "limit 10 (the larger of 10 and 1 %)"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

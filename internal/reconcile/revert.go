@@ -40,8 +40,10 @@ func (e *Engine) Revert(ctx context.Context, o RunOptions, id string) (Report, e
 			return rep, err
 		}
 		rep.Pinned = len(pins)
-		rep, _, err = e.carryOut(l, run, r.g, rep, offset)
-		return rep, err
+		if rep, _, err = e.carryOut(l, run, r.g, rep, offset); err != nil {
+			return rep, err
+		}
+		return rep, e.fulfil(l.ctx, l, run.ID, r.g, &rep, false)
 	})
 }
 

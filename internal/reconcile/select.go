@@ -78,6 +78,11 @@ func (s Selection) of(p plan.Plan, pilot map[identity.Key]bool) (plan.Plan, erro
 	before := len(kept)
 	p.Decisions = slices.DeleteFunc(kept, func(d plan.Decision) bool { return d.Chain != 0 && left[d.Chain] })
 	held += before - len(p.Decisions)
+	if len(s.Actions) == 1 && s.Actions[0] == plan.Adopt {
+		said := p.Warnings
+		p = plan.OnlyLink(p)
+		p.Warnings = said
+	}
 	p.Warnings = append(p.Warnings, fmt.Sprintf("this is a part of the plan: %d other decisions were left out, and the guards have seen the part alone", held))
 	return p, nil
 }

@@ -37,7 +37,7 @@ func TestEngine_Storm(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	empty := filepath.Join(dir, "empty.db")
-	w := &world{t: t, db: empty, unseen: true} // the worlds agree by their own clock
+	w := &world{t: t, db: empty}
 	require.NoError(t, w.store().Close())
 	if at := os.Getenv("MMSYNC_TEST_SEED"); at != "" {
 		seed, err := strconv.ParseUint(at, 10, 64)

@@ -165,7 +165,11 @@ func Summary(p plan.Plan, u Usage, l Limits) string {
 			if len(sources) > 1 {
 				of = " from " + name
 			}
-			parts = append(parts, fmt.Sprintf("%s%s %d of %d (%.1f %%) %s", x.verb, of, t.Planned+t.Before, t.Limit, t.share(), state))
+			share := ""
+			if s := t.share(); s <= 100 { // else most of the people came within the window
+				share = fmt.Sprintf(" (%.1f %%)", s)
+			}
+			parts = append(parts, fmt.Sprintf("%s%s %d of %d%s %s", x.verb, of, t.Planned+t.Before, t.Limit, share, state))
 		}
 	}
 	if len(parts) == 0 {
