@@ -157,6 +157,45 @@ func TestEngine_Mass(t *testing.T) {
 	}
 }
 
+// Half of the source is gone for good: what was held goes once somebody has said so,
+// exactly that and once.
+func TestEngine_Mass_approved(t *testing.T) {
+	t.Parallel()
+	w, people := crowdOf(t, mass(t))
+	half := people[len(people)/2:]
+	anyEntries := func(o *reconcile.Options) { o.Limits.MinEntriesPercent = 0 }
+	var held reconcile.Report
+	for _, by := range []time.Duration{time.Minute, 24 * time.Hour, 48 * time.Hour} {
+		var err error
+		held, err = w.sync(half, w.on(by, anyEntries))
+		require.NoError(t, err)
+		require.Equal(t, state.RunWithheld, held.Status)
+	}
+	require.Empty(t, w.offs())
+	later := w.on(49*time.Hour, anyEntries)
+	v, err := w.say(later, reconcile.Say{Run: held.RunID, Approves: true})
+	require.NoError(t, err)
+	require.Len(t, v.Items, len(people)/2)
+	rep, err := w.sync(half[1:], later) // one more has left since
+	require.NoError(t, err)
+	require.Equal(t, len(people)/2+1, rep.Counts.Done)
+	off := w.offs()
+	require.Len(t, off, len(people)/2+1)
+	for _, p := range people[:len(people)/2+1] {
+		require.True(t, off[p.UID], p.UID)
+	}
+	require.NotZero(t, w.verdict(v.ID).ClosedAt)
+
+	// All come back, and half of them go again: that was not approved.
+	_, err = w.sync(people, w.on(50*time.Hour, anyEntries))
+	require.NoError(t, err)
+	require.Empty(t, w.offs())
+	rep, err = w.sync(half, w.on(51*time.Hour, anyEntries))
+	require.NoError(t, err)
+	require.Equal(t, state.RunWithheld, rep.Status)
+	require.Empty(t, w.offs())
+}
+
 // One leaver after the other, run by run: the limit counts them together, and who
 // was held once does not slip out when the window has moved on.
 func TestEngine_Mass_oneByOne(t *testing.T) {
