@@ -261,8 +261,10 @@ update ops set op = $4::json, before_image = null, after_image = null, error = '
 where run_id = $1 and decision = $2 and position = $3`
 
 const blankDecisions = `
-update decisions set ref = '', username = '', detail = '', notes = null, withheld = null
+update decisions set ref = '', username = '', detail = '', notes = null, withheld = null, planned = null
 where source = $1 and anchor = $2`
+
+const blankHeld = `delete from held where source = $1 and anchor = $2`
 
 // What is still to be said about somebody stays until it is.
 const blankVerdicts = `
@@ -337,6 +339,7 @@ func blankJournal(ctx context.Context, tx pgx.Tx, k identity.Key) error {
 		b.Queue(blankOp, ops[i].Ref.Run, ops[i].Ref.Decision, ops[i].Ref.Op, text)
 	}
 	b.Queue(blankDecisions, k.Source, k.Anchor)
+	b.Queue(blankHeld, k.Source, k.Anchor)
 	b.Queue(blankVerdicts, k.Source, k.Anchor)
 	return tx.SendBatch(ctx, &b).Close()
 }

@@ -248,8 +248,10 @@ update ops set op = $4, before_image = null, after_image = null, error = ''
 where run_id = $1 and decision = $2 and position = $3`
 
 const blankDecisions = `
-update decisions set ref = '', username = '', detail = '', notes = null, withheld = null
+update decisions set ref = '', username = '', detail = '', notes = null, withheld = null, planned = null
 where source = $1 and anchor = $2`
+
+const blankHeld = `delete from held where source = $1 and anchor = $2`
 
 // What is still to be said about somebody stays until it is.
 const blankVerdicts = `
@@ -321,7 +323,7 @@ func blankJournal(ctx context.Context, tx *sql.Tx, k identity.Key) error {
 	if err != nil {
 		return err
 	}
-	for _, query := range []string{blankDecisions, blankVerdicts} {
+	for _, query := range []string{blankDecisions, blankHeld, blankVerdicts} {
 		if _, err := tx.ExecContext(ctx, query, k.Source, k.Anchor); err != nil {
 			return err
 		}

@@ -269,6 +269,11 @@ func forgetPerson(t *testing.T, s state.Store) {
 	l := closedRun(t, s, "01a")
 	_, rows := seal(t, s, l)
 	before := listOps(t, s, state.OpFilter{})
+	used, open := verdict("used", true, 1, 2), verdict("open", false, 3)
+	say(t, s, used, open)
+	require.NoError(t, s.UseVerdicts(t.Context(), l, "01b", nil, []string{"used"}, at(7)))
+	shown := run("01p", state.Lease{})
+	require.NoError(t, s.SavePlan(t.Context(), shown, []plan.Decision{deactivation(1), deactivation(2)}))
 	f := state.Forgetting{Keys: []identity.Key{key(1)}}
 	for _, r := range rows {
 		if r.Key == key(1) {
@@ -293,6 +298,14 @@ func forgetPerson(t *testing.T, s state.Store) {
 	require.NoError(t, err)
 	require.Equal(t, plan.Decision{Key: key(1), Action: plan.Deactivate, Reason: plan.SourceMissing, AccountID: accountID(1)}, decisions[0].Decision)
 	require.NotEmpty(t, decisions[1].Decision.Username)
+	decisions, err = s.Decisions(t.Context(), "01p")
+	require.NoError(t, err)
+	require.Equal(t, plan.Decision{Key: key(1), Action: plan.Deactivate, Reason: plan.SourceMissing, AccountID: accountID(1)}, decisions[0].Decision)
+	require.Equal(t, deactivation(2), decisions[1].Decision)
+	items := said(t, s, state.VerdictFilter{ID: "used"})[0].Items
+	require.Equal(t, state.VerdictItem{Key: key(1), AccountID: accountID(1), Action: plan.Deactivate, Ops: []plan.Op{}}, items[0])
+	require.Equal(t, used.Items[1], items[1])
+	require.Equal(t, open, said(t, s, state.VerdictFilter{ID: "open"})[0])
 
 	require.NoError(t, s.ForgetPerson(t.Context(), l, f), "again")
 	f.Rows[0].Personal = "{}"
