@@ -260,8 +260,15 @@ func degraded(r reconcile.Report) bool {
 	return len(r.Problems) > 0
 }
 
+// auditStale is the age from which a plan says how old the last audit is: runs that
+// write make one each night.
+const auditStale = 48 * time.Hour
+
 func (a *app) printPlan(r reconcile.Report, f planFlags, out string) error {
 	a.warn(r)
+	if r.AuditAge > auditStale {
+		a.say(fmt.Sprintf("the whole server was last looked over %d days ago: what was made or changed by hand since may not show; mmsync plan --audit looks", int(r.AuditAge/(24*time.Hour))))
+	}
 	if a.output == "json" {
 		return a.printJSON(newRunDocument(r))
 	}

@@ -28,7 +28,10 @@ func (e *Engine) oneRun(ctx context.Context, kind string, o RunOptions, f func(l
 	if err != nil {
 		return Report{}, err
 	}
-	rep, err := f(l, &run)
+	var rep Report
+	if err = e.known(l.ctx); err == nil {
+		rep, err = f(l, &run)
+	}
 	if lost := context.Cause(l.ctx); err != nil && isFenced(lost) {
 		err = lost
 	}

@@ -96,6 +96,11 @@ func (e *Engine) own(ctx context.Context, o RunOptions, look sight, dry bool, de
 func (e *Engine) changeOwners(ctx context.Context, w *ownership, l *lease, run *state.Run, look sight, decide func(context.Context, *ownership) error) (Report, error) {
 	rep := Report{RunID: run.ID, AuditAge: -1}
 	var err error
+	if l != nil {
+		if err := e.known(ctx); err != nil {
+			return rep, err
+		}
+	}
 	if w.now, err = e.o.Store.Now(ctx); err != nil {
 		return rep, fmt.Errorf("read the store's clock: %w", err)
 	}

@@ -234,6 +234,9 @@ func (e *Engine) AcceptRestore(ctx context.Context, o RunOptions) (audit.Head, e
 	if err := e.o.Store.Unsettle(l.ctx, l.current()); err != nil {
 		return audit.Head{}, fmt.Errorf("have everybody decided anew: %w", err)
 	}
+	if err := e.takeBack(l, run); err != nil {
+		return audit.Head{}, err
+	}
 	run.Status, run.FinishedAt, run.Message = state.RunDone, run.StartedAt, "accepted: "+refused.Text
 	if err := e.o.Store.SaveRun(l.ctx, run); err != nil {
 		return audit.Head{}, fmt.Errorf("record what was accepted: %w", err)

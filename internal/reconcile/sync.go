@@ -105,10 +105,11 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	}
 	if narrow != nil {
 		rep = narrow(rep)
-	} else if o.pick != nil {
-		// Whom the plan leaves out may have something to be done.
-	} else if err := e.settled(ctx, l, g, rep.Plan); err != nil {
-		return rep, next, err
+	}
+	if g.whole { // else somebody may have something to be done whom the plan leaves out
+		if err := e.settled(ctx, l, g, rep.Plan); err != nil {
+			return rep, next, err
+		}
 	}
 	rep, due, err := e.carryOut(l, run, g, rep, next.offset)
 	if err == nil && narrow == nil {

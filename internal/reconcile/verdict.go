@@ -308,3 +308,22 @@ func (e *Engine) fulfil(ctx context.Context, l *lease, run string, g *gathered, 
 	}
 	return nil
 }
+
+// takeBack closes all approvals: of a store that was put back nobody knows which of
+// them were used since. Rejections keep things as they are, and stay.
+func (e *Engine) takeBack(l *lease, run state.Run) error {
+	open, err := e.o.Store.Verdicts(l.ctx, state.VerdictFilter{Open: true})
+	if err != nil {
+		return fmt.Errorf("read what was approved: %w", err)
+	}
+	var ids []string
+	for i := range open {
+		if open[i].Approves {
+			ids = append(ids, open[i].ID)
+		}
+	}
+	if err := e.o.Store.UseVerdicts(l.ctx, l.current(), run.ID, nil, ids, run.StartedAt); err != nil {
+		return fmt.Errorf("take back what was approved: %w", err)
+	}
+	return nil
+}

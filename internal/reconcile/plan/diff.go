@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -11,8 +12,6 @@ import (
 // change undoes an edit made in Mattermost. asked are the ops that an operator has
 // to say yes or no to.
 func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, asked []Op, drift bool) {
-	patch, word := Op{Kind: PatchProfile}, Op{Kind: PatchProfile}
-	drift = true
 	login, loginNote := authDiff(o, p, r)
 	if loginNote != nil {
 		asked, login = login, nil
@@ -20,9 +19,42 @@ func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, asked []
 	was, next := o.Linked.Auth.Service, o.Linked.Auth.Service
 	if len(login) > 0 {
 		next, _ = login[0].To(FieldAuthService)
-		drift = false
 	}
-	late := false // the patch has to wait for the new login
+	patch, word, notes, drift := profileDiff(o, p, r, next)
+	drift = drift && len(login) == 0
+	if len(word.Changes) > 0 {
+		asked = append(asked, word)
+	}
+	if loginNote != nil {
+		notes = append(notes, *loginNote)
+	}
+	to, more, roleNotes := rolesWanted(o.Linked.Roles, o, p)
+	notes = append(notes, roleNotes...)
+	if len(more) > 0 {
+		asked = append(asked, rolesOp(o.Linked.Roles, to.Union(more)))
+	}
+	// What the new login service locks is patched before the login moves, what
+	// the old one locks after. Of any two services one locks all that the other
+	// does, so that it is one patch in either case.
+	late := slices.ContainsFunc(patch.Changes, func(c Change) bool { return Locked(was, identity.Attribute(c.Field)) })
+	if len(patch.Changes) > 0 && !late {
+		ops = append(ops, patch)
+	}
+	if !to.Equal(o.Linked.Roles) {
+		ops, drift = append(ops, rolesOp(o.Linked.Roles, to)), false
+	}
+	ops = append(ops, login...)
+	if late {
+		ops = append(ops, patch)
+	}
+	return ops, notes, asked, drift && len(ops) > 0
+}
+
+// profileDiff compares the profile fields: what is patched, what an operator has a
+// word in, and what stays as it is. next is the login service that the account will
+// have; drift is true if everything that is patched undoes an edit.
+func profileDiff(o Observation, p Policy, r released, next string) (patch, word Op, notes []Note, drift bool) {
+	patch, word, drift = Op{Kind: PatchProfile}, Op{Kind: PatchProfile}, true
 	owned := o.Desired.Owned.Without(p.UserOwned)
 	for _, a := range identity.AllAttributes() {
 		if !owned.Has(a) {
@@ -49,34 +81,9 @@ func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, asked []
 			})
 			continue
 		}
-		late = late || Locked(was, a)
 		patch.Changes = append(patch.Changes, c)
 	}
-	if len(word.Changes) > 0 {
-		asked = append(asked, word)
-	}
-	if loginNote != nil {
-		notes = append(notes, *loginNote)
-	}
-	to, more, roleNotes := rolesWanted(o.Linked.Roles, o, p)
-	notes = append(notes, roleNotes...)
-	if len(more) > 0 {
-		asked = append(asked, rolesOp(o.Linked.Roles, to.Union(more)))
-	}
-	// What the new login service locks is patched before the login moves, what
-	// the old one locks after. Of any two services one locks all that the other
-	// does, so that it is one patch in either case.
-	if len(patch.Changes) > 0 && !late {
-		ops = append(ops, patch)
-	}
-	if !to.Equal(o.Linked.Roles) {
-		ops, drift = append(ops, rolesOp(o.Linked.Roles, to)), false
-	}
-	ops = append(ops, login...)
-	if late {
-		ops = append(ops, patch)
-	}
-	return ops, notes, asked, drift && len(ops) > 0
+	return patch, word, notes, drift
 }
 
 // obstacle says why one profile field of a linked account must stay as it is.

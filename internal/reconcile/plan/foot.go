@@ -80,4 +80,5 @@ func foot(b *strings.Builder, p Plan) {
 		b.WriteString("; takes " + roughly(p.Target.Estimate))
 	}
 	b.WriteByte('\n')
+	outlook(b, p)
 }

@@ -39,7 +39,7 @@ func Build(obs []Observation, p Policy) Plan {
 		out.Target = TargetSummary{URL: f.SiteURL, Version: f.Version, SeatsLeft: f.SeatsLeft}
 		keepAdmins(out.Decisions, f, p.NeverBelow)
 		HoldBeyondSeats(out.Decisions, f.SeatsLeft)
-		out.Warnings = slices.Concat(b.reimported(), warnings(out.Decisions, f, p))
+		out.Warnings = slices.Concat(b.reimported(), warnings(out.Decisions, f, p), unseenLogins(obs, f))
 		slices.SortFunc(out.Decisions, compareDecisions)
 	}
 	if len(b.place) > 0 {
