@@ -3,7 +3,9 @@ package reconcile_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -265,6 +267,35 @@ func TestEngine_Mass_oneByOne(t *testing.T) {
 	step(50 * time.Hour)
 	require.True(t, w.offs()[people[back].UID])
 	require.Len(t, gone, limit+7)
+}
+
+// Leaver after leaver, thousands if MMSYNC_TEST_LEAVERS says so, each in a run of
+// his own, over two days: no more go than one day allows, and of those who were held
+// nobody.
+func TestEngine_Mass_oneByOne_thousands(t *testing.T) {
+	t.Parallel()
+	leavers := 70
+	if n, err := strconv.Atoi(os.Getenv("MMSYNC_TEST_LEAVERS")); err == nil {
+		leavers = n
+	}
+	w, people := crowdOf(t, max(mass(t), leavers))
+	held := map[string]bool{}
+	for i := range leavers {
+		people[i].Left = "yes"
+		rep, err := w.sync(people, w.on(time.Duration(i)*(48*time.Hour)/time.Duration(leavers)))
+		require.NoError(t, err)
+		for _, d := range rep.Plan.Decisions {
+			if d.Reason == plan.GuardTripped {
+				held[d.Username] = true
+			}
+		}
+		off := w.offs()
+		require.LessOrEqual(t, len(off), 2*50, "two windows")
+		for name := range off {
+			require.False(t, held[name], "%s was held, and is off", name)
+		}
+	}
+	require.Len(t, held, leavers-len(w.offs()))
 }
 
 // What a guard held is held in pieces that mmsync could carry out, and the rest of
