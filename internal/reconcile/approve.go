@@ -27,7 +27,8 @@ func (e *Engine) PlanApproval(ctx context.Context, o RunOptions, pick func(plan.
 
 func narrowed(pick func(plan.Decision) bool) func(Report) Report {
 	return func(rep Report) Report {
-		rep.Plan, rep.Problems = approved(rep.Plan, pick)
+		p, problems := approved(rep.Plan, pick)
+		rep.Plan, rep.Problems = p, append(rep.Problems, problems...)
 		rep.Census = nil        // it is of the whole plan
 		rep.Verdict.Trips = nil // nobody is switched off by a link
 		return rep

@@ -177,9 +177,8 @@ type RunOptions struct {
 
 	// everybody makes a run decide about people who are settled as well.
 	everybody bool
-	// pick narrows a plan before the guards judge it; pilot are the people of the
-	// groups that were asked for.
-	pick func(p plan.Plan, pilot map[identity.Key]bool) (plan.Plan, error)
+	// pick narrows a plan, made of the observations, before the guards judge it.
+	pick func(p plan.Plan, of map[identity.Key]*plan.Observation) (plan.Plan, error)
 }
 
 // Report is what a run saw and did.
@@ -283,14 +282,12 @@ func (e *Engine) decide(ctx context.Context, g *gathered, o RunOptions) (Report,
 	p := plan.Build(g.observations, e.o.Policy)
 	p.Unchanged += g.settled
 	if o.pick != nil {
-		pilot := map[identity.Key]bool{}
+		of := make(map[identity.Key]*plan.Observation, len(g.observations))
 		for i := range g.observations {
-			if d := g.observations[i].Desired; d != nil && d.Pilot {
-				pilot[d.Key] = true
-			}
+			of[g.observations[i].Key] = &g.observations[i]
 		}
 		var err error
-		if p, err = o.pick(p, pilot); err != nil {
+		if p, err = o.pick(p, of); err != nil {
 			return Report{}, err
 		}
 	}
@@ -320,7 +317,7 @@ func (e *Engine) judge(ctx context.Context, g *gathered, p plan.Plan, o RunOptio
 	}
 	v.Trips = append(g.trips, v.Trips...)
 	held := guard.Withhold(p, v)
-	g.kept = retained(p, v)
+	g.kept = retained(p, v, g.usage.Rules)
 	held.Target.Estimate = e.o.Target.Estimate(held)
 	return Report{
 		Plan: held, Verdict: v, Guards: guard.Summary(p, g.usage, limits),
@@ -359,6 +356,10 @@ func describe(run *state.Run, rep Report) {
 	run.Counts.Unchanged = rep.Plan.Unchanged
 }
 
+// partOnly are the Options of a run that worked on a part of its plan, or put off what
+// removes people: it proves nothing about the rest.
+const partOnly = `{"part":true}`
+
 func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions, token int64) (state.Run, error) {
 	now, err := e.o.Store.Now(ctx)
 	if err != nil {
@@ -367,6 +368,9 @@ func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions, token in
 	run := state.Run{
 		ID: runID(now), Kind: kind, Trigger: o.Trigger, RequestedBy: o.RequestedBy, Reason: o.Reason,
 		Status: state.RunPlanning, Token: token, Policy: e.o.PolicyDigest, RequestedAt: now, StartedAt: now,
+	}
+	if o.pick != nil || o.Trigger == secondLook {
+		run.Options = partOnly
 	}
 	if err := e.o.Store.SaveRun(ctx, run); err != nil {
 		return run, fmt.Errorf("record the run: %w", err)

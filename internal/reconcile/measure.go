@@ -113,6 +113,9 @@ func (e *Engine) first(ctx context.Context, source string) (at time.Time, marked
 		return at, false, fmt.Errorf("read when the first run was: %w", err)
 	}
 	for _, r := range slices.Backward(runs) {
+		if r.Options == partOnly {
+			continue
+		}
 		whole := slices.ContainsFunc(r.Sources, func(s plan.SourceSummary) bool { return s.Name == source && s.Complete && s.Entries > 0 })
 		if whole && wentOver(r.Status, r.Counts) {
 			return r.FinishedAt, false, nil
@@ -128,7 +131,8 @@ func wentOver(status state.RunStatus, c state.Counts) bool {
 
 // markFirst notes the end of the first run for the sources that it read whole.
 func (e *Engine) markFirst(ctx context.Context, l *lease, g *gathered, rep Report) error {
-	if len(g.unmarked) == 0 || !wentOver(rep.Status, rep.Counts) {
+	asked := slices.ContainsFunc(rep.Verdict.Trips, func(t guard.Trip) bool { return t.Class == guard.FirstRun })
+	if len(g.unmarked) == 0 || !g.whole || asked || !wentOver(rep.Status, rep.Counts) {
 		return nil
 	}
 	now, err := e.o.Store.Now(ctx)
@@ -166,6 +170,7 @@ func (e *Engine) weigh(ctx context.Context, g *gathered, p plan.Plan) error {
 	removes := false
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
+		removes = removes || slices.ContainsFunc(d.Withheld, leaves)
 		for op := range d.Ops {
 			for _, c := range plan.Classes(d, op) {
 				_, attribute := c.Lost()
@@ -229,38 +234,60 @@ func possessions(links []identity.Link) (had map[plan.Field]int, holders map[str
 }
 
 // changedRules tells which of those who go, go because the configuration changed:
-// all of them in the first run after a change, and whoever was first missed in
-// that run once his grace is over.
+// all of a source's in the first run after a change that read it whole and put
+// nothing off, and whoever was first missed in that run once his grace is over.
 func (e *Engine) changedRules(ctx context.Context, g *gathered, p plan.Plan) (*guard.Rules, error) {
-	last, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Statuses: completed(), Limit: 1})
-	if err != nil {
-		return nil, fmt.Errorf("read what was done by which configuration: %w", err)
-	}
-	if len(last) == 0 {
-		return nil, nil //nolint:nilnil // nothing was ever done by another one
-	}
-	if last[0].Policy != e.o.PolicyDigest {
-		return &guard.Rules{Since: last[0].ID, Everybody: true}, nil
-	}
-	missed, oldest := g.missedSince(p)
-	if len(missed) == 0 {
-		return nil, nil //nolint:nilnil // as above
-	}
-	// A week more, for the run before the one that first missed somebody.
-	runs, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Since: oldest.Add(-7 * 24 * time.Hour)})
+	recent, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Statuses: completed(), Limit: rulesLookBack})
 	if err != nil {
 		return nil, fmt.Errorf("read what was done by which configuration: %w", err)
 	}
 	out := &guard.Rules{Keys: map[identity.Key]bool{}}
-	for key, since := range missed {
-		if before := changedAt(runs, since); before != "" {
-			out.Keys[key] = true
-			if out.Since == "" || before < out.Since {
-				out.Since = before
+	blame := func(key identity.Key, run string) {
+		out.Keys[key] = true
+		if out.Since == "" || run < out.Since {
+			out.Since = run
+		}
+	}
+	for i := range p.Decisions {
+		d := &p.Decisions[i]
+		if before := lastWhole(recent, d.Key.Source); before != nil && before.Policy != e.o.PolicyDigest {
+			blame(d.Key, before.ID)
+		}
+	}
+	missed, oldest := g.missedSince(p)
+	if len(missed) > 0 {
+		// A week more, for the run before the one that first missed somebody.
+		runs, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Since: oldest.Add(-7 * 24 * time.Hour)})
+		if err != nil {
+			return nil, fmt.Errorf("read what was done by which configuration: %w", err)
+		}
+		for key, since := range missed {
+			if before := changedAt(runs, since); before != "" {
+				blame(key, before)
 			}
 		}
 	}
+	if len(out.Keys) == 0 {
+		return nil, nil //nolint:nilnil // the configuration is to blame for nothing
+	}
 	return out, nil
+}
+
+// rulesLookBack is among how many runs the last one is looked for that read a source
+// whole.
+const rulesLookBack = 500
+
+// lastWhole gives the newest run that read a source whole and worked on all of its
+// plan; nil if none did. runs are newest first.
+func lastWhole(runs []state.Run, source string) *state.Run {
+	for i := range runs {
+		r := &runs[i]
+		complete := slices.ContainsFunc(r.Sources, func(s plan.SourceSummary) bool { return s.Name == source && s.Complete })
+		if r.Options != partOnly && complete {
+			return r
+		}
+	}
+	return nil
 }
 
 // missedSince gives the people who go now after they have been missed for a while,
@@ -293,7 +320,7 @@ func changedAt(runs []state.Run, at time.Time) string {
 		return ""
 	}
 	for _, r := range runs[i+1:] {
-		if slices.Contains(completed(), r.Status) {
+		if slices.Contains(completed(), r.Status) && r.Options != partOnly {
 			if r.Policy != runs[i].Policy {
 				return r.ID
 			}
@@ -304,10 +331,17 @@ func changedAt(runs []state.Run, at time.Time) string {
 }
 
 // retained gives what the guards keep back by themselves, and not only because
-// everything stops when one of them trips.
-func retained(p plan.Plan, v guard.Verdict) map[identity.Key][]plan.Op {
+// everything stops when one of them trips; and what they would, were it not put off.
+func retained(p plan.Plan, v guard.Verdict, r *guard.Rules) map[identity.Key][]plan.Op {
 	v.Stop = false
 	out := map[identity.Key][]plan.Op{}
+	for i := range p.Decisions {
+		// What an operator puts off now would go by itself once he lets it.
+		d := &p.Decisions[i]
+		if off := d.Reason == plan.OnHold || d.Reason == plan.ServerSetBack; off && r != nil && r.Keys[d.Key] && slices.ContainsFunc(d.Withheld, leaves) {
+			out[d.Key] = d.Withheld
+		}
+	}
 	if !v.Tripped() {
 		return out
 	}

@@ -26,6 +26,9 @@ func (e *Engine) DeactivateNow(ctx context.Context, o RunOptions, query string) 
 	if err != nil {
 		return Report{}, state.Stop{}, err
 	}
+	if err := e.known(ctx); err != nil { // else it would lie in wait until that is settled
+		return Report{}, state.Stop{}, err
+	}
 	off, err := e.storeOff(ctx, o, link.Key)
 	if err != nil {
 		return Report{}, state.Stop{}, err

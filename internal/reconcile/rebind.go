@@ -25,6 +25,9 @@ func (e *Engine) Rebind(ctx context.Context, name string, o RunOptions) (state.B
 	if was.ID == "" {
 		return was, fmt.Errorf("%w: nothing is bound as %s", ErrRefused, name)
 	}
+	if err := e.known(l.ctx); err != nil {
+		return was, err
+	}
 	run, err := e.newRun(l.ctx, "rebind", o, l.current().Token)
 	if err != nil {
 		return was, err

@@ -137,7 +137,9 @@ func (e *Engine) Apply(ctx context.Context, f SavedPlan, o RunOptions, skip bool
 	if err != nil {
 		return Report{}, err
 	}
-	o.pick = func(now plan.Plan, _ map[identity.Key]bool) (plan.Plan, error) { return stillSo(saved, now, skip) }
+	o.pick = func(now plan.Plan, of map[identity.Key]*plan.Observation) (plan.Plan, error) {
+		return stillSo(saved, now, of, skip)
+	}
 	o.everybody = true // who was to be changed may be settled by now, and is told apart from who changed
 	return e.Sync(ctx, o)
 }
@@ -197,7 +199,7 @@ func (e *Engine) reopen(ctx context.Context, f SavedPlan) ([]plan.Decision, erro
 
 // stillSo keeps of a plan what was in a saved one. Decisions of a row of names go
 // together or not at all.
-func stillSo(saved []plan.Decision, now plan.Plan, skip bool) (plan.Plan, error) {
+func stillSo(saved []plan.Decision, now plan.Plan, of map[identity.Key]*plan.Observation, skip bool) (plan.Plan, error) {
 	wanted := make(map[identity.Key]*plan.Decision, len(saved))
 	for i := range saved {
 		if len(saved[i].Ops) > 0 {
@@ -209,6 +211,9 @@ func stillSo(saved []plan.Decision, now plan.Plan, skip bool) (plan.Plan, error)
 	keep := now.Decisions[:0:0]
 	for _, d := range now.Decisions {
 		was := wanted[d.Key]
+		if was != nil && d.Action == plan.Adopt && len(was.Ops) == 1 && was.Ops[0].Kind == plan.LinkAccount {
+			d = linkOnly(d, of[d.Key])
+		}
 		same := was != nil && was.AccountID == d.AccountID && slices.EqualFunc(was.Ops, d.Ops, plan.Op.Equal)
 		switch {
 		case same:

@@ -38,7 +38,13 @@ func (o RunOptions) Select(s Selection) RunOptions {
 	return o
 }
 
-func (s Selection) of(p plan.Plan, pilot map[identity.Key]bool) (plan.Plan, error) {
+func (s Selection) of(p plan.Plan, of map[identity.Key]*plan.Observation) (plan.Plan, error) {
+	pilot := map[identity.Key]bool{}
+	for k, o := range of {
+		if o.Desired != nil && o.Desired.Pilot {
+			pilot[k] = true
+		}
+	}
 	found := map[string]bool{}
 	left := map[int]bool{} // chains of which somebody does not go
 	kept, held := p.Decisions[:0:0], 0
@@ -82,7 +88,15 @@ func (s Selection) of(p plan.Plan, pilot map[identity.Key]bool) (plan.Plan, erro
 		said := p.Warnings
 		p = plan.OnlyLink(p)
 		p.Warnings = said
+		for i := range p.Decisions {
+			p.Decisions[i] = plan.Pass(p.Decisions[i], of[p.Decisions[i].Key])
+		}
 	}
 	p.Warnings = append(p.Warnings, fmt.Sprintf("this is a part of the plan: %d other decisions were left out, and the guards have seen the part alone", held))
 	return p, nil
+}
+
+// linkOnly leaves of an adoption the link.
+func linkOnly(d plan.Decision, o *plan.Observation) plan.Decision {
+	return plan.Pass(plan.OnlyLink(plan.Plan{Decisions: []plan.Decision{d}}).Decisions[0], o)
 }

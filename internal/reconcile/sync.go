@@ -116,15 +116,17 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 		err = e.fulfil(ctx, l, run.ID, g, &rep, o.pick == nil)
 		rep.Status = outcome(rep, false)
 	}
-	if err == nil && g.facts.SetBack {
+	if err == nil && g.facts.SetBack && g.whole {
 		err = e.markSetBack(ctx, l, false)
 	}
 	if err == nil && narrow == nil {
 		err = e.markFirst(ctx, l, g, rep)
 	}
 	if err == nil && narrow == nil {
-		maps.Copy(due, calls.people)
-		maps.Copy(due, waitingFor(calls, rep.Plan))
+		if o.pick == nil {
+			maps.Copy(due, calls.people)
+			maps.Copy(due, waitingFor(calls, rep.Plan))
+		}
 		next.g, next.due, next.rounds = g, due, map[identity.Key]int{}
 		next.calls, next.tripped = calls.people, rep.Verdict.Tripped()
 	}

@@ -67,10 +67,22 @@ func (e *Engine) Say(ctx context.Context, s Say) (state.Verdict, error) {
 	if s.Try {
 		return v, nil
 	}
+	if err := e.known(ctx); err != nil {
+		return v, err
+	}
 	if err := e.o.Store.AddVerdict(ctx, v); errors.Is(err, state.ErrConflict) {
 		return v, fmt.Errorf("%w: that was said already: %w", ErrRefused, err)
 	} else if err != nil {
 		return v, fmt.Errorf("keep the verdict: %w", err)
+	}
+	said, kind := "said no to", "reject"
+	if s.Approves {
+		said, kind = "approved", "approve"
+	}
+	o := RunOptions{Trigger: "cli", RequestedBy: s.By, Reason: s.Reason}
+	message := fmt.Sprintf("%s %d held changes of run %s (%s)", said, len(v.Items), v.Run, v.ID)
+	if err := noteWord(ctx, e.o.Store, kind, runID(v.MadeAt), v.MadeAt, o, message); err != nil {
+		return v, err
 	}
 	e.log.InfoContext(ctx, "operator spoke", "verdict", v.ID, "run", v.Run, "approves", v.Approves, "items", len(v.Items))
 	return v, nil
@@ -184,6 +196,10 @@ func (e *Engine) hear(ctx context.Context, now time.Time) (*heard, error) {
 		v := &open[i]
 		why := ""
 		switch {
+		case v.Approves && !now.Before(v.Expires):
+			h.stale = append(h.stale, v.ID)
+			h.problems = append(h.problems, fmt.Sprintf("approval %s of run %s, by %s, expired before all of it was used; approve what the newest run holds if it is still right", v.ID, v.Run, v.MadeBy))
+			continue
 		case v.Server != "" && v.Server != bound.ID: // "": before the first sync bound the store
 			why = "it was made for another server"
 		case !v.Approves:
@@ -191,10 +207,6 @@ func (e *Engine) hear(ctx context.Context, now time.Time) (*heard, error) {
 			why = "it was made under another configuration; approve what a run with this one holds"
 		case now.Before(v.MadeAt):
 			why = "the store's clock was set back behind it"
-		case !now.Before(v.Expires):
-			h.stale = append(h.stale, v.ID)
-			h.problems = append(h.problems, fmt.Sprintf("approval %s of run %s, by %s, expired before it was used; approve the newest run again if it is still right", v.ID, v.Run, v.MadeBy))
-			continue
 		}
 		if why != "" {
 			h.problems = append(h.problems, fmt.Sprintf("approval %s of run %s, by %s, is not used: %s", v.ID, v.Run, v.MadeBy, why))
@@ -233,20 +245,22 @@ const (
 )
 
 // became tells what a plan makes of changes that were spoken about; d is nil if it
-// does nothing about the person.
-func became(s *plan.Said, d *plan.Decision) fate {
+// does nothing about the person. Of a plan that was narrowed, what it leaves out waits.
+func became(s *plan.Said, d *plan.Decision, whole bool) fate {
 	if d == nil {
 		return needless
 	}
-	for _, op := range d.Ops {
-		for _, said := range s.Ops {
-			if op.Kind == said.Kind && slices.ContainsFunc(op.Changes, func(c plan.Change) bool { return slices.Contains(said.Changes, c) }) {
-				return carried
-			}
-		}
-	}
+	left := slices.DeleteFunc(slices.Clone(s.Ops), func(op plan.Op) bool { return plan.Within([]plan.Op{op}, d.Ops) })
 	putOff := d.Action == plan.Hold && len(d.Ops)+len(d.Withheld) == 0
-	if rejected(d) || putOff || s.Covers(d.AccountID, d.Withheld) {
+	waiting := slices.ContainsFunc(left, func(op plan.Op) bool { return plan.Within([]plan.Op{op}, d.Withheld) })
+	switch {
+	case len(left) == 0:
+		return carried
+	case rejected(d) || putOff || waiting:
+		return waits
+	case len(left) < len(s.Ops) && whole:
+		return carried // the rest is not wanted any more
+	case len(left) < len(s.Ops):
 		return waits
 	}
 	return changed
@@ -286,7 +300,7 @@ func (e *Engine) fulfil(ctx context.Context, l *lease, run string, g *gathered, 
 				continue
 			}
 			d := decided[it.Key]
-			over := became(h.said[it.Key], d)
+			over := became(h.said[it.Key], d, whole)
 			switch at := g.roster.find(it.Key); {
 			case over == waits, failed[it.Key], d == nil && !whole, d == nil && !seen[it.Key] && (at < 0 || !g.roster.heads[at].present):
 				left++

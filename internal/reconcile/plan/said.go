@@ -24,10 +24,29 @@ func (o Op) Equal(p Op) bool {
 	return o.Kind == p.Kind && o.Parks == p.Parks && o.ByDelete == p.ByDelete && slices.Equal(o.Changes, p.Changes)
 }
 
-// Covers tells whether each op is one of those that were spoken about.
+// Covers tells whether each op is one of those that were spoken about. What was held
+// for two reasons may come as one patch by now, or the other way round: of patches
+// each value counts by itself.
 func (s *Said) Covers(account string, ops []Op) bool {
-	return s != nil && s.AccountID == account && len(ops) > 0 &&
-		!slices.ContainsFunc(ops, func(op Op) bool { return !slices.ContainsFunc(s.Ops, op.Equal) })
+	return s != nil && s.AccountID == account && len(ops) > 0 && Within(ops, s.Ops)
+}
+
+// Within tells whether every change of the ops is one of the others, made in the same
+// way.
+func Within(ops, others []Op) bool {
+	for _, op := range ops {
+		if slices.ContainsFunc(others, op.Equal) {
+			continue
+		}
+		if op.Kind != PatchProfile || op.Parks || slices.ContainsFunc(op.Changes, func(c Change) bool { return !patched(others, c) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func patched(ops []Op, c Change) bool {
+	return slices.ContainsFunc(ops, func(o Op) bool { return o.Kind == PatchProfile && !o.Parks && slices.Contains(o.Changes, c) })
 }
 
 // names tells whether the change of one value of the linked account was spoken
@@ -67,6 +86,15 @@ func (o *Observation) word(refused bool, detail string) (Reason, string) {
 // saw it.
 func (o *Observation) approves(d Decision) bool {
 	return o.Said != nil && o.Said.Approves && o.Said.Covers(d.AccountID, d.Ops)
+}
+
+// Pass marks a decision about an Observation that was narrowed since it was built.
+func Pass(d Decision, o *Observation) Decision {
+	d.Approval = ""
+	if o == nil {
+		return d
+	}
+	return d.pass(o)
 }
 
 // pass marks a decision whose every change an operator approved.

@@ -97,7 +97,8 @@ const insertVerdict = `
 insert into verdicts (id, run_id, approves, reason, made_by, server, policy, made_at, expires_at, closed_at, closed_by)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 
-// Two operators who speak at once speak one after the other.
+// Two operators who speak at once speak one after the other, and not while a run
+// notes what it made of what was said.
 const lockVerdicts = `lock table verdicts in share row exclusive mode`
 
 // AddVerdict implements state.Store.
@@ -149,6 +150,9 @@ const closeVerdicts = `update verdicts set closed_at = $2, closed_by = $3 where 
 func (s *Store) UseVerdicts(ctx context.Context, l state.Lease, run string, used []state.ItemRef, closed []string, at time.Time) error {
 	return s.write(ctx, "use verdicts", func(ctx context.Context, tx pgx.Tx) error {
 		if err := fence(ctx, tx, l); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, lockVerdicts); err != nil {
 			return err
 		}
 		return useVerdicts(ctx, tx, run, used, closed, at)
