@@ -129,10 +129,15 @@ func wentOver(status state.RunStatus, c state.Counts) bool {
 	return (status != state.RunWithheld || c.Done > 0) && (c.Failed+c.Skipped == 0 || c.Failed+c.Skipped < c.Done)
 }
 
+// asksFirst tells whether somebody has to agree first to what mmsync would do to this
+// server.
+func asksFirst(v guard.Verdict) bool {
+	return slices.ContainsFunc(v.Trips, func(t guard.Trip) bool { return t.Class == guard.FirstRun })
+}
+
 // markFirst notes the end of the first run for the sources that it read whole.
 func (e *Engine) markFirst(ctx context.Context, l *lease, g *gathered, rep Report) error {
-	asked := slices.ContainsFunc(rep.Verdict.Trips, func(t guard.Trip) bool { return t.Class == guard.FirstRun })
-	if len(g.unmarked) == 0 || !g.whole || asked || !wentOver(rep.Status, rep.Counts) {
+	if len(g.unmarked) == 0 || !g.whole || asksFirst(rep.Verdict) || !wentOver(rep.Status, rep.Counts) {
 		return nil
 	}
 	now, err := e.o.Store.Now(ctx)

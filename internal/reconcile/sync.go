@@ -103,6 +103,9 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	if rep, err = e.decide(ctx, g, o); err != nil {
 		return Report{RunID: run.ID}, next, err
 	}
+	if asksFirst(rep.Verdict) {
+		run.Options = partOnly
+	}
 	if narrow != nil {
 		rep = narrow(rep)
 	}
