@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -72,6 +73,9 @@ func (e *Engine) forget(l *lease, key audit.Key, k identity.Key, run string) (in
 	rows, err := e.o.Store.AuditRows(l.ctx, state.RowFilter{Keys: []identity.Key{k}})
 	if err != nil {
 		return 0, fmt.Errorf("read the history of %s: %w", k, err)
+	}
+	if err := e.unchanged(l.ctx, key, batchesOf(rows)); err != nil {
+		return 0, err
 	}
 	f := state.Forgetting{Keys: []identity.Key{k}}
 	for _, r := range rows {
@@ -187,6 +191,13 @@ func (e *Engine) PruneAudit(ctx context.Context, olderThan time.Duration, o RunO
 	old, err := e.o.Store.AuditBatches(l.ctx, state.BatchFilter{Until: run.StartedAt.Add(-olderThan)})
 	if err == nil {
 		old = slices.DeleteFunc(old, func(b audit.Batch) bool { return !b.PrunedAt.IsZero() || b.ID == c.last.ID })
+		ids := make([]int64, len(old))
+		for i := range old {
+			ids[i] = old[i].ID
+		}
+		err = e.unchanged(l.ctx, c.key, ids)
+	}
+	if err == nil {
 		for i := range old {
 			old[i] = c.key.Prune(old[i], run.StartedAt)
 			rows += old[i].Rows
@@ -195,4 +206,54 @@ func (e *Engine) PruneAudit(ctx context.Context, olderThan time.Duration, o RunO
 	}
 	run.Message = fmt.Sprintf("removed %d rows in %d batches sealed before %s", rows, len(old), run.StartedAt.Add(-olderThan).UTC().Format(time.RFC3339))
 	return int64(len(old)), rows, e.finish(ctx, &run, &Report{RunID: run.ID, Status: state.RunDone}, err)
+}
+
+// unchanged refuses batches that do not stand as this key sealed them, or in another
+// place: taking something out of them would put a proof of ours on what somebody
+// edited.
+func (e *Engine) unchanged(ctx context.Context, key audit.Key, ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	all, err := e.o.Store.AuditBatches(ctx, state.BatchFilter{})
+	if err != nil {
+		return fmt.Errorf("list the batches of the history: %w", err)
+	}
+	for _, id := range ids {
+		at := slices.IndexFunc(all, func(b audit.Batch) bool { return b.ID == id })
+		if at < 0 {
+			return changedBatch(id)
+		}
+		b := all[at]
+		// Batch 1 alone follows none; a lost key leaves a batch without one to follow.
+		if id > 1 && (at == 0 || all[at-1].ID != id-1 || len(b.Previous) > 0 && !bytes.Equal(b.Previous, all[at-1].Seal)) {
+			return changedBatch(id)
+		}
+		rows, err := e.o.Store.AuditRows(ctx, state.RowFilter{FromBatch: id, ToBatch: id})
+		if err != nil {
+			return fmt.Errorf("read batch %d of the history: %w", id, err)
+		}
+		part := audit.Export{Batches: all[at : at+1], Rows: rows}
+		found, err := audit.Verify(key, part.Batches, part.All(), audit.Scope{Part: true})
+		if err != nil {
+			return err
+		}
+		if !found.Verdict.Whole() {
+			return changedBatch(id)
+		}
+	}
+	return nil
+}
+
+func changedBatch(id int64) error {
+	return fmt.Errorf("%w: batch %d of the history does not stand as it was sealed with this key, and nothing is taken out of what somebody may have changed; see mmsync audit verify", ErrRefused, id)
+}
+
+func batchesOf(rows []audit.Row) []int64 {
+	ids := make([]int64, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].Batch
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
