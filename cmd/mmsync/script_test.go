@@ -49,7 +49,8 @@ func TestScript(t *testing.T) {
 			"slapd": cmdSlapd, "ldap-delete": cmdLDAPDelete, "fakeldap": cmdFakeLDAP,
 			"exits": cmdExits, "json": cmdJSON, "jsonenv": cmdJSONEnv, "norm": cmdNorm, "interrupt": cmdInterrupt, "people": cmdPeople,
 			"newer-schema": cmdNewerSchema, "busy-port": cmdBusyPort, "lines": cmdLines, "waitwrites": cmdWaitWrites,
-			"sql": cmdSQL, "pruned": cmdPruned,
+			"sql":        cmdSQL,
+			"holds-text": cmdHoldsText, "pruned": cmdPruned,
 		},
 	})
 }

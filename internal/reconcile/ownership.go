@@ -176,8 +176,12 @@ func (w *ownership) carryOut(ctx context.Context, l *lease, run *state.Run, rep 
 	if run.PlannedAt, err = e.o.Store.Now(ctx); err != nil {
 		return fmt.Errorf("read the store's clock: %w", err)
 	}
+	journal, err := e.unnamed(ctx, rep.Plan)
+	if err != nil {
+		return err
+	}
 	run.Status = state.RunApplying
-	if err := e.o.Store.BeginRun(ctx, l.current(), *run, rep.Plan, gone); err != nil {
+	if err := e.o.Store.BeginRun(ctx, l.current(), *run, journal, gone); err != nil {
 		return fmt.Errorf("journal the plan: %w", err)
 	}
 	if w.atOnce {

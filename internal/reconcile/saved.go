@@ -215,7 +215,7 @@ func stillSo(saved []plan.Decision, now plan.Plan, skip bool) (plan.Plan, error)
 			keep = append(keep, d)
 			continue
 		case was != nil:
-			changed = append(changed, fmt.Sprintf("%s (%s): the plan says %s; now it would be %s", was.Username, d.Key, tell(*was), tell(d)))
+			changed = append(changed, fmt.Sprintf("%q (%s): the plan says %s; now it would be %s", was.Username, d.Key, tell(*was), tell(d)))
 		}
 		left[d.Chain] = true
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -162,7 +163,7 @@ func heldLeavers(p plan.Plan) []string {
 	const most = 10
 	var names []string
 	for _, d := range list[:min(most, len(list))] {
-		names = append(names, d.Username)
+		names = append(names, strconv.Quote(d.Username))
 	}
 	who := strings.Join(names, ", ")
 	if more := len(list) - most; more > 0 {

@@ -169,8 +169,12 @@ func (e *Engine) carryOut(l *lease, run *state.Run, g *gathered, rep Report, off
 		return rep, nil, fmt.Errorf("read the store's clock: %w", err)
 	}
 	g.holds(run.ID, rep.Plan)
+	journal, err := e.unnamed(ctx, rep.Plan)
+	if err != nil {
+		return rep, nil, err
+	}
 	run.Status = state.RunApplying
-	if err := e.o.Store.BeginRun(ctx, l.current(), *run, rep.Plan, g.sightings); err != nil {
+	if err := e.o.Store.BeginRun(ctx, l.current(), *run, journal, g.sightings); err != nil {
 		return rep, nil, fmt.Errorf("journal the plan: %w", err)
 	}
 	a := newApplier(e, l, run, g, rep.Plan, offset)
