@@ -76,7 +76,7 @@ func ExportLinks(ctx context.Context, s state.Store, to io.Writer) (int, error) 
 	put := func(v any) error {
 		line, err := state.Encode(v)
 		if err == nil {
-			_, err = w.WriteString(line + "\n")
+			_, err = w.WriteString(plan.EscapeJSON(line) + "\n")
 		}
 		return err
 	}

@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -31,6 +33,26 @@ func clean(s string) string {
 			b.WriteString(s[:n])
 		}
 		s = s[n:]
+	}
+	return b.String()
+}
+
+// EscapeJSON writes what a terminal would carry out in JSON text as escapes of JSON:
+// the encoder leaves everything beyond ASCII as it is.
+func EscapeJSON(text string) string {
+	bad := func(r rune) bool { return r >= 0x7f && !strconv.IsPrint(r) }
+	if strings.IndexFunc(text, bad) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if !bad(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, "\\u%04x", unit)
+		}
 	}
 	return b.String()
 }
