@@ -3,6 +3,7 @@ package reconcile
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -389,9 +390,19 @@ func (e *Engine) unchanged(ctx context.Context, key audit.Key, ids []int64) erro
 	return nil
 }
 
+// errChanged says that somebody changed the history.
+var errChanged = errors.New("changed history")
+
 func changedBatch(id int64) error {
-	return fmt.Errorf("%w: batch %d of the history does not stand as it was sealed with this key, and nothing is taken out of what somebody may have changed; see mmsync audit verify", ErrRefused, id)
+	return changedError(fmt.Sprintf("%s: batch %d of the history does not stand as it was sealed with this key, and nothing is taken out of what somebody may have changed; see mmsync audit verify", ErrRefused, id))
 }
+
+// changedError is a refusal that tells of a change.
+type changedError string
+
+func (e changedError) Error() string { return string(e) }
+
+func (changedError) Unwrap() []error { return []error{ErrRefused, errChanged} }
 
 func batchesOf(rows []audit.Row) []int64 {
 	ids := make([]int64, len(rows))
