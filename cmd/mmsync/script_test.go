@@ -208,7 +208,7 @@ func cmdNorm(ts *testscript.TestScript, neg bool, args []string) {
 		{`\b\d+\.\d s\b`, "[took]"},
 		{`127\.0\.0\.1:\d+`, "[address]"},
 		{`(TOOK|\[took\]) +(\w)`, "$1 $2"},
-		{`of person\d{3}\b`, "of [somebody]"},
+		{`of "?person\d{3}\b"?`, "of [somebody]"},
 		{`[\w.-]+@[\w-]+ *$`, "[who]"},
 		{`by [\w.-]+@[\w-]+,`, "by [who],"},
 		{`by [\w.-]+@[\w-]+ since`, "by [who] since"},

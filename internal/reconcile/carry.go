@@ -249,8 +249,8 @@ func (w *ownership) take(links, known []identity.Link, refused []state.RefusedMa
 		case k.Part == identity.Owner && !owner.IsZero():
 			faults = append(faults, fmt.Sprintf("account %q (%s) of %s is that of %s here", a.Username, a.ID, k.Key, owner))
 		case not[match{k.Key, k.AccountID}]:
-			faults = append(faults, fmt.Sprintf("account %q (%s) is not that of %s, as an operator said here; if it is all the same: mmsync link ignore %s %s --undo --reason …",
-				a.Username, a.ID, k.Key, k.Key, a.ID))
+			faults = append(faults, fmt.Sprintf("account %q (%s) is not that of %s, as an operator said here; if it is all the same: %s --undo",
+				a.Username, a.ID, k.Key, plan.Command("link ignore", k.Key.String(), a.ID)))
 		case a.Roles.Privileged() && !privileged:
 			faults = append(faults, fmt.Sprintf("account %q (%s) of %s holds %s; if it is to be this person's all the same, say --privileged", a.Username, a.ID, k.Key, a.Roles))
 		default:

@@ -181,7 +181,11 @@ func (e *Engine) carryOut(l *lease, run *state.Run, g *gathered, rep Report, off
 	err = a.run(ctx)
 	rep.Counts, rep.Failures = a.counts, a.failures
 	for _, why := range slices.Sorted(maps.Keys(a.stopped)) {
-		rep.Problems = append(rep.Problems, fmt.Sprintf("%d calls were not sent: %s", a.stopped[why], why))
+		calls := "1 call was"
+		if n := a.stopped[why]; n != 1 {
+			calls = fmt.Sprintf("%d calls were", n)
+		}
+		rep.Problems = append(rep.Problems, fmt.Sprintf("%s not sent: %s", calls, why))
 	}
 	rep.Status = outcome(rep, false)
 	return rep, a.due, err

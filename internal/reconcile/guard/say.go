@@ -112,6 +112,14 @@ func tooMany(t *Trip) string {
 	return fmt.Sprintf("%d %s from %s are too many at once, limit %d", t.Planned+t.Before, noun(t.Class), t.Source, t.Limit)
 }
 
+// one writes a number with what it counts.
+func one(n int, single, more string) string {
+	if n == 1 {
+		return "1 " + single
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
+
 // span writes a duration of whole hours as people do.
 func span(d time.Duration) string {
 	if d%time.Hour == 0 {

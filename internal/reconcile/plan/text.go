@@ -66,6 +66,31 @@ func visible(s string) string {
 	return s
 }
 
+// Shell quotes a word for a shell where it needs it, and for the terminal: anchors and
+// names come from people, and what mmsync tells somebody to run is copied.
+func Shell(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@%=", r)
+	}
+	switch {
+	case s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0:
+		return s
+	case clean(s) != s:
+		return "$'" + strings.ReplaceAll(clean(strings.ReplaceAll(s, `\`, `\\`)), "'", `\'`) + "'"
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// Command writes a command that changes who owns what, to be copied into a shell:
+// its words are quoted, its verb is not.
+func Command(verb string, words ...string) string {
+	text := "mmsync " + verb
+	for _, w := range words {
+		text += " " + Shell(w)
+	}
+	return text + " --reason …"
+}
+
 // hide replaces every quoted value of a sentence.
 func hide(s string) string {
 	var b strings.Builder
