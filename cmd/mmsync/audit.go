@@ -311,7 +311,7 @@ func (a *app) exportCSV(rows iter.Seq2[audit.Row, error]) error {
 				string(c.Field), c.From, c.To, p.Message,
 			}
 			for i := range cells {
-				cells[i] = harmless(cells[i])
+				cells[i] = csvCell(cells[i])
 			}
 			if err := w.Write(cells); err != nil {
 				return fmt.Errorf("write the export: %w", err)
@@ -323,12 +323,4 @@ func (a *app) exportCSV(rows iter.Seq2[audit.Row, error]) error {
 		return fmt.Errorf("write the export: %w", err)
 	}
 	return nil
-}
-
-// harmless keeps a spreadsheet from taking a cell for a formula.
-func harmless(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-		return "'" + cell
-	}
-	return cell
 }

@@ -26,7 +26,8 @@ func (a *app) auditForgetCmd() *cobra.Command {
 		Use:   "forget PERSON",
 		Short: "take a person's names and values out of the history",
 		Long: "Take a person's names, addresses and values out of the history and the journal. That something was done, to\n" +
-			"which account and when stays, and the history verifies. Do not name the person in --reason: that stays too.",
+			"which account and when stays, and the history verifies. Other ids that mmsync link rekey joined with this one\n" +
+			"are forgotten with it. Do not name the person in --reason: that stays too.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if err := needReason(reason); err != nil {
@@ -41,12 +42,19 @@ func (a *app) auditForgetCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			others := make([]string, len(f.Others))
+			for i, k := range f.Others {
+				others[i] = k.String()
+			}
 			if a.output == "json" {
 				return a.printJSON(map[string]any{
-					"format_version": plan.FormatVersion, "run": f.Run, "source": f.Key.Source, "anchor": f.Key.Anchor, "rows": f.Rows, "linked_account": f.Account,
+					"format_version": plan.FormatVersion, "run": f.Run, "source": f.Key.Source, "anchor": f.Key.Anchor, "other_ids": others, "rows": f.Rows, "linked_account": f.Account,
 				})
 			}
 			fmt.Fprintf(a.stdout, "forgot what %s of the history held of %s\n", counted(int64(f.Rows), "row"), printable(f.Key.String()))
+			for _, k := range others {
+				fmt.Fprintf(a.stdout, "that is with what it held under %s, another id of the same person\n", printable(k))
+			}
 			if f.Account != "" {
 				fmt.Fprintf(a.stdout, "the link to account %s stays, with the account's present name\n", f.Account)
 			}

@@ -96,7 +96,7 @@ func next(x explained) string {
 	}
 	switch {
 	case d.Reason == plan.MatchNeedsWord || d.Reason == plan.MatchPrivileged:
-		out = append(out, "If it is the same person: mmsync link approve "+shell(x.Key.String()),
+		out = append(out, "If it is the same person: mmsync link approve "+plan.Shell(x.Key.String()),
 			"If not, change the value that both have, in "+x.Key.Source+" or in Mattermost.")
 	case d.Reason == plan.InGrace && d.Until != nil && d.Until.After(x.Now):
 		out = append(out, "The first run after that switches the account off, if "+x.Key.Source+" still says so when asked; if the person is seen again before, nothing happens.")
@@ -127,7 +127,7 @@ func nextUnmanaged(x explained) string {
 	var out []string
 	for _, d := range x.Near {
 		if d.Reason == plan.MatchNeedsWord || d.Reason == plan.MatchPrivileged {
-			out = append(out, "If it is "+safe(d.Key.String())+"'s: mmsync link approve "+shell(d.Key.String()))
+			out = append(out, "If it is "+safe(d.Key.String())+"'s: mmsync link approve "+plan.Shell(d.Key.String()))
 		}
 	}
 	if len(out) > 0 {
@@ -137,17 +137,4 @@ func nextUnmanaged(x explained) string {
 		return "Nothing: it stays as it is, whatever a source wants."
 	}
 	return "Nothing. If a source is to manage it, the person has to be in a source with the same login, e-mail or username."
-}
-
-// shell quotes a word for a shell where it needs it, and for the terminal.
-func shell(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@%=", r))
-	}) < 0 {
-		return s
-	}
-	if safe(s) != s || strings.ContainsRune(s, '\n') {
-		return "$'" + strings.NewReplacer("\n", `\n`, "'", `\'`).Replace(safe(strings.ReplaceAll(s, `\`, `\\`))) + "'"
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -113,7 +113,7 @@ func explainDecision(s *sheet, x explained) {
 	}
 	s.section("See also")
 	for _, k := range x.Others {
-		s.line("mmsync explain %s, who fits as well", shell(k.String()))
+		s.line("mmsync explain %s, who fits as well", plan.Shell(k.String()))
 	}
 	for i := range x.Holders {
 		s.line("mmsync explain %s, the account %s, which has something that is wanted here", x.Holders[i].ID, printable(x.Holders[i].Username))

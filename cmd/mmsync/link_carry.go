@@ -36,12 +36,14 @@ func (a *app) linkExportCmd() *cobra.Command {
 
 func (a *app) linkImportCmd() *cobra.Command {
 	var f ownFlags
+	var privileged bool
 	cmd := &cobra.Command{
 		Use:   "import FILE",
 		Short: "take the links of a file that link export wrote",
 		Long: "Take all links of a file that mmsync link export wrote, or none. Each account has to be on the server, and\n" +
 			"nobody's yet; the server has to be the one the links are of. A link that is there and the same is passed\n" +
-			"over, one that is there and different is refused. Only ownership changes.",
+			"over, one that is there and different is refused, and so is an account of which mmsync link ignore said\n" +
+			"that it is not that person's. Only ownership changes.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usage(errors.New("name the one file to import"))
@@ -55,10 +57,11 @@ func (a *app) linkImportCmd() *cobra.Command {
 				if _, err := file.Seek(0, 0); err != nil {
 					return reconcile.Report{}, fmt.Errorf("read the links again: %w", err)
 				}
-				return e.ImportLinks(ctx, o, file, f.dryRun)
+				return e.ImportLinks(ctx, o, file, privileged, f.dryRun)
 			})
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().BoolVar(&privileged, "privileged", false, "even if accounts have more rights than a user")
 	return cmd
 }

@@ -3,10 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/guard"
@@ -65,10 +67,15 @@ func newRunDocument(r reconcile.Report) runDocument {
 }
 
 func (a *app) printJSON(v any) error {
-	e := json.NewEncoder(a.stdout)
+	var b strings.Builder
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	if err := e.Encode(v); err != nil {
+	err := e.Encode(v)
+	if err == nil {
+		_, err = io.WriteString(a.stdout, plan.EscapeJSON(b.String()))
+	}
+	if err != nil {
 		return fmt.Errorf("print the result: %w", err)
 	}
 	return nil
@@ -82,7 +89,7 @@ func (a *app) table(head []string, rows [][]string) error {
 	for _, r := range rows {
 		safe := make([]string, len(r))
 		for i, c := range r {
-			safe[i] = printable(c)
+			safe[i] = cell(c)
 		}
 		fmt.Fprintln(w, strings.Join(safe, "\t"))
 	}
@@ -95,6 +102,15 @@ func (a *app) table(head []string, rows [][]string) error {
 		}
 	}
 	return nil
+}
+
+// cell quotes only what a terminal would carry out or what would break the column:
+// a value that was quoted before is not quoted twice.
+func cell(s string) string {
+	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) < 0 {
+		return s
+	}
+	return printable(s)
 }
 
 // printable shows control characters, escapes and direction marks instead of

@@ -36,6 +36,9 @@ func TestApp_table(t *testing.T) {
 	a := &app{stdout: &out}
 	require.NoError(t, a.table([]string{"A", "B"}, [][]string{{"ä", "x\ty"}, {"longer", "\x1b[31m"}}))
 	require.Equal(t, "A       B\nä       \"x\\ty\"\nlonger  \"\\x1b[31m\"\n", out.String(), "a cell cannot break its column")
+	out.Reset()
+	require.NoError(t, a.table([]string{"A"}, [][]string{{`title "\x1b" -> x`}}))
+	require.Equal(t, "A\ntitle \"\\x1b\" -> x\n", out.String(), "nothing is escaped twice")
 }
 
 func TestRound(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"database/sql"
 	"os"
 	"strconv"
@@ -53,4 +54,21 @@ func cmdPruned(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	_, err = db.Exec(`delete from audit_rows where batch = ?`, id)
 	ts.Check(err)
+}
+
+// cmdHoldsText: holds-text FILE TEXT looks for a text among the bytes of a file,
+// whatever its case.
+func cmdHoldsText(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: holds-text FILE TEXT")
+	}
+	b, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	at := bytes.Index(bytes.ToLower(b), bytes.ToLower([]byte(args[1])))
+	switch {
+	case at < 0 && !neg:
+		ts.Fatalf("%s does not hold %q", args[0], args[1])
+	case at >= 0 && neg:
+		ts.Fatalf("%s holds %q", args[0], b[max(0, at-80):min(len(b), at+80)])
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
 // ExportFormat begins every export.
@@ -60,14 +61,10 @@ type exportRow struct {
 }
 
 // Writer writes an export, one JSON object a line: each batch, then its rows.
-type Writer struct{ e *json.Encoder }
+type Writer struct{ w io.Writer }
 
 // NewWriter writes to w.
-func NewWriter(w io.Writer) *Writer {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	return &Writer{e: e}
-}
+func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
 // Begin writes the first line.
 func (w *Writer) Begin() error { return w.write(exportHead{ExportFormat}) }
@@ -89,7 +86,11 @@ func (w *Writer) Row(r Row) error {
 }
 
 func (w *Writer) write(v any) error {
-	if err := w.e.Encode(v); err != nil {
+	text, err := encode(v)
+	if err == nil {
+		_, err = io.WriteString(w.w, plan.EscapeJSON(text)+"\n")
+	}
+	if err != nil {
 		return fmt.Errorf("write the export: %w", err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -142,7 +143,7 @@ func (a *applier) unit(ctx context.Context, u plan.Unit) error {
 			continue // it stays pending: whether it is due shows with the move of the login
 		}
 		if broken != "" {
-			if err := a.skip(ctx, ref, d, s.Op, "an earlier step of "+broken+" was not carried out"); err != nil {
+			if err := a.skip(ctx, ref, d, s.Op, "an earlier step of "+strconv.Quote(broken)+" was not carried out"); err != nil {
 				return err
 			}
 			continue
@@ -202,7 +203,7 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 			// The server is away: the op stays sent, and the next run looks at the
 			// account before it does anything else.
 			a.e.log.WarnContext(ctx, "call without a usable answer", "run", a.runID, "op", string(op.Kind), "account", who.id(d), "error", callErr)
-			return false, fmt.Errorf("the server went away during %s of %s: %w; run sync again when it is back, it looks first what became of this call", op.Kind, d.Username, err)
+			return false, fmt.Errorf("the server went away during %s of %q: %w; run sync again when it is back, it looks first what became of this call", op.Kind, d.Username, err)
 		}
 		if seen == nil {
 			return false, a.fail(callCtx, ref, d, op, who, callErr)

@@ -76,7 +76,7 @@ func ExportLinks(ctx context.Context, s state.Store, to io.Writer) (int, error) 
 	put := func(v any) error {
 		line, err := state.Encode(v)
 		if err == nil {
-			_, err = w.WriteString(line + "\n")
+			_, err = w.WriteString(plan.EscapeJSON(line) + "\n")
 		}
 		return err
 	}
@@ -163,8 +163,9 @@ func (e *ImportError) Unwrap() error { return ErrRefused }
 // ImportLinks takes all links of a file that ExportLinks wrote, or none. The
 // server has to be the one they are of, and each account on it. Links that are
 // there already and the same are passed over; one that is there and different is a
-// fault.
-func (e *Engine) ImportLinks(ctx context.Context, o RunOptions, from io.Reader, dry bool) (Report, error) {
+// fault. So is an account with more rights than a user unless privileged, and one of
+// which an operator said here that it is not that person's.
+func (e *Engine) ImportLinks(ctx context.Context, o RunOptions, from io.Reader, privileged, dry bool) (Report, error) {
 	head, links, err := readLinks(from)
 	if err != nil {
 		return Report{}, fmt.Errorf("%w: %w", ErrRefused, err)
@@ -188,7 +189,11 @@ func (e *Engine) ImportLinks(ctx context.Context, o RunOptions, from io.Reader, 
 		if err := w.settled(ctx, links); err != nil {
 			return err
 		}
-		return w.take(links, known, accounts)
+		refused, err := e.o.Store.RefusedMatches(ctx)
+		if err != nil {
+			return fmt.Errorf("list refused matches: %w", err)
+		}
+		return w.take(links, known, refused, accounts, privileged)
 	})
 }
 
@@ -210,7 +215,15 @@ func (w *ownership) accounts(ctx context.Context, links []identity.Link) (map[st
 }
 
 // take plans the links that are new, unless anything speaks against any of them.
-func (w *ownership) take(links, known []identity.Link, accounts map[string]*identity.Account) error {
+func (w *ownership) take(links, known []identity.Link, refused []state.RefusedMatch, accounts map[string]*identity.Account, privileged bool) error {
+	type match struct {
+		key     identity.Key
+		account string
+	}
+	not := make(map[match]bool, len(refused))
+	for _, m := range refused {
+		not[match{m.Key, m.AccountID}] = true
+	}
 	byKey, owners := map[identity.Key]*identity.Link{}, map[string]identity.Key{}
 	for i := range known {
 		k := &known[i]
@@ -235,6 +248,11 @@ func (w *ownership) take(links, known []identity.Link, accounts map[string]*iden
 			faults = append(faults, fmt.Sprintf("account %q (%s) of %s is protected: %s", a.Username, a.ID, k.Key, w.protected(a)))
 		case k.Part == identity.Owner && !owner.IsZero():
 			faults = append(faults, fmt.Sprintf("account %q (%s) of %s is that of %s here", a.Username, a.ID, k.Key, owner))
+		case not[match{k.Key, k.AccountID}]:
+			faults = append(faults, fmt.Sprintf("account %q (%s) is not that of %s, as an operator said here; if it is all the same: %s --undo",
+				a.Username, a.ID, k.Key, plan.Command("link ignore", k.Key.String(), a.ID)))
+		case a.Roles.Privileged() && !privileged:
+			faults = append(faults, fmt.Sprintf("account %q (%s) of %s holds %s; if it is to be this person's all the same, say --privileged", a.Username, a.ID, k.Key, a.Roles))
 		default:
 			w.steps = append(w.steps, step{link: k, account: a, decision: plan.Decision{
 				Key: k.Key, Ref: k.Ref, Action: plan.Adopt, Reason: plan.Approved, AccountID: a.ID, Username: a.Username,

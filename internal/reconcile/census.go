@@ -128,15 +128,15 @@ func (g *gathered) kind(a *identity.Account, asked []identity.Key) (kind Kind, n
 		return KindProtected, "nothing: " + plan.Protection(*a, &g.facts)
 	case len(asked) > 0:
 		who := asked[0].String()
-		return KindAsked, "the same person: mmsync link approve " + who + "; somebody else: mmsync link ignore " + who + " " + a.ID
+		return KindAsked, "the same person: mmsync link approve " + plan.Shell(who) + "; somebody else: " + plan.Command("link ignore", who, a.ID)
 	case a.Roles.Has(identity.RoleGuest) || a.MagicLink:
 		return KindGuest, "nothing, unless a source is to list guests"
 	case a.Roles.Privileged():
-		return KindAdmin, "if a source lists its person: " + set + a.ID + " --privileged"
+		return KindAdmin, "if a source lists its person: " + set + a.ID + " --privileged --reason …"
 	case !a.Active():
-		return KindDeactivated, "nothing; if a source lists its person: " + set + a.ID
+		return KindDeactivated, "nothing; if a source lists its person: " + set + a.ID + " --reason …"
 	}
-	return KindPerson, "if a source lists its person: " + set + a.ID + "; if nobody uses it, switch it off in Mattermost"
+	return KindPerson, "if a source lists its person: " + set + a.ID + " --reason …; if nobody uses it, switch it off in Mattermost"
 }
 
 // Unmanaged walks the server and lists the accounts that nobody owns, and that the

@@ -225,12 +225,12 @@ func (a *asking) next(c *Conflict) string {
 		if c.Account == nil {
 			return usual
 		}
-		return "the same person: mmsync link approve " + c.Key.String() + "; somebody else: mmsync link ignore " + c.Key.String() + " " + c.Account.ID
+		return "the same person: mmsync link approve " + plan.Shell(c.Key.String()) + "; somebody else: " + plan.Command("link ignore", c.Key.String(), c.Account.ID)
 	case plan.HandOver:
 		if c.Other.IsZero() || c.Account == nil {
 			return usual
 		}
-		return "the same person: mmsync link rekey " + c.Key.String() + " " + c.Other.String() + "; somebody else: mmsync link ignore " + c.Other.String() + " " + c.Account.ID
+		return "the same person: " + plan.Command("link rekey", c.Key.String(), c.Other.String()) + "; somebody else: " + plan.Command("link ignore", c.Other.String(), c.Account.ID)
 	case plan.UsernameTaken, plan.EmailTaken, plan.AuthDataTaken:
 		if i, known := a.byKey[c.Other]; known && a.obs[i].Desired != nil && a.obs[i].Desired.Active {
 			return usual // both are there
@@ -238,18 +238,18 @@ func (a *asking) next(c *Conflict) string {
 		if c.Other.IsZero() || c.Account == nil || a.linkedElsewhere(c) {
 			return usual
 		}
-		text := "the same person: mmsync link rekey " + c.Other.String() + " " + c.Key.String()
+		text := "the same person: " + plan.Command("link rekey", c.Other.String(), c.Key.String())
 		switch {
 		case c.Account.Active():
-			text += "; somebody else: mmsync link ignore " + c.Key.String() + " " + c.Account.ID
+			text += "; somebody else: " + plan.Command("link ignore", c.Key.String(), c.Account.ID)
 		case c.Reason == plan.UsernameTaken:
-			text += "; somebody else: mmsync link free-name " + c.Account.Username
+			text += "; somebody else: " + plan.Command("link free-name", c.Account.Username)
 		case c.Reason == plan.EmailTaken:
-			text += "; somebody else: mmsync link free-name " + c.Account.Email
+			text += "; somebody else: " + plan.Command("link free-name", c.Account.Email)
 		}
 		return text
 	case plan.DeactivatedOther:
-		return usual + " If mmsync is to leave the account alone: mmsync link release " + c.Key.String()
+		return usual + " If mmsync is to leave the account alone: " + plan.Command("link release", c.Key.String())
 	default:
 		return usual
 	}

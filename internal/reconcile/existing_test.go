@@ -250,7 +250,7 @@ func TestEngine_ImportLinks(t *testing.T) {
 	}
 	take := func(text string, dry bool) func(context.Context, *reconcile.Engine) (reconcile.Report, error) {
 		return func(ctx context.Context, e *reconcile.Engine) (reconcile.Report, error) {
-			return e.ImportLinks(ctx, byHand, strings.NewReader(text), dry)
+			return e.ImportLinks(ctx, byHand, strings.NewReader(text), false, dry)
 		}
 	}
 	people := []human{{ID: "e1", UID: "ann", Title: `"quoted" <b>`, Number: "1"}, {ID: "e2", UID: "bob"}, {ID: "e3", UID: "cid", Service: "saml", Login: "cid@idp"}}

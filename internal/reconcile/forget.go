@@ -1,7 +1,9 @@
 package reconcile
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -18,6 +20,8 @@ import (
 type Forgotten struct {
 	Run string
 	Key identity.Key
+	// Others are the ids that the same person had before or since.
+	Others []identity.Key
 	// Rows counts those of the history whose values are gone.
 	Rows int
 	// Account is what the person is still linked to; "" for nothing.
@@ -45,14 +49,22 @@ func (e *Engine) Forget(ctx context.Context, person string, o RunOptions) (Forgo
 	if out.Key, err = e.whom(l.ctx, person); err != nil {
 		return out, err
 	}
-	link, err := e.linkOf(l.ctx, out.Key)
+	keys, err := e.rekeyed(l.ctx, out.Key)
 	if err != nil {
-		return out, fmt.Errorf("read the link of %s: %w", out.Key, err)
+		return out, err
 	}
-	if link != nil {
+	out.Others = keys[1:]
+	for _, k := range keys {
+		link, err := e.linkOf(l.ctx, k)
+		if err != nil {
+			return out, fmt.Errorf("read the link of %s: %w", k, err)
+		}
+		if link == nil {
+			continue
+		}
 		out.Account = link.AccountID
 		if link.Part == identity.Owner && (link.Observed == nil && link.Applied.Active || link.Observed != nil && link.Observed.Active()) {
-			return out, fmt.Errorf("%w: %s is linked to account %s, which is active, so that the next run would write it all down again; take the person out of the source, let a run switch the account off, then forget", ErrRefused, out.Key, link.AccountID)
+			return out, fmt.Errorf("%w: %s is linked to account %s, which is active, so that the next run would write it all down again; take the person out of the source, let a run switch the account off, then forget", ErrRefused, k, link.AccountID)
 		}
 	}
 	run, err := e.newRun(l.ctx, "forget", o, l.current().Token)
@@ -60,20 +72,23 @@ func (e *Engine) Forget(ctx context.Context, person string, o RunOptions) (Forgo
 		return out, err
 	}
 	out.Run = run.ID
-	out.Rows, err = e.forget(l, c.key, out.Key, run.ID)
+	out.Rows, err = e.forget(l, c.key, keys, run.ID)
 	run.Message = fmt.Sprintf("forgot what %d rows hold of %s", out.Rows, out.Key)
 	return out, e.finish(ctx, &run, &Report{RunID: run.ID, Status: state.RunDone}, err)
 }
 
-func (e *Engine) forget(l *lease, key audit.Key, k identity.Key, run string) (int, error) {
+func (e *Engine) forget(l *lease, key audit.Key, keys []identity.Key, run string) (int, error) {
 	if err := e.seal(l.ctx, l.current(), run); err != nil { // or values would be gone before they were sealed
 		return 0, err
 	}
-	rows, err := e.o.Store.AuditRows(l.ctx, state.RowFilter{Keys: []identity.Key{k}})
+	rows, err := e.o.Store.AuditRows(l.ctx, state.RowFilter{Keys: keys})
 	if err != nil {
-		return 0, fmt.Errorf("read the history of %s: %w", k, err)
+		return 0, fmt.Errorf("read the history of %s: %w", keys[0], err)
 	}
-	f := state.Forgetting{Keys: []identity.Key{k}}
+	if err := e.unchanged(l.ctx, key, batchesOf(rows)); err != nil {
+		return 0, err
+	}
+	f := state.Forgetting{Keys: keys}
 	for _, r := range rows {
 		if r.Personal == "" {
 			continue
@@ -87,10 +102,144 @@ func (e *Engine) forget(l *lease, key audit.Key, k identity.Key, run string) (in
 	}
 	slices.Sort(f.Words)
 	f.Words = slices.Compact(f.Words)
+	said, err := e.runsThatName(l.ctx, f.Words)
+	if err != nil {
+		return 0, err
+	}
+	if err := e.unchanged(l.ctx, key, batchesOf(said)); err != nil {
+		return 0, err
+	}
+	for _, r := range said {
+		f.Rows = append(f.Rows, key.Forget(r))
+	}
 	if err := e.o.Store.ForgetPerson(l.ctx, l.current(), f); err != nil {
 		return 0, err
 	}
 	return len(f.Rows), nil
+}
+
+// runsThatName gives the rows about runs as a whole whose message holds a word.
+func (e *Engine) runsThatName(ctx context.Context, words []string) ([]audit.Row, error) {
+	if len(words) == 0 {
+		return nil, nil
+	}
+	rows, err := e.o.Store.AuditRows(ctx, state.RowFilter{Keys: []identity.Key{{}}})
+	if err != nil {
+		return nil, fmt.Errorf("read what runs said: %w", err)
+	}
+	var out []audit.Row
+	for _, r := range rows {
+		p, err := audit.ReadPersonal(r)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w; mmsync audit verify says what became of the history", ErrRefused, err)
+		}
+		if r.Kind == audit.KindRun && slices.ContainsFunc(words, func(w string) bool { return strings.Contains(p.Message, w) }) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// rekeyed gives the Key, and those under which the same person was known before or
+// since, as far as the history says.
+func (e *Engine) rekeyed(ctx context.Context, k identity.Key) ([]identity.Key, error) {
+	keys, asked := []identity.Key{k}, map[string]bool{}
+	for at := 0; at < len(keys); at++ {
+		rows, err := e.o.Store.AuditRows(ctx, state.RowFilter{Keys: keys[at : at+1]})
+		if err != nil {
+			return nil, fmt.Errorf("read the history of %s: %w", keys[at], err)
+		}
+		for i := range rows {
+			account := rows[i].AccountID
+			if account == "" || asked[account] {
+				continue
+			}
+			asked[account] = true
+			moves, err := e.o.Store.AuditRows(ctx, state.RowFilter{Person: account})
+			if err != nil {
+				return nil, fmt.Errorf("read the history of account %s: %w", account, err)
+			}
+			keys = follow(keys, moves)
+		}
+		link, err := e.linkOf(ctx, keys[at])
+		if err != nil {
+			return nil, fmt.Errorf("read the link of %s: %w", keys[at], err)
+		}
+		if link == nil || asked[link.AccountID] {
+			continue
+		}
+		asked[link.AccountID] = true
+		moves, err := e.o.Store.AuditRows(ctx, state.RowFilter{Person: link.AccountID})
+		if err != nil {
+			return nil, fmt.Errorf("read the history of account %s: %w", link.AccountID, err)
+		}
+		keys = follow(keys, moves)
+	}
+	return keys, nil
+}
+
+// follow adds the Keys from and to which an account of one of them went as the same
+// person's.
+func follow(keys []identity.Key, moves []audit.Row) []identity.Key {
+	for again := true; again; {
+		again = false
+		for i := range moves {
+			p, err := audit.ReadPersonal(moves[i])
+			if err != nil {
+				continue // forgetting refuses it by its batch
+			}
+			for _, c := range p.Values {
+				from, ok := identity.ParseKey(c.From)
+				to, fine := identity.ParseKey(c.To)
+				if c.Field != plan.FieldKey || !ok || !fine || slices.Contains(keys, from) == slices.Contains(keys, to) {
+					continue
+				}
+				if again = true; slices.Contains(keys, from) {
+					keys = append(keys, to)
+				} else {
+					keys = append(keys, from)
+				}
+			}
+		}
+	}
+	return keys
+}
+
+// unnamed gives a plan in which nobody is named whose account is given up and whom
+// the history has forgotten: what is sealed of it would name him again.
+func (e *Engine) unnamed(ctx context.Context, p plan.Plan) (plan.Plan, error) {
+	given := func(d *plan.Decision) bool {
+		return len(d.Ops) == 1 && d.Ops[0].Kind == plan.UnlinkAccount
+	}
+	var keys []identity.Key
+	for i := range p.Decisions {
+		if d := &p.Decisions[i]; given(d) {
+			keys = append(keys, d.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return p, nil
+	}
+	rows, err := e.o.Store.AuditRows(ctx, state.RowFilter{Keys: keys})
+	if err != nil {
+		return p, fmt.Errorf("read whom the history has forgotten: %w", err)
+	}
+	forgotten := map[identity.Key]bool{}
+	for i := range rows {
+		if rows[i].Personal == "" {
+			forgotten[rows[i].Key] = true
+		}
+	}
+	if len(forgotten) == 0 {
+		return p, nil
+	}
+	p.Decisions = slices.Clone(p.Decisions)
+	for i := range p.Decisions {
+		if d := &p.Decisions[i]; given(d) && forgotten[d.Key] {
+			d.Username, d.Ref, d.Detail, d.Notes = "", "", "", nil
+		}
+	}
+	return p, nil
 }
 
 // words are what names a person in sentences about others: a username in quotes, an
@@ -187,6 +336,13 @@ func (e *Engine) PruneAudit(ctx context.Context, olderThan time.Duration, o RunO
 	old, err := e.o.Store.AuditBatches(l.ctx, state.BatchFilter{Until: run.StartedAt.Add(-olderThan)})
 	if err == nil {
 		old = slices.DeleteFunc(old, func(b audit.Batch) bool { return !b.PrunedAt.IsZero() || b.ID == c.last.ID })
+		ids := make([]int64, len(old))
+		for i := range old {
+			ids[i] = old[i].ID
+		}
+		err = e.unchanged(l.ctx, c.key, ids)
+	}
+	if err == nil {
 		for i := range old {
 			old[i] = c.key.Prune(old[i], run.StartedAt)
 			rows += old[i].Rows
@@ -195,4 +351,64 @@ func (e *Engine) PruneAudit(ctx context.Context, olderThan time.Duration, o RunO
 	}
 	run.Message = fmt.Sprintf("removed %d rows in %d batches sealed before %s", rows, len(old), run.StartedAt.Add(-olderThan).UTC().Format(time.RFC3339))
 	return int64(len(old)), rows, e.finish(ctx, &run, &Report{RunID: run.ID, Status: state.RunDone}, err)
+}
+
+// unchanged refuses batches that do not stand as this key sealed them, or in another
+// place: taking something out of them would put a proof of ours on what somebody
+// edited.
+func (e *Engine) unchanged(ctx context.Context, key audit.Key, ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	all, err := e.o.Store.AuditBatches(ctx, state.BatchFilter{})
+	if err != nil {
+		return fmt.Errorf("list the batches of the history: %w", err)
+	}
+	for _, id := range ids {
+		at := slices.IndexFunc(all, func(b audit.Batch) bool { return b.ID == id })
+		if at < 0 {
+			return changedBatch(id)
+		}
+		b := all[at]
+		// Batch 1 alone follows none; a lost key leaves a batch without one to follow.
+		if id > 1 && (at == 0 || all[at-1].ID != id-1 || len(b.Previous) > 0 && !bytes.Equal(b.Previous, all[at-1].Seal)) {
+			return changedBatch(id)
+		}
+		rows, err := e.o.Store.AuditRows(ctx, state.RowFilter{FromBatch: id, ToBatch: id})
+		if err != nil {
+			return fmt.Errorf("read batch %d of the history: %w", id, err)
+		}
+		part := audit.Export{Batches: all[at : at+1], Rows: rows}
+		found, err := audit.Verify(key, part.Batches, part.All(), audit.Scope{Part: true})
+		if err != nil {
+			return err
+		}
+		if !found.Verdict.Whole() {
+			return changedBatch(id)
+		}
+	}
+	return nil
+}
+
+// errChanged says that somebody changed the history.
+var errChanged = errors.New("changed history")
+
+func changedBatch(id int64) error {
+	return changedError(fmt.Sprintf("%s: batch %d of the history does not stand as it was sealed with this key, and nothing is taken out of what somebody may have changed; see mmsync audit verify", ErrRefused, id))
+}
+
+// changedError is a refusal that tells of a change.
+type changedError string
+
+func (e changedError) Error() string { return string(e) }
+
+func (changedError) Unwrap() []error { return []error{ErrRefused, errChanged} }
+
+func batchesOf(rows []audit.Row) []int64 {
+	ids := make([]int64, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].Batch
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }

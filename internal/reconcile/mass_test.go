@@ -457,7 +457,7 @@ func TestEngine_FirstRun(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, state.RunWithheld, rep.Status)
 			require.Equal(t, guard.FirstRun, rep.Verdict.Trips[0].Class)
-			require.Contains(t, rep.Verdict.Message(), "1 active accounts belong to nobody whom mmsync knows, and 3 people would be created")
+			require.Contains(t, rep.Verdict.Message(), "1 active account belongs to nobody whom mmsync knows, and 3 people would be created")
 			require.Len(t, rep.Plan.Decisions[0].Withheld, 1)
 		}
 		require.Empty(t, w.sim.Writes())

@@ -85,11 +85,13 @@ func (e *Engine) notices(ctx context.Context, run *state.Run, rep *Report, ended
 	list = append(list, held...)
 	for _, n := range list {
 		e.mu.Lock()
-		known := e.noticed[n]
+		what := n
+		what.Next = "" // it may name the run, and a second look is one of its own
+		known := e.noticed[what]
 		if e.noticed == nil {
 			e.noticed = map[Notice]bool{}
 		}
-		e.noticed[n] = true
+		e.noticed[what] = true
 		e.mu.Unlock()
 		if known {
 			continue
@@ -108,11 +110,13 @@ func (e *Engine) forgetNotices() {
 }
 
 // ending tells of a run that did not come to its end. One that somebody interrupted
-// is no news.
+// is no news, nor is a command that was refused: whoever gave it has read why.
 func ending(run *state.Run, ended error) []Notice {
 	var refused *HistoryError
 	switch {
 	case ended == nil || run.Status == state.RunInterrupted:
+		return nil
+	case errors.Is(ended, ErrRefused) && !errors.As(ended, &refused) && !errors.Is(ended, errChanged) && !slices.Contains([]string{"sync", "apply"}, run.Kind):
 		return nil
 	case errors.As(ended, &refused) && refused.Restored:
 		return []Notice{{
@@ -130,10 +134,10 @@ func ending(run *state.Run, ended error) []Notice {
 func about(rep *Report) []Notice {
 	var out []Notice
 	for _, t := range rep.Verdict.Trips {
+		text, next := t.Notice()
 		out = append(out, Notice{
 			Kind: NoticeGuard, Subject: identity.Key{Source: t.Source}, Severity: Alarm,
-			Text: fmt.Sprintf("the guard on %s holds back %d, and the limit is %d", t.Class, t.Planned, t.Limit),
-			Next: "read mmsync plan and look for the cause before letting it through",
+			Text: text, Next: next,
 		})
 	}
 	for _, s := range rep.Plan.Sources {

@@ -173,7 +173,7 @@ func (e *Engine) decideOff(ctx context.Context, l *lease, o RunOptions, off stat
 	rep.Plan.Sources, rep.Guards = nil, "" // no source was read, and no guard is asked
 	for _, d := range rep.Plan.Decisions {
 		if d.Action == plan.Hold && d.Reason.Explain().Ender == plan.EndWait {
-			rep.Problems = append(rep.Problems, fmt.Sprintf("%s is not off yet, and the next run does it: %s", d.Username, d.Detail))
+			rep.Problems = append(rep.Problems, fmt.Sprintf("%q is not off yet, and the next run does it: %s", d.Username, d.Detail))
 		}
 	}
 	if g.observations[0].Unseen {
@@ -196,7 +196,7 @@ func refused(g *gathered, p plan.Plan) error {
 		switch d.Reason {
 		case plan.Protected, plan.LastAdmin:
 			if d.Action == plan.Hold {
-				return fmt.Errorf("%w: %s is not switched off: %s", ErrRefused, d.Username, d.Detail)
+				return fmt.Errorf("%w: %q is not switched off: %s", ErrRefused, d.Username, d.Detail)
 			}
 		default:
 		}
@@ -230,7 +230,7 @@ func (e *Engine) person(ctx context.Context, query string) (identity.Link, error
 			return k, nil
 		}
 	}
-	return identity.Link{}, fmt.Errorf("%w: mmsync does not own account %s (%s) and never changes it; switch it off in Mattermost's system console, under Users", ErrRefused, account.Username, account.ID)
+	return identity.Link{}, fmt.Errorf("%w: mmsync does not own account %q (%s) and never changes it; switch it off in Mattermost's system console, under Users", ErrRefused, account.Username, account.ID)
 }
 
 // accountOf finds an account by its id, username or e-mail.

@@ -181,7 +181,7 @@ func TestEngine_DeactivateNow(t *testing.T) {
 		require.ErrorIs(t, err, errCrash)
 		rep, err := w.off("anna", wiring{change: func(o *reconcile.Options) { o.SettleAfter = 700 * time.Millisecond }})
 		require.NoError(t, err)
-		require.Contains(t, strings.Join(rep.Problems, "\n"), "anna is not off yet, and the next run does it: switched off by root@host")
+		require.Contains(t, strings.Join(rep.Problems, "\n"), `"anna" is not off yet, and the next run does it: switched off by root@host`)
 		require.NotNil(t, rep.Again)
 		require.Equal(t, state.RunDone, rep.Status)
 		require.False(t, w.active("anna"))
@@ -251,7 +251,7 @@ func TestEngine_DeactivateNow_refused(t *testing.T) {
 	}{
 		"an account that mmsync does not own": {
 			query: "stranger", set: func(w *world) { w.sim.AddUser(mmsim.User{Username: "stranger", Email: "stranger@chat.test"}) },
-			says: "mmsync does not own account stranger",
+			says: "mmsync does not own account \"stranger\"",
 		},
 		"nobody":              {query: "nobody", says: `nobody is known as "nobody"`},
 		"a protected account": {query: "anna", change: func(o *reconcile.Options) { o.Protect = []string{"ann*"} }, says: "protected pattern"},

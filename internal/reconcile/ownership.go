@@ -176,8 +176,12 @@ func (w *ownership) carryOut(ctx context.Context, l *lease, run *state.Run, rep 
 	if run.PlannedAt, err = e.o.Store.Now(ctx); err != nil {
 		return fmt.Errorf("read the store's clock: %w", err)
 	}
+	journal, err := e.unnamed(ctx, rep.Plan)
+	if err != nil {
+		return err
+	}
 	run.Status = state.RunApplying
-	if err := e.o.Store.BeginRun(ctx, l.current(), *run, rep.Plan, gone); err != nil {
+	if err := e.o.Store.BeginRun(ctx, l.current(), *run, journal, gone); err != nil {
 		return fmt.Errorf("journal the plan: %w", err)
 	}
 	if w.atOnce {
@@ -331,7 +335,7 @@ func (w *ownership) free(ctx context.Context, k identity.Key, a *identity.Accoun
 	}
 	for i := range links {
 		if o := &links[i]; o.Part == identity.Owner && o.Key != k {
-			return fmt.Errorf("%w: account %q (%s) is that of %s; if this is the same person, mmsync link rekey %s %s", ErrRefused, a.Username, a.ID, o.Key, o.Key, k)
+			return fmt.Errorf("%w: account %q (%s) is that of %s; if this is the same person, %s", ErrRefused, a.Username, a.ID, o.Key, plan.Command("link rekey", o.Key.String(), k.String()))
 		}
 	}
 	if a.Roles.Privileged() && !privileged {
@@ -344,6 +348,15 @@ func (w *ownership) free(ctx context.Context, k identity.Key, a *identity.Accoun
 		return fmt.Errorf("%w: the server was set back to an earlier state, or is another one; run mmsync sync once, which looks at everything anew", ErrRefused)
 	}
 	return nil
+}
+
+// held refuses to give an account to, or take it from, somebody whom an operator holds.
+func (w *ownership) held(k identity.Key) error {
+	s := w.g.stops.hold(k)
+	if s == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s: %s; to go on: mmsync hold release %s --reason …", ErrRefused, k, s.Sentence(), s.ID)
 }
 
 // protected says why an account must not be changed; "" if it may. One that was

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -29,7 +30,7 @@ func (e *Engine) Rekey(ctx context.Context, o RunOptions, from, to string, privi
 		case old.Key == heir.Key:
 			return fmt.Errorf("%w: %s is one and the same id", ErrRefused, old.Key)
 		case heir.Link != nil && heir.Link.Part == identity.Owner:
-			return fmt.Errorf("%w: %s has account %s already; mmsync link release %s gives it up", ErrRefused, heir.Key, heir.Link.AccountID, heir.Key)
+			return fmt.Errorf("%w: %s has account %s already; %s gives it up", ErrRefused, heir.Key, heir.Link.AccountID, plan.Command("link release", heir.Key.String()))
 		case !heir.Desired.Active:
 			return fmt.Errorf("%w: %s has left as %s says, so the next run would switch the account off", ErrRefused, heir.Key, heir.Key.Source)
 		case heir.Desired.Fault != "":
@@ -37,6 +38,11 @@ func (e *Engine) Rekey(ctx context.Context, o RunOptions, from, to string, privi
 		}
 		if why := w.notMovable(old, privileged); why != "" {
 			return fmt.Errorf("%w: %s of %s %s", ErrRefused, accountName(old), old.Key, why)
+		}
+		for _, k := range []identity.Key{old.Key, heir.Key} {
+			if err := w.held(k); err != nil {
+				return err
+			}
 		}
 		why := "said by hand"
 		if !old.Linked.Active() {
@@ -236,10 +242,14 @@ func (r *rekeying) pair(privileged bool) {
 			continue // new people
 		}
 		if len(old) > 1 || len(heirs) > 1 {
-			r.w.leave("%s have the same %s: name them one by one with mmsync link rekey OLD NEW", keysOf(old, heirs), r.name())
+			r.w.leave("%s have the same %s: name them one by one with mmsync link rekey OLD NEW --reason …", keysOf(old, heirs), r.name())
 			continue
 		}
 		from, to := old[0], heirs[0]
+		if err := cmp.Or(r.w.held(from.Key), r.w.held(to.Key)); err != nil {
+			r.w.leave("%s of %s stays: %v", accountName(from), from.Key, err)
+			continue
+		}
 		if why := r.doubt(from, to, privileged); why != "" {
 			r.w.leave("%s of %s, which %s would get, %s", accountName(from), from.Key, to.Key, why)
 			continue
@@ -254,7 +264,7 @@ func (r *rekeying) doubt(from, to *plan.Observation, privileged bool) string {
 	if why := r.w.notMovable(from, privileged); why != "" {
 		return why
 	}
-	byHand := "; if it is the same person: mmsync link rekey " + from.Key.String() + " " + to.Key.String()
+	byHand := "; if it is the same person: " + plan.Command("link rekey", from.Key.String(), to.Key.String())
 	switch {
 	case from.Absence.Explicit:
 		return "is that of somebody whom the source deleted by name" + byHand

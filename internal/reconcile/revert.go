@@ -377,7 +377,7 @@ func (r *reversal) build() plan.Plan {
 		}
 		d.Reason, d.Detail = plan.Reverted, r.why()
 		for _, n := range d.Notes {
-			r.left = append(r.left, fmt.Sprintf("%s (%s) is left in this: %s", d.Username, d.Key, n.Detail))
+			r.left = append(r.left, fmt.Sprintf("%q (%s) is left in this: %s", d.Username, d.Key, n.Detail))
 		}
 		if r.unlink[d.Key] {
 			d.Ops = append(slices.Clone(d.Ops), plan.Op{Kind: plan.UnlinkAccount})

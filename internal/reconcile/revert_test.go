@@ -241,7 +241,7 @@ func TestEngine_Revert_left(t *testing.T) {
 		rep, err := w.revert(run, wiring{})
 		require.NoError(t, err)
 		require.Len(t, rep.Problems, 1)
-		require.Contains(t, rep.Problems[0], `berta (corp/2) is left in this: username is held by account "bert"`)
+		require.Contains(t, rep.Problems[0], `"berta" (corp/2) is left in this: username is held by account "bert"`)
 		require.Equal(t, state.RunPartial, rep.Status)
 		u, ok := w.sim.UserByName("berta")
 		require.True(t, ok)

@@ -220,7 +220,7 @@ func stillSo(saved []plan.Decision, now plan.Plan, of map[identity.Key]*plan.Obs
 			keep = append(keep, d)
 			continue
 		case was != nil:
-			changed = append(changed, fmt.Sprintf("%s (%s): the plan says %s; now it would be %s", was.Username, d.Key, tell(*was), tell(d)))
+			changed = append(changed, fmt.Sprintf("%q (%s): the plan says %s; now it would be %s", was.Username, d.Key, tell(*was), tell(d)))
 		}
 		left[d.Chain] = true
 	}

@@ -88,7 +88,7 @@ func TestEngine_Apply(t *testing.T) {
 		_, err := w.apply(f, people, wiring{}, false)
 		s := stale(t, w, err)
 		require.Len(t, s.Changed, 1)
-		require.Contains(t, s.Changed[0], "anna (corp/1)")
+		require.Contains(t, s.Changed[0], `"anna" (corp/1)`)
 		rep, err := w.apply(f, people, wiring{}, true)
 		require.NoError(t, err, "the rest goes if that is asked for")
 		require.Equal(t, 2, rep.Counts.Done)

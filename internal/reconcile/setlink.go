@@ -29,11 +29,14 @@ func (e *Engine) SetLink(ctx context.Context, o RunOptions, person, account stri
 		case k != nil && k.AccountID == a.ID && k.Part == identity.Owner:
 			return nil // so it is already
 		case k != nil && k.Part == identity.Owner:
-			return fmt.Errorf("%w: %s has account %s already; mmsync link release %s gives it up", ErrRefused, ob.Key, k.AccountID, ob.Key)
+			return fmt.Errorf("%w: %s has account %s already; %s gives it up", ErrRefused, ob.Key, k.AccountID, plan.Command("link release", ob.Key.String()))
 		case ob.Desired.Fault != "":
 			return fmt.Errorf("%w: the entry of %s cannot be used: %s", ErrRefused, ob.Key, ob.Desired.Fault)
 		case !ob.Desired.Active:
 			return fmt.Errorf("%w: %s has left as %s says, so the next run would switch the account off", ErrRefused, ob.Key, ob.Key.Source)
+		}
+		if err := w.held(ob.Key); err != nil {
+			return err
 		}
 		if err := w.free(ctx, ob.Key, a, privileged); err != nil {
 			return err
@@ -185,7 +188,7 @@ func (e *Engine) Ignore(ctx context.Context, o RunOptions, person, account strin
 			return err
 		}
 		if ob.Link != nil && ob.Link.AccountID == a.ID {
-			return fmt.Errorf("%w: account %q (%s) is that of %s; mmsync link release %s gives it up", ErrRefused, a.Username, a.ID, ob.Key, ob.Key)
+			return fmt.Errorf("%w: account %q (%s) is that of %s; %s gives it up", ErrRefused, a.Username, a.ID, ob.Key, plan.Command("link release", ob.Key.String()))
 		}
 		said = w.refused(ob.Key, a.ID)
 		w.refuse = append(w.refuse, said)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -65,7 +66,7 @@ func (s *stops) problems() []string {
 	var out []string
 	for k, x := range s.holds {
 		if k.Anchor == "" {
-			out = append(out, fmt.Sprintf("%s: nothing is written there until it ends; to go on: mmsync hold release %s", word(x).Sentence(), x.ID))
+			out = append(out, fmt.Sprintf("%s: nothing is written there until it ends; to go on: mmsync hold release %s --reason …", word(x).Sentence(), x.ID))
 		}
 	}
 	slices.Sort(out)
@@ -162,7 +163,7 @@ func heldLeavers(p plan.Plan) []string {
 	const most = 10
 	var names []string
 	for _, d := range list[:min(most, len(list))] {
-		names = append(names, d.Username)
+		names = append(names, strconv.Quote(d.Username))
 	}
 	who := strings.Join(names, ", ")
 	if more := len(list) - most; more > 0 {
@@ -192,7 +193,7 @@ func (a *applier) heldBack(ctx context.Context, d *plan.Decision, op plan.Op) (s
 		if s.Expired(now) || own || (s.Kind == state.StopOff && !letsIn) {
 			continue
 		}
-		return word(s).Sentence() + "; to go on: mmsync hold release " + s.ID, nil
+		return word(s).Sentence() + "; to go on: mmsync hold release " + s.ID + " --reason …", nil
 	}
 	return "", nil
 }

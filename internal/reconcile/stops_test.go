@@ -85,7 +85,7 @@ func TestHold(t *testing.T) {
 			require.Contains(t, said, "everything is held by root@host since ")
 			require.Contains(t, said, `because "works council"`)
 			require.Contains(t, said, "mmsync hold release "+h.ID)
-			require.Contains(t, said, "1 person who has left keeps access, because an operator holds what would end it: cora")
+			require.Contains(t, said, `1 person who has left keeps access, because an operator holds what would end it: "cora"`)
 			for _, anchor := range []string{"1", "2", "3", "5"} {
 				d := decisionOn(t, rep, anchor)
 				require.Equal(t, plan.OnHold, d.Reason)

@@ -174,15 +174,23 @@ func (e *Engine) carryOut(l *lease, run *state.Run, g *gathered, rep Report, off
 		return rep, nil, fmt.Errorf("read the store's clock: %w", err)
 	}
 	g.holds(run.ID, rep.Plan)
+	journal, err := e.unnamed(ctx, rep.Plan)
+	if err != nil {
+		return rep, nil, err
+	}
 	run.Status = state.RunApplying
-	if err := e.o.Store.BeginRun(ctx, l.current(), *run, rep.Plan, g.sightings); err != nil {
+	if err := e.o.Store.BeginRun(ctx, l.current(), *run, journal, g.sightings); err != nil {
 		return rep, nil, fmt.Errorf("journal the plan: %w", err)
 	}
 	a := newApplier(e, l, run, g, rep.Plan, offset)
 	err = a.run(ctx)
 	rep.Counts, rep.Failures = a.counts, a.failures
 	for _, why := range slices.Sorted(maps.Keys(a.stopped)) {
-		rep.Problems = append(rep.Problems, fmt.Sprintf("%d calls were not sent: %s", a.stopped[why], why))
+		calls := "1 call was"
+		if n := a.stopped[why]; n != 1 {
+			calls = fmt.Sprintf("%d calls were", n)
+		}
+		rep.Problems = append(rep.Problems, fmt.Sprintf("%s not sent: %s", calls, why))
 	}
 	rep.Status = outcome(rep, false)
 	return rep, a.due, err

@@ -306,7 +306,7 @@ func (e *Engine) fulfil(ctx context.Context, l *lease, run string, g *gathered, 
 				left++
 				continue
 			case over == changed && v.Approves:
-				rep.Problems = append(rep.Problems, fmt.Sprintf("what was approved for %s (%s, approval %s) is not what would be done by now, so it is not done; mmsync history %s shows what is held, approve that if it is right", it.Username, it.Key, v.ID, run))
+				rep.Problems = append(rep.Problems, fmt.Sprintf("what was approved for %q (%s, approval %s) is not what would be done by now, so it is not done; mmsync history %s shows what is held, approve that if it is right", it.Username, it.Key, v.ID, run))
 			}
 			used = append(used, state.ItemRef{Verdict: v.ID, Position: n})
 		}

@@ -30,8 +30,9 @@ type AuditStore interface {
 	AuditRows(ctx context.Context, f RowFilter) ([]audit.Row, error)
 	// ForgetPerson takes the values of rows away, and what the journal holds of
 	// their Keys: usernames, places, values and images; ids, times, kinds and
-	// outcomes stay. Other sentences that hold one of the Words go too. ErrConflict, and nothing is changed, while an op of one of the
-	// Keys is unclosed or unsealed.
+	// outcomes stay. What the index holds of their accounts goes until the next walk.
+	// Other sentences that hold one of the Words go too. ErrConflict, and nothing is
+	// changed, while an op of one of the Keys is unclosed or unsealed.
 	ForgetPerson(ctx context.Context, l Lease, f Forgetting) error
 	// PruneAudit marks batches as pruned and removes their rows. ErrNotFound if one
 	// is not there.
@@ -160,12 +161,12 @@ func CheckRowFilter(f RowFilter) error {
 	return CheckText("filter", f.Run, f.Person)
 }
 
-// CheckForgetting returns ErrInvalid for a row that still has values, or is of none
-// of the Keys.
+// CheckForgetting returns ErrInvalid for a row that still has values, or is neither
+// of one of the Keys nor about a run.
 func CheckForgetting(f Forgetting) error {
 	for i := range f.Rows {
 		r := &f.Rows[i]
-		if r.Personal != "" || len(r.Salt) > 0 || len(r.ForgetMAC) == 0 || !slices.Contains(f.Keys, r.Key) {
+		if r.Personal != "" || len(r.Salt) > 0 || len(r.ForgetMAC) == 0 || !slices.Contains(f.Keys, r.Key) && r.Kind != audit.KindRun {
 			return fmt.Errorf("audit row %d is not forgotten, or is of somebody else: %w", r.ID, ErrInvalid)
 		}
 	}

@@ -318,8 +318,8 @@ func first(p plan.Plan, u Usage) (Trip, bool) {
 		return Trip{}, false
 	}
 	t.Cause = fmt.Sprintf("active accounts of people whom mmsync does not know: %d", u.Strangers)
-	t.Message = fmt.Sprintf("this is the first run on a server that has people: %d active accounts belong to nobody whom mmsync knows, and %d people would be created, linked or changed; limit 0 until somebody has agreed. Nothing was written. %s",
-		u.Strangers, t.Planned, next)
+	t.Message = fmt.Sprintf("this is the first run on a server that has people: %s to nobody whom mmsync knows, and %s would be created, linked or changed; limit 0 until somebody has agreed. Nothing was written. %s",
+		one(u.Strangers, "active account belongs", "active accounts belong"), one(t.Planned, "person", "people"), next)
 	return t, true
 }
 

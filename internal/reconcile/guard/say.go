@@ -79,6 +79,21 @@ func (t Trip) sentence(l Limits, run string) string {
 	return fmt.Sprintf("%s of %d %s (%.2f %%), limit %d%s.%s %s %s", head, t.Base, t.what(), t.share(), t.Limit, rule, why, none, next)
 }
 
+// steps begin what a sentence tells to do.
+var steps = []string{" Read it with: ", " Check the source with: "} //nolint:gochecknoglobals // read-only
+
+// Notice parts the trip's sentence into what happened, without the places where it
+// did, and what to do about it.
+func (t Trip) Notice() (text, next string) {
+	text = strings.Replace(t.Message, " Largest cause: "+t.Cause+".", "", 1)
+	for _, s := range steps {
+		if at := strings.Index(text, s); at >= 0 {
+			return text[:at], strings.TrimSpace(text[at:])
+		}
+	}
+	return text, ""
+}
+
 // tooMany says at one person why he is held.
 func tooMany(t *Trip) string {
 	switch t.Class {
@@ -95,6 +110,14 @@ func tooMany(t *Trip) string {
 		return "everybody of " + t.Source + " who has the role would lose it"
 	}
 	return fmt.Sprintf("%d %s from %s are too many at once, limit %d", t.Planned+t.Before, noun(t.Class), t.Source, t.Limit)
+}
+
+// one writes a number with what it counts.
+func one(n int, single, more string) string {
+	if n == 1 {
+		return "1 " + single
+	}
+	return fmt.Sprintf("%d %s", n, more)
 }
 
 // span writes a duration of whole hours as people do.

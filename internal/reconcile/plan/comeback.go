@@ -3,6 +3,7 @@ package plan
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/mmsync/mmsync/internal/identity"
 )
@@ -58,9 +59,9 @@ func advise(why Reason, h *Holder, o *Observation) string {
 	case h.Account.Active():
 		return "an operator said that it is not this person's, so it is switched off when its own person's grace is over"
 	case why == UsernameTaken:
-		other = "mmsync link free-name " + quote(h.Account.Username)
+		other = freeCommand(h.Account.Username)
 	case why == EmailTaken:
-		other = "mmsync link free-name " + quote(h.Account.Email)
+		other = freeCommand(h.Account.Email)
 	}
 	switch {
 	case refused && other == "":
@@ -98,11 +99,21 @@ func (b *builder) holderOf(i int) *Holder {
 }
 
 func rekeyCommand(from, to identity.Key) string {
-	return "mmsync link rekey " + visible(from.String()) + " " + visible(to.String())
+	return Command("link rekey", from.String(), to.String())
 }
 
 func ignoreCommand(k identity.Key, account string) string {
-	return "mmsync link ignore " + visible(k.String()) + " " + visible(account)
+	return Command("link ignore", k.String(), account)
+}
+
+// freeCommand quotes the value in the way in which a plan that hides values knows it,
+// unless a shell would see more in it.
+func freeCommand(value string) string {
+	q := quote(value)
+	if strings.ContainsAny(q, "$`\\!") {
+		q = "NAME"
+	}
+	return "mmsync link free-name " + q + " --reason …"
 }
 
 // From how many people of one source, or which share of those observed, a return
@@ -176,9 +187,9 @@ func (s *reborn) sentence(source string) string {
 	}
 	text += "; nobody is created or deactivated because of that"
 	if best == "" { // login data alone, which a bulk move does not go by
-		return text + "; mend it person by person: mmsync link rekey OLD NEW"
+		return text + "; mend it person by person: mmsync link rekey OLD NEW --reason …"
 	}
-	return text + "; mend it with one command: mmsync link rekey --source " + visible(source) + " --by " + string(best)
+	return text + "; mend it with one command: mmsync link rekey --source " + Shell(source) + " --by " + string(best) + " --reason …"
 }
 
 func commonName(f Field) string {

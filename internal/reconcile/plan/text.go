@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -35,6 +37,26 @@ func clean(s string) string {
 	return b.String()
 }
 
+// EscapeJSON writes what a terminal would carry out in JSON text as escapes of JSON:
+// the encoder leaves everything beyond ASCII as it is.
+func EscapeJSON(text string) string {
+	bad := func(r rune) bool { return r >= 0x7f && !strconv.IsPrint(r) }
+	if strings.IndexFunc(text, bad) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if !bad(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, "\\u%04x", unit)
+		}
+	}
+	return b.String()
+}
+
 // visible makes a name safe to print, quoting it only where it would not be
 // plainly readable as one word.
 func visible(s string) string {
@@ -42,6 +64,31 @@ func visible(s string) string {
 		return q
 	}
 	return s
+}
+
+// Shell quotes a word for a shell where it needs it, and for the terminal: anchors and
+// names come from people, and what mmsync tells somebody to run is copied.
+func Shell(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@%=", r)
+	}
+	switch {
+	case s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0:
+		return s
+	case clean(s) != s:
+		return "$'" + strings.ReplaceAll(clean(strings.ReplaceAll(s, `\`, `\\`)), "'", `\'`) + "'"
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// Command writes a command that changes who owns what, to be copied into a shell:
+// its words are quoted, its verb is not.
+func Command(verb string, words ...string) string {
+	text := "mmsync " + verb
+	for _, w := range words {
+		text += " " + Shell(w)
+	}
+	return text + " --reason …"
 }
 
 // hide replaces every quoted value of a sentence.

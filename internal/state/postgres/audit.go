@@ -264,6 +264,14 @@ const blankDecisions = `
 update decisions set ref = '', username = '', detail = '', notes = null, withheld = null, planned = null
 where source = $1 and anchor = $2`
 
+// The next walk over the server writes the account down again, if it is still there.
+const unindex = `
+delete from account_index where id in (
+    select account_id from decisions where source = $1 and anchor = $2
+    union select account_id from links where source = $1 and anchor = $2
+    union select account_id from past_links where source = $1 and anchor = $2
+)`
+
 const blankHeld = `delete from held where source = $1 and anchor = $2`
 
 // What is still to be said about somebody stays until it is.
@@ -338,6 +346,7 @@ func blankJournal(ctx context.Context, tx pgx.Tx, k identity.Key) error {
 		}
 		b.Queue(blankOp, ops[i].Ref.Run, ops[i].Ref.Decision, ops[i].Ref.Op, text)
 	}
+	b.Queue(unindex, k.Source, k.Anchor)
 	b.Queue(blankDecisions, k.Source, k.Anchor)
 	b.Queue(blankHeld, k.Source, k.Anchor)
 	b.Queue(blankVerdicts, k.Source, k.Anchor)

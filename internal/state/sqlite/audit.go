@@ -251,6 +251,14 @@ const blankDecisions = `
 update decisions set ref = '', username = '', detail = '', notes = null, withheld = null, planned = null
 where source = $1 and anchor = $2`
 
+// The next walk over the server writes the account down again, if it is still there.
+const unindex = `
+delete from account_index where id in (
+    select account_id from decisions where source = $1 and anchor = $2
+    union select account_id from links where source = $1 and anchor = $2
+    union select account_id from past_links where source = $1 and anchor = $2
+)`
+
 const blankHeld = `delete from held where source = $1 and anchor = $2`
 
 // What is still to be said about somebody stays until it is.
@@ -284,7 +292,7 @@ func (s *Store) ForgetPerson(ctx context.Context, l state.Lease, f state.Forgett
 	if err := state.CheckForgetting(f); err != nil {
 		return fmt.Errorf("forget a person: %w", err)
 	}
-	return s.write(ctx, "forget a person", func(tx *sql.Tx) error {
+	err := s.write(ctx, "forget a person", func(tx *sql.Tx) error {
 		if err := fence(ctx, tx, l); err != nil {
 			return err
 		}
@@ -309,6 +317,22 @@ func (s *Store) ForgetPerson(ctx context.Context, l state.Lease, f state.Forgett
 			return []any{r.ID, r.Key.Source, r.Key.Anchor, bytesOf(r.ForgetMAC)}, nil
 		})
 	})
+	if err != nil {
+		return err
+	}
+	return s.emptyLog(ctx)
+}
+
+// emptyLog takes away the pages that were written since the file was last brought up
+// to date: they hold what is forgotten as well. It waits for readers as long as for
+// another process's write; whoever reads longer leaves it to the file's closing.
+func (s *Store) emptyLog(ctx context.Context) error {
+	var busy, pages, moved int
+	err := s.writer.QueryRowContext(ctx, "pragma wal_checkpoint(truncate)").Scan(&busy, &pages, &moved)
+	if err != nil {
+		return s.fault("empty the log of the state file", err)
+	}
+	return nil
 }
 
 func blankJournal(ctx context.Context, tx *sql.Tx, k identity.Key) error {
@@ -323,7 +347,7 @@ func blankJournal(ctx context.Context, tx *sql.Tx, k identity.Key) error {
 	if err != nil {
 		return err
 	}
-	for _, query := range []string{blankDecisions, blankHeld, blankVerdicts} {
+	for _, query := range []string{unindex, blankDecisions, blankHeld, blankVerdicts} {
 		if _, err := tx.ExecContext(ctx, query, k.Source, k.Anchor); err != nil {
 			return err
 		}

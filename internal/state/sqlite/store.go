@@ -129,6 +129,7 @@ func dsn(path string, o Options, readOnly bool) string {
 	pragma("busy_timeout", o.BusyTimeout.Milliseconds())
 	pragma("journal_mode", "wal")
 	pragma("foreign_keys", 1)
+	pragma("secure_delete", 1) // what was forgotten does not stay in free pages
 	// FULL, not NORMAL: in WAL mode NORMAL may lose the last commits with the
 	// power, and a lost "sent" row is a call nobody knows of.
 	sync := "full"

@@ -281,7 +281,11 @@ func forgetPerson(t *testing.T, s state.Store) {
 		}
 	}
 	require.Len(t, f.Rows, 2)
+	require.NoError(t, s.ReplaceIndex(t.Context(), l, []state.IndexedAccount{{ID: accountID(1), Username: "ann"}, {ID: accountID(2), Username: "bob"}}))
 	require.NoError(t, s.ForgetPerson(t.Context(), l, f))
+	index, err := s.Index(t.Context(), state.IndexFilter{})
+	require.NoError(t, err)
+	require.Equal(t, []state.IndexedAccount{{ID: accountID(2), Username: "bob"}}, index)
 	require.Equal(t, f.Rows, auditRows(t, s, state.RowFilter{Keys: f.Keys}))
 	require.Equal(t, rows[0], auditRows(t, s, state.RowFilter{})[0], "somebody else's row")
 
