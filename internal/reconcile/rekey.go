@@ -42,7 +42,7 @@ func (e *Engine) Rekey(ctx context.Context, o RunOptions, from, to string, privi
 		if !old.Linked.Active() {
 			why += "; the account is off"
 			if old.Link.DeactivatedAt == old.Linked.DeleteAt {
-				why += " since mmsync switched it off, and the next sync switches it on"
+				why += " since mmsync switched it off" + switchesOn
 			}
 		}
 		w.move(old, heir, why)
@@ -50,6 +50,9 @@ func (e *Engine) Rekey(ctx context.Context, o RunOptions, from, to string, privi
 		return nil
 	})
 }
+
+// switchesOn ends what is said of an account that mmsync switched off.
+const switchesOn = ", and the next sync switches it on"
 
 // owner finds who owns an account: by source/anchor, anchor, last place, or the
 // account's id, username or e-mail. Of a source that is configured no more the
