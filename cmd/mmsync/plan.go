@@ -102,6 +102,9 @@ func (f *planFlags) options(base guard.Limits) (reconcile.RunOptions, error) {
 	if f.revert != "" && (f.audit || f.minEntries != noMinEntries) {
 		return o, usage(errors.New("--revert reads no source and walks no server, so that --audit and --min-source-entries mean nothing with it"))
 	}
+	if f.revert != "" && len(f.sources)+len(f.people)+len(f.groups)+len(f.only)+f.limit != 0 {
+		return o, usage(errors.New("--revert takes back all that a run did, so that --source, --user, --group, --only and --limit cannot narrow it; hold those who are to stay as they are with mmsync hold --user"))
+	}
 	l, changed := base, false
 	for _, x := range []struct {
 		name, value string
@@ -168,6 +171,9 @@ func (a *app) planCmd() *cobra.Command {
 		Short:   "show what sync would do; writes nothing to Mattermost",
 		Long:    "Show what sync would do, and change nothing.\n\nExit code 0: nothing to do, though somebody may be held. 2: changes are pending. 3: a guard holds some of them back.\n4: nothing to do, but a source could not be read whole.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.revert != "" && out != "" {
+				return usage(errors.New("--out saves what a sync would do, and --revert is none; mmsync sync --revert carries it out"))
+			}
 			rep, err := a.look(cmd.Context(), f, out)
 			if err != nil {
 				return err

@@ -255,7 +255,8 @@ func became(s *plan.Said, d *plan.Decision) fate {
 // fulfil notes what a run made of the verdicts. What was approved and carried out is
 // used up; what would be done otherwise by now stays held and is named; the rest
 // waits until the approval expires. A rejection is over for whom the source wants
-// something else. whole is false if the plan was narrowed to some people.
+// something else. whole is false if the plan was narrowed to some people. A
+// revert uses up what it carried out, and no more.
 func (e *Engine) fulfil(ctx context.Context, l *lease, run string, g *gathered, rep *Report, whole bool) error {
 	h := g.heard
 	if len(h.open)+len(h.stale) == 0 {
@@ -288,7 +289,7 @@ func (e *Engine) fulfil(ctx context.Context, l *lease, run string, g *gathered, 
 			d := decided[it.Key]
 			over := became(h.said[it.Key], d)
 			switch at := g.roster.find(it.Key); {
-			case over == waits, failed[it.Key], d == nil && !whole, d == nil && !seen[it.Key] && (at < 0 || !g.roster.heads[at].present):
+			case over == waits, failed[it.Key], g.byHand && over != carried, d == nil && !whole, d == nil && !seen[it.Key] && (at < 0 || !g.roster.heads[at].present):
 				left++
 				continue
 			case over == changed && v.Approves:
