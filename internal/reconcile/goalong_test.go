@@ -3,9 +3,11 @@ package reconcile_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -103,5 +105,35 @@ func TestEngine_Rekey_goesAlong(t *testing.T) {
 			why[d.Username] = d.Reason
 		}
 		require.Equal(t, map[string]plan.Reason{"anna": plan.Rejected, "bert": plan.GuardTripped}, why)
+	})
+}
+
+// stillHas is a source that has everybody when asked for him directly.
+type stillHas struct{ reconcile.Source }
+
+func (stillHas) Confirm(_ context.Context, anchors []string) (map[string]identity.Presence, error) {
+	out := map[string]identity.Presence{}
+	for _, a := range anchors {
+		out[a] = identity.PresencePresent
+	}
+	return out, nil
+}
+
+func TestEngine_Rekey_asks(t *testing.T) {
+	t.Parallel()
+	t.Run("whom the source still has keeps his account, though his grace has only begun", func(t *testing.T) {
+		t.Parallel()
+		w, with := newWorld(t), wiring{change: func(o *reconcile.Options) {
+			roomy(o)
+			o.Policy.Grace = plan.Grace{Missing: 100 * time.Hour, OutOfScope: 100 * time.Hour}
+			o.Sources[0] = stillHas{o.Sources[0]}
+		}}
+		w.settle([]human{{ID: "o1", UID: "anna"}, {ID: "2", UID: "bert"}}, with)
+		_, err := w.act([]human{{ID: "n1", UID: "anna"}, {ID: "2", UID: "bert"}}, with, func(ctx context.Context, e *reconcile.Engine) (reconcile.Report, error) {
+			return e.Rekey(ctx, byHand, "corp/o1", "corp/n1", false, false)
+		})
+		require.ErrorIs(t, err, reconcile.ErrRefused)
+		require.ErrorContains(t, err, "may still be in use: corp has the entry when asked for it directly")
+		require.Contains(t, w.owned(), "corp/o1")
 	})
 }

@@ -243,7 +243,7 @@ func (w *ownership) move(from, to *plan.Observation, why string) {
 	}
 	d := plan.Decision{
 		Key: from.Key, Ref: to.Desired.Ref, Action: plan.Adopt, Reason: plan.Rekeyed, AccountID: link.AccountID, Username: from.Linked.Username,
-		Detail: "goes from " + from.Key.String() + " to " + to.Key.String() + " (" + why + ")",
+		Detail: "goes from " + from.Key.String() + " to " + to.Key.String() + " " + wantedName(to) + " (" + why + ")",
 		Ops: []plan.Op{{Kind: plan.LinkAccount, Changes: []plan.Change{
 			{Field: plan.FieldKey, From: from.Key.String(), To: to.Key.String()},
 		}}},
