@@ -233,7 +233,7 @@ func (e *Engine) Plan(ctx context.Context, o RunOptions) (Report, error) {
 }
 
 // readOnly is one run that only looks. narrow is as in underLease.
-func (e *Engine) readOnly(ctx context.Context, o RunOptions, narrow func(Report) Report) (Report, error) {
+func (e *Engine) readOnly(ctx context.Context, o RunOptions, narrow func(Report) (Report, error)) (Report, error) {
 	start := time.Now()
 	ago, err := e.quiet(ctx)
 	if err != nil {
@@ -249,7 +249,7 @@ func (e *Engine) readOnly(ctx context.Context, o RunOptions, narrow func(Report)
 	return rep, e.finish(ctx, &run, &rep, err)
 }
 
-func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow func(Report) Report) (Report, error) {
+func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow func(Report) (Report, error)) (Report, error) {
 	facts, err := e.meet(ctx, nil)
 	if err != nil {
 		return Report{RunID: run.ID}, err
@@ -267,7 +267,9 @@ func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow 
 		return Report{RunID: run.ID}, err
 	}
 	if narrow != nil {
-		rep = narrow(rep)
+		if rep, err = narrow(rep); err != nil {
+			return Report{RunID: run.ID}, err
+		}
 	}
 	if err := e.doubt(ctx, &rep); err != nil {
 		return rep, err
