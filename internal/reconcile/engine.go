@@ -180,6 +180,8 @@ type RunOptions struct {
 	// pick narrows a plan before the guards judge it; pilot are the people of the
 	// groups that were asked for.
 	pick func(p plan.Plan, pilot map[identity.Key]bool) (plan.Plan, error)
+	// people are those whom a pilot names.
+	people []string
 }
 
 // Report is what a run saw and did.
@@ -284,6 +286,7 @@ func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow 
 func (e *Engine) decide(ctx context.Context, g *gathered, o RunOptions) (Report, error) {
 	p := plan.Build(g.observations, e.o.Policy)
 	p.Unchanged += g.settled
+	var unknown []string
 	if o.pick != nil {
 		pilot := map[identity.Key]bool{}
 		for i := range g.observations {
@@ -291,12 +294,17 @@ func (e *Engine) decide(ctx context.Context, g *gathered, o RunOptions) (Report,
 				pilot[d.Key] = true
 			}
 		}
-		var err error
+		idle, nobody, err := e.unplanned(ctx, g, p, o.people)
+		if err != nil {
+			return Report{}, err
+		}
+		p.Warnings, unknown = append(p.Warnings, idle...), nobody
 		if p, err = o.pick(p, pilot); err != nil {
 			return Report{}, err
 		}
 	}
 	rep, err := e.judge(ctx, g, p, o)
+	rep.Problems = append(rep.Problems, unknown...)
 	rep.Census = g.census(rep.Plan)
 	return rep, err
 }
