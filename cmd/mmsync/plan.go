@@ -102,6 +102,9 @@ func (f *planFlags) options(base guard.Limits) (reconcile.RunOptions, error) {
 	if f.revert != "" && (f.audit || f.minEntries != noMinEntries) {
 		return o, usage(errors.New("--revert reads no source and walks no server, so that --audit and --min-source-entries mean nothing with it"))
 	}
+	if f.revert != "" && len(f.sources)+len(f.people)+len(f.groups)+len(f.only)+f.limit != 0 {
+		return o, usage(errors.New("--revert takes back all that a run did, so that --source, --user, --group, --only and --limit cannot narrow it; hold those who are to stay as they are with mmsync hold --user"))
+	}
 	l, changed := base, false
 	for _, x := range []struct {
 		name, value string
@@ -166,8 +169,11 @@ func (a *app) planCmd() *cobra.Command {
 		Use:     "plan",
 		Aliases: []string{"diff"},
 		Short:   "show what sync would do; writes nothing to Mattermost",
-		Long:    "Show what sync would do, and change nothing.\n\nExit code 0: nothing to do, though somebody may be held. 2: changes are pending. 3: a guard holds some of them back.\n4: nothing to do, but a source could not be read whole.",
+		Long:    "Show what sync would do, and change nothing.\n\nExit code 0: nothing to do, though somebody may be held. 2: changes are pending. 3: a guard holds some of them back.\n4: nothing to do, but a source could not be read whole, or nobody is known by a name that was given.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.revert != "" && out != "" {
+				return usage(errors.New("--out saves what a sync would do, and --revert is none; mmsync sync --revert carries it out"))
+			}
 			rep, err := a.look(cmd.Context(), f, out)
 			if err != nil {
 				return err
@@ -284,9 +290,31 @@ func (a *app) printPlan(r reconcile.Report, f planFlags, out string) error {
 		if f.revert != "" {
 			how += " --revert " + f.revert
 		}
-		fmt.Fprintln(a.stdout, "To carry it out:", how)
+		pilot := f.pilot()
+		if pilot != "" && f.redact { // it has names
+			break
+		}
+		fmt.Fprintln(a.stdout, "To carry it out:", how+pilot)
 	}
 	return nil
+}
+
+// pilot gives the flags of a pilot as they can be typed again, with a space before
+// each; "" if there are none.
+func (f *planFlags) pilot() string {
+	var b strings.Builder
+	for _, x := range []struct {
+		name   string
+		values []string
+	}{{"source", f.sources}, {"user", f.people}, {"group", f.groups}, {"only", f.only}} {
+		for _, v := range x.values {
+			b.WriteString(" --" + x.name + " " + plan.Shell(v))
+		}
+	}
+	if f.limit > 0 {
+		b.WriteString(" --limit " + strconv.Itoa(f.limit))
+	}
+	return b.String()
 }
 
 // render prints a plan and, if it does anything, how near to the limits it is.

@@ -11,51 +11,105 @@ import (
 )
 
 // Approve links the accounts that were held because only an e-mail, a username
-// or an approvable login matched, for those decisions that pick accepts. It is a
-// run like any other, planned and journaled, but it changes ownership alone: no
-// account is written to. What differs is patched by the next sync.
-func (e *Engine) Approve(ctx context.Context, o RunOptions, pick func(plan.Decision) bool) (Report, error) {
-	rep, _, err := e.underLease(ctx, "link", o, narrowed(pick))
+// or an approvable login matched: those of people, by username, account id, place in
+// the source, anchor or source/anchor; of everybody whose account has no more rights
+// than a user if none is named. It is a run like any other, planned and journaled,
+// but it changes ownership alone: no account is written to. What differs is patched
+// by the next sync. If one of the names fits nobody, or more than one, nobody is
+// linked.
+func (e *Engine) Approve(ctx context.Context, o RunOptions, people []string) (Report, error) {
+	rep, _, err := e.underLease(ctx, "link", o, narrowed(people))
 	return rep, err
 }
 
 // PlanApproval computes what Approve would link, and writes nothing but its own
 // run row.
-func (e *Engine) PlanApproval(ctx context.Context, o RunOptions, pick func(plan.Decision) bool) (Report, error) {
-	return e.readOnly(ctx, o, narrowed(pick))
+func (e *Engine) PlanApproval(ctx context.Context, o RunOptions, people []string) (Report, error) {
+	return e.readOnly(ctx, o, narrowed(people))
 }
 
-func narrowed(pick func(plan.Decision) bool) func(Report) Report {
-	return func(rep Report) Report {
-		p, problems := approved(rep.Plan, pick)
+func narrowed(people []string) func(Report) (Report, error) {
+	return func(rep Report) (Report, error) {
+		p, problems, err := approved(rep.Plan, people)
 		rep.Plan, rep.Problems = p, append(rep.Problems, problems...)
 		rep.Census = nil        // it is of the whole plan
 		rep.Verdict.Trips = nil // nobody is switched off by a link
-		return rep
+		return rep, err
 	}
 }
 
-// approved keeps the picked matches. An account that two of them claim is left
-// out and named: which of the two it belongs to has to be said by source/anchor.
-func approved(p plan.Plan, pick func(plan.Decision) bool) (plan.Plan, []string) {
-	var out []plan.Decision
-	claims := map[string][]string{}
+// approved keeps the matches that were named, or all. An account that two people
+// claim goes to the one who is named as source/anchor.
+func approved(p plan.Plan, people []string) (plan.Plan, []string, error) {
+	var matches []plan.Decision
+	claims := map[string][]string{} // by account
+	asked := map[string]bool{}      // accounts that all would take
 	for _, d := range p.Decisions {
-		match := d.Reason == plan.MatchNeedsWord || d.Reason == plan.MatchPrivileged
-		if !match || d.AccountID == "" || !pick(d) {
+		needsWord := d.Reason == plan.MatchNeedsWord || (d.Reason == plan.Contested && d.Held == plan.Adopt)
+		if d.AccountID == "" || (!needsWord && d.Reason != plan.MatchPrivileged) {
 			continue
 		}
-		d.Action, d.Reason, d.Held = plan.Adopt, plan.Approved, ""
-		d.Ops = []plan.Op{{Kind: plan.LinkAccount}}
-		out = append(out, d)
+		matches = append(matches, d)
 		claims[d.AccountID] = append(claims[d.AccountID], d.Key.String())
+		asked[d.AccountID] = asked[d.AccountID] || needsWord
 	}
+	picked := map[string]bool{} // by source/anchor
 	var problems []string
-	p.Decisions = slices.DeleteFunc(out, func(d plan.Decision) bool { return len(claims[d.AccountID]) > 1 })
-	for _, id := range slices.Sorted(maps.Keys(claims)) {
-		if keys := claims[id]; len(keys) > 1 {
-			problems = append(problems, fmt.Sprintf("account %s matches %s: name the one it belongs to as source/anchor", id, strings.Join(keys, " and ")))
+	if len(people) == 0 {
+		for _, d := range matches {
+			picked[d.Key.String()] = d.Reason == plan.MatchNeedsWord && len(claims[d.AccountID]) == 1
+		}
+		for _, id := range slices.Sorted(maps.Keys(claims)) {
+			if keys := claims[id]; len(keys) > 1 && asked[id] {
+				problems = append(problems, contestedBy("account "+id, keys))
+			}
 		}
 	}
-	return p, problems
+	for _, q := range people {
+		key, err := meant(matches, q)
+		if err != nil {
+			return p, nil, err
+		}
+		picked[key] = true
+	}
+	p.Decisions = nil
+	owner := map[string]string{}
+	for _, d := range matches {
+		if !picked[d.Key.String()] {
+			continue
+		}
+		if other := owner[d.AccountID]; other != "" {
+			return p, nil, fmt.Errorf("%w: account %s cannot be that of both %s and %s", ErrRefused, d.AccountID, other, d.Key)
+		}
+		owner[d.AccountID] = d.Key.String()
+		d.Action, d.Reason, d.Held = plan.Adopt, plan.Approved, ""
+		d.Ops = []plan.Op{{Kind: plan.LinkAccount}}
+		p.Decisions = append(p.Decisions, d)
+	}
+	return p, problems, nil
+}
+
+func contestedBy(what string, keys []string) string {
+	return fmt.Sprintf("%s is contested by %s: name the one it belongs to as source/anchor", what, strings.Join(keys, " and "))
+}
+
+// meant gives the one match that a name fits, as source/anchor.
+func meant(matches []plan.Decision, q string) (string, error) {
+	var keys []string
+	for i := range matches {
+		d := &matches[i]
+		if d.Key.String() == q {
+			return q, nil
+		}
+		if Named(*d, q) {
+			keys = append(keys, d.Key.String())
+		}
+	}
+	switch len(keys) {
+	case 0:
+		return "", fmt.Errorf("%w: no held match fits %q; mmsync link conflicts lists those there are", ErrRefused, q)
+	case 1:
+		return keys[0], nil
+	}
+	return "", fmt.Errorf("%w: %s", ErrRefused, contestedBy(fmt.Sprintf("%q", q), keys))
 }

@@ -179,6 +179,8 @@ type RunOptions struct {
 	everybody bool
 	// pick narrows a plan, made of the observations, before the guards judge it.
 	pick func(p plan.Plan, of map[identity.Key]*plan.Observation) (plan.Plan, error)
+	// people are those whom a pilot names.
+	people []string
 }
 
 // Report is what a run saw and did.
@@ -232,7 +234,7 @@ func (e *Engine) Plan(ctx context.Context, o RunOptions) (Report, error) {
 }
 
 // readOnly is one run that only looks. narrow is as in underLease.
-func (e *Engine) readOnly(ctx context.Context, o RunOptions, narrow func(Report) Report) (Report, error) {
+func (e *Engine) readOnly(ctx context.Context, o RunOptions, narrow func(Report) (Report, error)) (Report, error) {
 	start := time.Now()
 	ago, err := e.quiet(ctx)
 	if err != nil {
@@ -248,7 +250,7 @@ func (e *Engine) readOnly(ctx context.Context, o RunOptions, narrow func(Report)
 	return rep, e.finish(ctx, &run, &rep, err)
 }
 
-func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow func(Report) Report) (Report, error) {
+func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow func(Report) (Report, error)) (Report, error) {
 	facts, err := e.meet(ctx, nil)
 	if err != nil {
 		return Report{RunID: run.ID}, err
@@ -266,7 +268,9 @@ func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow 
 		return Report{RunID: run.ID}, err
 	}
 	if narrow != nil {
-		rep = narrow(rep)
+		if rep, err = narrow(rep); err != nil {
+			return Report{RunID: run.ID}, err
+		}
 	}
 	if err := e.doubt(ctx, &rep); err != nil {
 		return rep, err
@@ -281,17 +285,23 @@ func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow 
 func (e *Engine) decide(ctx context.Context, g *gathered, o RunOptions) (Report, error) {
 	p := plan.Build(g.observations, e.o.Policy)
 	p.Unchanged += g.settled
+	var unknown []string
 	if o.pick != nil {
 		of := make(map[identity.Key]*plan.Observation, len(g.observations))
 		for i := range g.observations {
 			of[g.observations[i].Key] = &g.observations[i]
 		}
-		var err error
+		idle, nobody, err := e.unplanned(ctx, g, p, o.people)
+		if err != nil {
+			return Report{}, err
+		}
+		p.Warnings, unknown = append(p.Warnings, idle...), nobody
 		if p, err = o.pick(p, of); err != nil {
 			return Report{}, err
 		}
 	}
 	rep, err := e.judge(ctx, g, p, o)
+	rep.Problems = append(rep.Problems, unknown...)
 	rep.Census = g.census(rep.Plan)
 	return rep, err
 }

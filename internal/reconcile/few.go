@@ -54,8 +54,9 @@ func (e *Engine) oneLook(ctx context.Context, o RunOptions, f func(run *state.Ru
 	rep, err := f(&run)
 	rep.RunID, rep.Took = run.ID, time.Since(start)
 	if err == nil {
-		rep.Status = state.RunPlanned
+		rep.Status, rep.Verdict = state.RunPlanned, rep.Verdict.Of(run.ID)
 		describe(&run, rep)
+		err = e.keep(ctx, run, rep.Plan.Decisions, false)
 	}
 	return rep, e.finish(ctx, &run, &rep, err)
 }

@@ -215,14 +215,18 @@ func TestEngine_Approve(t *testing.T) {
 		people := []human{{ID: "1", UID: "other", Mail: "shared@example.test"}, {ID: "2", UID: "anna", Mail: "a2@example.test"}}
 		s := w.store()
 		defer s.Close()
-		all := func(plan.Decision) bool { return true }
-		rep, err := w.engine(s, people, wiring{}).Approve(t.Context(), reconcile.RunOptions{Trigger: "test"}, all)
+		rep, err := w.engine(s, people, wiring{}).Approve(t.Context(), reconcile.RunOptions{Trigger: "test"}, nil)
 		require.NoError(t, err)
 		require.Len(t, rep.Problems, 1)
-		require.Contains(t, rep.Problems[0], "source/anchor")
+		require.Contains(t, rep.Problems[0], "is contested by corp/1 and corp/2: name the one it belongs to as source/anchor")
 		require.Empty(t, rep.Plan.Decisions)
-		one := func(d plan.Decision) bool { return d.Key.Anchor == "2" }
-		rep, err = w.engine(s, people, wiring{}).Approve(t.Context(), reconcile.RunOptions{Trigger: "test"}, one)
+		for what, names := range map[string][]string{"contested by corp/1 and corp/2": {"anna"}, `no held match fits "typo"`: {"corp/2", "typo"}, "both corp/1 and corp/2": {"corp/1", "corp/2"}} {
+			_, err = w.engine(s, people, wiring{}).Approve(t.Context(), reconcile.RunOptions{Trigger: "test"}, names)
+			require.ErrorIs(t, err, reconcile.ErrRefused)
+			require.ErrorContains(t, err, what)
+		}
+		require.Empty(t, w.owned())
+		rep, err = w.engine(s, people, wiring{}).Approve(t.Context(), reconcile.RunOptions{Trigger: "test"}, []string{"corp/2"})
 		require.NoError(t, err)
 		require.Equal(t, 1, rep.Counts.Done)
 		links, err := s.Links(t.Context(), state.LinkFilter{})

@@ -383,6 +383,9 @@ func (g *gathered) holds(run string, p plan.Plan) {
 			g.sightings.Held = append(g.sightings.Held, state.HeldItem{Key: d.Key, Run: run, Ops: ops})
 			continue
 		}
+		if g.byHand && d.Approval == "" {
+			continue // no source was asked what it wants by now
+		}
 		// What a note keeps back for now may be the very thing that was held.
 		ends[d.Key] = d.Approval != "" || (len(d.Ops) > 0 && len(d.Notes) == 0)
 	}

@@ -37,6 +37,8 @@ type ownership struct {
 	calls bool
 	// atOnce puts all links in one transaction, before the steps are closed.
 	atOnce bool
+	// along is what goes to the new ids with the links.
+	along *luggage
 }
 
 // sight is how much of the world a change of ownership looks at.
@@ -120,6 +122,9 @@ func (e *Engine) changeOwners(ctx context.Context, w *ownership, l *lease, run *
 		return rep, err
 	}
 	slices.SortStableFunc(w.steps, func(a, b step) int { return a.decision.Key.Compare(b.decision.Key) })
+	if w.along, err = w.pack(ctx, run.ID); err != nil {
+		return rep, err
+	}
 	for i := range w.steps {
 		rep.Plan.Decisions = append(rep.Plan.Decisions, w.steps[i].decision)
 	}
@@ -184,6 +189,9 @@ func (w *ownership) carryOut(ctx context.Context, l *lease, run *state.Run, rep 
 	if err := e.o.Store.BeginRun(ctx, l.current(), *run, journal, gone); err != nil {
 		return fmt.Errorf("journal the plan: %w", err)
 	}
+	if err := w.along.bring(ctx, e.o.Store); err != nil {
+		return err
+	}
 	if w.atOnce {
 		var links []identity.Link
 		for i := range w.steps {
@@ -205,6 +213,9 @@ func (w *ownership) carryOut(ctx context.Context, l *lease, run *state.Run, rep 
 		}
 		if err := e.o.Store.RecordOp(ctx, l.current(), out); err != nil {
 			return fmt.Errorf("record op %s: %w", out.Ref, err)
+		}
+		if err := w.along.leave(ctx, e.o.Store, l.current(), run.ID, s); err != nil {
+			return err
 		}
 		rep.Counts.Done++
 		e.o.Progress(Progress{Stage: "linking", Done: i + 1, Total: len(w.steps)})
@@ -236,7 +247,7 @@ func (w *ownership) move(from, to *plan.Observation, why string) {
 	}
 	d := plan.Decision{
 		Key: from.Key, Ref: to.Desired.Ref, Action: plan.Adopt, Reason: plan.Rekeyed, AccountID: link.AccountID, Username: from.Linked.Username,
-		Detail: "goes from " + from.Key.String() + " to " + to.Key.String() + " (" + why + ")",
+		Detail: "goes from " + from.Key.String() + " to " + to.Key.String() + " " + wantedName(to) + " (" + why + ")",
 		Ops: []plan.Op{{Kind: plan.LinkAccount, Changes: []plan.Change{
 			{Field: plan.FieldKey, From: from.Key.String(), To: to.Key.String()},
 		}}},

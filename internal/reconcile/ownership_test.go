@@ -479,7 +479,7 @@ func TestEngine_Rekey(t *testing.T) {
 		require.Contains(t, rep.Plan.Decisions[0].Detail, "if it is the same person under a new id: mmsync link rekey corp/o1 corp/n1; if it is somebody else: mmsync link free-name")
 		rep, err = w.act(people, with, rekey("corp/o1", "corp/n1"))
 		require.NoError(t, err)
-		require.Contains(t, rep.Plan.Decisions[0].Detail, "goes from corp/o1 to corp/n1 (said by hand; the account is off since mmsync switched it off, and the next sync switches it on)")
+		require.Contains(t, rep.Plan.Decisions[0].Detail, "goes from corp/o1 to corp/n1 \"ann\" (said by hand; the account is off since mmsync switched it off, and the next sync switches it on)")
 		w.settle(people, with)
 		on, _ := w.sim.User(off.ID)
 		require.True(t, on.Active())

@@ -25,17 +25,6 @@ func (w *world) part(people []human, with wiring, s reconcile.Selection) reconci
 	return rep
 }
 
-// adoptees puts accounts on the server that log in as the people of the source do.
-func adoptees(w *world, n int, position string) []human {
-	w.t.Helper()
-	people := many(n)
-	for i := range people {
-		people[i].Service, people[i].Login, people[i].Title = "saml", people[i].UID+"@idp", "Clerk"
-		w.stranger(mmsim.User{Username: people[i].UID, Email: people[i].UID + "@example.test", Position: position, AuthService: "saml", AuthData: people[i].Login})
-	}
-	return people
-}
-
 func TestEngine_Part_firstRun(t *testing.T) {
 	t.Parallel()
 	fresh := func(t *testing.T) (*world, []human) {
@@ -72,7 +61,7 @@ func TestEngine_Part_firstRun(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		w.unseen = true
-		people := adoptees(w, 5, "Old")
+		people := adoptees(w, 5, "Clerk")
 		rep := held(t, w, people)
 		w.approve(rep.RunID, people[0].UID)
 		rep, err := w.sync(people, wiring{change: roomy})
@@ -186,7 +175,7 @@ func TestEngine_Part_onlyAdopt(t *testing.T) {
 		t.Helper()
 		w := newWorld(t)
 		w.unseen = true
-		return w, adoptees(w, 5, "Old"), wiring{change: roomy}
+		return w, adoptees(w, 5, "Clerk"), wiring{change: roomy}
 	}
 	t.Run("that was approved links, writes nothing, and is used up", func(t *testing.T) {
 		t.Parallel()
@@ -218,7 +207,7 @@ func TestEngine_Part_onlyAdopt(t *testing.T) {
 	t.Run("that was saved is carried out as it was", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
-		people, with := adoptees(w, 5, "Old"), wiring{change: roomy}
+		people, with := adoptees(w, 5, "Clerk"), wiring{change: roomy}
 		s := w.store()
 		defer s.Close()
 		e := w.engine(s, people, with)

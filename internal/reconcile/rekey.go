@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -36,6 +37,11 @@ func (e *Engine) Rekey(ctx context.Context, o RunOptions, from, to string, privi
 		case heir.Desired.Fault != "":
 			return fmt.Errorf("%w: the entry of %s cannot be used: %s", ErrRefused, heir.Key, heir.Desired.Fault)
 		}
+		if old.Desired == nil && (old.Absence.Complete || old.Absence.Explicit) {
+			if err := w.confirm(ctx, old.Key.Source, []*plan.Observation{old}); err != nil {
+				return err
+			}
+		}
 		if why := w.notMovable(old, privileged); why != "" {
 			return fmt.Errorf("%w: %s of %s %s", ErrRefused, accountName(old), old.Key, why)
 		}
@@ -48,7 +54,7 @@ func (e *Engine) Rekey(ctx context.Context, o RunOptions, from, to string, privi
 		if !old.Linked.Active() {
 			why += "; the account is off"
 			if old.Link.DeactivatedAt == old.Linked.DeleteAt {
-				why += " since mmsync switched it off, and the next sync switches it on"
+				why += " since mmsync switched it off" + switchesOn
 			}
 		}
 		w.move(old, heir, why)
@@ -56,6 +62,9 @@ func (e *Engine) Rekey(ctx context.Context, o RunOptions, from, to string, privi
 		return nil
 	})
 }
+
+// switchesOn ends what is said of an account that mmsync switched off.
+const switchesOn = ", and the next sync switches it on"
 
 // owner finds who owns an account: by source/anchor, anchor, last place, or the
 // account's id, username or e-mail. Of a source that is configured no more the
@@ -203,32 +212,34 @@ func (r *rekeying) before(o *plan.Observation) string {
 // confirm asks the source whether it has any of those after all whose account is
 // about to go to somebody else.
 func (r *rekeying) confirm(ctx context.Context) error {
-	var ask []string
+	var ask []*plan.Observation
 	for v, list := range r.old {
 		if len(r.heirs[v]) > 0 {
-			for _, o := range list {
-				ask = append(ask, o.Key.Anchor)
-			}
+			ask = append(ask, list...)
 		}
 	}
-	if len(ask) == 0 {
+	return r.w.confirm(ctx, r.source, ask)
+}
+
+// confirm asks a source, if it is configured, whether it has people after all whom a
+// read lacked.
+func (w *ownership) confirm(ctx context.Context, source string, missing []*plan.Observation) error {
+	at := slices.IndexFunc(w.e.o.Sources, func(s Source) bool { return s.Name() == source })
+	if at < 0 || len(missing) == 0 {
 		return nil
 	}
+	ask := make([]string, len(missing))
+	for i, o := range missing {
+		ask[i] = o.Key.Anchor
+	}
 	slices.Sort(ask)
-	for _, src := range r.w.e.o.Sources {
-		if src.Name() != r.source {
-			continue
-		}
-		answers, err := src.Confirm(ctx, ask)
-		if err != nil {
-			return fmt.Errorf("ask %s about %d missing people: %w", r.source, len(ask), err)
-		}
-		for _, list := range r.old {
-			for _, o := range list {
-				if p := answers[o.Key.Anchor]; p != "" {
-					o.Absence.Presence = p
-				}
-			}
+	answers, err := w.e.o.Sources[at].Confirm(ctx, ask)
+	if err != nil {
+		return fmt.Errorf("ask %s about %d missing people: %w", source, len(ask), err)
+	}
+	for _, o := range missing {
+		if p := answers[o.Key.Anchor]; p != "" {
+			o.Absence.Presence = p
 		}
 	}
 	return nil
@@ -274,8 +285,27 @@ func (r *rekeying) doubt(from, to *plan.Observation, privileged bool) string {
 		return "is not that of the new entry, as an operator said"
 	case r.by != plan.FieldMatchKey && r.value(from.Linked.Profile, "") != r.value(to.Desired.Profile, ""):
 		return "shows another " + r.name() + " by now, which somebody changed in Mattermost" + byHand
+	case r.by == plan.Field(identity.Email) && stranger(from.Linked.Profile, to.Desired.Profile):
+		return "shows another username and another last name than " + wantedName(to) + ", so the e-mail may have gone to somebody else" + byHand
 	}
 	return ""
+}
+
+// stranger tells two people apart by what both are known by: addresses are given
+// to others, and people change one name at a time as a rule.
+func stranger(a, b identity.Profile) bool {
+	differ := func(x, y string) bool { return x != "" && y != "" && !strings.EqualFold(x, y) }
+	return differ(a.Username, b.Username) && differ(a.LastName, b.LastName)
+}
+
+// wantedName is how somebody is called by his source.
+func wantedName(o *plan.Observation) string {
+	p := o.Desired.Profile
+	name := strconv.Quote(p.Username)
+	if full := strings.TrimSpace(p.FirstName + " " + p.LastName); full != "" {
+		name += ", " + strconv.Quote(full)
+	}
+	return name
 }
 
 func (r *rekeying) name() string {

@@ -377,9 +377,13 @@ func (r *reversal) build() plan.Plan {
 		}
 		d.Reason, d.Detail = plan.Reverted, r.why()
 		for _, n := range d.Notes {
-			r.left = append(r.left, fmt.Sprintf("%q (%s) is left in this: %s", d.Username, d.Key, n.Detail))
+			why := n.Detail
+			if r.unlink[d.Key] {
+				why += "; the account stays this person's as long"
+			}
+			r.left = append(r.left, fmt.Sprintf("%q (%s) is left in this: %s", d.Username, d.Key, why))
 		}
-		if r.unlink[d.Key] {
+		if r.unlink[d.Key] && len(d.Notes) == 0 { // else it has something still to be given back
 			d.Ops = append(slices.Clone(d.Ops), plan.Op{Kind: plan.UnlinkAccount})
 		}
 		delete(r.unlink, d.Key)
@@ -412,15 +416,23 @@ func (r *reversal) build() plan.Plan {
 }
 
 // pin holds everybody whom the reverted run changed, before the first call, if a
-// revert does not hold him already.
+// revert of the same run does not hold him already: what another one holds may be
+// released before this.
 func (e *Engine) pin(ctx context.Context, r *reversal, run *state.Run, o RunOptions) ([]state.Stop, error) {
 	open, err := e.o.Store.Stops(ctx, state.StopFilter{Open: true, Kind: state.StopHold})
 	if err != nil {
 		return nil, fmt.Errorf("read what operators hold: %w", err)
 	}
-	pinned := map[identity.Key]bool{}
+	pinned, same := map[identity.Key]bool{}, map[string]bool{"": false}
 	for _, s := range open {
-		pinned[s.Key] = pinned[s.Key] || (s.Run != "" && s.Expires.IsZero())
+		if _, known := same[s.Run]; !known {
+			runs, err := e.o.Store.Runs(ctx, state.RunFilter{ID: s.Run})
+			if err != nil {
+				return nil, fmt.Errorf("read what run %s took back: %w", s.Run, err)
+			}
+			same[s.Run] = slices.ContainsFunc(runs, func(x state.Run) bool { return x.ID == s.Run && x.Options == r.options() })
+		}
+		pinned[s.Key] = pinned[s.Key] || (same[s.Run] && s.Expires.IsZero())
 	}
 	now, err := e.o.Store.Now(ctx)
 	if err != nil {

@@ -1,12 +1,14 @@
 package reconcile
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
 )
 
 // Selection is a part of a plan: a pilot. Set fields all have to match; the zero
@@ -33,7 +35,7 @@ func (s Selection) IsZero() bool {
 // part, and the plan says so.
 func (o RunOptions) Select(s Selection) RunOptions {
 	if !s.IsZero() {
-		o.pick = s.of
+		o.pick, o.people = s.of, s.People
 	}
 	return o
 }
@@ -45,16 +47,13 @@ func (s Selection) of(p plan.Plan, of map[identity.Key]*plan.Observation) (plan.
 			pilot[k] = true
 		}
 	}
-	found := map[string]bool{}
 	left := map[int]bool{} // chains of which somebody does not go
-	kept, held := p.Decisions[:0:0], 0
+	kept, others := p.Decisions[:0:0], 0
 	work := 0
 	for _, d := range p.Decisions {
 		named := len(s.People) == 0
 		for _, q := range s.People {
-			if Named(d, q) {
-				found[q], named = true, true
-			}
+			named = named || Named(d, q)
 		}
 		action := d.Action
 		if action == plan.Hold {
@@ -69,13 +68,10 @@ func (s Selection) of(p plan.Plan, of map[identity.Key]*plan.Observation) (plan.
 		case in:
 			kept = append(kept, d)
 		case len(d.Ops) > 0:
-			held++
+			others++
 			left[d.Chain] = true
-		}
-	}
-	for _, q := range s.People {
-		if !found[q] {
-			p.Warnings = append(p.Warnings, fmt.Sprintf("nothing is to be done about %q, or nobody is known by that name", q))
+		case d.Action == plan.Hold:
+			others++
 		}
 	}
 	if len(s.Groups) > 0 && len(pilot) == 0 {
@@ -83,7 +79,7 @@ func (s Selection) of(p plan.Plan, of map[identity.Key]*plan.Observation) (plan.
 	}
 	before := len(kept)
 	p.Decisions = slices.DeleteFunc(kept, func(d plan.Decision) bool { return d.Chain != 0 && left[d.Chain] })
-	held += before - len(p.Decisions)
+	others += before - len(p.Decisions)
 	if len(s.Actions) == 1 && s.Actions[0] == plan.Adopt {
 		said := p.Warnings
 		p = plan.OnlyLink(p)
@@ -92,11 +88,39 @@ func (s Selection) of(p plan.Plan, of map[identity.Key]*plan.Observation) (plan.
 			p.Decisions[i] = plan.Pass(p.Decisions[i], of[p.Decisions[i].Key])
 		}
 	}
-	p.Warnings = append(p.Warnings, fmt.Sprintf("this is a part of the plan: %d other decisions were left out, and the guards have seen the part alone", held))
+	p.Warnings = append(p.Warnings, fmt.Sprintf("this is a part of the plan: %d other decisions were left out, and the guards have seen the part alone", others))
 	return p, nil
 }
 
 // linkOnly leaves of an adoption the link.
 func linkOnly(d plan.Decision, o *plan.Observation) plan.Decision {
 	return plan.Pass(plan.OnlyLink(plan.Plan{Decisions: []plan.Decision{d}}).Decisions[0], o)
+}
+
+// unplanned tells of the people of a pilot about whom the whole plan says nothing:
+// those who are as they are to be, and those whom nobody knows.
+func (e *Engine) unplanned(ctx context.Context, g *gathered, p plan.Plan, people []string) (idle, unknown []string, err error) {
+	var links []identity.Link
+	for _, q := range people {
+		if slices.ContainsFunc(p.Decisions, func(d plan.Decision) bool { return Named(d, q) }) {
+			continue
+		}
+		if links == nil {
+			if links, err = e.o.Store.Links(ctx, state.LinkFilter{}); err != nil {
+				return nil, nil, fmt.Errorf("read links: %w", err)
+			}
+		}
+		known := slices.ContainsFunc(links, func(k identity.Link) bool {
+			return Named(plan.Decision{Key: k.Key, Ref: k.Ref, AccountID: k.AccountID, Username: lastName(&k)}, q)
+		}) || slices.ContainsFunc(g.observations, func(o plan.Observation) bool {
+			d := o.Desired
+			return d != nil && Named(plan.Decision{Key: o.Key, Ref: d.Ref, Username: d.Profile.Username}, q)
+		})
+		if known {
+			idle = append(idle, fmt.Sprintf("nothing is to be done about %q", q))
+		} else {
+			unknown = append(unknown, fmt.Sprintf("nobody is known as %q: name a person by username, account id, DN, anchor or source/anchor, as plan and explain show them", q))
+		}
+	}
+	return idle, unknown, nil
 }

@@ -339,7 +339,7 @@ func TestEngine_Settled_never(t *testing.T) {
 		_, err := w.sync(people, wiring{})
 		require.NoError(t, err)
 		s := w.store()
-		_, err = w.engine(s, people, wiring{}).Approve(t.Context(), reconcile.RunOptions{Trigger: "test"}, func(plan.Decision) bool { return true })
+		_, err = w.engine(s, people, wiring{}).Approve(t.Context(), reconcile.RunOptions{Trigger: "test"}, nil)
 		require.NoError(t, err)
 		require.NoError(t, s.Close())
 		for anchor, is := range w.settled() {

@@ -116,6 +116,9 @@ func (s *stops) unsettle(r *roster) {
 	}
 }
 
+// bySource ends what an operator said and a source has come to say as well.
+const bySource = "the source, which says the same by now"
+
 // heed adds to observations what operators said. A switching off that the source
 // has come to agree with ends here, and the usual rules hold again.
 func (e *Engine) heed(ctx context.Context, g *gathered, l *lease) error {
@@ -139,7 +142,7 @@ func (e *Engine) heed(ctx context.Context, g *gathered, l *lease) error {
 	if l == nil || len(agreed) == 0 {
 		return nil
 	}
-	if err := e.o.Store.EndStops(ctx, agreed, "the source, which says the same by now", g.now); err != nil {
+	if err := e.o.Store.EndStops(ctx, agreed, bySource, g.now); err != nil {
 		return fmt.Errorf("end what the source says by itself by now: %w", err)
 	}
 	return nil

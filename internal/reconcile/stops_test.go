@@ -174,7 +174,7 @@ func TestHold(t *testing.T) {
 		h := w.hold(who("1"), 0)
 		s := w.store()
 		defer s.Close()
-		rep, err := w.engine(s, few()[:1], wiring{}).Approve(t.Context(), operator, func(plan.Decision) bool { return true })
+		rep, err := w.engine(s, few()[:1], wiring{}).Approve(t.Context(), operator, nil)
 		require.NoError(t, err)
 		require.Equal(t, 1, rep.Counts.Skipped)
 		require.Contains(t, rep.Failures[0].Error, h.ID)

@@ -46,7 +46,7 @@ type unsettled struct {
 
 // underLease is one run that writes. narrow, if not nil, picks what is carried
 // out of what was planned.
-func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narrow func(Report) Report) (Report, unsettled, error) {
+func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narrow func(Report) (Report, error)) (Report, unsettled, error) {
 	start := time.Now()
 	l, err := e.takeLease(ctx)
 	if err != nil {
@@ -71,7 +71,7 @@ func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narr
 	return rep, next, e.finish(ctx, &run, &rep, err)
 }
 
-func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report) Report) (Report, unsettled, error) {
+func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report) (Report, error)) (Report, unsettled, error) {
 	rep, next := Report{RunID: run.ID}, unsettled{}
 	ctx := l.ctx
 	e.forgetNotices()
@@ -107,7 +107,9 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 		run.Options = partOnly
 	}
 	if narrow != nil {
-		rep = narrow(rep)
+		if rep, err = narrow(rep); err != nil {
+			return Report{RunID: run.ID}, next, err
+		}
 	}
 	if g.whole { // else somebody may have something to be done whom the plan leaves out
 		if err := e.settled(ctx, l, g, rep.Plan); err != nil {

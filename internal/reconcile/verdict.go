@@ -109,20 +109,26 @@ func (e *Engine) held(ctx context.Context, run string, people []string) ([]state
 	if err != nil {
 		return nil, fmt.Errorf("read what run %s held back: %w", run, err)
 	}
-	var items []state.VerdictItem
-	found := map[string]bool{}
+	var held []*plan.Decision
 	for i := range decisions {
-		d := &decisions[i].Decision
-		if len(d.Withheld) == 0 || d.Reason == plan.OnHold { // what is on hold waits for its release
-			continue
+		if d := &decisions[i].Decision; len(d.Withheld) > 0 && d.Reason != plan.OnHold { // what is on hold waits for its release
+			held = append(held, d)
 		}
-		mine := len(people) == 0 && !rejected(d)
-		for _, q := range people {
-			if Named(*d, q) {
-				found[q], mine = true, true
-			}
+	}
+	named := map[identity.Key]bool{}
+	for _, q := range people {
+		k, err := theOne(held, q)
+		switch {
+		case err != nil:
+			return nil, err
+		case k.IsZero():
+			return nil, fmt.Errorf("%w: run %s held nothing back of %q; mmsync history %s lists what it did", ErrRefused, run, q, run)
 		}
-		if mine {
+		named[k] = true
+	}
+	var items []state.VerdictItem
+	for _, d := range held {
+		if named[d.Key] || (len(people) == 0 && !rejected(d)) {
 			action := d.Action
 			if action == plan.Hold && d.Held != "" {
 				action = d.Held
@@ -130,15 +136,30 @@ func (e *Engine) held(ctx context.Context, run string, people []string) ([]state
 			items = append(items, state.VerdictItem{Key: d.Key, AccountID: d.AccountID, Username: d.Username, Action: action, Ops: d.Withheld})
 		}
 	}
-	for _, q := range people {
-		if !found[q] {
-			return nil, fmt.Errorf("%w: run %s held nothing back of %q; mmsync history %s lists what it did", ErrRefused, run, q, run)
-		}
-	}
 	if len(items) == 0 {
 		return nil, fmt.Errorf("%w: run %s held nothing back that waits for a word; matches with existing accounts are for mmsync link approve", ErrRefused, run)
 	}
 	return items, nil
+}
+
+// theOne gives the one person whom a name fits, zero if it fits none: what was meant
+// for one is not said about two.
+func theOne(held []*plan.Decision, q string) (identity.Key, error) {
+	var fit []string
+	var last identity.Key
+	for _, d := range held {
+		if d.Key.String() == q {
+			return d.Key, nil
+		}
+		if Named(*d, q) {
+			fit, last = append(fit, d.Key.String()), d.Key
+		}
+	}
+	if len(fit) > 1 {
+		slices.Sort(fit)
+		return last, fmt.Errorf("%w: %q fits %s: name one of them as source/anchor", ErrRefused, q, strings.Join(fit, " and "))
+	}
+	return last, nil
 }
 
 // rejected tells whether an operator said no already to what a decision keeps back;
@@ -269,7 +290,8 @@ func became(s *plan.Said, d *plan.Decision, whole bool) fate {
 // fulfil notes what a run made of the verdicts. What was approved and carried out is
 // used up; what would be done otherwise by now stays held and is named; the rest
 // waits until the approval expires. A rejection is over for whom the source wants
-// something else. whole is false if the plan was narrowed to some people.
+// something else. whole is false if the plan was narrowed to some people. A
+// revert uses up what it carried out, and no more.
 func (e *Engine) fulfil(ctx context.Context, l *lease, run string, g *gathered, rep *Report, whole bool) error {
 	h := g.heard
 	if len(h.open)+len(h.stale) == 0 {
@@ -302,7 +324,7 @@ func (e *Engine) fulfil(ctx context.Context, l *lease, run string, g *gathered, 
 			d := decided[it.Key]
 			over := became(h.said[it.Key], d, whole)
 			switch at := g.roster.find(it.Key); {
-			case over == waits, failed[it.Key], d == nil && !whole, d == nil && !seen[it.Key] && (at < 0 || !g.roster.heads[at].present):
+			case over == waits, failed[it.Key], g.byHand && over != carried, d == nil && !whole, d == nil && !seen[it.Key] && (at < 0 || !g.roster.heads[at].present):
 				left++
 				continue
 			case over == changed && v.Approves:

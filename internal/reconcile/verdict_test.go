@@ -225,6 +225,25 @@ func TestEngine_Say(t *testing.T) {
 		_, err = w.say(wiring{}, reconcile.Say{Run: quiet.RunID})
 		require.ErrorContains(t, err, "held nothing back")
 	})
+	t.Run("a name that fits two people is refused, one by source/anchor is not", func(t *testing.T) {
+		t.Parallel()
+		w, people := newWorld(t), many(80)
+		people[5].UID, people[7].ID = "7", "7"
+		w.rest(people, wiring{})
+		for i := range 60 {
+			people[i].Left = "yes"
+		}
+		held, err := w.sync(people, wiring{})
+		require.NoError(t, err)
+		_, err = w.say(wiring{}, reconcile.Say{Run: held.RunID, Approves: true, People: []string{"7"}})
+		require.ErrorIs(t, err, reconcile.ErrRefused)
+		require.ErrorContains(t, err, `"7" fits corp/`+people[5].ID+" and corp/7: name one of them as source/anchor")
+		require.Len(t, w.approve(held.RunID, "corp/7").Items, 1)
+		_, err = w.sync(people, wiring{})
+		require.NoError(t, err)
+		require.Equal(t, 1, w.gone())
+		require.False(t, w.active(people[7].UID))
+	})
 	t.Run("a rejection keeps things as they are until the source wants something else", func(t *testing.T) {
 		t.Parallel()
 		w, people, held := leavers(t, 80, 60)

@@ -189,6 +189,11 @@ func cut(d *plan.Decision, why func(o *plan.Op, op, at int) string) {
 	if len(back) == 0 {
 		return
 	}
+	unlinks := func(o plan.Op) bool { return o.Kind == plan.UnlinkAccount }
+	if i := slices.IndexFunc(ops, unlinks); i >= 0 { // while something is still to be done to it, the account stays his
+		back = append(back, ops[i])
+		ops = slices.DeleteFunc(ops, unlinks)
+	}
 	d.Withheld = slices.Concat(d.Withheld, back)
 	if d.Ops = ops; len(ops) == 0 {
 		d.Held, d.Action, d.Reason, d.Detail, d.Ops = d.Action, plan.Hold, plan.GuardTripped, d.Notes[len(d.Notes)-1].Detail, nil
