@@ -84,11 +84,11 @@ func Shell(s string) string {
 // Command writes a command that changes who owns what, to be copied into a shell:
 // its words are quoted, its verb is not.
 func Command(verb string, words ...string) string {
-	text := "mmsync " + verb
+	parts := []string{"mmsync", verb}
 	for _, w := range words {
-		text += " " + Shell(w)
+		parts = append(parts, Shell(w))
 	}
-	return text + " --reason …"
+	return strings.Join(append(parts, "--reason …"), " ")
 }
 
 // hide replaces every quoted value of a sentence.
