@@ -361,7 +361,7 @@ func (w *ownership) free(ctx context.Context, k identity.Key, a *identity.Accoun
 	return nil
 }
 
-// held refuses to give an account to, or take it from, somebody whom an operator holds.
+// held refuses to give an account to somebody whom an operator holds.
 func (w *ownership) held(k identity.Key) error {
 	s := w.g.stops.hold(k)
 	if s == nil {
