@@ -145,12 +145,12 @@ func TestEngine_Conflicts(t *testing.T) {
 		got = append(got, r)
 	}
 	require.ElementsMatch(t, []row{
-		{plan.UsernameTaken, "ann2", "ann", "back", "the same person: mmsync link rekey corp/back corp/ann2; somebody else: mmsync link free-name ann"},
-		{plan.EmailTaken, "bob2", "bob", "gone", "the same person: mmsync link rekey corp/gone corp/bob2; somebody else: mmsync link ignore corp/bob2 " + bob.ID},
-		{plan.DeactivatedOther, "off", "cid", "", plan.DeactivatedOther.Explain().Next + " If mmsync is to leave the account alone: mmsync link release corp/off"},
+		{plan.UsernameTaken, "ann2", "ann", "back", "the same person: mmsync link rekey corp/back corp/ann2 --reason …; somebody else: mmsync link free-name ann --reason …"},
+		{plan.EmailTaken, "bob2", "bob", "gone", "the same person: mmsync link rekey corp/gone corp/bob2 --reason …; somebody else: mmsync link ignore corp/bob2 " + bob.ID + " --reason …"},
+		{plan.DeactivatedOther, "off", "cid", "", plan.DeactivatedOther.Explain().Next + " If mmsync is to leave the account alone: mmsync link release corp/off --reason …"},
 		{plan.Contested, "wants", "emil", "keeps", plan.Contested.Explain().Next},
-		{plan.MatchPrivileged, "adm", "chief", "", "the same person: mmsync link approve corp/adm; somebody else: mmsync link ignore corp/adm " + chief.ID},
-		{plan.MatchNeedsWord, "fay", "fay", "", "the same person: mmsync link approve corp/fay; somebody else: mmsync link ignore corp/fay " + fay.ID},
+		{plan.MatchPrivileged, "adm", "chief", "", "the same person: mmsync link approve corp/adm; somebody else: mmsync link ignore corp/adm " + chief.ID + " --reason …"},
+		{plan.MatchNeedsWord, "fay", "fay", "", "the same person: mmsync link approve corp/fay; somebody else: mmsync link ignore corp/fay " + fay.ID + " --reason …"},
 		{plan.Contested, "twin1", "", "twin2", plan.Contested.Explain().Next},
 		{plan.Contested, "twin2", "", "twin1", plan.Contested.Explain().Next},
 	}, got)

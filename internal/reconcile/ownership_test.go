@@ -151,7 +151,7 @@ func TestEngine_RekeyAll(t *testing.T) {
 			`account "eve" (` + id("eve") + `) of corp/o6, which corp/n6 would get, shows another e-mail by now, which somebody changed in Mattermost; if it is the same person: mmsync link rekey corp/o6 corp/n6 --reason …`,
 			`account "finn" (` + id("finn") + `) of corp/o7, which corp/n7 would get, is switched off; if it is the same person: mmsync link rekey corp/o7 corp/n7 --reason …`,
 			`account "root2" (` + id("root2") + `) of corp/o5, which corp/n5 would get, holds system_admin system_user; if it is to go all the same, say --privileged`,
-			`corp/n2, corp/n2b and corp/o2 have the same e-mail: name them one by one with mmsync link rekey OLD NEW`,
+			`corp/n2, corp/n2b and corp/o2 have the same e-mail: name them one by one with mmsync link rekey OLD NEW --reason …`,
 		}, rep.Problems)
 		links := w.owned()
 		require.Contains(t, links, "corp/n1")
@@ -283,7 +283,7 @@ func TestEngine_SetLink(t *testing.T) {
 			{"bob", "breakglass-1", `is protected: it matches the protected pattern "breakglass*"`},
 			{"bob", me.Username, `is protected: it is the account of mmsync's own token`},
 			{"bob", "chief", `holds system_admin system_user; if it is to be this person's all the same, say --privileged`},
-			{"bob", "ann", `is that of corp/e1; if this is the same person, mmsync link rekey corp/e1 corp/e2`},
+			{"bob", "ann", `is that of corp/e1; if this is the same person, mmsync link rekey corp/e1 corp/e2 --reason …`},
 			{"ann", "chief", `corp/e1 has account `},
 			{"cid", "chief", `corp/e3 has left as corp says`},
 			{"nobody", "chief", `no source lists a person "nobody"`},
@@ -452,7 +452,7 @@ func TestEngine_Ignore(t *testing.T) {
 	w.settle(people, with)
 	require.Equal(t, other.ID, w.owned()["corp/e1"].AccountID)
 	_, err = w.act(people, with, ignore("ann", "ann", false, false))
-	require.ErrorContains(t, err, "mmsync link release corp/e1 gives it up")
+	require.ErrorContains(t, err, "mmsync link release corp/e1 --reason … gives it up")
 }
 
 // Somebody comes back under another id after his account was switched off.
