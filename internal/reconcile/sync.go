@@ -117,25 +117,36 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 		}
 	}
 	rep, due, err := e.carryOut(l, run, g, rep, next.offset)
-	if err == nil && narrow == nil {
-		err = e.fulfil(ctx, l, run.ID, g, &rep, o.pick == nil)
-		rep.Status = outcome(rep, false)
+	if err != nil || narrow != nil {
+		return rep, next, err
 	}
-	if err == nil && g.facts.SetBack && g.whole {
-		err = e.markSetBack(ctx, l, false)
+	if err := e.conclude(l, run.ID, g, &rep); err != nil {
+		return rep, next, err
 	}
-	if err == nil && narrow == nil {
-		err = e.markFirst(ctx, l, g, rep)
+	if g.whole {
+		maps.Copy(due, calls.people)
+		maps.Copy(due, waitingFor(calls, rep.Plan))
 	}
-	if err == nil && narrow == nil {
-		if o.pick == nil {
-			maps.Copy(due, calls.people)
-			maps.Copy(due, waitingFor(calls, rep.Plan))
+	next.g, next.due, next.rounds = g, due, map[identity.Key]int{}
+	next.calls, next.tripped = calls.people, rep.Verdict.Tripped()
+	return rep, next, nil
+}
+
+// conclude notes what a run that came to its end has settled beyond single people.
+func (e *Engine) conclude(l *lease, run string, g *gathered, rep *Report) error {
+	if err := e.fulfil(l.ctx, l, run, g, rep, g.whole); err != nil {
+		return err
+	}
+	rep.Status = outcome(*rep, false)
+	if !g.whole {
+		return nil
+	}
+	if g.facts.SetBack {
+		if err := e.markSetBack(l.ctx, l, false); err != nil {
+			return err
 		}
-		next.g, next.due, next.rounds = g, due, map[identity.Key]int{}
-		next.calls, next.tripped = calls.people, rep.Verdict.Tripped()
 	}
-	return rep, next, err
+	return e.markFirst(l.ctx, l, g, *rep)
 }
 
 // waitingFor gives the people who wait for a name or an e-mail of somebody else,
