@@ -1,0 +1,112 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/guard"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// Whether somebody goes because the configuration changed.
+
+// changedRules tells which of those who go, go because the configuration changed:
+// all of a source's in the first run after a change that read it whole and put
+// nothing off, and whoever was first missed in that run once his grace is over.
+func (e *Engine) changedRules(ctx context.Context, g *gathered, p plan.Plan) (*guard.Rules, error) {
+	recent, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Statuses: completed(), Limit: rulesLookBack})
+	if err != nil {
+		return nil, fmt.Errorf("read what was done by which configuration: %w", err)
+	}
+	out := &guard.Rules{Keys: map[identity.Key]bool{}}
+	blame := func(key identity.Key, run string) {
+		out.Keys[key] = true
+		if out.Since == "" || run < out.Since {
+			out.Since = run
+		}
+	}
+	for i := range p.Decisions {
+		d := &p.Decisions[i]
+		if before := lastWhole(recent, d.Key.Source); before != nil && before.Policy != e.o.PolicyDigest {
+			blame(d.Key, before.ID)
+		}
+	}
+	missed, oldest := g.missedSince(p)
+	if len(missed) > 0 {
+		// A week more, for the run before the one that first missed somebody.
+		runs, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Since: oldest.Add(-7 * 24 * time.Hour)})
+		if err != nil {
+			return nil, fmt.Errorf("read what was done by which configuration: %w", err)
+		}
+		for key, since := range missed {
+			if before := changedAt(runs, since); before != "" {
+				blame(key, before)
+			}
+		}
+	}
+	if len(out.Keys) == 0 {
+		return nil, nil //nolint:nilnil // the configuration is to blame for nothing
+	}
+	return out, nil
+}
+
+// rulesLookBack is among how many runs the last one is looked for that read a source
+// whole.
+const rulesLookBack = 500
+
+// lastWhole gives the newest run that read a source whole and worked on all of its
+// plan; nil if none did. runs are newest first.
+func lastWhole(runs []state.Run, source string) *state.Run {
+	for i := range runs {
+		r := &runs[i]
+		complete := slices.ContainsFunc(r.Sources, func(s plan.SourceSummary) bool { return s.Name == source && s.Complete })
+		if r.Options != partOnly && complete {
+			return r
+		}
+	}
+	return nil
+}
+
+// missedSince gives the people who go now after they have been missed for a while,
+// and since when.
+func (g *gathered) missedSince(p plan.Plan) (map[identity.Key]time.Time, time.Time) {
+	goes := map[identity.Key]bool{}
+	for i := range p.Decisions {
+		if d := &p.Decisions[i]; d.Leaves() && len(d.Ops) > 0 {
+			goes[d.Key] = true
+		}
+	}
+	missed, oldest := map[identity.Key]time.Time{}, g.now
+	for i := range g.observations {
+		ob := &g.observations[i]
+		if since := ob.Absence.Since; goes[ob.Key] && since.Before(g.now) && !since.IsZero() {
+			missed[ob.Key] = since
+			if since.Before(oldest) {
+				oldest = since
+			}
+		}
+	}
+	return missed, oldest
+}
+
+// changedAt gives the last completed run before the one that was under way at the
+// time, if the two had different configurations. runs are newest first.
+func changedAt(runs []state.Run, at time.Time) string {
+	i := slices.IndexFunc(runs, func(r state.Run) bool { return !r.StartedAt.After(at) })
+	if i < 0 || runs[i].PlannedAt.Before(at) {
+		return ""
+	}
+	for _, r := range runs[i+1:] {
+		if slices.Contains(completed(), r.Status) && r.Options != partOnly {
+			if r.Policy != runs[i].Policy {
+				return r.ID
+			}
+			return ""
+		}
+	}
+	return ""
+}
