@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -20,20 +21,11 @@ func (a *app) linkConflictsCmd() *cobra.Command {
 			"him, the account as the server has it, and the command for each answer. -o csv is for a spreadsheet.\n\n" +
 			"Exit code 0: there is no question. 4: there are some.",
 		Annotations: map[string]string{csvOutput: ""},
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			ctx := cmd.Context()
-			p := a.progress()
-			d, err := a.open(ctx, true, p)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := listed(cmd.Context(), a, (*reconcile.Engine).Conflicts)
 			if err != nil {
 				return err
 			}
-			defer closing(d, &err)
-			rep, list, err := d.Engine.Conflicts(ctx, reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami()})
-			p.clear()
-			if err != nil {
-				return err
-			}
-			a.warn(rep)
 			if err := a.printConflicts(list); err != nil {
 				return err
 			}
@@ -43,6 +35,24 @@ func (a *app) linkConflictsCmd() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// listed reads a list that the engine makes without writing anything, and warns of
+// what its run has to say.
+func listed[T any](ctx context.Context, a *app, read func(*reconcile.Engine, context.Context, reconcile.RunOptions) (reconcile.Report, []T, error)) (list []T, err error) {
+	p := a.progress()
+	d, err := a.open(ctx, true, p)
+	if err != nil {
+		return nil, err
+	}
+	defer closing(d, &err)
+	rep, list, err := read(d.Engine, ctx, reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami()})
+	p.clear()
+	if err != nil {
+		return nil, err
+	}
+	a.warn(rep)
+	return list, nil
 }
 
 // conflictDocument is one question in JSON; its CSV has the same columns.
@@ -148,20 +158,11 @@ func (a *app) linkUnmanagedCmd() *cobra.Command {
 		Long: "Walk the whole server and list the accounts that no person of a source owns, nor gets by the next run:\n" +
 			"people no source lists, guests, administrators, bots and so on. -o csv is for a spreadsheet.",
 		Annotations: map[string]string{csvOutput: ""},
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			ctx := cmd.Context()
-			p := a.progress()
-			d, err := a.open(ctx, true, p)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := listed(cmd.Context(), a, (*reconcile.Engine).Unmanaged)
 			if err != nil {
 				return err
 			}
-			defer closing(d, &err)
-			rep, list, err := d.Engine.Unmanaged(ctx, reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami()})
-			p.clear()
-			if err != nil {
-				return err
-			}
-			a.warn(rep)
 			return a.printUnmanaged(list)
 		},
 	}

@@ -265,11 +265,6 @@ func (a *applier) send(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	}
 }
 
-// keptBack tells a call that did not leave because its time was over.
-func keptBack(err error) bool {
-	return !isUnknown(err) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled))
-}
-
 // relink changes ownership alone; no call is made.
 func (a *applier) relink(ctx context.Context, ref state.OpRef, d *plan.Decision, op plan.Op, who *person) error {
 	out := state.Outcome{Ref: ref, Status: state.OpDone, AccountID: d.AccountID, At: time.Now(), Before: who.account, After: who.account}
@@ -354,45 +349,6 @@ const recordBudget = 2 * time.Minute
 // abortAfter is how many failures in a row show that the fault is not with the
 // people but with the server, the token or the mapping.
 const abortAfter = 25
-
-// courtesy tells an error that came after the op itself was done: a mail that
-// was not sent, a mark that was not set.
-func courtesy(err error) bool {
-	var done interface{ OpDone() bool }
-	return errors.As(err, &done) && done.OpDone()
-}
-
-// stoppedKind gives the sentence about a kind of call that is not sent any more,
-// because it did not do on this server what it should; "" for other errors.
-func stoppedKind(err error) string {
-	var s interface{ Stopped() string }
-	if errors.As(err, &s) {
-		return s.Stopped()
-	}
-	return ""
-}
-
-// notSent says of a call that was not sent, though its turn had come, what is
-// counted and what is recorded; "" for other errors.
-func notSent(err error) (why, said string) {
-	if held, ok := errors.AsType[heldError](err); ok {
-		return held.why, held.why
-	}
-	return stoppedKind(err), "this kind of call is stopped on this server"
-}
-
-// mismatch tells that the server answered success and shows something else.
-func mismatch(err error) bool {
-	var m interface{ Mismatch() string }
-	return errors.As(err, &m)
-}
-
-// unauthorized tells that the token is dead, proven twice against a healthy
-// server.
-func unauthorized(err error) bool {
-	var dead interface{ Unauthorized() bool }
-	return errors.As(err, &dead) && dead.Unauthorized()
-}
 
 func (a *applier) skip(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, cause string) error {
 	a.count(func() {
