@@ -1,11 +1,15 @@
 package main
 
 import (
+	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mmsync/mmsync/internal/pgtest"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
@@ -13,7 +17,10 @@ func TestShell(t *testing.T) {
 	t.Parallel()
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		t.Skip("bash is not installed")
+		if slices.Contains(strings.Split(os.Getenv(pgtest.EnvRequire), ","), "bash") {
+			t.Fatalf("%s requires bash: %v", pgtest.EnvRequire, err)
+		}
+		t.Skipf("no bash: %v", err)
 	}
 	for _, s := range []string{
 		"", "hr/e 9; touch /tmp/pwn", "hr/e1", "corp/cn=ann,dc=test", "hr/a b", "hr/o'neil", `hr/a"b$(id)`, "hr/`id`", "hr/;rm -rf ~", "hr/x\ny", "hr/\x1b[2J", "hr/\u202egnp", `hr/a\nb`, "hr/it's\na\\b", "hr/*", "hr/ä",
