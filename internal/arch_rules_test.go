@@ -61,6 +61,15 @@ func rules() map[string]rule {
 			why:     "mapping turns a record into an identity, whoever read the record",
 		},
 
+		// the SCIM protocol
+		"internal/scim/filter": {
+			why: "filters and paths are a language of their own, of use to anybody who keeps attributes",
+		},
+		"internal/scim": {
+			imports: []string{"internal/scim/filter"},
+			why:     "the protocol could leave this house as a library: what a resource means here is a matter of its backend",
+		},
+
 		// adapters
 		"internal/sources/ldap": {
 			imports: []string{"internal/sources", "internal/identity"},
@@ -201,7 +210,7 @@ func libraries() []library {
 			},
 			why: "goroutines are started by the shell and its adapters, never by the core or the mapping",
 		},
-		{module: "golang.org/x/text", in: []string{"internal/sources"}, why: "names are folded and normalised while they are mapped"},
+		{module: "golang.org/x/text", in: []string{"internal/sources", "internal/scim", "internal/scim/filter"}, why: "names are folded and normalised while they are mapped"},
 
 		{module: "github.com/stretchr/testify", tests: true, why: "it is for tests"},
 		{module: "github.com/rogpeppe/go-internal", tests: true, why: "it is for tests"},

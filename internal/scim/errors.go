@@ -1,0 +1,30 @@
+package scim
+
+// Error is a SCIM error answer, RFC 7644 section 3.12.
+type Error struct {
+	Status int       // HTTP status
+	Type   ErrorType // scimType; "" = none
+	Detail string    // for people; no value of a sensitive attribute
+}
+
+func (e *Error) Error() string { return e.Detail }
+
+// ErrorType is a scimType of RFC 7644 table 9 or RFC 9865.
+type ErrorType string
+
+// The error types.
+const (
+	InvalidFilter ErrorType = "invalidFilter"
+	TooMany       ErrorType = "tooMany"
+	UniquenessErr ErrorType = "uniqueness"
+	MutabilityErr ErrorType = "mutability"
+	InvalidSyntax ErrorType = "invalidSyntax"
+	InvalidPath   ErrorType = "invalidPath"
+	NoTarget      ErrorType = "noTarget"
+	InvalidValue  ErrorType = "invalidValue"
+	InvalidVers   ErrorType = "invalidVers"
+	SensitiveErr  ErrorType = "sensitive"
+	InvalidCursor ErrorType = "invalidCursor"
+	ExpiredCursor ErrorType = "expiredCursor"
+	InvalidCount  ErrorType = "invalidCount"
+)

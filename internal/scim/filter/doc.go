@@ -1,0 +1,8 @@
+// Package filter is the language in which SCIM clients ask: filters and
+// attribute paths, RFC 7644 sections 3.4.2.2 and 3.5.2, and the further spellings
+// that clients send. Text is parsed once, within limits, into a tree; the tree is
+// printed, compiled into a predicate, or read by a store that has an index.
+//
+// It does not know which attributes exist: whoever compiles says so. It reads no
+// network and keeps nothing.
+package filter
