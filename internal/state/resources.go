@@ -1,0 +1,164 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+)
+
+// ErrTaken is returned when a value that may exist once is another resource's.
+var ErrTaken = errors.New("taken")
+
+// Resource is what a client pushed into a source: one SCIM resource.
+type Resource struct {
+	Source, Type, ID string // Type is "User" or "Group"
+	Version          int64  // 1 at first
+	// Body is JSON, without what Members says. The store does not look into it.
+	Body              []byte
+	Created, Modified time.Time
+	// Deleted is when it was taken away; what is left of it says who that was. Zero
+	// while it exists.
+	Deleted time.Time
+}
+
+// IndexedValue is a value by which resources are found, already folded by whoever
+// writes it: the store compares byte by byte.
+type IndexedValue struct {
+	Attr, Value string
+	// Unique values exist once per source, type and attribute among resources that
+	// exist.
+	Unique bool
+}
+
+// Member is one member of a group. Whether a resource with that id exists does
+// not matter: it may come later.
+type Member struct {
+	Group, ID string
+	Type      string // "User", "Group" or "" if the client did not say
+	Display   string
+}
+
+// ResourceWrite is one change of a resource, in one transaction.
+type ResourceWrite struct {
+	Resource
+	// Expect is the version that is replaced; 0 makes a new one.
+	Expect int64
+	// Values replace all indexed values of the resource; a deleted one has none.
+	Values []IndexedValue
+	// Join and Leave change the members of a group; joining again keeps the member
+	// as it is, leaving twice is nothing. LeaveAll empties it first.
+	Join, Leave []Member
+	LeaveAll    bool
+	// Due are people of the source to be worked on, by anchor.
+	Due []DueMark
+}
+
+// DueMark says that somebody has to be worked on.
+type DueMark struct {
+	Key identity.Key
+	// Leaver is worked on before others.
+	Leaver bool
+}
+
+// Due is somebody to be worked on.
+type Due struct {
+	DueMark
+	// Revision rises with every mark.
+	Revision int64
+	// Since is the first mark that is not done, After until when it is put off.
+	Since, After time.Time
+	Attempts     int
+	// Note says why it was put off.
+	Note string
+}
+
+// ResourceFilter selects resources of one source and type.
+type ResourceFilter struct {
+	Source, Type string
+	IDs          []string
+	// Attr and Value select by an indexed value.
+	Attr, Value string
+	// Member selects groups that have it as a direct member.
+	Member string
+	// After is where the page before ended: creation, then id; zero = from the start.
+	AfterCreated time.Time
+	AfterID      string
+	Skip         int
+	Limit        int // 0 = all
+	// Deleted gives those as well that were taken away.
+	Deleted bool
+}
+
+// ResourceStore keeps what clients push, and who has to be worked on for it.
+// Resources come ordered by Created, then ID.
+type ResourceStore interface {
+	// Resources gives the resources that match; existing ones unless Deleted is set.
+	Resources(ctx context.Context, f ResourceFilter) ([]Resource, error)
+	// CountResources counts them; Skip, Limit and After do not matter.
+	CountResources(ctx context.Context, f ResourceFilter) (int, error)
+	// EachResource passes on all existing and deleted resources of a source and type
+	// in no order; nothing else may be asked of the store from within each.
+	EachResource(ctx context.Context, source, typ string, each func(Resource) error) error
+	// WriteResource keeps a new version and gives it with Version, Created and
+	// Modified by the store's clock. ErrConflict if the stored version is not Expect
+	// or, with Expect 0, the id exists; ErrNotFound if it does not exist or was
+	// deleted; ErrTaken (wrapped with the attribute's name, never the value) if a unique value is another's. All or nothing.
+	WriteResource(ctx context.Context, w ResourceWrite) (Resource, error)
+	// Members gives the direct members of groups, by group and id.
+	Members(ctx context.Context, source string, groups []string) ([]Member, error)
+	// Memberships gives the direct memberships of members, by member and group;
+	// with no members, all of the source.
+	Memberships(ctx context.Context, source string, members []string) ([]Member, error)
+
+	// MarkDue has people worked on; who is marked already keeps Since and is put off
+	// no longer.
+	MarkDue(ctx context.Context, marks []DueMark) error
+	// Due gives who has to be worked on and is not put off, leavers first, then the
+	// longest waiting; limit 0 = all.
+	Due(ctx context.Context, limit int) ([]Due, error)
+	// DueOf gives what is due of the given people, put off or not, by Key.
+	DueOf(ctx context.Context, keys []identity.Key) ([]Due, error)
+	// CountDue tells how many wait, and since when the longest; put off or not.
+	CountDue(ctx context.Context) (n int, oldest time.Time, err error)
+	// Done takes marks away whose Revision is still the one given; later ones stay.
+	Done(ctx context.Context, l Lease, done []Due) error
+	// PutOff puts marks off whose Revision is still the one given until After, with
+	// their Note, and counts an attempt.
+	PutOff(ctx context.Context, l Lease, due []Due) error
+
+	TokenStore
+}
+
+// Token is a secret by which a client is known. The secret itself is not kept.
+type Token struct {
+	ID     string // public, "t_" and letters
+	Source string
+	Name   string   // unique within the source among tokens that are not revoked
+	Hash   [32]byte // SHA-256 of the secret
+	// Scopes are "users", "groups" and "read"; empty = users and groups.
+	Scopes []string
+	// Networks are CIDR prefixes from which it is taken; empty = any.
+	Networks  []string
+	CreatedAt time.Time
+	CreatedBy string
+	ExpiresAt time.Time // zero = never
+	RevokedAt time.Time // zero = not
+	// UsedAt and UsedFrom are of its last use, as far as noted.
+	UsedAt   time.Time
+	UsedFrom string
+}
+
+// TokenStore keeps tokens.
+type TokenStore interface {
+	// Tokens gives all tokens of a source, or of all with "", revoked ones included, by
+	// source, creation and id.
+	Tokens(ctx context.Context, source string) ([]Token, error)
+	// CreateToken adds one; ErrTaken if its name is in use.
+	CreateToken(ctx context.Context, t Token) error
+	// ChangeToken sets when a token expires or was revoked; ErrNotFound.
+	ChangeToken(ctx context.Context, t Token) error
+	// UseToken notes a use.
+	UseToken(ctx context.Context, id, from string, at time.Time) error
+}
