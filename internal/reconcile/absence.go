@@ -17,11 +17,11 @@ import (
 // on the server, but an absence is later explained by its last place. It also
 // notes who is in again after a leaving that only ended the sessions, so that the
 // next leaving ends them again.
-func (e *Engine) keepPlaces(ctx context.Context, s *identity.Snapshot, byKey map[identity.Key]*identity.Link, l *lease) error {
+func (e *Engine) keepPlaces(ctx context.Context, g *gathered, s *identity.Snapshot, l *lease) error {
 	var moved []identity.Link
 	for i := range s.Identities {
 		id := &s.Identities[i]
-		k := byKey[id.Key]
+		k := g.links[id.Key]
 		if k == nil {
 			continue
 		}
@@ -32,12 +32,7 @@ func (e *Engine) keepPlaces(ctx context.Context, s *identity.Snapshot, byKey map
 			moved = append(moved, *k)
 		}
 	}
-	for part := range slices.Chunk(moved, atOnce) {
-		if err := e.o.Store.PutLinks(ctx, l.current(), part); err != nil {
-			return fmt.Errorf("record where people of source %s are: %w", s.Source, err)
-		}
-	}
-	return nil
+	return e.putLinks(ctx, g, l, moved, "record where people of source "+s.Source+" are")
 }
 
 // judgeRead decides whether a read may prove absences, and notes it.

@@ -294,7 +294,7 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 	ctx := l.ctx
 	g := &gathered{
 		rules: first.rules, roster: first.roster, summaries: first.summaries, target: first.target,
-		busy: calls, auditAge: first.auditAge, links: map[identity.Key]*identity.Link{},
+		busy: calls, auditAge: first.auditAge, links: map[identity.Key]*identity.Link{}, since: e.claims.now(), claims: e.claims,
 	}
 	var err error
 	if g.now, err = e.o.Store.Now(ctx); err != nil {
@@ -312,6 +312,10 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 	if err := e.reread(ctx, g, v, keys); err != nil {
 		return nil, err
 	}
+	now, err := e.wantedNow(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
 	var w wanted
 	var others []plan.Observation
 	for i := range first.observations {
@@ -323,6 +327,9 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 		}
 		ob.Link, ob.Linked, ob.Unseen, ob.ByIntent, ob.ByAuth, ob.ByEmail, ob.ByUsername = g.links[ob.Key], nil, false, nil, nil, nil, nil
 		v.attach(&ob)
+		if id := now[ob.Key]; id != nil {
+			ob.Desired = id
+		}
 		if ob.Desired != nil {
 			w.add(ob.Desired, ob.Linked)
 		}
@@ -334,9 +341,6 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 		return nil, err
 	}
 	if err := e.keepObserved(ctx, g, v, l); err != nil {
-		return nil, err
-	}
-	if err := e.used(ctx, g); err != nil {
 		return nil, err
 	}
 	if err := e.protect(ctx, g, v, l); err != nil {

@@ -30,6 +30,9 @@ type applier struct {
 	offset time.Duration
 	// hidden: this server shows no login data.
 	hidden bool
+	// since is the moment from which on a push takes somebody over.
+	since    int64
+	reserved *reservation
 
 	mu       sync.Mutex
 	people   map[identity.Key]*person
@@ -62,7 +65,7 @@ func (p *person) id(d *plan.Decision) string {
 }
 
 func newApplier(e *Engine, l *lease, run *state.Run, g *gathered, p plan.Plan, offset time.Duration) *applier {
-	a := &applier{e: e, lease: l, runID: run.ID, kind: run.Kind, plan: p, now: time.Now(), planned: run.PlannedAt, offset: offset, people: map[identity.Key]*person{}, due: map[identity.Key]time.Time{}, open: map[identity.Key]bool{}, stopped: map[string]int{}, hidden: !g.facts.AuthDataVisible}
+	a := &applier{e: e, lease: l, runID: run.ID, kind: run.Kind, plan: p, now: time.Now(), planned: run.PlannedAt, offset: offset, people: map[identity.Key]*person{}, due: map[identity.Key]time.Time{}, open: map[identity.Key]bool{}, stopped: map[string]int{}, hidden: !g.facts.AuthDataVisible, since: g.since, reserved: g.reserved}
 	a.counts = run.Counts
 	touched := make(map[identity.Key]*plan.Decision, len(p.Decisions))
 	for i := range p.Decisions {
@@ -133,12 +136,24 @@ func (a *applier) run(ctx context.Context) error {
 // a step that failed nothing more of the unit is sent.
 func (a *applier) unit(ctx context.Context, u plan.Unit) error {
 	broken := ""
+	defer func() {
+		for _, s := range u.Steps {
+			a.reserved.done(a.plan.Decisions[s.Decision].Key)
+		}
+	}()
 	for _, s := range u.Steps {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
 		d := &a.plan.Decisions[s.Decision]
 		ref := state.OpRef{Run: a.runID, Decision: s.Decision, Op: s.Op}
+		if a.e.claims.since(d.Key, a.since) {
+			broken = d.Username
+			if err := a.yield(ctx, ref, d); err != nil {
+				return err
+			}
+			continue
+		}
 		if broken != "" && a.undecided(d.Key) && endsOldSessions(d.Ops[s.Op]) {
 			continue // it stays pending: whether it is due shows with the move of the login
 		}
@@ -171,6 +186,10 @@ func (a *applier) undecided(k identity.Key) bool {
 func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, index int) (ok bool, err error) {
 	op := d.Ops[index]
 	who := a.people[d.Key]
+	if !a.e.claims.enter(d.Key, a.since) {
+		return false, a.yield(ctx, ref, d)
+	}
+	defer a.e.claims.leave(d.Key)
 	if cause, err := a.look(ctx, who, d, op); err != nil {
 		return false, err
 	} else if cause != "" {
@@ -356,6 +375,11 @@ func (a *applier) skip(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: d.Ops[index].Kind, Error: cause})
 	})
 	return a.record(ctx, state.Outcome{Ref: ref, Status: state.OpSkipped, AccountID: d.AccountID, At: time.Now(), Error: cause})
+}
+
+// yield leaves an op to the push that took the person over since the plan was made.
+func (a *applier) yield(ctx context.Context, ref state.OpRef, d *plan.Decision) error {
+	return a.record(ctx, state.Outcome{Ref: ref, Status: state.OpDropped, AccountID: d.AccountID, At: time.Now(), Error: "a push about the person came since the plan was made, and was worked on instead"})
 }
 
 // own is a step that changes ownership alone.

@@ -16,9 +16,6 @@ import (
 // assemble makes one observation for each Key about which something has to be
 // decided.
 func (e *Engine) assemble(ctx context.Context, g *gathered, v *view, snaps []*identity.Snapshot, o RunOptions, l *lease) error {
-	if err := e.used(ctx, g); err != nil {
-		return err
-	}
 	for i, src := range e.o.Sources {
 		if err := e.assembleSource(ctx, g, v, src, snaps[i], o, l); err != nil {
 			return err
@@ -169,7 +166,7 @@ func (e *Engine) assembleSource(ctx context.Context, g *gathered, v *view, src S
 		g.observations = append(g.observations, ob)
 	}
 	if l != nil {
-		if err := e.keepPlaces(ctx, s, g.links, l); err != nil {
+		if err := e.keepPlaces(ctx, g, s, l); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,19 +33,28 @@ func (e *Engine) confirm(ctx context.Context, l *lease, g *gathered) error {
 			changed = append(changed, *k)
 		}
 	}
-	return e.putLinks(ctx, l, changed, "record which values are confirmed")
+	return e.putLinks(ctx, g, l, changed, "record which values are confirmed")
 }
 
-// putLinks writes links in parts, between which the lease can be renewed.
-func (e *Engine) putLinks(ctx context.Context, l *lease, links []identity.Link, what string) error {
-	for len(links) > 0 {
-		n := min(len(links), atOnce)
-		if err := e.o.Store.PutLinks(ctx, l.current(), links[:n]); err != nil {
+// putLinks writes links in parts, between which the lease can be renewed. Those that
+// were read before a push took the person over are left as it writes them.
+func (e *Engine) putLinks(ctx context.Context, g *gathered, l *lease, links []identity.Link, what string) error {
+	for part := range slices.Chunk(links, atOnce) {
+		if err := e.putPart(ctx, g, l, part); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
-		links = links[n:]
 	}
 	return nil
+}
+
+func (e *Engine) putPart(ctx context.Context, g *gathered, l *lease, part []identity.Link) error {
+	e.claims.writing.RLock()
+	defer e.claims.writing.RUnlock()
+	part = slices.DeleteFunc(part, func(k identity.Link) bool { return e.claims.since(k.Key, g.since) })
+	if len(part) == 0 {
+		return nil
+	}
+	return e.o.Store.PutLinks(ctx, l.current(), part)
 }
 
 // noteReturn notes an account that was off when it was last seen and is on now.

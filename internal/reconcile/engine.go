@@ -71,7 +71,18 @@ type Engine struct {
 	o   Options
 	log *slog.Logger
 
+	// alone lets one lease at a time be held in this process.
+	alone chan struct{}
+	// claims tell runs from the pushes beside them, and pending is what both are about
+	// to do and the journal does not show yet.
+	claims  *claims
+	pending pending
+	// poke wakes whoever works on pushes.
+	poke chan struct{}
+
 	mu sync.Mutex
+	// waiting are those who wait until somebody was worked on.
+	waiting map[identity.Key][]chan struct{}
 	// lastNow and lastRead are the store's clock and this process's at the last
 	// gathering.
 	lastNow, lastRead time.Time
@@ -79,6 +90,8 @@ type Engine struct {
 	met map[state.OpRef]time.Time
 	// noticed is what was passed on since the run began.
 	noticed map[Notice]bool
+	// forgotten is when that was emptied.
+	forgotten time.Time
 }
 
 // New makes an Engine; zero options get their defaults.
@@ -104,7 +117,7 @@ func New(o Options) *Engine {
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	e := &Engine{o: o, log: o.Logger.With("component", "reconcile")}
+	e := &Engine{o: o, log: o.Logger.With("component", "reconcile"), alone: make(chan struct{}, 1), claims: newClaims(), poke: make(chan struct{}, 1)}
 	if e.o.Notices == nil {
 		e.o.Notices = LogNotices{e.log}
 	}
@@ -255,8 +268,14 @@ func (e *Engine) decide(ctx context.Context, g *gathered, o RunOptions) (Report,
 	return rep, err
 }
 
-// judge lets the guards look at a plan.
+// judge lets the guards look at a plan. What a run beside this one is about to do
+// counts as done; what this one is about to do counts for others from here on.
 func (e *Engine) judge(ctx context.Context, g *gathered, p plan.Plan, o RunOptions) (Report, error) {
+	e.pending.mu.Lock()
+	defer e.pending.mu.Unlock()
+	if err := e.used(ctx, g); err != nil {
+		return Report{}, err
+	}
 	limits := e.o.Limits
 	if o.Limits != nil {
 		limits = *o.Limits
@@ -278,6 +297,7 @@ func (e *Engine) judge(ctx context.Context, g *gathered, p plan.Plan, o RunOptio
 	held := guard.Withhold(p, v)
 	g.kept = retained(p, v, g.usage.Rules)
 	held.Target.Estimate = e.o.Target.Estimate(held)
+	g.reserved.plan(&e.pending, held)
 	return Report{
 		Plan: held, Verdict: v, Guards: guard.Summary(p, g.usage, limits),
 		Problems: slices.Concat(g.problems, heldLeavers(held)), AuditAge: g.auditAge, Decided: len(g.observations), notices: g.notices,
@@ -324,10 +344,7 @@ func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions, token in
 	if err != nil {
 		return state.Run{}, fmt.Errorf("read the store's clock: %w", err)
 	}
-	run := state.Run{
-		ID: runID(now), Kind: kind, Trigger: o.Trigger, RequestedBy: o.RequestedBy, Reason: o.Reason,
-		Status: state.RunPlanning, Token: token, Policy: e.o.PolicyDigest, RequestedAt: now, StartedAt: now,
-	}
+	run := e.runOf(kind, o, token, now)
 	if o.pick != nil || o.Trigger == secondLook {
 		run.Options = partOnly
 	}
@@ -335,6 +352,14 @@ func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions, token in
 		return run, fmt.Errorf("record the run: %w", err)
 	}
 	return run, nil
+}
+
+// runOf is the record of a run that begins.
+func (e *Engine) runOf(kind string, o RunOptions, token int64, now time.Time) state.Run {
+	return state.Run{
+		ID: runID(now), Kind: kind, Trigger: o.Trigger, RequestedBy: o.RequestedBy, Reason: o.Reason,
+		Status: state.RunPlanning, Token: token, Policy: e.o.PolicyDigest, RequestedAt: now, StartedAt: now,
+	}
 }
 
 // finish closes the run's record; err is what ended it early.

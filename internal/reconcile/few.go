@@ -84,6 +84,7 @@ func (e *Engine) opening(ctx context.Context, l *lease) (facts plan.Facts, calls
 func (e *Engine) few(ctx context.Context, l *lease, facts plan.Facts, calls busy, keys []identity.Key, pins bool) (*gathered, *view, error) {
 	g := &gathered{
 		facts: facts, rules: e.rules(facts), busy: calls, auditAge: -1, byHand: true, links: map[identity.Key]*identity.Link{},
+		since: e.claims.now(), claims: e.claims,
 	}
 	var err error
 	if g.now, err = e.o.Store.Now(ctx); err != nil {
@@ -105,9 +106,6 @@ func (e *Engine) few(ctx context.Context, l *lease, facts plan.Facts, calls busy
 	}
 	for _, a := range v.byID {
 		v.add(a)
-	}
-	if err := e.used(ctx, g); err != nil {
-		return nil, nil, err
 	}
 	for _, src := range e.o.Sources {
 		sum := plan.SourceSummary{Name: src.Name(), Complete: true}

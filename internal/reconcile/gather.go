@@ -29,6 +29,12 @@ type gathered struct {
 	// and whole says that the plan is about everybody.
 	kept  map[identity.Key][]plan.Op
 	whole bool
+	// pushed says that these are people who were pushed, and not a reading of a source.
+	pushed bool
+	// since is the moment from which on a push takes somebody over.
+	since    int64
+	claims   *claims
+	reserved *reservation
 	// byHand says that no source was read: what sources lose is nothing to be judged.
 	byHand bool
 	// unmarked are the sources without a mark of their first run, and when that was;
@@ -64,6 +70,11 @@ type gathered struct {
 	links  map[identity.Key]*identity.Link // of people about whom something is decided
 }
 
+// takenOver tells whether a push came for somebody since this gathering began.
+func (g *gathered) takenOver(k identity.Key) bool {
+	return g.claims != nil && g.claims.since(k, g.since)
+}
+
 // view is what the server showed, by every way an account is looked for.
 type view struct {
 	byID       map[string]*identity.Account
@@ -85,7 +96,7 @@ func newView() *view {
 // without one it writes nothing. Whoever is as he was when nothing was to be done
 // is counted and otherwise left alone.
 func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.Facts, calls busy) (*gathered, error) {
-	g := &gathered{auditAge: -1, facts: facts, rules: e.rules(facts), busy: calls, links: map[identity.Key]*identity.Link{}}
+	g := &gathered{auditAge: -1, facts: facts, rules: e.rules(facts), busy: calls, links: map[identity.Key]*identity.Link{}, since: e.claims.now(), claims: e.claims}
 	var err error
 	if g.now, err = e.o.Store.Now(ctx); err != nil {
 		return nil, fmt.Errorf("read the store's clock: %w", err)

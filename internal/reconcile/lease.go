@@ -28,6 +28,7 @@ type lease struct {
 	store  state.Store
 	ttl    time.Duration
 	done   chan struct{}
+	free   func() // lets others of this process try
 
 	mu    sync.Mutex
 	held  state.Lease
@@ -47,12 +48,19 @@ func (e *Engine) takeLease(ctx context.Context) (*lease, error) {
 	if holder == "" {
 		holder = "mmsync-" + token()
 	}
+	select {
+	case e.alone <- struct{}{}:
+	default:
+		return nil, fmt.Errorf("take the lease: another run of this process has it: %w", state.ErrHeld)
+	}
+	free := func() { <-e.alone }
 	at := time.Now()
 	held, err := e.o.Store.AcquireLease(ctx, leaseName, holder, e.o.LeaseTTL)
 	if err != nil {
+		free()
 		return nil, fmt.Errorf("take the lease: %w", err)
 	}
-	l := &lease{store: e.o.Store, ttl: e.o.LeaseTTL, done: make(chan struct{}), moved: make(chan struct{})}
+	l := &lease{store: e.o.Store, ttl: e.o.LeaseTTL, done: make(chan struct{}), moved: make(chan struct{}), free: free}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.renewed(held, at)
 	go l.keep()
@@ -129,4 +137,5 @@ func (l *lease) release() {
 	defer cancel()
 	// A lease that cannot be given back runs out by itself.
 	_ = l.store.ReleaseLease(ctx, l.current())
+	l.free()
 }

@@ -55,6 +55,7 @@ func (e *Engine) used(ctx context.Context, g *gathered) error {
 		for _, c := range []plan.Class{plan.Creates, plan.Updates} {
 			done[c] = later[c]
 		}
+		e.pending.add(done, name, g.reserved)
 		g.usage.Done[name] = done
 	}
 	held, err := e.o.Store.Held(ctx)
@@ -81,7 +82,7 @@ func (e *Engine) meetStrangers(ctx context.Context, g *gathered) error {
 	if !mark.At.IsZero() {
 		return nil
 	}
-	if g.walked == nil {
+	if g.strangers == nil {
 		all, err := e.o.Store.Index(ctx, state.IndexFilter{})
 		if err != nil {
 			return fmt.Errorf("read which accounts the server has: %w", err)
@@ -210,7 +211,7 @@ func (e *Engine) weigh(ctx context.Context, g *gathered, p plan.Plan) error {
 		}
 		g.usage.Had[source], g.usage.Holders[source] = possessions(links)
 	}
-	if !removes {
+	if !removes || g.pushed { // whom a client switches off has not left by a change of the configuration
 		return nil
 	}
 	var err error
@@ -282,6 +283,9 @@ func (g *gathered) holds(run string, p plan.Plan) {
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
 		decided[d.Key] = true
+		if g.takenOver(d.Key) {
+			continue
+		}
 		if ops := g.kept[d.Key]; len(ops) > 0 && len(d.Withheld) > 0 {
 			g.sightings.Held = append(g.sightings.Held, state.HeldItem{Key: d.Key, Run: run, Ops: ops})
 			continue
@@ -301,6 +305,7 @@ func (g *gathered) holds(run string, p plan.Plan) {
 	for k, h := range g.usage.Held {
 		ob := observed[k]
 		switch {
+		case g.takenOver(k):
 		case decided[k]:
 			back := ob != nil && ob.Desired != nil && ob.Desired.Active && slices.ContainsFunc(h.Ops, leaves)
 			if over, free := ends[k]; free && (over || back) {

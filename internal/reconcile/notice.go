@@ -87,6 +87,9 @@ func (e *Engine) notices(ctx context.Context, run *state.Run, rep *Report, ended
 		e.mu.Lock()
 		what := n
 		what.Next = "" // it may name the run, and a second look is one of its own
+		if run.Kind == kindPush && n.Kind == NoticeGuard {
+			what.Text = "" // each push counts one more
+		}
 		known := e.noticed[what]
 		if e.noticed == nil {
 			e.noticed = map[Notice]bool{}
@@ -106,7 +109,17 @@ func (e *Engine) notices(ctx context.Context, run *state.Run, rep *Report, ended
 func (e *Engine) forgetNotices() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.noticed = nil
+	e.noticed, e.forgotten = nil, time.Now()
+}
+
+// forgetNoticesHourly does it for pushes, which begin all the time.
+func (e *Engine) forgetNoticesHourly() {
+	e.mu.Lock()
+	due := time.Since(e.forgotten) > time.Hour
+	e.mu.Unlock()
+	if due {
+		e.forgetNotices()
+	}
 }
 
 // ending tells of a run that did not come to its end. One that somebody interrupted

@@ -322,12 +322,7 @@ func (e *Engine) keepObserved(ctx context.Context, g *gathered, v *view, l *leas
 		}
 		changed = append(changed, *k)
 	}
-	for part := range slices.Chunk(changed, atOnce) {
-		if err := e.o.Store.PutLinks(ctx, l.current(), part); err != nil {
-			return fmt.Errorf("record observed accounts: %w", err)
-		}
-	}
-	return nil
+	return e.putLinks(ctx, g, l, changed, "record observed accounts")
 }
 
 // atOnce is how many links are written in one transaction: the lease has to be

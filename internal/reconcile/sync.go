@@ -92,6 +92,8 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	if err := e.seal(ctx, l.current(), run.ID); err != nil { // what a run left that died
 		return rep, next, err
 	}
+	stop := e.pushesBeside(l, facts, next.offset)
+	defer stop()
 	g, err := e.gather(ctx, o, l, facts, calls)
 	if err != nil {
 		return rep, next, err
@@ -100,6 +102,8 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 		return rep, next, err
 	}
 	g.whole = narrow == nil && o.pick == nil
+	g.reserved = &reservation{}
+	defer e.pending.release(g.reserved)
 	if rep, err = e.decide(ctx, g, o); err != nil {
 		return Report{RunID: run.ID}, next, err
 	}
@@ -223,7 +227,7 @@ func (e *Engine) settled(ctx context.Context, l *lease, g *gathered, p plan.Plan
 	for i := range g.observations {
 		ob := &g.observations[i]
 		k := ob.Link
-		if open[ob.Key] || k == nil || k.Part == identity.Contributor || ob.Linked == nil || !k.Recheck.IsZero() || !ob.Busy.IsZero() {
+		if open[ob.Key] || g.takenOver(ob.Key) || k == nil || k.Part == identity.Contributor || ob.Linked == nil || !k.Recheck.IsZero() || !ob.Busy.IsZero() {
 			continue
 		}
 		hash := nobody

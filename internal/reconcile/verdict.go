@@ -324,7 +324,7 @@ func (e *Engine) fulfil(ctx context.Context, l *lease, run string, g *gathered, 
 			d := decided[it.Key]
 			over := became(h.said[it.Key], d, whole)
 			switch at := g.roster.find(it.Key); {
-			case over == waits, failed[it.Key], g.byHand && over != carried, d == nil && !whole, d == nil && !seen[it.Key] && (at < 0 || !g.roster.heads[at].present):
+			case over == waits, g.takenOver(it.Key), failed[it.Key], g.byHand && over != carried, d == nil && !whole, d == nil && !seen[it.Key] && (at < 0 || !g.roster.heads[at].present):
 				left++
 				continue
 			case over == changed && v.Approves:

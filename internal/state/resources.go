@@ -70,9 +70,15 @@ type Due struct {
 	// Since is the first mark that is not done, After until when it is put off.
 	Since, After time.Time
 	Attempts     int
-	// Note says why it was put off.
-	Note string
+	// Held tells that it waits for somebody's word or another mark, and not for time.
+	Held bool
+	// Reason and Note say why it was put off or is held; Reason DueApplied says that
+	// all is done and only to be looked at once more.
+	Reason, Note string
 }
+
+// DueApplied is the Reason of a Due of which nothing is left but a second look.
+const DueApplied = "applied"
 
 // ResourceFilter selects resources of one source and type.
 type ResourceFilter struct {
@@ -112,20 +118,21 @@ type ResourceStore interface {
 	// with no members, all of the source.
 	Memberships(ctx context.Context, source string, members []string) ([]Member, error)
 
-	// MarkDue has people worked on; who is marked already keeps Since and is put off
-	// no longer.
+	// MarkDue has people worked on; who is marked already keeps Since, unless he is
+	// Held, and is neither put off nor Held any longer.
 	MarkDue(ctx context.Context, marks []DueMark) error
-	// Due gives who has to be worked on and is not put off, leavers first, then the
+	// Due gives who has to be worked on and is neither put off nor held, leavers first, then the
 	// longest waiting; limit 0 = all.
 	Due(ctx context.Context, limit int) ([]Due, error)
 	// DueOf gives what is due of the given people, put off or not, by Key.
 	DueOf(ctx context.Context, keys []identity.Key) ([]Due, error)
-	// CountDue tells how many wait, and since when the longest; put off or not.
+	// CountDue tells how many wait, and since when the longest: put off or not, but not
+	// held, and not those of whom nothing but a second look is left.
 	CountDue(ctx context.Context) (n int, oldest time.Time, err error)
 	// Done takes marks away whose Revision is still the one given; later ones stay.
 	Done(ctx context.Context, l Lease, done []Due) error
-	// PutOff puts marks off whose Revision is still the one given until After, with
-	// their Note, and counts an attempt.
+	// PutOff puts marks off whose Revision is still the one given until After, or holds
+	// them, with their Reason and Note, and counts an attempt.
 	PutOff(ctx context.Context, l Lease, due []Due) error
 
 	TokenStore

@@ -128,6 +128,7 @@ type Store interface {
 
 	VerdictStore
 	AuditStore
+	ResourceStore
 
 	// Close releases the connections.
 	Close() error

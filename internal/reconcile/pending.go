@@ -1,0 +1,87 @@
+package reconcile
+
+import (
+	"sync"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+)
+
+// pending is what passed the guards and is not done yet. Runs and pushes beside
+// each other are judged by it as well: each alone may be within a limit that both
+// together break. mu is held from what is counted to what is reserved.
+type pending struct {
+	mu   sync.Mutex
+	open map[*reservation]bool
+}
+
+// reservation is what one plan is about to do. A nil one reserves nothing.
+type reservation struct {
+	mu   sync.Mutex
+	left map[identity.Key][]plan.Class
+}
+
+// plan reserves what a plan does, but for what an operator approved.
+func (r *reservation) plan(p *pending, of plan.Plan) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left = map[identity.Key][]plan.Class{}
+	for i := range of.Decisions {
+		d := &of.Decisions[i]
+		if d.Approval != "" {
+			continue
+		}
+		seen := map[plan.Class]bool{}
+		for op := range d.Ops {
+			for _, c := range plan.Classes(d, op) {
+				if !seen[c] {
+					r.left[d.Key] = append(r.left[d.Key], c)
+				}
+				seen[c] = true
+			}
+		}
+	}
+	if p.open == nil {
+		p.open = map[*reservation]bool{}
+	}
+	p.open[r] = true
+}
+
+// done takes out of the reservation what the journal shows from now on.
+func (r *reservation) done(k identity.Key) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.left, k)
+}
+
+// release ends a reservation.
+func (p *pending) release(r *reservation) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, r)
+}
+
+// add counts for one source what others have reserved. p.mu is held.
+func (p *pending) add(to map[plan.Class]int, source string, own *reservation) {
+	for r := range p.open {
+		if r == own {
+			continue
+		}
+		r.mu.Lock()
+		for k, classes := range r.left {
+			if k.Source != source {
+				continue
+			}
+			for _, c := range classes {
+				to[c]++
+			}
+		}
+		r.mu.Unlock()
+	}
+}

@@ -1,0 +1,224 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// Pushed is a source that is told of every change: what it wants of people is
+// kept in the store, and whoever changed is due there.
+type Pushed interface {
+	Source
+	// Wanted gives how people are wanted now; anchors it does not know are left out.
+	Wanted(ctx context.Context, anchors []string) ([]identity.Identity, error)
+}
+
+// pushed gives the sources of that kind, by name.
+func (e *Engine) pushed() map[string]Pushed {
+	out := map[string]Pushed{}
+	for _, s := range e.o.Sources {
+		if p, ok := s.(Pushed); ok {
+			out[s.Name()] = p
+		}
+	}
+	return out
+}
+
+// wantedNow asks the sources that are told of changes how people are wanted.
+func (e *Engine) wantedNow(ctx context.Context, keys []identity.Key) (map[identity.Key]*identity.Identity, error) {
+	out := map[identity.Key]*identity.Identity{}
+	for name, src := range e.pushed() {
+		var anchors []string
+		for _, k := range keys {
+			if k.Source == name {
+				anchors = append(anchors, k.Anchor)
+			}
+		}
+		if len(anchors) == 0 {
+			continue
+		}
+		list, err := src.Wanted(ctx, anchors)
+		if err != nil {
+			return nil, fmt.Errorf("read what source %s wants: %w", name, err)
+		}
+		for i := range list {
+			id := e.o.Target.Canonical(list[i])
+			out[id.Key] = &id
+		}
+	}
+	return out, nil
+}
+
+// kindPush is the kind of the runs that work on one person who was pushed.
+const kindPush = "push"
+
+const (
+	// pollDue is how often the store is asked who is due, for another process may have
+	// kept a push.
+	pollDue = 250 * time.Millisecond
+	// idleAfter is how long the lease is kept while nobody is due.
+	idleAfter = 2 * time.Second
+	// factsFor is how long what was learnt of the server is believed by pushes.
+	factsFor = 30 * time.Second
+	// linkedFor is how long a count of linked accounts serves as the guards' base.
+	linkedFor = 5 * time.Minute
+	// leaverSlots are workers that only leavers are given to, beyond the usual ones.
+	leaverSlots = 1
+	// sealPushesEvery is how often what pushes did is sealed: one batch for each would
+	// cost more than the push.
+	sealPushesEvery = time.Second
+	sealedByPushes  = "pushes"
+)
+
+// Poke has those who are due looked for at once. It never blocks.
+func (e *Engine) Poke() {
+	select {
+	case e.poke <- struct{}{}:
+	default:
+	}
+}
+
+// ServePushes works on whoever is due until ctx ends. Each is a plan of one: read,
+// decided, guarded, journaled and applied like everybody in a run. While another
+// process, or a run of this one, has the lease, that one does it.
+func (e *Engine) ServePushes(ctx context.Context) error {
+	if len(e.pushed()) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	told := ""
+	for ctx.Err() == nil {
+		err := e.pushSession(ctx)
+		switch {
+		case ctx.Err() != nil || err == nil || errors.Is(err, state.ErrHeld):
+			told = ""
+		case told != err.Error(): // said once, not every second
+			e.log.ErrorContext(ctx, "pushes wait", "error", err)
+			told = err.Error()
+		}
+		wait := pollDue
+		if err != nil && !errors.Is(err, state.ErrHeld) {
+			wait = time.Second
+		}
+		select {
+		case <-ctx.Done():
+		case <-e.poke:
+		case <-time.After(wait):
+		}
+	}
+	return nil
+}
+
+// pushSession takes the lease if somebody is due, and keeps it while there is work.
+func (e *Engine) pushSession(ctx context.Context) error {
+	due, err := e.o.Store.Due(ctx, 1)
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	l, err := e.takeLease(ctx)
+	if err != nil {
+		return err
+	}
+	defer l.release()
+	if err := e.known(l.ctx); err != nil {
+		return err
+	}
+	ago, err := e.quiet(l.ctx)
+	if err != nil {
+		return err
+	}
+	e.o.Target.TookOver(ago)
+	facts, _, offset, err := e.opening(l.ctx, l)
+	if err != nil {
+		return err
+	}
+	if err := e.seal(l.ctx, l.current(), sealedByPushes); err != nil {
+		return err
+	}
+	if err := e.walkOnce(l.ctx, l, facts); err != nil {
+		return err
+	}
+	e.forgetNoticesHourly()
+	return e.newPushes(l, facts, offset).work(l.ctx, idleAfter)
+}
+
+// pushesBeside works on pushes while a run has the lease; what it gives ends that,
+// and waits until it has ended.
+func (e *Engine) pushesBeside(l *lease, facts plan.Facts, offset time.Duration) (stop func()) {
+	if len(e.pushed()) == 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(l.ctx)
+	done := make(chan struct{})
+	p := e.newPushes(l, facts, offset)
+	go func() {
+		defer close(done)
+		if err := p.work(ctx, 0); err != nil && ctx.Err() == nil {
+			e.log.ErrorContext(ctx, "pushes wait for the end of this run", "error", err)
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// Push has somebody worked on now, and waits until nothing is left to do about him,
+// it is put off, or ctx ends. Whoever has the lease does it, this process or
+// another.
+func (e *Engine) Push(ctx context.Context, k identity.Key) error {
+	settled := e.waitFor(k)
+	defer e.waitNoMore(k, settled)
+	e.Poke()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-settled:
+		case <-time.After(pollDue):
+		}
+		due, err := e.o.Store.DueOf(ctx, []identity.Key{k})
+		if err != nil {
+			return fmt.Errorf("see whether %s is still due: %w", k, err)
+		}
+		if len(due) == 0 || due[0].Held || !due[0].After.IsZero() {
+			return nil
+		}
+	}
+}
+
+func (e *Engine) waitFor(k identity.Key) chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := make(chan struct{}, 1)
+	if e.waiting == nil {
+		e.waiting = map[identity.Key][]chan struct{}{}
+	}
+	e.waiting[k] = append(e.waiting[k], c)
+	return c
+}
+
+func (e *Engine) waitNoMore(k identity.Key, c chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.waiting[k] = slices.DeleteFunc(e.waiting[k], func(o chan struct{}) bool { return o == c })
+	if len(e.waiting[k]) == 0 {
+		delete(e.waiting, k)
+	}
+}
+
+// settledPush tells those who wait for somebody that he was worked on.
+func (e *Engine) settledPush(k identity.Key) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.waiting[k] {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}

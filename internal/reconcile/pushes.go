@@ -1,0 +1,182 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// pushes is the work on whoever is due under one lease.
+type pushes struct {
+	e      *Engine
+	l      *lease
+	offset time.Duration
+	slots  chan struct{}
+	wg     sync.WaitGroup
+
+	mu       sync.Mutex
+	facts    plan.Facts
+	factsAt  time.Time
+	linked   map[string]int
+	linkedAt time.Time
+	working  map[identity.Key]bool
+	failed   error
+	sealed   time.Time
+	// strangers are as in gathered; nil until somebody asks.
+	strangers map[string]bool
+}
+
+func (e *Engine) newPushes(l *lease, facts plan.Facts, offset time.Duration) *pushes {
+	return &pushes{
+		e: e, l: l, offset: offset, facts: facts, factsAt: time.Now(), working: map[identity.Key]bool{},
+		slots: make(chan struct{}, e.o.Workers+leaverSlots),
+	}
+}
+
+// work goes on until ctx ends, something fails that is nobody's in particular, or,
+// with idle above 0, nobody was due for so long.
+func (p *pushes) work(ctx context.Context, idle time.Duration) (err error) {
+	defer func() {
+		p.wg.Wait()
+		err = errors.Join(err, p.seal(context.WithoutCancel(ctx)))
+	}()
+	last := time.Now()
+	for {
+		if err := p.failure(); err != nil || ctx.Err() != nil {
+			return err
+		}
+		began, err := p.begin(ctx)
+		if err != nil {
+			return err
+		}
+		if began > 0 || p.busy() {
+			last = time.Now()
+		}
+		if time.Since(p.sealed) > sealPushesEvery {
+			if err := p.seal(ctx); err != nil {
+				return err
+			}
+		}
+		if idle > 0 && time.Since(last) > idle {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-p.e.poke:
+		case <-time.After(pollDue):
+		}
+	}
+}
+
+// seal seals what pushes have done since the last time.
+func (p *pushes) seal(ctx context.Context) error {
+	p.sealed = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, sealWithin)
+	defer cancel()
+	return p.e.seal(ctx, p.l.current(), sealedByPushes)
+}
+
+// begin starts on those who are due and not being worked on, as far as there are
+// free workers, and tells how many.
+func (p *pushes) begin(ctx context.Context) (int, error) {
+	due, err := p.e.o.Store.Due(ctx, 10*cap(p.slots))
+	if err != nil {
+		return 0, fmt.Errorf("read who is due: %w", err)
+	}
+	began := 0
+	for _, d := range due {
+		if free := cap(p.slots) - len(p.slots); free == 0 || (free <= leaverSlots && !d.Leaver) {
+			break
+		}
+		if !p.take(d.Key) {
+			continue
+		}
+		began++
+		p.slots <- struct{}{}
+		p.wg.Go(func() {
+			err := p.one(ctx, d)
+			p.give(d.Key, err)
+			p.e.settledPush(d.Key)
+			<-p.slots
+			p.e.Poke()
+		})
+	}
+	return began, nil
+}
+
+func (p *pushes) take(k identity.Key) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.working[k] {
+		return false
+	}
+	p.working[k] = true
+	return true
+}
+
+func (p *pushes) give(k identity.Key, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.working, k)
+	if err != nil && p.failed == nil {
+		p.failed = err
+	}
+}
+
+func (p *pushes) busy() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.working) > 0
+}
+
+func (p *pushes) failure() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
+}
+
+// known gives what is known of the server, asked anew when it has become old or
+// when it matters at once.
+func (p *pushes) known(ctx context.Context, anew bool) (plan.Facts, error) {
+	p.mu.Lock()
+	facts, at := p.facts, p.factsAt
+	p.mu.Unlock()
+	if !anew && time.Since(at) < factsFor {
+		return facts, nil
+	}
+	facts, err := p.e.meet(ctx, p.l)
+	if err != nil {
+		return facts, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.facts, p.factsAt = facts, time.Now()
+	return facts, nil
+}
+
+// population counts the linked active accounts of each source, as of late.
+func (p *pushes) population(ctx context.Context) (map[string]int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.linked != nil && time.Since(p.linkedAt) < linkedFor {
+		return p.linked, nil
+	}
+	count := map[string]int{}
+	err := p.e.o.Store.Heads(ctx, func(h state.LinkHead) error {
+		if h.Part != identity.Contributor && h.Active {
+			count[h.Key.Source]++
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count linked accounts: %w", err)
+	}
+	p.linked, p.linkedAt = count, time.Now()
+	return count, nil
+}

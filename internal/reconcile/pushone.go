@@ -1,0 +1,251 @@
+package reconcile
+
+// one works on one person who is due, and settles what becomes of the mark: it is
+// taken away when nothing is left to do that time or another try would bring.
+func (p *pushes) one(ctx context.Context, d state.Due) error {
+	now, err := p.e.o.Store.Now(ctx)
+	if err != nil {
+		return fmt.Errorf("read the store's clock: %w", err)
+	}
+	left, err := p.plan(ctx, d)
+	switch {
+	case errors.Is(err, state.ErrFenced), ctx.Err() != nil && err != nil:
+		return err
+	case err != nil:
+		p.e.log.WarnContext(ctx, "a push waits", "source", d.Key.Source, "anchor", d.Key.Anchor, "error", err)
+		left = leftover{again: backoff(d.Attempts), note: err.Error()}
+	}
+	keep := context.WithoutCancel(ctx)
+	if !left.any() {
+		err = p.e.o.Store.Done(keep, p.l.current(), []state.Due{d})
+	} else {
+		d.Held, d.Reason, d.Note = left.held, left.reason, left.note
+		if d.After = time.Time{}; !left.held {
+			d.After = now.Add(left.again)
+		}
+		err = p.e.o.Store.PutOff(keep, p.l.current(), []state.Due{d})
+	}
+	if err != nil {
+		return fmt.Errorf("settle what is due of %s: %w", d.Key, err)
+	}
+	return nil
+}
+
+// leftover is what is still to be done about somebody who was worked on: nothing,
+// another look after some time, or what waits for somebody's word or another push.
+type leftover struct {
+	again  time.Duration
+	held   bool
+	reason string // state.DueApplied: nothing but a look whether it lasts
+	note   string
+}
+
+// backoff is how long a try waits for the next: 1 s at first, 5 minutes at most.
+func backoff(attempts int) time.Duration {
+	return min(time.Second<<min(attempts, 9), 5*time.Minute)
+}
+
+func (l leftover) any() bool { return l.again > 0 || l.held }
+
+// plan makes and carries out the plan of one.
+func (p *pushes) plan(ctx context.Context, d state.Due) (leftover, error) {
+	e, start := p.e, time.Now()
+	since := e.claims.claim(d.Key)
+	g, err := p.gather(ctx, d.Key, since)
+	if err != nil {
+		return leftover{}, err
+	}
+	defer e.pending.release(g.reserved)
+	o := RunOptions{Trigger: "push", RequestedBy: d.Key.Source}
+	rep, err := e.judge(ctx, g, plan.Build(g.observations, e.o.Policy), o)
+	if err != nil {
+		return leftover{}, err
+	}
+	p.learn(g.strangers)
+	if len(rep.Plan.Decisions) == 0 && len(g.usage.Held[d.Key].Ops) == 0 {
+		return leftover{}, nil
+	}
+	if w := p.left(&rep, d, nil, g); w.any() && d.Attempts > 0 && w.reason == d.Reason && !rep.Plan.Effective() {
+		return w, nil // still so: one record of it is enough
+	}
+	run := e.runOf(kindPush, o, p.l.current().Token, g.now)
+	run.Options = partOnly
+	rep, due, err := e.carryOut(p.l, &run, g, rep, p.offset)
+	if err == nil {
+		err = e.fulfil(ctx, p.l, run.ID, g, &rep, false)
+	}
+	rep.Took = time.Since(start)
+	if err = e.finish(ctx, &run, &rep, err); err != nil {
+		return leftover{}, err
+	}
+	return p.left(&rep, d, due, g), nil
+}
+
+// left tells what is left to do about somebody.
+func (p *pushes) left(rep *Report, d state.Due, due map[identity.Key]time.Time, g *gathered) leftover {
+	if len(rep.Failures) > 0 {
+		again := backoff(d.Attempts)
+		if at, found := due[d.Key]; found { // a call may still arrive
+			again = time.Until(at)
+		}
+		return leftover{again: max(again, time.Second), reason: "failed", note: rep.Failures[0].Error}
+	}
+	for i := range rep.Plan.Decisions {
+		dec := &rep.Plan.Decisions[i]
+		reason, note := dec.Reason, dec.Reason.Explain().Text
+		switch {
+		case dec.Until != nil && dec.Until.After(g.now):
+			return leftover{again: max(dec.Until.Sub(g.now), time.Second), reason: string(reason), note: note}
+		case dec.Action == plan.Hold && reason.Explain().Ender == plan.EndWait, reason == plan.OnHold, waitsForOther(dec):
+			return leftover{again: 4 * backoff(d.Attempts), reason: string(reason), note: note}
+		case dec.Open():
+			return leftover{held: true, reason: string(reason), note: note}
+		}
+	}
+	if at, found := due[d.Key]; found {
+		return leftover{again: max(time.Until(at), time.Second), reason: state.DueApplied}
+	}
+	return leftover{}
+}
+
+// waitsForOther tells a decision of which something waits for somebody else's change.
+func waitsForOther(d *plan.Decision) bool {
+	return slices.ContainsFunc(d.Notes, func(n plan.Note) bool { return n.Reason.Explain().Ender == plan.EndWait })
+}
+
+// gather reads what is known of one person who was pushed.
+func (p *pushes) gather(ctx context.Context, k identity.Key, since int64) (*gathered, error) {
+	e := p.e
+	facts, err := p.known(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	g := &gathered{
+		facts: facts, auditAge: -1, roster: &roster{}, links: map[identity.Key]*identity.Link{},
+		pushed: true, since: since, claims: e.claims, reserved: &reservation{},
+	}
+	if g.now, err = e.o.Store.Now(ctx); err != nil {
+		return nil, fmt.Errorf("read the store's clock: %w", err)
+	}
+	if g.facts.SetBack, err = e.setBackPending(ctx, nil, false); err != nil {
+		return nil, err
+	}
+	if err := e.readStops(ctx, g, p.l, true); err != nil {
+		return nil, err
+	}
+	wants, err := e.wantedNow(ctx, []identity.Key{k})
+	if err != nil {
+		return nil, err
+	}
+	v := newView()
+	if err := p.unfinished(ctx, g, k); err != nil {
+		return nil, err
+	}
+	if err := e.reread(ctx, g, v, []identity.Key{k}); err != nil {
+		return nil, err
+	}
+	ob := plan.Observation{Key: k, Desired: wants[k], Link: g.links[k], Absence: plan.Absence{Doubt: "the client never pushed this person, or the store lost it"}}
+	v.attach(&ob)
+	if a := ob.Linked; a != nil && a.Roles.Privileged() { // who the administrators are counts now
+		if g.facts, err = p.known(ctx, true); err != nil {
+			return nil, err
+		}
+	}
+	g.rules, g.strangers = e.rules(g.facts), p.knownStrangers()
+	if ob.Desired == nil && ob.Link == nil {
+		return g, nil
+	}
+	g.observations = []plan.Observation{ob}
+	return g, p.complete(ctx, g, v)
+}
+
+// complete reads who has what the person wants, and what operators said.
+func (p *pushes) complete(ctx context.Context, g *gathered, v *view) error {
+	e, ob := p.e, &g.observations[0]
+	var w wanted
+	if ob.Desired != nil {
+		w.add(ob.Desired, ob.Linked)
+	}
+	if err := e.find(ctx, v, w); err != nil {
+		return err
+	}
+	for _, a := range v.byID {
+		v.index(a)
+	}
+	if err := e.keepObserved(ctx, g, v, p.l); err != nil {
+		return err
+	}
+	if err := e.protect(ctx, g, v, p.l); err != nil {
+		return err
+	}
+	if err := e.complete(ctx, g, v, g.observations); err != nil {
+		return err
+	}
+	if err := e.heed(ctx, g, p.l); err != nil {
+		return err
+	}
+	linked, err := p.population(ctx)
+	if err != nil {
+		return err
+	}
+	g.summaries = []plan.SourceSummary{{Name: ob.Key.Source, Complete: true, Linked: linked[ob.Key.Source]}}
+	for _, n := range linked {
+		g.target.Active += n
+	}
+	g.target.URL, g.target.Version, g.target.SeatsLeft = e.o.TargetURL, g.facts.Version, g.facts.SeatsLeft
+	return nil
+}
+
+func (p *pushes) knownStrangers() map[string]bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.strangers)
+}
+
+func (p *pushes) learn(strangers map[string]bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.strangers == nil {
+		p.strangers = maps.Clone(strangers)
+	}
+}
+
+// walkOnce walks the server before the first push of all, so that it is known who
+// was there.
+func (e *Engine) walkOnce(ctx context.Context, l *lease, facts plan.Facts) error {
+	mark, err := e.o.Store.Mark(ctx, auditMark)
+	if err != nil {
+		return fmt.Errorf("read the age of the last audit: %w", err)
+	}
+	if !mark.At.IsZero() {
+		return nil
+	}
+	g := &gathered{facts: facts, links: map[identity.Key]*identity.Link{}, claims: e.claims, since: e.claims.now()}
+	if g.now, err = e.o.Store.Now(ctx); err != nil {
+		return fmt.Errorf("read the store's clock: %w", err)
+	}
+	if g.roster, err = e.readRoster(ctx); err != nil {
+		return err
+	}
+	return e.walk(ctx, g, newView(), true, l)
+}
+
+// unfinished closes what is known by now of earlier calls for somebody whose
+// outcome was not. One that may still arrive keeps him busy.
+func (p *pushes) unfinished(ctx context.Context, g *gathered, k identity.Key) error {
+	e := p.e
+	open, err := e.o.Store.Ops(ctx, state.OpFilter{Key: k, Statuses: []state.OpStatus{state.OpSent}})
+	if err != nil {
+		return fmt.Errorf("read unfinished ops: %w", err)
+	}
+	for i := range open {
+		until, err := e.settle(ctx, p.l.current(), open[i], p.offset)
+		if err != nil {
+			return fmt.Errorf("settle op %s: %w", open[i].Ref, err)
+		}
+		if !until.IsZero() {
+			g.busy.add(open[i], until)
+		}
+	}
+	return nil
+}

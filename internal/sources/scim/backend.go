@@ -1,0 +1,379 @@
+package scim
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	protocol "github.com/mmsync/mmsync/internal/scim"
+	"github.com/mmsync/mmsync/internal/scim/filter"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// Engine is what works on people who are due.
+type Engine interface {
+	// Push has somebody worked on now, and waits until that is settled or ctx ends.
+	Push(ctx context.Context, k identity.Key) error
+	// Poke has those who are due looked for, and does not wait.
+	Poke()
+}
+
+// BackendOptions describe what a client is connected to.
+type BackendOptions struct {
+	Source *Source
+	Store  Store
+	Engine Engine
+	// Inline is how long an answer waits for Mattermost; 0 does not wait. What is
+	// asked is kept before that, and done later if it takes longer.
+	Inline time.Duration
+	// UniqueGroups refuses a second group of one displayName, as Entra expects.
+	UniqueGroups bool
+}
+
+// Store is what a Backend keeps and reads.
+type Store interface {
+	state.ResourceStore
+	Standings
+}
+
+// Backend is what one client has pushed. It implements the protocol's Backend.
+type Backend struct {
+	o BackendOptions
+}
+
+// NewBackend gives a client's resources.
+func NewBackend(o BackendOptions) *Backend { return &Backend{o} }
+
+// fold is the form by which values are found and unique that compare without case.
+func fold(s string) string { return filter.Fold(s) }
+
+// Get implements protocol.Backend.
+func (b *Backend) Get(ctx context.Context, t *protocol.ResourceType, id string) (protocol.Resource, error) {
+	list, err := b.read(ctx, t, state.ResourceFilter{IDs: []string{id}})
+	if err != nil {
+		return protocol.Resource{}, err
+	}
+	if len(list) == 0 {
+		return protocol.Resource{}, protocol.ErrNotFound
+	}
+	return list[0], nil
+}
+
+// read gives resources with all that belongs to them.
+func (b *Backend) read(ctx context.Context, t *protocol.ResourceType, f state.ResourceFilter) ([]protocol.Resource, error) {
+	f.Source, f.Type = b.o.Source.o.Name, t.Name
+	stored, err := b.o.Store.Resources(ctx, f)
+	if err != nil {
+		return nil, fmt.Errorf("read resources: %w", err)
+	}
+	out := make([]protocol.Resource, len(stored))
+	for i := range stored {
+		if out[i], err = resource(stored[i]); err != nil {
+			return nil, err
+		}
+	}
+	if len(out) == 0 {
+		return out, nil
+	}
+	if t.Name == groupType {
+		return out, b.addMembers(ctx, out)
+	}
+	return out, errors.Join(b.addGroups(ctx, out), b.addStatus(ctx, out))
+}
+
+func resource(r state.Resource) (protocol.Resource, error) {
+	attributes, err := decode(r.Body)
+	if err != nil {
+		return protocol.Resource{}, fmt.Errorf("read %s %s: %w", r.Type, r.ID, err)
+	}
+	return protocol.Resource{ID: r.ID, Version: strconv.FormatInt(r.Version, 10), Created: r.Created, Modified: r.Modified, Attributes: attributes}, nil
+}
+
+// addMembers puts the members into groups.
+func (b *Backend) addMembers(ctx context.Context, groups []protocol.Resource) error {
+	at := make(map[string]int, len(groups))
+	ids := make([]string, len(groups))
+	for i := range groups {
+		ids[i], at[groups[i].ID] = groups[i].ID, i
+	}
+	members, err := b.o.Store.Members(ctx, b.o.Source.o.Name, ids)
+	if err != nil {
+		return fmt.Errorf("read members: %w", err)
+	}
+	lists := make([][]any, len(groups))
+	for _, m := range members {
+		i := at[m.Group]
+		lists[i] = append(lists[i], member(m))
+	}
+	for i, l := range lists {
+		if len(l) > 0 {
+			groups[i].Attributes["members"] = l
+		}
+	}
+	return nil
+}
+
+func member(m state.Member) protocol.Object {
+	o := protocol.Object{"value": m.ID}
+	if m.Type != "" {
+		o["type"] = m.Type
+	}
+	if m.Display != "" {
+		o["display"] = m.Display
+	}
+	return o
+}
+
+// addGroups puts into users the groups they are in directly.
+func (b *Backend) addGroups(ctx context.Context, users []protocol.Resource) error {
+	ids := make([]string, len(users))
+	for i := range users {
+		ids[i] = users[i].ID
+	}
+	list, err := b.o.Store.Memberships(ctx, b.o.Source.o.Name, ids)
+	if err != nil || len(list) == 0 {
+		if err != nil {
+			err = fmt.Errorf("read memberships: %w", err)
+		}
+		return err
+	}
+	var groups []string
+	of := map[string][]string{}
+	for _, m := range list {
+		groups = append(groups, m.Group)
+		of[m.ID] = append(of[m.ID], m.Group)
+	}
+	slices.Sort(groups)
+	stored, err := b.o.Store.Resources(ctx, state.ResourceFilter{Source: b.o.Source.o.Name, Type: groupType, IDs: slices.Compact(groups)})
+	if err != nil {
+		return fmt.Errorf("read groups: %w", err)
+	}
+	names := map[string]any{}
+	for _, r := range stored {
+		attributes, err := decode(r.Body)
+		if err != nil {
+			return fmt.Errorf("read %s %s: %w", r.Type, r.ID, err)
+		}
+		names[r.ID] = attributes["displayName"]
+	}
+	for i := range users {
+		var in []any
+		for _, g := range of[users[i].ID] {
+			o := protocol.Object{"value": g, "type": "direct"}
+			if names[g] != nil {
+				o["display"] = names[g]
+			}
+			in = append(in, o)
+		}
+		if len(in) > 0 {
+			users[i].Attributes["groups"] = in
+		}
+	}
+	return nil
+}
+
+// Create implements protocol.Backend.
+func (b *Backend) Create(ctx context.Context, t *protocol.ResourceType, attributes protocol.Object) (protocol.Resource, error) {
+	c := protocol.Change{Before: protocol.Resource{ID: newID(), Attributes: protocol.Object{}}, After: attributes}
+	c.Changed = t.Diff(protocol.Object{}, attributes)
+	return b.write(ctx, t, c, 0)
+}
+
+// Replace implements protocol.Backend.
+func (b *Backend) Replace(ctx context.Context, t *protocol.ResourceType, c protocol.Change) (protocol.Resource, error) {
+	expect, err := strconv.ParseInt(c.Before.Version, 10, 64)
+	if err != nil {
+		return protocol.Resource{}, protocol.ErrVersion
+	}
+	return b.write(ctx, t, c, expect)
+}
+
+// Delete implements protocol.Backend. What is left of a user says that he has left.
+func (b *Backend) Delete(ctx context.Context, t *protocol.ResourceType, id, version string) error {
+	for {
+		was, err := b.Get(ctx, t, id)
+		if err != nil {
+			return err
+		}
+		if version != "" && version != was.Version {
+			return protocol.ErrVersion
+		}
+		expect, err := strconv.ParseInt(was.Version, 10, 64)
+		if err != nil {
+			return protocol.ErrVersion
+		}
+		w := state.ResourceWrite{Resource: state.Resource{Source: b.o.Source.o.Name, Type: t.Name, ID: id, Deleted: time.Now()}, Expect: expect}
+		if w.Body, err = body(t, was.Attributes); err != nil {
+			return err
+		}
+		if w.Due, err = b.dueAfterDelete(ctx, t, id); err != nil {
+			return err
+		}
+		_, err = b.o.Store.WriteResource(ctx, w)
+		if errors.Is(err, state.ErrConflict) && version == "" {
+			continue // somebody changed it meanwhile, and it is to go all the same
+		}
+		if err != nil {
+			return mended(err)
+		}
+		b.settle(ctx, w.Due)
+		return nil
+	}
+}
+
+func (b *Backend) dueAfterDelete(ctx context.Context, t *protocol.ResourceType, id string) ([]state.DueMark, error) {
+	if t.Name == userType {
+		return []state.DueMark{{Key: b.key(id), Leaver: true}}, nil
+	}
+	if !b.o.Source.groups {
+		return nil, nil
+	}
+	people, _, err := b.below(ctx, []string{id})
+	return b.marks(people), err
+}
+
+func (b *Backend) key(id string) identity.Key {
+	return identity.Key{Source: b.o.Source.o.Name, Anchor: id}
+}
+
+func (b *Backend) marks(people []string) []state.DueMark {
+	out := make([]state.DueMark, len(people))
+	for i, p := range people {
+		out[i].Key = b.key(p)
+	}
+	return out
+}
+
+// write keeps a resource and marks whom it is about as due, in one transaction,
+// and gives Mattermost a moment to follow.
+func (b *Backend) write(ctx context.Context, t *protocol.ResourceType, c protocol.Change, expect int64) (protocol.Resource, error) {
+	w := state.ResourceWrite{Resource: state.Resource{Source: b.o.Source.o.Name, Type: t.Name, ID: c.Before.ID}, Expect: expect}
+	var err error
+	if w.Body, err = body(t, c.After); err != nil {
+		return protocol.Resource{}, err
+	}
+	w.Values = b.values(t, c.After)
+	if t.Name == groupType {
+		err = b.writeGroup(ctx, &w, c)
+	} else {
+		active, given := c.After["active"].(bool)
+		w.Due = []state.DueMark{{Key: b.key(w.ID), Leaver: given && !active}}
+	}
+	if err != nil {
+		return protocol.Resource{}, err
+	}
+	kept, err := b.o.Store.WriteResource(ctx, w)
+	if err != nil {
+		return protocol.Resource{}, mended(err)
+	}
+	b.settle(ctx, w.Due)
+	out, err := resource(kept)
+	if err != nil {
+		return out, err
+	}
+	one := []protocol.Resource{out}
+	if t.Name == groupType {
+		if members := c.After["members"]; members != nil {
+			one[0].Attributes["members"] = members
+		}
+		return one[0], nil
+	}
+	if groups := c.Before.Attributes["groups"]; groups != nil {
+		one[0].Attributes["groups"] = groups
+	}
+	return one[0], b.addStatus(ctx, one)
+}
+
+// settle has those who are due worked on. One person is waited for; what concerns
+// many is not.
+func (b *Backend) settle(ctx context.Context, due []state.DueMark) {
+	if len(due) != 1 || b.o.Inline <= 0 {
+		b.o.Engine.Poke()
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.o.Inline)
+	defer cancel()
+	_ = b.o.Engine.Push(ctx, due[0].Key) // it is kept: what could not be done now is done later, and the answer says so
+}
+
+// mended says in the protocol's words what the store said.
+func mended(err error) error {
+	switch {
+	case errors.Is(err, state.ErrTaken):
+		return fmt.Errorf("%w: %w", protocol.ErrUniqueness, err)
+	case errors.Is(err, state.ErrConflict):
+		return protocol.ErrVersion
+	case errors.Is(err, state.ErrNotFound):
+		return protocol.ErrNotFound
+	case errors.Is(err, state.ErrInvalid):
+		return &protocol.Error{Status: 400, Type: protocol.InvalidValue, Detail: "a value holds a character that cannot be kept (NUL, or not UTF-8)"}
+	}
+	return fmt.Errorf("keep a resource: %w", err)
+}
+
+// body is what is kept of a resource's attributes: not what is answered from
+// elsewhere, and never a password.
+func body(t *protocol.ResourceType, attributes protocol.Object) ([]byte, error) {
+	keep := make(protocol.Object, len(attributes))
+	for name, v := range attributes {
+		switch {
+		case name == "password" || name == StatusURN:
+		case t.Name == groupType && name == "members":
+		case t.Name == userType && name == "groups":
+		default:
+			keep[name] = v
+		}
+	}
+	out, err := json.Marshal(keep)
+	if err != nil {
+		return nil, fmt.Errorf("encode a resource: %w", err)
+	}
+	return out, nil
+}
+
+// values are those by which a resource is found.
+func (b *Backend) values(t *protocol.ResourceType, attributes protocol.Object) []state.IndexedValue {
+	var out []state.IndexedValue
+	put := func(attr string, v any, exact, unique bool) {
+		s, _ := v.(string)
+		if s == "" {
+			return
+		}
+		if !exact {
+			s = fold(s)
+		}
+		one := state.IndexedValue{Attr: attr, Value: s, Unique: unique}
+		if !slices.Contains(out, one) {
+			out = append(out, one)
+		}
+	}
+	put("externalId", attributes["externalId"], true, false)
+	if t.Name == groupType {
+		put("displayName", attributes["displayName"], false, b.o.UniqueGroups)
+		return out
+	}
+	put("userName", attributes["userName"], false, true)
+	mails, _ := attributes["emails"].([]any)
+	for _, m := range mails {
+		if o, ok := m.(protocol.Object); ok {
+			put("emails.value", o["value"], false, false)
+		}
+	}
+	return out
+}
+
+// newID is an id that nobody can guess, in the form of a random UUID.
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, by its contract
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	h := hex.EncodeToString(b[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}

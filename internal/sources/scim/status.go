@@ -1,0 +1,91 @@
+package scim
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	protocol "github.com/mmsync/mmsync/internal/scim"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+// StatusURN is the extension that says how far Mattermost has followed. Clients read
+// it and cannot write it.
+const StatusURN = "urn:mmsync:params:scim:schemas:extension:status:1.0:User"
+
+// Standings is where it is kept what became of people.
+type Standings interface {
+	// Standings gives what holds of people somebody ought to know of, by Key.
+	Standings(ctx context.Context, keys []identity.Key) ([]state.Standing, error)
+}
+
+// StatusExtension is the extension's schema.
+func StatusExtension() protocol.Extension {
+	attr := func(name, text string, values ...string) protocol.Attribute {
+		return protocol.Attribute{
+			Name: name, Type: protocol.String, Description: text, CanonicalValues: values,
+			Mutability: protocol.ReadOnly, Returned: protocol.ReturnedDefault, Uniqueness: protocol.UniqueNone,
+		}
+	}
+	since := attr("since", "Since when that is so.")
+	since.Type = protocol.DateTime
+	return protocol.Extension{Schema: &protocol.Schema{
+		ID: StatusURN, Name: "Status", Description: "How far Mattermost has followed",
+		Attributes: []protocol.Attribute{
+			attr("state", "applied: Mattermost is as wanted. pending: it is being worked on, or put off. held: something waits for a person, reason and detail say what.", "applied", "pending", "held"),
+			attr("reason", "Why something is held or put off, as mmsync explain and docs/operations.md call it."),
+			attr("detail", "The same in one sentence."),
+			since,
+		},
+	}}
+}
+
+// UserType is the protocol's User with the Status extension.
+func UserType() *protocol.ResourceType {
+	t := protocol.UserType()
+	t.Extensions = append(t.Extensions, StatusExtension())
+	return t
+}
+
+// addStatus puts into users how far Mattermost has followed.
+func (b *Backend) addStatus(ctx context.Context, users []protocol.Resource) error {
+	keys := make([]identity.Key, len(users))
+	for i := range users {
+		keys[i] = b.key(users[i].ID)
+	}
+	due, err := b.o.Store.DueOf(ctx, keys)
+	if err != nil {
+		return fmt.Errorf("read who is due: %w", err)
+	}
+	standings, err := b.o.Store.Standings(ctx, keys)
+	if err != nil {
+		return fmt.Errorf("read what is held: %w", err)
+	}
+	waits := make(map[identity.Key]state.Due, len(due))
+	for _, d := range due {
+		waits[d.Key] = d
+	}
+	held := make(map[identity.Key]state.Standing, len(standings))
+	for _, s := range standings {
+		held[s.Key] = s
+	}
+	for i, k := range keys {
+		status := protocol.Object{"state": "applied"}
+		put := func(name, v string) {
+			if v != "" {
+				status[name] = v
+			}
+		}
+		if h, found := held[k]; found {
+			status["state"], status["since"] = "held", h.Since.UTC().Format(time.RFC3339)
+			put("reason", h.Reason)
+			put("detail", h.Detail)
+		} else if d, found := waits[k]; found && !d.Seen {
+			status["state"], status["since"] = "pending", d.Since.UTC().Format(time.RFC3339)
+			put("detail", d.Note)
+		}
+		users[i].Attributes[StatusURN] = status
+	}
+	return nil
+}
