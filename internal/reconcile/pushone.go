@@ -1,5 +1,18 @@
 package reconcile
 
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
 // one works on one person who is due, and settles what becomes of the mark: it is
 // taken away when nothing is left to do that time or another try would bring.
 func (p *pushes) one(ctx context.Context, d state.Due) error {
@@ -20,7 +33,8 @@ func (p *pushes) one(ctx context.Context, d state.Due) error {
 		err = p.e.o.Store.Done(keep, p.l.current(), []state.Due{d})
 	} else {
 		d.Held, d.Reason, d.Note = left.held, left.reason, left.note
-		if d.After = time.Time{}; !left.held {
+		d.After = time.Time{}
+		if !left.held {
 			d.After = now.Add(left.again)
 		}
 		err = p.e.o.Store.PutOff(keep, p.l.current(), []state.Due{d})
@@ -92,7 +106,7 @@ func (p *pushes) left(rep *Report, d state.Due, due map[identity.Key]time.Time, 
 	}
 	for i := range rep.Plan.Decisions {
 		dec := &rep.Plan.Decisions[i]
-		reason, note := dec.Reason, dec.Reason.Explain().Text
+		reason, note := dec.Reason, dec.Reason.Explain().Sentence
 		switch {
 		case dec.Until != nil && dec.Until.After(g.now):
 			return leftover{again: max(dec.Until.Sub(g.now), time.Second), reason: string(reason), note: note}

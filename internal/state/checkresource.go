@@ -149,7 +149,7 @@ func NormalDue(due []Due) ([]Due, error) {
 		if i > 0 && out[i].Key == out[i-1].Key {
 			return nil, fmt.Errorf("%s comes twice: %w", fmtKey(out[i].Key), ErrInvalid)
 		}
-		if err := CheckText(fmtKey(out[i].Key), out[i].Note); err != nil {
+		if err := CheckText(fmtKey(out[i].Key), out[i].Reason, out[i].Note); err != nil {
 			return nil, err
 		}
 	}

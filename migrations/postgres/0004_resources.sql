@@ -57,11 +57,13 @@ create table scim_due (
     since_at  timestamptz      not null,
     after_at  timestamptz,               -- null = not put off
     attempts  integer          not null,
+    is_held   boolean          not null, -- it waits for a word or another mark
+    reason    text             not null,
     note      text             not null,
     primary key (source, anchor)
 ) with (fillfactor = 80);
 
-create index scim_due_next on scim_due (is_leaver desc, since_at, source, anchor);
+create index scim_due_next on scim_due (is_leaver desc, since_at, source, anchor) where not is_held;
 
 create table scim_tokens (
     id         text collate "C" not null primary key,

@@ -54,11 +54,13 @@ create table scim_due (
     since_at  integer not null,
     after_at  integer,          -- null = not put off
     attempts  integer not null,
+    is_held   integer not null check (is_held in (0, 1)), -- it waits for a word or another mark
+    reason    text    not null,
     note      text    not null,
     unique (source, anchor)
 ) strict;
 
-create index scim_due_next on scim_due (is_leaver desc, since_at, source, anchor);
+create index scim_due_next on scim_due (is_leaver desc, since_at, source, anchor) where not is_held;
 
 create table scim_tokens (
     id         text    not null primary key,

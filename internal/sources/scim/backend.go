@@ -28,19 +28,13 @@ type Engine interface {
 // BackendOptions describe what a client is connected to.
 type BackendOptions struct {
 	Source *Source
-	Store  Store
+	Store  state.ResourceStore
 	Engine Engine
 	// Inline is how long an answer waits for Mattermost; 0 does not wait. What is
 	// asked is kept before that, and done later if it takes longer.
 	Inline time.Duration
 	// UniqueGroups refuses a second group of one displayName, as Entra expects.
 	UniqueGroups bool
-}
-
-// Store is what a Backend keeps and reads.
-type Store interface {
-	state.ResourceStore
-	Standings
 }
 
 // Backend is what one client has pushed. It implements the protocol's Backend.

@@ -14,12 +14,6 @@ import (
 // it and cannot write it.
 const StatusURN = "urn:mmsync:params:scim:schemas:extension:status:1.0:User"
 
-// Standings is where it is kept what became of people.
-type Standings interface {
-	// Standings gives what holds of people somebody ought to know of, by Key.
-	Standings(ctx context.Context, keys []identity.Key) ([]state.Standing, error)
-}
-
 // StatusExtension is the extension's schema.
 func StatusExtension() protocol.Extension {
 	attr := func(name, text string, values ...string) protocol.Attribute {
@@ -58,17 +52,9 @@ func (b *Backend) addStatus(ctx context.Context, users []protocol.Resource) erro
 	if err != nil {
 		return fmt.Errorf("read who is due: %w", err)
 	}
-	standings, err := b.o.Store.Standings(ctx, keys)
-	if err != nil {
-		return fmt.Errorf("read what is held: %w", err)
-	}
 	waits := make(map[identity.Key]state.Due, len(due))
 	for _, d := range due {
 		waits[d.Key] = d
-	}
-	held := make(map[identity.Key]state.Standing, len(standings))
-	for _, s := range standings {
-		held[s.Key] = s
 	}
 	for i, k := range keys {
 		status := protocol.Object{"state": "applied"}
@@ -77,12 +63,12 @@ func (b *Backend) addStatus(ctx context.Context, users []protocol.Resource) erro
 				status[name] = v
 			}
 		}
-		if h, found := held[k]; found {
-			status["state"], status["since"] = "held", h.Since.UTC().Format(time.RFC3339)
-			put("reason", h.Reason)
-			put("detail", h.Detail)
-		} else if d, found := waits[k]; found && !d.Seen {
+		if d, found := waits[k]; found && d.Reason != state.DueApplied {
 			status["state"], status["since"] = "pending", d.Since.UTC().Format(time.RFC3339)
+			if d.Held {
+				status["state"] = "held"
+			}
+			put("reason", d.Reason)
 			put("detail", d.Note)
 		}
 		users[i].Attributes[StatusURN] = status

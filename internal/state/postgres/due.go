@@ -16,17 +16,18 @@ import (
 const markAgain = `
     on conflict (source, anchor) do update set
         revision = nextval('scim_revisions'), is_leaver = scim_due.is_leaver or excluded.is_leaver,
-        after_at = null, attempts = 0, note = ''`
+        since_at = case when scim_due.is_held then excluded.since_at else scim_due.since_at end,
+        after_at = null, attempts = 0, is_held = false, reason = '', note = ''`
 
 const markDue = `
-insert into scim_due (revision, source, anchor, is_leaver, since_at, attempts, note)
-select nextval('scim_revisions'), n.source, n.anchor, n.is_leaver, statement_timestamp(), 0, ''
+insert into scim_due (revision, source, anchor, is_leaver, since_at, attempts, is_held, reason, note)
+select nextval('scim_revisions'), n.source, n.anchor, n.is_leaver, statement_timestamp(), 0, false, '', ''
 from unnest($1::text[], $2::text[], $3::boolean[]) as n (source, anchor, is_leaver)` + markAgain
 
 // markWritten is a part of a write, as in resources.go.
 const markWritten = `, marked as (
-    insert into scim_due (revision, source, anchor, is_leaver, since_at, attempts, note)
-    select nextval('scim_revisions'), w.source, n.anchor, n.is_leaver, statement_timestamp(), 0, ''
+    insert into scim_due (revision, source, anchor, is_leaver, since_at, attempts, is_held, reason, note)
+    select nextval('scim_revisions'), w.source, n.anchor, n.is_leaver, statement_timestamp(), 0, false, '', ''
     from written w, unnest($%d::text[], $%d::boolean[]) as n (anchor, is_leaver)` + markAgain + `
 )`
 
@@ -48,10 +49,10 @@ func (s *Store) MarkDue(ctx context.Context, given []state.DueMark) error {
 }
 
 const selectDue = `
-select source, anchor, is_leaver, revision, since_at, after_at, attempts, note from scim_due`
+select source, anchor, is_leaver, revision, since_at, after_at, attempts, is_held, reason, note from scim_due`
 
 const dueNext = `
-where after_at is null or after_at <= clock_timestamp()
+where not is_held and (after_at is null or after_at <= clock_timestamp())
 order by is_leaver desc, since_at, source, anchor`
 
 // Due implements state.ResourceStore.
@@ -66,7 +67,7 @@ func (s *Store) Due(ctx context.Context, limit int) ([]state.Due, error) {
 func scanDue(row pgx.CollectableRow) (state.Due, error) {
 	var d state.Due
 	var since, after instant
-	err := row.Scan(&d.Key.Source, &d.Key.Anchor, &d.Leaver, &d.Revision, &since, &after, &d.Attempts, &d.Note)
+	err := row.Scan(&d.Key.Source, &d.Key.Anchor, &d.Leaver, &d.Revision, &since, &after, &d.Attempts, &d.Held, &d.Reason, &d.Note)
 	d.Since, d.After = since.Time, after.Time
 	return d, err
 }
@@ -84,7 +85,7 @@ func (s *Store) DueOf(ctx context.Context, keys []identity.Key) ([]state.Due, er
 	return collect(ctx, s, "list what is due", selectDue+dueOf, []any{sources, anchors}, scanDue)
 }
 
-const countDue = `select count(*), min(since_at) from scim_due`
+const countDue = `select count(*), min(since_at) from scim_due where not is_held and reason <> '` + state.DueApplied + `'`
 
 // CountDue implements state.ResourceStore.
 func (s *Store) CountDue(ctx context.Context) (n int, oldest time.Time, err error) {
@@ -98,9 +99,9 @@ func (s *Store) CountDue(ctx context.Context) (n int, oldest time.Time, err erro
 // The rows are locked in order of their Keys, as MarkDue locks them.
 const lockDue = `
 with held as (
-    select d.source, d.anchor, n.after_at, n.note
-    from scim_due d join unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::text[])
-        as n (source, anchor, revision, after_at, note)
+    select d.source, d.anchor, n.after_at, n.is_held, n.reason, n.note
+    from scim_due d join unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::boolean[], $6::text[], $7::text[])
+        as n (source, anchor, revision, after_at, is_held, reason, note)
         on d.source = n.source and d.anchor = n.anchor and d.revision = n.revision
     order by d.source, d.anchor
     for update of d
@@ -115,7 +116,7 @@ func (s *Store) Done(ctx context.Context, l state.Lease, done []state.Due) error
 }
 
 const putOffDue = lockDue + `
-update scim_due d set after_at = h.after_at, note = h.note, attempts = d.attempts + 1
+update scim_due d set after_at = h.after_at, is_held = h.is_held, reason = h.reason, note = h.note, attempts = d.attempts + 1
 from held h where d.source = h.source and d.anchor = h.anchor`
 
 // PutOff implements state.ResourceStore.
@@ -130,17 +131,17 @@ func (s *Store) closeDue(ctx context.Context, what, query string, l state.Lease,
 	}
 	n := len(due)
 	sources, anchors, revisions := make([]string, n), make([]string, n), make([]int64, n)
-	after, notes := make([]*time.Time, n), make([]string, n)
+	after, held, reasons, notes := make([]*time.Time, n), make([]bool, n), make([]string, n), make([]string, n)
 	for i := range due {
 		d := &due[i]
 		sources[i], anchors[i], revisions[i] = d.Key.Source, d.Key.Anchor, d.Revision
-		after[i], notes[i] = stamp(d.After), d.Note
+		after[i], held[i], reasons[i], notes[i] = stamp(d.After), d.Held, d.Reason, d.Note
 	}
 	return s.write(ctx, what, func(ctx context.Context, tx pgx.Tx) error {
 		if err := fence(ctx, tx, l); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, query, sources, anchors, revisions, after, notes)
+		_, err := tx.Exec(ctx, query, sources, anchors, revisions, after, held, reasons, notes)
 		return err
 	})
 }

@@ -13,8 +13,8 @@ import (
 // Whoever is marked anew gets a new row for the old one, and with it the next
 // revision.
 const markDue = `
-insert or replace into scim_due (source, anchor, is_leaver, since_at, attempts, note)
-select n.source, n.anchor, max(n.is_leaver, coalesce(d.is_leaver, 0)), coalesce(d.since_at, $2), 0, ''
+insert or replace into scim_due (source, anchor, is_leaver, since_at, attempts, is_held, reason, note)
+select n.source, n.anchor, max(n.is_leaver, coalesce(d.is_leaver, 0)), iif(d.is_held, $2, coalesce(d.since_at, $2)), 0, 0, '', ''
 from (
     select value ->> '$.Key.source' as source, value ->> '$.Key.anchor' as anchor, value ->> 'Leaver' as is_leaver
     from json_each($1)
@@ -38,10 +38,10 @@ func mark(ctx context.Context, tx *sql.Tx, marks []state.DueMark, at time.Time) 
 }
 
 const selectDue = `
-select source, anchor, is_leaver, revision, since_at, after_at, attempts, note from scim_due`
+select source, anchor, is_leaver, revision, since_at, after_at, attempts, is_held, reason, note from scim_due`
 
 const dueNext = `
-where after_at is null or after_at <= $1
+where not is_held and (after_at is null or after_at <= $1)
 order by is_leaver desc, since_at, source, anchor`
 
 // Due implements state.ResourceStore.
@@ -56,7 +56,7 @@ func (s *Store) Due(ctx context.Context, limit int) ([]state.Due, error) {
 func scanDue(rows *sql.Rows) (state.Due, error) {
 	var d state.Due
 	var since, after instant
-	err := rows.Scan(&d.Key.Source, &d.Key.Anchor, &d.Leaver, &d.Revision, &since, &after, &d.Attempts, &d.Note)
+	err := rows.Scan(&d.Key.Source, &d.Key.Anchor, &d.Leaver, &d.Revision, &since, &after, &d.Attempts, &d.Held, &d.Reason, &d.Note)
 	d.Since, d.After = since.Time, after.Time
 	return d, err
 }
@@ -73,7 +73,7 @@ func (s *Store) DueOf(ctx context.Context, keys []identity.Key) ([]state.Due, er
 	return collect(ctx, s, "list what is due", selectDue+dueOf, []any{list(keys)}, scanDue)
 }
 
-const countDue = `select count(*), min(since_at) from scim_due`
+const countDue = `select count(*), min(since_at) from scim_due where not is_held and reason <> '` + state.DueApplied + `'`
 
 // CountDue implements state.ResourceStore.
 func (s *Store) CountDue(ctx context.Context) (n int, oldest time.Time, err error) {
@@ -94,13 +94,13 @@ func (s *Store) Done(ctx context.Context, l state.Lease, done []state.Due) error
 }
 
 const putOffDue = `
-update scim_due set after_at = $4, note = $5, attempts = attempts + 1
+update scim_due set after_at = $4, is_held = $5, reason = $6, note = $7, attempts = attempts + 1
 where source = $1 and anchor = $2 and revision = $3`
 
 // PutOff implements state.ResourceStore.
 func (s *Store) PutOff(ctx context.Context, l state.Lease, due []state.Due) error {
 	return s.closeDue(ctx, "put off what is due", putOffDue, l, due, func(d *state.Due) []any {
-		return []any{d.Key.Source, d.Key.Anchor, d.Revision, stamp(d.After), d.Note}
+		return []any{d.Key.Source, d.Key.Anchor, d.Revision, stamp(d.After), d.Held, d.Reason, d.Note}
 	})
 }
 

@@ -77,6 +77,7 @@ func dues(t *testing.T, open Factory) {
 	open.test(t, "Due/leavers first, then whoever waits longest", dueOrder)
 	open.test(t, "Done/a mark that came later stays", doneKeepsLater)
 	open.test(t, "PutOff/until then, unless marked again", putsOff)
+	open.test(t, "PutOff/held until marked again, and counted from then on", heldUntilMarked)
 	open.test(t, "Done/only with the lease", dueFenced)
 }
 
@@ -177,4 +178,25 @@ func dueFenced(t *testing.T, s state.Store) {
 	require.Equal(t, got, due(t, s))
 	require.NoError(t, s.Done(t.Context(), current, got))
 	require.Empty(t, due(t, s))
+}
+
+func heldUntilMarked(t *testing.T, s state.Store) {
+	l := acquire(t, s)
+	markDue(t, s, wants(1), wants(2))
+	was := dueOf(t, s, key(1), key(2))
+	was[0].Held, was[0].Reason, was[0].Note = true, "guard_tripped", "too many at once"
+	was[1].After, was[1].Reason = was[1].Since.Add(time.Hour), state.DueApplied
+	require.NoError(t, s.PutOff(t.Context(), l, was))
+	require.Empty(t, due(t, s))
+	n, _, err := s.CountDue(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n, "nothing is to be done about either by itself")
+	got := dueOf(t, s, key(1))
+	require.True(t, got[0].Held)
+	require.Equal(t, []string{"guard_tripped", "too many at once"}, []string{got[0].Reason, got[0].Note})
+	markDue(t, s, wants(1), wants(2))
+	again := dueOf(t, s, key(1), key(2))
+	require.Equal(t, state.Due{DueMark: wants(1), Revision: again[0].Revision, Since: again[0].Since}, again[0])
+	require.True(t, again[0].Since.After(was[0].Since), "what was held waits anew")
+	require.Equal(t, was[1].Since, again[1].Since)
 }
