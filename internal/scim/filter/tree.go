@@ -70,8 +70,14 @@ const (
 type Value any
 
 // Path names what one PATCH operation changes: ATTR, ATTR[FILTER] or
-// ATTR[FILTER].SUB. A schema URN alone names a whole extension: then Attr.Name is
-// empty.
+// ATTR[FILTER].SUB, RFC 7644 section 3.5.2.
+//
+// A schema URN alone names a whole extension. Its spelling does not tell it from an
+// attribute with a URN: the last colon parts URN and Name, so that
+// urn:ietf:params:scim:schemas:extension:enterprise:2.0:User is read as the Name
+// "User" below a URN that ends in "2.0". Whoever knows the schemas asks first
+// whether Attr.String is the URN of one. Only where what follows the last colon
+// cannot be a name, as in urn:example:ext:2.0, all of it is the URN and Name is empty.
 type Path struct {
 	Attr   Attr // of ATTR[FILTER].SUB, Sub stands here too
 	Filter Expr // nil without brackets
