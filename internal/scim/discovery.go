@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// documents are what discovery answers with, RFC 7644 section 4. They are made once
-// and only read.
-type documents struct {
+// discovery is what its endpoints answer with, RFC 7644 section 4. It is made once and only
+// read.
+type discovery struct {
 	config         Object
 	schemas, types []Object
 }
@@ -55,8 +55,8 @@ func one(docs []Object, id string) (answer, error) {
 	return answer{status: http.StatusOK, body: docs[i]}, nil
 }
 
-func (h *Handler) describe() documents {
-	d := documents{config: h.describeConfig()}
+func (h *Handler) describe() discovery {
+	d := discovery{config: h.describeConfig()}
 	var schemas []*Schema
 	add := func(s *Schema) {
 		if !slices.ContainsFunc(schemas, func(o *Schema) bool { return o.ID == s.ID }) {
@@ -68,13 +68,13 @@ func (h *Handler) describe() documents {
 		for _, e := range t.Extensions {
 			add(e.Schema)
 		}
-		d.types = append(d.types, h.describeType(t))
+		d.types = append(d.types, h.located(t.Document(), "ResourceType", "/ResourceTypes/"+t.Name))
 	}
-	for _, s := range metaSchemas() {
+	for _, s := range MetaSchemas() {
 		add(s)
 	}
 	for _, s := range schemas {
-		d.schemas = append(d.schemas, h.describeSchema(s))
+		d.schemas = append(d.schemas, h.located(s.Document(), "Schema", "/Schemas/"+s.ID))
 	}
 	return d
 }
@@ -99,10 +99,9 @@ func (h *Handler) describeConfig() Object {
 			"maxPageSize": h.limits.PageMax, "cursorTimeout": int(h.limits.Cursor.Seconds()),
 		},
 		"authenticationSchemes": h.describeAuthentication(),
-		"meta":                  Object{"resourceType": "ServiceProviderConfig", "location": h.base + "/ServiceProviderConfig"},
 	}
 	setText(o, "documentationUri", h.o.DocumentationURI)
-	return o
+	return h.located(o, "ServiceProviderConfig", "/ServiceProviderConfig")
 }
 
 func (h *Handler) describeAuthentication() []any {
@@ -123,53 +122,10 @@ func (h *Handler) describeAuthentication() []any {
 	return list
 }
 
-// describeType is a ResourceType, RFC 7643 section 6.
-func (h *Handler) describeType(t *ResourceType) Object {
-	extensions := []any{}
-	for _, e := range t.Extensions {
-		extensions = append(extensions, Object{"schema": e.Schema.ID, "required": e.Required})
-	}
-	o := Object{
-		"schemas": []any{"urn:ietf:params:scim:schemas:core:2.0:ResourceType"},
-		"id":      t.Name, "name": t.Name, "endpoint": t.Endpoint, "schema": t.Schema.ID,
-		"schemaExtensions": extensions,
-		"meta":             Object{"resourceType": "ResourceType", "location": h.base + "/ResourceTypes/" + t.Name},
-	}
-	setText(o, "description", t.Description)
-	return o
-}
-
-// describeSchema is a Schema, RFC 7643 section 7.
-func (h *Handler) describeSchema(s *Schema) Object {
-	o := Object{
-		"schemas": []any{"urn:ietf:params:scim:schemas:core:2.0:Schema"},
-		"id":      s.ID, "name": s.Name, "attributes": describeAttributes(s.Attributes),
-		"meta": Object{"resourceType": "Schema", "location": h.base + "/Schemas/" + s.ID},
-	}
-	setText(o, "description", s.Description)
-	return o
-}
-
-func describeAttributes(attributes []Attribute) []any {
-	list := make([]any, len(attributes))
-	for i, a := range attributes {
-		o := Object{
-			"name": a.Name, "type": string(a.Type), "multiValued": a.MultiValued, "description": a.Description,
-			"required": a.Required, "caseExact": a.CaseExact, "mutability": string(a.Mutability),
-			"returned": string(a.Returned), "uniqueness": string(a.Uniqueness),
-		}
-		if len(a.CanonicalValues) > 0 {
-			o["canonicalValues"] = a.CanonicalValues
-		}
-		if len(a.ReferenceTypes) > 0 {
-			o["referenceTypes"] = a.ReferenceTypes
-		}
-		if len(a.SubAttributes) > 0 {
-			o["subAttributes"] = describeAttributes(a.SubAttributes)
-		}
-		list[i] = o
-	}
-	return list
+// located adds what is the Handler's to know to a document.
+func (h *Handler) located(doc Object, resourceType, path string) Object {
+	doc["meta"] = Object{"resourceType": resourceType, "location": h.base + path}
+	return doc
 }
 
 func setText(o Object, name, value string) {

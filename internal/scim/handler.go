@@ -93,7 +93,7 @@ type Handler struct {
 	sealer  cipher.AEAD
 	locks   *locks
 	buckets *buckets
-	docs    documents
+	docs    discovery
 }
 
 // New makes a Handler; an error says which option is wrong.

@@ -19,9 +19,6 @@ func (c *call) patchOps(doc Object) ([]PatchOp, error) {
 	if !ok {
 		return nil, invalid(InvalidSyntax, "Operations has to be a list")
 	}
-	if len(list) == 0 && !c.lets(patchEmpty) {
-		return nil, invalid(InvalidSyntax, "there are no Operations")
-	}
 	if limit := c.h.limits.Patch; len(list) > limit {
 		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("a PATCH may have %d operations", limit)}
 	}
@@ -47,7 +44,7 @@ func (c *call) patchSchemas(doc Object) error {
 			return nil
 		}
 	}
-	if !c.lets(patchSchemas) {
+	if !c.lets(QuirkPatchDocument) {
 		return invalid(InvalidSyntax, "schemas has to be "+messagePatch)
 	}
 	return nil
@@ -59,7 +56,7 @@ func (c *call) extraKeys(o Object, known ...string) error {
 		for _, k := range known {
 			extra = extra && !strings.EqualFold(key, k)
 		}
-		if extra && !c.lets(patchExtraKeys) {
+		if extra && !c.lets(QuirkPatchKeys) {
 			return invalid(InvalidSyntax, "a PATCH has a key that RFC 7644 section 3.5.2 does not know")
 		}
 	}
@@ -76,8 +73,12 @@ func (c *call) patchOp(v any) (PatchOp, error) {
 	}
 	var op PatchOp
 	var err error
-	if op.Op, err = c.opName(o); err != nil {
+	v, _, err = field(o, "op")
+	if err != nil {
 		return PatchOp{}, err
+	}
+	if op.Op, ok = v.(string); !ok {
+		return PatchOp{}, invalid(InvalidSyntax, "op has to be add, remove or replace")
 	}
 	if op.Path, err = c.opPath(o); err != nil {
 		return PatchOp{}, err
@@ -85,35 +86,7 @@ func (c *call) patchOp(v any) (PatchOp, error) {
 	if op.Value, op.HasValue, err = field(o, "value"); err != nil {
 		return PatchOp{}, err
 	}
-	if text, ok := op.Value.(string); ok && op.Path == "" && op.Op != "remove" && c.lenient[patchTextValue] {
-		if held, fault := parseJSON([]byte(text), c.h.limits.Depth); fault == nil {
-			if held, ok := held.(Object); ok {
-				c.noted(patchTextValue)
-				op.Value = held
-			}
-		}
-	}
 	return op, nil
-}
-
-func (c *call) opName(o Object) (string, error) {
-	v, _, err := field(o, "op")
-	if err != nil {
-		return "", err
-	}
-	name, _ := v.(string)
-	lower := strings.ToLower(name)
-	switch lower {
-	case "add", "remove", "replace":
-		if lower == name || c.lets(patchOpCase) {
-			return lower, nil
-		}
-	case "delete":
-		if c.lets(patchOpDelete) {
-			return "remove", nil
-		}
-	}
-	return "", invalid(InvalidSyntax, "op has to be add, remove or replace")
 }
 
 func (c *call) opPath(o Object) (string, error) {
@@ -127,7 +100,7 @@ func (c *call) opPath(o Object) (string, error) {
 		return path, nil
 	case !isText && v != nil:
 		return "", invalid(InvalidPath, "path has to be a string")
-	case !c.lets(patchEmptyPath):
+	case !c.lets(QuirkEmptyPath):
 		return "", invalid(InvalidPath, "path is empty")
 	}
 	return "", nil

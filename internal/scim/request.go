@@ -12,38 +12,31 @@ import (
 	"time"
 )
 
-// The deviations that the protocol itself puts up with where it is told to.
+// Deviations in requests as such.
 const (
-	// configAlias: /ServiceConfiguration, in any case, for /ServiceProviderConfig.
-	configAlias Quirk = "request.configAlias"
-	// noContentType: a body without a Content-Type.
-	noContentType Quirk = "request.noContentType"
-	// patchAnswers204: every PATCH is answered as those of QuietPatch are. No RFC speaks
-	// against it, but nobody needs it but a collection of tests.
-	patchAnswers204 Quirk = "request.patchAnswers204"
-	// patchSchemas: a PATCH document without its schema, or with others as well.
-	patchSchemas Quirk = "patch.schemas"
-	// patchExtraKeys: further keys in a PATCH document or an operation, passed over.
-	patchExtraKeys Quirk = "patch.extraKeys"
-	// patchEmpty: no operations, which change nothing.
-	patchEmpty Quirk = "patch.empty"
-	// patchOpCase: "Replace" for "replace".
-	patchOpCase Quirk = "patch.opCase"
-	// patchOpDelete: "delete" for "remove".
-	patchOpDelete Quirk = "patch.opDelete"
-	// patchEmptyPath: a path that is "" or null, for none.
-	patchEmptyPath Quirk = "patch.emptyPath"
-	// patchTextValue: without a path, a text that holds the object which is the value.
-	patchTextValue Quirk = "patch.textValue"
+	// QuirkConfigAlias is /ServiceConfiguration, in any case, for
+	// /ServiceProviderConfig. Microsoft's Postman collection.
+	QuirkConfigAlias Quirk = "request.configAlias"
+	// QuirkNoContentType is a body without a Content-Type. Home-grown clients.
+	QuirkNoContentType Quirk = "request.noContentType"
+	// QuirkPatchDocument is a PATCH whose schemas are missing, or others as well.
+	// Home-grown clients.
+	QuirkPatchDocument Quirk = "request.patchDocument"
+	// QuirkPatchKeys are keys in a PATCH that have no meaning; they are passed over.
+	// Microsoft's Postman collection.
+	QuirkPatchKeys Quirk = "request.patchKeys"
+	// QuirkEmptyPath is a path that is "" or null, for none. Home-grown clients.
+	QuirkEmptyPath Quirk = "request.emptyPath"
 )
 
-// RequestQuirks are the deviations that a Handler can put up with in requests as
-// such; those of attributes and filters are not among them. All but the last make
-// sense for any client.
-func RequestQuirks() []Quirk {
-	return []Quirk{
-		configAlias, noContentType, patchSchemas, patchExtraKeys, patchEmpty, patchOpCase, patchOpDelete,
-		patchEmptyPath, patchTextValue, patchAnswers204,
+// RequestQuirks are the deviations in requests as such that can be put up with.
+func RequestQuirks() []QuirkDoc {
+	return []QuirkDoc{
+		{QuirkConfigAlias, `/ServiceConfiguration for /ServiceProviderConfig`, postman},
+		{QuirkNoContentType, `a body without a Content-Type`, homeGrown},
+		{QuirkPatchDocument, `a PATCH that does not list its schema, or others as well`, homeGrown},
+		{QuirkPatchKeys, `keys in a PATCH that have no meaning; they are passed over`, postman},
+		{QuirkEmptyPath, `a path in a PATCH that is empty or null, for none`, homeGrown},
 	}
 }
 
@@ -133,7 +126,7 @@ func (c *call) checkContent() error {
 	}
 	text := c.header.Get("Content-Type")
 	if text == "" {
-		if c.lets(noContentType) {
+		if c.lets(QuirkNoContentType) {
 			return nil
 		}
 		return unsupported("the Content-Type has to be " + mediaSCIM)

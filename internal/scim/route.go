@@ -9,11 +9,11 @@ import (
 	"unicode/utf8"
 )
 
-// kind is what stands behind a path, RFC 7644 section 3.2.
-type kind int
+// routeKind is what stands behind a path, RFC 7644 section 3.2.
+type routeKind int
 
 const (
-	kindNone kind = iota
+	kindNone routeKind = iota
 	kindRoot
 	kindRootSearch
 	kindMe
@@ -30,7 +30,7 @@ const (
 
 // route is where a path leads.
 type route struct {
-	kind kind
+	kind routeKind
 	t    *ResourceType // of kindType, kindTypeSearch and kindResource
 	id   string        // of kindResource, kindSchema and kindTypeInfo
 	// alias tells that the path is not the RFC's.
@@ -181,26 +181,24 @@ func (r route) methods() []string {
 }
 
 // methodError is a method that a route does not have; the answer says which it has.
-type methodError struct {
-	Error
-	allow string
-}
+type methodError struct{ allow string }
 
-func (e *methodError) Unwrap() error { return &e.Error }
+func (e *methodError) Error() string { return "this method is not supported here" }
+
+func (e *methodError) Unwrap() error {
+	return &Error{Status: http.StatusMethodNotAllowed, Detail: e.Error()}
+}
 
 // allowed judges the route and the method, before anything else is read.
 func (c *call) allowed() error {
 	r := c.route
 	switch {
-	case r.kind == kindNone, r.alias && !c.lets(configAlias):
+	case r.kind == kindNone, r.alias && !c.lets(QuirkConfigAlias):
 		return &Error{Status: http.StatusNotFound, Detail: "there is nothing at this path"}
 	case r.kind == kindMe:
 		return &Error{Status: http.StatusNotImplemented, Detail: "no resource is known for who asks: /Me is not supported"}
 	case !slices.Contains(r.methods(), c.method):
-		return &methodError{
-			Error: Error{Status: http.StatusMethodNotAllowed, Detail: "this method is not supported here"},
-			allow: strings.Join(r.methods(), ", "),
-		}
+		return &methodError{allow: strings.Join(r.methods(), ", ")}
 	}
 	return nil
 }

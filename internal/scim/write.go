@@ -88,7 +88,7 @@ func (h *Handler) patch(ctx context.Context, c *call, t *ResourceType, id string
 	}
 	_, asked := c.params["attributes"]
 	a := h.shown(t, r, p, http.StatusOK)
-	if !asked && (slices.Contains(h.o.QuietPatch, t.Name) || c.lets(patchAnswers204)) {
+	if !asked && slices.Contains(h.o.QuietPatch, t.Name) {
 		a.status, a.body = http.StatusNoContent, nil
 	}
 	return a, nil
