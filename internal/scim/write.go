@@ -1,0 +1,203 @@
+package scim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// create serves POST, RFC 7644 section 3.3.
+func (h *Handler) create(ctx context.Context, c *call, t *ResourceType, body Object) (answer, error) {
+	if err := c.writable(t); err != nil {
+		return answer{}, err
+	}
+	p, err := c.projection()
+	if err != nil {
+		return answer{}, err
+	}
+	attributes, err := t.Accept(body, nil, c.lenient, c.noted)
+	if err != nil {
+		return answer{}, err
+	}
+	r, err := c.session.Backend.Create(ctx, t, attributes)
+	if err != nil {
+		return answer{}, err
+	}
+	c.note(r, t.Diff(nil, r.Attributes))
+	return h.shown(t, r, p, http.StatusCreated), nil
+}
+
+// read serves GET of one resource, RFC 7644 section 3.4.1.
+func (h *Handler) read(ctx context.Context, c *call, t *ResourceType, id string) (answer, error) {
+	if err := c.readable(t); err != nil {
+		return answer{}, err
+	}
+	p, err := c.projection()
+	if err != nil {
+		return answer{}, err
+	}
+	r, err := c.session.Backend.Get(ctx, t, id)
+	if err != nil {
+		return answer{}, err
+	}
+	c.note(r, nil)
+	cond := c.condition()
+	if hasTag(cond.noneMatch, r.Version) {
+		return answer{status: http.StatusNotModified, etag: entityTag(r.Version)}, nil
+	}
+	if err := cond.check(r.Version); err != nil {
+		return answer{}, err
+	}
+	return h.shown(t, r, p, http.StatusOK), nil
+}
+
+// replace serves PUT, RFC 7644 section 3.5.1.
+func (h *Handler) replace(ctx context.Context, c *call, t *ResourceType, id string, body Object) (answer, error) {
+	p, err := c.projection()
+	if err != nil {
+		return answer{}, err
+	}
+	r, err := h.change(ctx, c, t, id, func(before Resource) (Object, error) {
+		return t.Accept(body, &before, c.lenient, c.noted)
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	return h.shown(t, r, p, http.StatusOK), nil
+}
+
+// patch serves PATCH, RFC 7644 section 3.5.2.
+func (h *Handler) patch(ctx context.Context, c *call, t *ResourceType, id string, doc Object) (answer, error) {
+	p, err := c.projection()
+	if err != nil {
+		return answer{}, err
+	}
+	ops, err := c.patchOps(doc)
+	if err != nil {
+		return answer{}, err
+	}
+	r, err := h.change(ctx, c, t, id, func(before Resource) (Object, error) {
+		return t.Patch(before, ops, c.lenient, c.noted)
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	_, asked := c.params["attributes"]
+	a := h.shown(t, r, p, http.StatusOK)
+	if !asked && slices.Contains(h.o.QuietPatch, t.Name) {
+		a.status, a.body = http.StatusNoContent, nil
+	}
+	return a, nil
+}
+
+// change writes what next makes of a resource. What is the same already is not
+// written, so that its version stays. What somebody else wrote meanwhile is read
+// again, unless the version was asked for.
+func (h *Handler) change(ctx context.Context, c *call, t *ResourceType, id string, next func(Resource) (Object, error)) (Resource, error) {
+	if err := c.writable(t); err != nil {
+		return Resource{}, err
+	}
+	free, err := h.locks.take(ctx, t.Name+"/"+id)
+	if err != nil {
+		return Resource{}, err
+	}
+	defer free()
+	cond := c.condition()
+	var r Resource
+	err = h.retry(ctx, func() error {
+		before, err := c.session.Backend.Get(ctx, t, id)
+		if err != nil {
+			return err
+		}
+		c.note(before, nil)
+		if err := cond.check(before.Version); err != nil {
+			return err
+		}
+		after, err := next(before)
+		if err != nil {
+			return err
+		}
+		changed := t.Diff(before.Attributes, after)
+		if len(changed) == 0 {
+			r = before
+			return nil
+		}
+		r, err = c.session.Backend.Replace(ctx, t, Change{Before: before, After: after, Changed: changed})
+		if err == nil {
+			c.note(r, changed)
+		}
+		return err
+	})
+	return r, err
+}
+
+// retry does something again for as long as the version has changed meanwhile.
+func (h *Handler) retry(ctx context.Context, do func() error) error {
+	for try := 1; ; try++ {
+		err := do()
+		if !errors.Is(err, ErrVersion) {
+			return err
+		}
+		if try == h.limits.Tries {
+			return fmt.Errorf("%w: others change the resource all the time", ErrBusy)
+		}
+		pause := time.Duration(1+rand.IntN(min(try, 10)*5)) * time.Millisecond //nolint:gosec // jitter
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// remove serves DELETE, RFC 7644 section 3.6.
+func (h *Handler) remove(ctx context.Context, c *call, t *ResourceType, id string) (answer, error) {
+	if err := c.writable(t); err != nil {
+		return answer{}, err
+	}
+	free, err := h.locks.take(ctx, t.Name+"/"+id)
+	if err != nil {
+		return answer{}, err
+	}
+	defer free()
+	cond := c.condition()
+	err = h.retry(ctx, func() error {
+		version := ""
+		if cond.match != nil || cond.noneMatch != nil {
+			r, err := c.session.Backend.Get(ctx, t, id)
+			if err != nil {
+				return err
+			}
+			if err := cond.check(r.Version); err != nil {
+				return err
+			}
+			version = r.Version
+		}
+		return c.session.Backend.Delete(ctx, t, id, version)
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	c.touched = id
+	return answer{status: http.StatusNoContent}, nil
+}
+
+// shown answers with a resource. Its address is in the Location of every answer that
+// has one, as RFC 7644 section 3.1 shows.
+func (h *Handler) shown(t *ResourceType, r Resource, p Projection, status int) answer {
+	location, _ := t.Meta(r, h.base)["location"].(string)
+	return answer{status: status, body: t.Show(r, h.base, p), etag: entityTag(r.Version), location: location}
+}
+
+// note remembers which resource was touched and how.
+func (c *call) note(r Resource, changed []Changed) {
+	c.touched = r.ID
+	c.changed = nil
+	for _, ch := range changed {
+		c.changed = append(c.changed, ch.Attr)
+	}
+}
