@@ -220,9 +220,6 @@ func (v *validator) scopes(at string, list []string) {
 		v.oneOf(indexPath(at, i), s, "users", "groups", "read")
 	}
 	v.unique(at, list, same)
-	if len(list) == 0 || slices.Equal(list, []string{"read"}) {
-		v.fault(at, "gives a client nothing", "write [users, groups], and read beside it for one that may not write")
-	}
 }
 
 // distinctIssuers refuses two sources that would take the same token.
