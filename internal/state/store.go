@@ -126,6 +126,7 @@ type Store interface {
 	// Protect adds protected accounts; known ones keep their Since.
 	Protect(ctx context.Context, l Lease, accounts []ProtectedAccount) error
 
+	ResourceStore
 	VerdictStore
 	AuditStore
 

@@ -346,10 +346,9 @@ func blankJournal(ctx context.Context, tx pgx.Tx, k identity.Key) error {
 		}
 		b.Queue(blankOp, ops[i].Ref.Run, ops[i].Ref.Decision, ops[i].Ref.Op, text)
 	}
-	b.Queue(unindex, k.Source, k.Anchor)
-	b.Queue(blankDecisions, k.Source, k.Anchor)
-	b.Queue(blankHeld, k.Source, k.Anchor)
-	b.Queue(blankVerdicts, k.Source, k.Anchor)
+	for _, query := range []string{unindex, blankDecisions, blankHeld, blankVerdicts, blankResource, blankMember, blankDue} {
+		b.Queue(query, k.Source, k.Anchor)
+	}
 	return tx.SendBatch(ctx, &b).Close()
 }
 

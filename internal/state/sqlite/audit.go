@@ -347,7 +347,7 @@ func blankJournal(ctx context.Context, tx *sql.Tx, k identity.Key) error {
 	if err != nil {
 		return err
 	}
-	for _, query := range []string{unindex, blankDecisions, blankHeld, blankVerdicts} {
+	for _, query := range []string{unindex, blankDecisions, blankHeld, blankVerdicts, blankResource, blankMember, blankDue} {
 		if _, err := tx.ExecContext(ctx, query, k.Source, k.Anchor); err != nil {
 			return err
 		}

@@ -227,6 +227,9 @@ func (w *where) String() string {
 
 // list makes an argument for json_each.
 func list[T any](values []T) string {
+	if len(values) == 0 {
+		return "[]" // and not null, which is one value
+	}
 	b, err := json.Marshal(values)
 	if err != nil { // strings and pairs of strings only
 		panic(err)

@@ -1,0 +1,263 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+const selectResources = `
+select source, type, id, version, body, created_at, modified_at, deleted_at from scim_resources`
+
+// Resources implements state.ResourceStore.
+func (s *Store) Resources(ctx context.Context, f state.ResourceFilter) ([]state.Resource, error) {
+	if err := state.CheckResourceFilter(f); err != nil {
+		return nil, fmt.Errorf("list resources: %w", err)
+	}
+	w := resourcesWhere(f)
+	if !f.AfterCreated.IsZero() {
+		w.and("(created_at, id) > ($%d, $%d)", stamp(f.AfterCreated), f.AfterID)
+	}
+	query := selectResources + w.String() + " order by created_at, id"
+	if f.Limit > 0 {
+		w.args = append(w.args, f.Limit)
+		query += fmt.Sprintf(" limit $%d", len(w.args))
+	}
+	if f.Skip > 0 {
+		w.args = append(w.args, f.Skip)
+		query += fmt.Sprintf(" offset $%d", len(w.args))
+	}
+	return collect(ctx, s, "list resources", query, w.args, scanResource)
+}
+
+// The ids are looked up before all else: a join might instead walk over everything
+// in the order of the answer.
+const (
+	withValue = `id = any(array(
+    select id from scim_values where source = $%d and type = $%d and attr = $%d and value = $%d))`
+	withMember = `id = any(array(
+    select group_id from scim_members where source = $%d and member_id = $%d))`
+)
+
+func resourcesWhere(f state.ResourceFilter) *where {
+	var w where
+	w.and("source = $%d", f.Source)
+	w.and("type = $%d", f.Type)
+	if !f.Deleted {
+		w.and("deleted_at is null")
+	}
+	if len(f.IDs) > 0 {
+		w.and("id = any($%d)", f.IDs)
+	}
+	if f.Attr != "" {
+		w.and(withValue, f.Source, f.Type, f.Attr, f.Value)
+	}
+	if f.Member != "" {
+		w.and(withMember, f.Source, f.Member)
+	}
+	return &w
+}
+
+func scanResource(row pgx.CollectableRow) (state.Resource, error) {
+	var r state.Resource
+	var created, modified, deleted instant
+	err := row.Scan(&r.Source, &r.Type, &r.ID, &r.Version, &r.Body, &created, &modified, &deleted)
+	r.Created, r.Modified, r.Deleted = created.Time, modified.Time, deleted.Time
+	return r, err
+}
+
+const countResources = `select count(*) from scim_resources`
+
+// CountResources implements state.ResourceStore.
+func (s *Store) CountResources(ctx context.Context, f state.ResourceFilter) (int, error) {
+	if err := state.CheckResourceFilter(f); err != nil {
+		return 0, fmt.Errorf("count resources: %w", err)
+	}
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	w := resourcesWhere(f)
+	var n int
+	err := s.pool.QueryRow(ctx, countResources+w.String(), w.args...).Scan(&n)
+	return n, s.fault(ctx, "count resources", err)
+}
+
+// EachResource implements state.ResourceStore. Options.CallTimeout limits it with
+// what each takes.
+func (s *Store) EachResource(ctx context.Context, source, typ string, each func(state.Resource) error) error {
+	f := state.ResourceFilter{Source: source, Type: typ, Deleted: true}
+	if err := state.CheckResourceFilter(f); err != nil {
+		return fmt.Errorf("read resources: %w", err)
+	}
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	w := resourcesWhere(f)
+	var stopped error
+	err := scanEach(ctx, s.pool, selectResources+w.String(), w.args, func(rows pgx.Rows) error {
+		r, err := scanResource(rows)
+		if err != nil {
+			return err
+		}
+		if stopped = each(r); stopped != nil {
+			return stopped
+		}
+		// Rows that have arrived are read on after the end of a context.
+		return ctx.Err()
+	})
+	if stopped != nil {
+		return stopped
+	}
+	return s.fault(ctx, "read resources", err)
+}
+
+// A write is one statement, and so one way to the server and back: every part of it
+// hangs on the row that the first one gives, and does nothing if there is none. All
+// parts see what was there before the statement. That is what belongs to the version
+// that is replaced: nobody else can have replaced it too.
+const (
+	insertResource = `
+with written as (
+    insert into scim_resources (source, type, id, version, body, created_at, modified_at, deleted_at)
+    values ($%d, $%d, $%d, 1, $%d, statement_timestamp(), statement_timestamp(),
+        case when $%d::boolean then statement_timestamp() end)
+    on conflict (source, id) do nothing
+    returning *
+)`
+	replaceResource = `
+with written as (
+    update scim_resources set version = version + 1, body = $%d, modified_at = statement_timestamp(),
+        deleted_at = case when $%d::boolean then statement_timestamp() end
+    where source = $%d and type = $%d and id = $%d and version = $%d and deleted_at is null
+    returning *
+)`
+	dropValues = `, dropped as (
+    delete from scim_values v using written w
+    where v.source = w.source and v.id = w.id and not exists (
+        select from unnest($%d::text[], $%d::text[]) as n (attr, value) where n.attr = v.attr and n.value = v.value
+    )
+)`
+	addValues = `, added as (
+    insert into scim_values (source, type, id, attr, value, is_unique)
+    select w.source, w.type, w.id, n.attr, n.value, n.is_unique
+    from written w, unnest($%d::text[], $%d::text[], $%d::boolean[]) as n (attr, value, is_unique)
+    where not exists (
+        select from scim_values v where v.source = w.source and v.id = w.id
+            and v.attr = n.attr and v.value = n.value and v.is_unique = n.is_unique
+    )
+    order by n.attr, n.value
+    on conflict (source, id, attr, value) do update set is_unique = excluded.is_unique
+)`
+	selectWritten = `
+select version, created_at, modified_at, deleted_at from written`
+)
+
+// WriteResource implements state.ResourceStore.
+func (s *Store) WriteResource(ctx context.Context, given state.ResourceWrite) (state.Resource, error) {
+	w, err := state.NormalWrite(given)
+	if err != nil {
+		return state.Resource{}, fmt.Errorf("write resource: %w", err)
+	}
+	what := "write " + w.Type + " " + w.ID
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	out := w.Resource
+	var created, modified, deleted instant
+	q := writeStatement(&w)
+	err = s.pool.QueryRow(ctx, q.String(), q.args...).Scan(&out.Version, &created, &modified, &deleted)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		err = unwritten(ctx, s.pool, &w)
+	case code(err) == codeUnique:
+		err = taken(ctx, s.pool, &w)
+	}
+	if err != nil {
+		return state.Resource{}, s.fault(ctx, what, err)
+	}
+	out.Created, out.Modified, out.Deleted = created.Time, modified.Time, deleted.Time
+	return out, nil
+}
+
+func writeStatement(w *state.ResourceWrite) *statement {
+	var q statement
+	attrs, values, unique := valueColumns(w.Values)
+	if gone := !w.Deleted.IsZero(); w.Expect == 0 {
+		q.add(insertResource, w.Source, w.Type, w.ID, string(w.Body), gone)
+	} else {
+		q.add(replaceResource, string(w.Body), gone, w.Source, w.Type, w.ID, w.Expect)
+		q.add(dropValues, attrs, values)
+	}
+	if len(w.Values) > 0 {
+		q.add(addValues, attrs, values, unique)
+	}
+	addMembers(&q, w)
+	if len(w.Due) > 0 {
+		anchors, leavers := make([]string, len(w.Due)), make([]bool, len(w.Due))
+		for i, m := range w.Due {
+			anchors[i], leavers[i] = m.Key.Anchor, m.Leaver
+		}
+		q.add(markWritten, anchors, leavers)
+	}
+	q.add(selectWritten)
+	return &q
+}
+
+func valueColumns(list []state.IndexedValue) (attrs, values []string, unique []bool) {
+	attrs, values, unique = make([]string, len(list)), make([]string, len(list)), make([]bool, len(list))
+	for i, v := range list {
+		attrs[i], values[i], unique[i] = v.Attr, v.Value, v.Unique
+	}
+	return attrs, values, unique
+}
+
+const selectStored = `
+select type, version, deleted_at is not null from scim_resources where source = $1 and id = $2`
+
+// unwritten tells why nothing was written.
+func unwritten(ctx context.Context, q querier, w *state.ResourceWrite) error {
+	if w.Expect == 0 {
+		return fmt.Errorf("the id is in use: %w", state.ErrConflict)
+	}
+	typ, version, deleted := "", int64(0), false
+	err := scanEach(ctx, q, selectStored, []any{w.Source, w.ID}, func(rows pgx.Rows) error {
+		return rows.Scan(&typ, &version, &deleted)
+	})
+	if err != nil {
+		return err
+	}
+	return state.Replaceable(w.Expect, w.Type, typ, version, deleted)
+}
+
+const selectTaken = `
+select v.attr
+from scim_values v join unnest($4::text[], $5::text[], $6::boolean[]) as n (attr, value, is_unique)
+    on v.attr = n.attr and v.value = n.value
+where v.source = $1 and v.type = $2 and v.id <> $3 and v.is_unique and n.is_unique
+order by v.attr limit 1`
+
+// taken names the attribute whose value is another's. The error of the database
+// does as well, but with the value.
+func taken(ctx context.Context, q querier, w *state.ResourceWrite) error {
+	attr := "a value" // if whoever had it has just given it up
+	attrs, values, unique := valueColumns(w.Values)
+	err := scanEach(ctx, q, selectTaken, []any{w.Source, w.Type, w.ID, attrs, values, unique}, func(rows pgx.Rows) error {
+		return rows.Scan(&attr)
+	})
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%s: %w", attr, state.ErrTaken)
+}
+
+// A tombstone stays: it keeps the id from being given again.
+const blankResource = `update scim_resources set body = '{}' where source = $1 and id = $2 and deleted_at is not null`
+
+const blankMember = `
+update scim_members m set display = ''
+where m.source = $1 and m.member_id = $2 and m.display <> '' and not exists (
+    select from scim_resources r where r.source = m.source and r.id = m.member_id and r.deleted_at is null
+)`
+
+const blankDue = `update scim_due set note = '' where source = $1 and anchor = $2`
