@@ -80,6 +80,10 @@ func rules() map[string]rule {
 			imports: []string{"internal/sources", "internal/identity"},
 			why:     whyAdapter,
 		},
+		"internal/sources/scim": {
+			imports: []string{"internal/scim", "internal/scim/filter", "internal/sources", "internal/identity", "internal/state"},
+			why:     whyAdapter,
+		},
 		"internal/mattermost": {
 			imports: []string{"internal/reconcile/plan", "internal/identity"},
 			tests:   []string{"internal/mattermost/mmsim"},
@@ -119,7 +123,7 @@ func rules() map[string]rule {
 			imports: []string{
 				"internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
 				"internal/reconcile", "internal/audit", "internal/audit/keyfile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
-				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/mattermost",
+				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/sources/scim", "internal/scim", "internal/mattermost",
 			},
 			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/pgtest"},
 			why:   "the daemon is where adapters meet; nothing below may know it",
@@ -197,6 +201,7 @@ func libraries() []library {
 			narrow: map[string][]string{"internal/sources": {"ParseDN"}}, // a group rule compares DNs, whatever read them
 			why:    "LDAP is seen by its source alone",
 		},
+		{module: "github.com/go-jose/go-jose/v4", in: []string{"internal/sources/scim"}, why: "signed tokens are looked at where a SCIM client is let in, and nowhere else"},
 		{module: "github.com/go-asn1-ber/asn1-ber", in: []string{"internal/sources/ldap", "internal/slapdtest"}, why: "only the LDAP source reads controls, and its tests fake a server on the wire"},
 		{module: "github.com/spf13/cobra", in: []string{"cmd/mmsync"}, why: "flags and commands end where the program begins"},
 		{module: "go.yaml.in/yaml/v4", in: []string{"internal/config", "cmd/mmsync"}, why: "only the configuration is YAML, and what a command prints as YAML"},

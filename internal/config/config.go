@@ -16,14 +16,17 @@ type Config struct {
 	State      State      `yaml:"state,required"`
 	Audit      Audit      `yaml:"audit"`
 	// Sources are in order of precedence: the first that has a person owns him.
-	Sources   []Source   `yaml:"sources,required"`
-	Mapping   Mapping    `yaml:"mapping,required"`
+	Sources []Source `yaml:"sources,required"`
+	// Mapping may be left out if every source is of type scim.
+	Mapping   Mapping    `yaml:"mapping"`
 	Auth      Auth       `yaml:"auth"`
 	Matching  []Match    `yaml:"matching"`
 	Lifecycle Lifecycle  `yaml:"lifecycle"`
 	Roles     []RoleRule `yaml:"roles"`
 	Guards    Guards     `yaml:"guards"`
-	Log       Log        `yaml:"log"`
+	// SCIM is where the sources of type scim are pushed to.
+	SCIM SCIM `yaml:"scim"`
+	Log  Log  `yaml:"log"`
 
 	// File is the name the configuration was read under.
 	File string `yaml:"-"`

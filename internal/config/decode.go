@@ -50,9 +50,7 @@ func (d *decoder) section(n *yaml.Node, path string, targets ...reflect.Value) {
 func requiredHint(f field) string {
 	switch t := f.value.Type(); {
 	case is[[]Source](t):
-		return "list at least one, of type ldap or file"
-	case is[Mapping](t):
-		return "it must hold defaults with id_attribute, username_attribute and email_attribute"
+		return "list at least one, of type ldap, file or scim"
 	case t.Kind() != reflect.Struct || is[Expr](t):
 		return ""
 	}
@@ -90,7 +88,7 @@ func (d *decoder) keys(n *yaml.Node, path string, fields []field) map[string]*ya
 		case !known[k.Value]:
 			d.unknown(k, path, fields)
 		default:
-			d.doc.marks[child] = mark{line: k.Line, col: k.Column}
+			d.doc.marks[child] = mark{line: k.Line, col: k.Column, null: isNull(v)}
 			switch {
 			case !isNull(v):
 				nodes[k.Value] = v
@@ -132,6 +130,8 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value, single bool)
 		d.expr(n, path, v)
 	case is[time.Duration](v.Type()):
 		d.duration(n, path, v)
+	case is[Size](v.Type()):
+		d.size(n, path, v)
 	case is[Source](v.Type()):
 		d.source(n, path, v)
 	case v.Kind() == reflect.Slice:
@@ -142,8 +142,13 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value, single bool)
 		d.section(n, path, v)
 	case v.Kind() == reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		if is[*Groups](v.Type()) {
+		switch {
+		case is[*Groups](v.Type()):
 			v.Set(reflect.ValueOf(defaultGroups()))
+		case is[*JWT](v.Type()):
+			v.Set(reflect.ValueOf(defaultJWT()))
+		case is[*TLS](v.Type()):
+			v.Set(reflect.ValueOf(defaultTLS()))
 		}
 		d.value(n, path, v.Elem(), single)
 	default:
@@ -154,7 +159,7 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value, single bool)
 // source fills a Source and the struct of its type, whose keys stand side by
 // side in the file.
 func (d *decoder) source(n *yaml.Node, path string, v reflect.Value) {
-	ldap, file := reflect.ValueOf(defaultLDAP()), reflect.ValueOf(&File{})
+	ldap, file, scim := reflect.ValueOf(defaultLDAP()), reflect.ValueOf(&File{}), reflect.ValueOf(defaultSCIMSource())
 	switch d.typeOf(n) {
 	case TypeLDAP:
 		v.FieldByName("LDAP").Set(ldap)
@@ -162,8 +167,11 @@ func (d *decoder) source(n *yaml.Node, path string, v reflect.Value) {
 	case TypeFile:
 		v.FieldByName("File").Set(file)
 		d.section(n, path, v, file.Elem())
+	case TypeSCIM:
+		v.FieldByName("SCIM").Set(scim)
+		d.section(n, path, v, scim.Elem())
 	default:
-		d.untyped(n, path, fieldsOf(v, ldap.Elem(), file.Elem()))
+		d.untyped(n, path, fieldsOf(v, ldap.Elem(), file.Elem(), scim.Elem()))
 	}
 }
 
@@ -209,7 +217,7 @@ func (d *decoder) untyped(n *yaml.Node, path string, fields []field) {
 
 func typeHint(key string) string {
 	if key == "type" {
-		return "write type: ldap or type: file"
+		return "write type: ldap, type: file or type: scim"
 	}
 	return ""
 }
@@ -239,7 +247,7 @@ func (d *decoder) list(n *yaml.Node, path string, v reflect.Value, single bool) 
 	v.Set(out)
 }
 
-// sections fills a map of structs, keyed by names that the schema does not know.
+// sections fills a map, keyed by names that the schema does not know.
 func (d *decoder) sections(n *yaml.Node, path string, v reflect.Value) {
 	if !d.plain(n, path) {
 		return

@@ -128,3 +128,16 @@ func (d *decoder) duration(n *yaml.Node, path string, v reflect.Value) {
 	}
 	v.SetInt(int64(value))
 }
+
+func (d *decoder) size(n *yaml.Node, path string, v reflect.Value) {
+	text, _, ok := d.text(n, path, "a size")
+	if !ok {
+		return
+	}
+	value, err := parseSize(text)
+	if err != nil {
+		d.doc.fault(path, "want a size, found "+d.doc.quote(path), err.Error())
+		return
+	}
+	v.SetInt(int64(value))
+}

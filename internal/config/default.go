@@ -40,7 +40,8 @@ func defaultConfig() *Config {
 			MinSourceEntries: Shrink{PercentOfLast: 80},
 			Protect:          Protect{NeverBelow: 1},
 		},
-		Log: Log{Level: "info", Format: "auto"},
+		SCIM: defaultSCIM(),
+		Log:  Log{Level: "info", Format: "auto"},
 	}
 }
 
@@ -61,9 +62,14 @@ func defaultSelfEditable() []Expr {
 		"preferredLanguage", "roomNumber", "secretary", "seeAlso", "st", "street", "streetAddress", "telephoneNumber", "thumbnailPhoto", "url",
 		"userCertificate", "userPassword", "userSMIMECertificate", "wWWHomePage",
 	}
-	out := make([]Expr, len(names))
-	for i, n := range names {
-		out[i].Text = n
+	return unwritten(names)
+}
+
+// unwritten makes Exprs that stand nowhere in a file.
+func unwritten(texts []string) []Expr {
+	out := make([]Expr, len(texts))
+	for i, t := range texts {
+		out[i].Text = t
 	}
 	return out
 }

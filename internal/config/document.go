@@ -25,6 +25,7 @@ type document struct {
 type mark struct {
 	line, col int
 	raw       string
+	null      bool // the key is there without a value
 }
 
 func newDocument(name string, data []byte) *document {

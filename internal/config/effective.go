@@ -95,13 +95,15 @@ func node(v reflect.Value) *yaml.Node {
 		return scalarNode("!!str", x.Text)
 	case time.Duration:
 		return scalarNode("!!str", formatDuration(x))
+	case Size:
+		return scalarNode("!!str", x.String())
 	case Adopt:
 		if x == AdoptTrue {
 			return scalarNode("!!bool", string(x))
 		}
 	case Source:
 		targets := []reflect.Value{v}
-		for _, p := range []reflect.Value{reflect.ValueOf(x.LDAP), reflect.ValueOf(x.File)} {
+		for _, p := range []reflect.Value{reflect.ValueOf(x.LDAP), reflect.ValueOf(x.File), reflect.ValueOf(x.SCIM)} {
 			if !p.IsNil() {
 				targets = append(targets, p.Elem())
 			}

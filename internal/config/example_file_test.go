@@ -51,7 +51,7 @@ func TestExample_loads(t *testing.T) {
 // cannot stand beside what is in force.
 var (
 	shown   = regexp.MustCompile(`^(\s*)# ((?: {2})*(?:- )?\{?[a-z_]+:(?: .*)?)$`)
-	instead = regexp.MustCompile(`^\s*# (token|url|url_file|bind_password):`)
+	instead = regexp.MustCompile(`^\s*# (token|url|url_file|bind_password):|^\s*#\s+discovery: false`)
 )
 
 func TestExample_what_is_commented_out_works(t *testing.T) {
@@ -77,7 +77,9 @@ func TestExample_what_is_commented_out_works(t *testing.T) {
 	}
 	c, err := l.Parse("config.yaml", []byte(strings.Join(lines, "\n")))
 	require.NoError(t, err, render(t, err))
-	require.Len(t, c.Sources, 2)
+	require.Len(t, c.Sources, 3)
+	require.NotNil(t, c.Sources[2].SCIM.JWT)
+	require.Equal(t, "/etc/mmsync/tls-key.pem", c.SCIM.TLS.KeyFile)
 	require.Len(t, c.Matching, 3)
 	require.True(t, c.Mattermost.ProxyURL.IsSet())
 	require.Equal(t, "saml", c.Auth.Policy[0].Service)
@@ -85,6 +87,7 @@ func TestExample_what_is_commented_out_works(t *testing.T) {
 	require.Equal(t, "attr.badge_id", c.Sources[1].Mapping.ID.Text)
 }
 
+// pemCertificate gives a certificate and its key in one file.
 func pemCertificate(t *testing.T) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -92,7 +95,9 @@ func pemCertificate(t *testing.T) []byte {
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	require.NoError(t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...)
 }
 
 func TestExample_every_key_of_the_schema_stands_in_it(t *testing.T) {
@@ -115,6 +120,7 @@ func schema(t reflect.Type) []string {
 		return schema(t.Elem())
 	case t == reflect.TypeFor[config.Source]():
 		keys = append(schema(reflect.TypeFor[config.LDAP]()), schema(reflect.TypeFor[config.File]())...)
+		keys = append(keys, schema(reflect.TypeFor[config.SCIMSource]())...)
 	case t.Kind() != reflect.Struct:
 		return nil
 	}

@@ -2,12 +2,14 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 )
 
 // Loader holds what reading a configuration takes from outside. The zero
@@ -57,6 +59,9 @@ func (l Loader) Parse(name string, data []byte) (*Config, error) {
 	c.secretFiles = d.secretFiles
 	v := validator{config: c, doc: doc, loader: l}
 	v.run()
+	slices.SortStableFunc(c.secretFiles, func(a, b SecretFile) int {
+		return cmp.Compare(doc.marks[a.Path].line, doc.marks[b.Path].line)
+	})
 	if err := doc.finish(); err != nil {
 		return nil, err
 	}

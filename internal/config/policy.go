@@ -4,9 +4,13 @@ import "time"
 
 // Mapping says which Mattermost field comes from which expression.
 type Mapping struct {
+	// Defaults are for the sources that are read, ldap and file. What SCIM calls an
+	// attribute is the same everywhere, so that a source of type scim has defaults of
+	// its own, and its mapping stays the same whatever stands beside it.
 	Defaults Attributes `yaml:"defaults"`
-	// Sources overrides Defaults key by key, as written. What is in force for a
-	// source is its Source.Mapping.
+	// Sources overrides the defaults key by key: as written for ldap and file, with
+	// its defaults filled in for scim. What is in force for a source is its
+	// Source.Mapping.
 	Sources map[string]Attributes `yaml:"sources"`
 	// UserOwned fields are set at creation and never overwritten afterwards:
 	// first_name, last_name, nickname, position, locale.

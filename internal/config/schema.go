@@ -71,6 +71,7 @@ func schemaKeys() map[string][]string {
 			add(path, path, t)
 			add(path, path+" of type ldap", reflect.TypeFor[LDAP]())
 			add(path, path+" of type file", reflect.TypeFor[File]())
+			add(path, path+" of type scim", reflect.TypeFor[SCIMSource]())
 		case t.Kind() == reflect.Struct:
 			add(path, path, t)
 		case t.Kind() == reflect.Pointer:

@@ -6,9 +6,10 @@ import "time"
 const (
 	TypeLDAP = "ldap"
 	TypeFile = "file"
+	TypeSCIM = "scim"
 )
 
-// Source is one place identities are desired in. The keys of LDAP and File
+// Source is one place identities are desired in. The keys of LDAP, File and SCIM
 // stand beside name and type in the file; exactly the one that Type names is
 // not nil.
 type Source struct {
@@ -16,8 +17,9 @@ type Source struct {
 	Name string `yaml:"name,required"`
 	Type string `yaml:"type,required"`
 
-	LDAP *LDAP `yaml:"-"`
-	File *File `yaml:"-"`
+	LDAP *LDAP       `yaml:"-"`
+	File *File       `yaml:"-"`
+	SCIM *SCIMSource `yaml:"-"`
 
 	// DisabledWhen is the expression that tells a leaver; unset means that only
 	// absence does.
@@ -27,10 +29,12 @@ type Source struct {
 	MatchKey Expr `yaml:"match_key"`
 	// SelfEditable names the attributes people may change on themselves in the
 	// source. None of them may decide who somebody is or what he may do. What is
-	// not written is defaultSelfEditable for LDAP, and nothing for a file.
+	// not written is defaultSelfEditable for LDAP, defaultSelfEditableSCIM for SCIM,
+	// and nothing for a file.
 	SelfEditable []Expr `yaml:"self_editable"`
 
-	// Mapping is mapping.defaults with this source's own lines laid over it.
+	// Mapping is mapping.defaults with this source's own lines laid over it; for
+	// SCIM, where mapping.defaults does not count, defaultMappingSCIM with them.
 	Mapping Attributes `yaml:"-"`
 }
 

@@ -28,6 +28,7 @@ func (v *validator) run() {
 	v.mattermost(&c.Mattermost)
 	v.state(&c.State)
 	v.audit(&c.Audit, c.State.URL)
+	v.scim(&c.SCIM)
 	v.sources(c.Sources)
 	v.mapping(&c.Mapping)
 	v.auth(&c.Auth)

@@ -67,13 +67,28 @@ func misplaced(path, key string) (msg, hint string) {
 // and column.
 func (c *Config) Warnings() []*Error {
 	var out []*Error
+	warn := func(at, msg, hint string) {
+		w := c.Fault(at, msg, hint)
+		w.warning = true
+		out = append(out, w)
+	}
+	pushed := -1
+	for i := range c.Sources {
+		if c.Sources[i].SCIM == nil {
+			continue
+		}
+		if pushed = i; c.SCIM.Listen == "" {
+			warn(indexPath("sources", i), "nothing can be pushed to source "+c.Sources[i].Name+": scim.listen is not set", "set scim: {listen: …} where mmsync is to be reached")
+		}
+	}
+	if c.SCIM.Listen != "" && pushed < 0 {
+		warn("scim.listen", "nobody can push anything: there is no source of type scim", "add one, or remove listen")
+	}
 	for i, r := range c.Auth.Policy {
 		if r.Service == "ldap" && !c.Lifecycle.Deactivate.DeleteEndpoint {
-			w := c.Fault(indexPath("auth.policy", i)+".service",
+			warn(indexPath("auth.policy", i)+".service",
 				"Mattermost 10.2 and later let only their own LDAP sync switch accounts with login service ldap off; of whoever leaves, mmsync could only end the sessions and raise an alarm",
 				"set lifecycle.deactivate.delete_endpoint: true, and mmsync switches them off by DELETE, which those versions allow")
-			w.warning = true
-			out = append(out, w)
 		}
 	}
 	slices.SortStableFunc(out, compareErrors)

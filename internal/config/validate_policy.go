@@ -23,6 +23,7 @@ func (v *validator) mapping(m *Mapping) {
 	}
 	v.unique("mapping.user_owned", m.UserOwned, same)
 	v.onDrift(m)
+	v.mappingDefaults()
 
 	// Without the section, that it is missing is the one fault.
 	if v.doc.isBad("mapping") {
@@ -30,10 +31,30 @@ func (v *validator) mapping(m *Mapping) {
 	}
 	for i := range v.config.Sources {
 		s := &v.config.Sources[i]
-		s.Mapping = overlay(m.Defaults, m.Sources[s.Name])
+		if s.SCIM != nil {
+			s.Mapping = overlay(defaultMappingSCIM(), m.Sources[s.Name])
+			if m.Sources == nil {
+				m.Sources = map[string]Attributes{}
+			}
+			m.Sources[s.Name] = s.Mapping
+		} else {
+			s.Mapping = overlay(m.Defaults, m.Sources[s.Name])
+		}
 		if s.Name != "" && !v.doc.isBad(indexPath("sources", i)+".name") {
 			v.complete(s)
 		}
+	}
+}
+
+// mappingDefaults wants the section wherever there is a source it is for.
+func (v *validator) mappingDefaults() {
+	pushed := len(v.config.Sources) > 0 && !slices.ContainsFunc(v.config.Sources, func(s Source) bool { return s.SCIM == nil })
+	switch at := v.doc.marks["mapping"]; {
+	case !pushed && (at.line == 0 || at.null):
+		v.fault("mapping", "is required", "it must hold defaults with id_attribute, username_attribute and email_attribute")
+	case pushed && v.doc.marks["mapping.defaults"].line > 0:
+		v.fault("mapping.defaults", "is for sources of type ldap and file, and there is none",
+			"a source of type scim has defaults of its own, which check-config --print-effective shows; write what differs in mapping.sources."+v.config.Sources[0].Name)
 	}
 }
 
@@ -102,7 +123,11 @@ func (v *validator) complete(s *Source) {
 	}{{"id_attribute", s.Mapping.ID}, {"username_attribute", s.Mapping.Username}, {"email_attribute", s.Mapping.Email}} {
 		// A fault at either of the two places it can come from is enough.
 		if f.expr.Text == "" && !v.doc.isBad("mapping.defaults."+f.key) && !v.doc.isBad("mapping.sources."+s.Name+"."+f.key) {
-			v.fault(section+"."+f.key, "source "+s.Name+" has no "+f.key, "set it in mapping.defaults or in mapping.sources."+s.Name)
+			hint := "set it in mapping.defaults or in mapping.sources." + s.Name
+			if s.SCIM != nil {
+				hint = "remove the line to take the default"
+			}
+			v.fault(section+"."+f.key, "source "+s.Name+" has no "+f.key, hint)
 		}
 	}
 }

@@ -31,14 +31,21 @@ func (v *validator) sources(list []Source) {
 			v.ldap(at, s.LDAP)
 		case s.File != nil:
 			v.file(at, s.File)
+		case s.SCIM != nil:
+			v.scimSource(at, s.SCIM)
 		case s.Type != "":
-			v.oneOf(at+".type", s.Type, TypeLDAP, TypeFile)
+			v.oneOf(at+".type", s.Type, TypeLDAP, TypeFile, TypeSCIM)
 		}
 		v.selfEditable(at+".self_editable", s.SelfEditable)
-		if s.LDAP != nil && s.SelfEditable == nil {
+		switch {
+		case s.SelfEditable != nil:
+		case s.LDAP != nil:
 			s.SelfEditable = defaultSelfEditable()
+		case s.SCIM != nil:
+			s.SelfEditable = defaultSelfEditableSCIM()
 		}
 	}
+	v.distinctIssuers(list)
 }
 
 func (v *validator) selfEditable(at string, list []Expr) {

@@ -18,7 +18,7 @@ const examplePath = "../../config.example.yaml"
 // cannot stand beside what is in force, or name a file that is read.
 var (
 	shown   = regexp.MustCompile(`^(\s*)# ((?: {2})*(?:- )?\{?[a-z_]+:(?: .*)?)$`)
-	instead = regexp.MustCompile(`^\s*# (token|url|url_file|bind_password|ca_file):`)
+	instead = regexp.MustCompile(`^\s*# (token|url|url_file|bind_password|ca_file):|^\s*#\s+(tls|cert_file|key_file|min_version|discovery):`)
 )
 
 func env(name string) (string, bool) {
@@ -53,7 +53,7 @@ func TestCheck_exampleCompiles(t *testing.T) {
 	}
 	require.Greater(t, count, 25)
 	c := parse(t, strings.Join(lines, "\n"))
-	require.Len(t, c.Sources, 2)
+	require.Len(t, c.Sources, 3)
 	require.NoError(t, daemon.Check(c), "with what is commented out")
 	require.NotEmpty(t, c.Roles)
 	require.Equal(t, `attr.department == "IT"`, c.Roles[0].When.Text)

@@ -117,6 +117,9 @@ func buildSources(c *config.Config, log *slog.Logger, pilot ...string) ([]Source
 			faults = append(faults, err)
 			continue
 		}
+		if c.Sources[i].SCIM != nil {
+			continue // it is not read
+		}
 		src, err := buildSource(c, i, m, log)
 		if err != nil {
 			if _, ok := errors.AsType[*config.Error](err); !ok {

@@ -1,10 +1,14 @@
 package scim
 
+import "time"
+
 // Error is a SCIM error answer, RFC 7644 section 3.12.
 type Error struct {
 	Status int       // HTTP status
 	Type   ErrorType // scimType; "" = none
 	Detail string    // for people; no value of a sensitive attribute
+	// RetryAfter is sent as Retry-After, in whole seconds; 0 = not sent.
+	RetryAfter time.Duration
 }
 
 func (e *Error) Error() string { return e.Detail }
