@@ -16,6 +16,7 @@ import (
 	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/sources"
+	"github.com/mmsync/mmsync/internal/sources/scim"
 	"github.com/mmsync/mmsync/internal/state"
 	"github.com/mmsync/mmsync/internal/state/postgres"
 	"github.com/mmsync/mmsync/internal/state/sqlite"
@@ -96,6 +97,9 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 	}
 	wired := make([]reconcile.Source, len(d.Sources))
 	for i, s := range d.Sources {
+		if pushed, ok := s.(*scim.Source); ok {
+			pushed.Use(d.Store)
+		}
 		wired[i] = s
 	}
 	create := c.Lifecycle.Create

@@ -14,6 +14,7 @@ import (
 	"github.com/mmsync/mmsync/internal/sources"
 	"github.com/mmsync/mmsync/internal/sources/file"
 	"github.com/mmsync/mmsync/internal/sources/ldap"
+	"github.com/mmsync/mmsync/internal/sources/scim"
 )
 
 // Check compiles everything a configuration names without reaching for
@@ -117,9 +118,6 @@ func buildSources(c *config.Config, log *slog.Logger, pilot ...string) ([]Source
 			faults = append(faults, err)
 			continue
 		}
-		if c.Sources[i].SCIM != nil {
-			continue // it is not read
-		}
 		src, err := buildSource(c, i, m, log)
 		if err != nil {
 			if _, ok := errors.AsType[*config.Error](err); !ok {
@@ -135,6 +133,13 @@ func buildSources(c *config.Config, log *slog.Logger, pilot ...string) ([]Source
 
 func buildSource(c *config.Config, i int, m *sources.Mapper, log *slog.Logger) (Source, error) {
 	s := &c.Sources[i]
+	if s.SCIM != nil {
+		if err := checkQuirks(c, i); err != nil {
+			return nil, err
+		}
+		src, err := scim.New(scim.Options{Name: s.Name, Mapper: m})
+		return src, placed(c, err)
+	}
 	if f := s.File; f != nil {
 		return file.New(file.Options{Name: s.Name, Path: f.Path, Format: f.Format, Separator: f.ValueSeparator, Mapper: m})
 	}

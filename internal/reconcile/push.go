@@ -65,6 +65,10 @@ const (
 	pollDue = 250 * time.Millisecond
 	// idleAfter is how long the lease is kept while nobody is due.
 	idleAfter = 2 * time.Second
+	// sessionMost is how long it is kept at most, and sessionPause how long others can
+	// take it then: a run on the command line works on pushes as well.
+	sessionMost  = 30 * time.Second
+	sessionPause = 500 * time.Millisecond
 	// factsFor is how long what was learnt of the server is believed by pushes.
 	factsFor = 30 * time.Second
 	// linkedFor is how long a count of linked accounts serves as the guards' base.
@@ -95,7 +99,7 @@ func (e *Engine) ServePushes(ctx context.Context) error {
 	}
 	told := ""
 	for ctx.Err() == nil {
-		err := e.pushSession(ctx)
+		more, err := e.pushSession(ctx)
 		switch {
 		case ctx.Err() != nil || err == nil || errors.Is(err, state.ErrHeld):
 			told = ""
@@ -103,13 +107,16 @@ func (e *Engine) ServePushes(ctx context.Context) error {
 			e.log.ErrorContext(ctx, "pushes wait", "error", err)
 			told = err.Error()
 		}
-		wait := pollDue
+		wait, poke := pollDue, e.poke
+		if more {
+			wait, poke = sessionPause, nil
+		}
 		if err != nil && !errors.Is(err, state.ErrHeld) {
 			wait = time.Second
 		}
 		select {
 		case <-ctx.Done():
-		case <-e.poke:
+		case <-poke:
 		case <-time.After(wait):
 		}
 	}
@@ -117,36 +124,46 @@ func (e *Engine) ServePushes(ctx context.Context) error {
 }
 
 // pushSession takes the lease if somebody is due, and keeps it while there is work.
-func (e *Engine) pushSession(ctx context.Context) error {
+// more says that there is still some.
+func (e *Engine) pushSession(ctx context.Context) (more bool, err error) {
 	due, err := e.o.Store.Due(ctx, 1)
 	if err != nil || len(due) == 0 {
-		return err
+		return false, err
 	}
 	l, err := e.takeLease(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer l.release()
+	p, err := e.openPushes(l)
+	if err != nil {
+		return false, err
+	}
+	return p.work(l.ctx, idleAfter, sessionMost)
+}
+
+// openPushes does what every run does before it looks at anybody.
+func (e *Engine) openPushes(l *lease) (*pushes, error) {
 	if err := e.known(l.ctx); err != nil {
-		return err
+		return nil, err
 	}
 	ago, err := e.quiet(l.ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	e.o.Target.TookOver(ago)
 	facts, _, offset, err := e.opening(l.ctx, l)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := e.seal(l.ctx, l.current(), sealedByPushes); err != nil {
-		return err
+		return nil, err
 	}
 	if err := e.walkOnce(l.ctx, l, facts); err != nil {
-		return err
+		return nil, err
 	}
 	e.forgetNoticesHourly()
-	return e.newPushes(l, facts, offset).work(l.ctx, idleAfter)
+	return e.newPushes(l, facts, offset), nil
 }
 
 // pushesBeside works on pushes while a run has the lease; what it gives ends that,
@@ -160,7 +177,7 @@ func (e *Engine) pushesBeside(l *lease, facts plan.Facts, offset time.Duration) 
 	p := e.newPushes(l, facts, offset)
 	go func() {
 		defer close(done)
-		if err := p.work(ctx, 0); err != nil && ctx.Err() == nil {
+		if _, err := p.work(ctx, 0, 0); err != nil && ctx.Err() == nil {
 			e.log.ErrorContext(ctx, "pushes wait for the end of this run", "error", err)
 		}
 	}()

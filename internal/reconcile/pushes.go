@@ -40,31 +40,35 @@ func (e *Engine) newPushes(l *lease, facts plan.Facts, offset time.Duration) *pu
 }
 
 // work goes on until ctx ends, something fails that is nobody's in particular, or,
-// with idle above 0, nobody was due for so long.
-func (p *pushes) work(ctx context.Context, idle time.Duration) (err error) {
+// with idle above 0, nobody was due for so long or most is over; more then says that
+// somebody still is.
+func (p *pushes) work(ctx context.Context, idle, most time.Duration) (more bool, err error) {
 	defer func() {
 		p.wg.Wait()
 		err = errors.Join(err, p.seal(context.WithoutCancel(ctx)))
 	}()
-	last := time.Now()
+	start, last := time.Now(), time.Now()
 	for {
 		if err := p.failure(); err != nil || ctx.Err() != nil {
-			return err
+			return false, err
 		}
 		began, err := p.begin(ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if began > 0 || p.busy() {
 			last = time.Now()
 		}
 		if time.Since(p.sealed) > sealPushesEvery {
 			if err := p.seal(ctx); err != nil {
-				return err
+				return false, err
 			}
 		}
-		if idle > 0 && time.Since(last) > idle {
-			return nil
+		switch {
+		case idle > 0 && time.Since(last) > idle:
+			return false, nil
+		case idle > 0 && time.Since(start) > most:
+			return true, nil
 		}
 		select {
 		case <-ctx.Done():

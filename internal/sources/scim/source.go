@@ -25,8 +25,8 @@ const (
 type Options struct {
 	Name   string
 	Mapper *sources.Mapper
-	Store  state.ResourceStore
-	// User is the type whose attributes the mapping names; nil is protocol.UserType.
+	Store  state.ResourceStore // may come later, by Use
+	// User is the type whose attributes the mapping names; nil is UserType.
 	User *protocol.ResourceType
 }
 
@@ -39,7 +39,7 @@ type Source struct {
 // New checks that the mapping names what a User has, and keeps people by their id.
 func New(o Options) (*Source, error) {
 	if o.User == nil {
-		o.User = protocol.UserType()
+		o.User = UserType()
 	}
 	if name, _, ok := o.Mapper.AnchorAttribute(); !ok || !strings.EqualFold(name, "id") {
 		return nil, fmt.Errorf("source %s: people who are pushed are kept by the id that mmsync gives them; write id_attribute: attr.id", o.Name)
@@ -51,6 +51,9 @@ func New(o Options) (*Source, error) {
 	names, all := o.Mapper.GroupNames()
 	return &Source{o: o, groups: all || len(names) > 0}, nil
 }
+
+// Use says where the resources are kept.
+func (s *Source) Use(store state.ResourceStore) { s.o.Store = store }
 
 // Name gives the source's name.
 func (s *Source) Name() string { return s.o.Name }

@@ -1,0 +1,46 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// ErrNothingToServe says that a configuration has no source that is pushed and no
+// listener.
+var ErrNothingToServe = errors.New("nothing to serve")
+
+// ServeOptions are what a configuration does not say.
+type ServeOptions struct {
+	Logger *slog.Logger
+	// Listening is told the address that is listened on; may be nil.
+	Listening func(address string)
+}
+
+// Serve takes what clients push, and has it carried out, until ctx ends. What was
+// taken and not carried out by then is found in the store by the next one.
+func (d *Daemon) Serve(ctx context.Context, o ServeOptions) error {
+	if d.Config.SCIM.Listen == "" {
+		return ErrNothingToServe
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	handler, err := d.scimHandler(o.Logger.With("component", "scim"))
+	if err != nil {
+		return err
+	}
+	l, err := listen(d.Config, handler, o.Logger)
+	if err != nil {
+		return err
+	}
+	if o.Listening != nil {
+		o.Listening(l.Addr().String())
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.Engine.ServePushes(ctx) })
+	g.Go(func() error { return l.Serve(ctx) })
+	return g.Wait()
+}
