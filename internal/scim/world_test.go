@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -244,4 +245,26 @@ func (w *world) members(id string) []string {
 		values = append(values, text(m, "value"))
 	}
 	return values
+}
+
+// refused wants a 400 of any kind.
+func (a *reply) refused() {
+	a.t.Helper()
+	kind, _ := a.body["scimType"].(string)
+	a.fails(http.StatusBadRequest, scim.ErrorType(kind))
+}
+
+func (w *world) get(path string) *reply {
+	w.t.Helper()
+	return w.do(http.MethodGet, path, "")
+}
+
+// seedFast makes a user without asking whether the name is taken.
+func (w *world) seedFast(id string) {
+	w.mem.last++
+	created := time.Date(2026, 1, 2, 3, 4, w.mem.last, 0, time.UTC)
+	if w.mem.of["User"] == nil {
+		w.mem.of["User"] = map[string]scim.Resource{}
+	}
+	w.mem.of["User"][id] = scim.Resource{ID: id, Version: "v", Created: created, Modified: created, Attributes: scim.Object{"userName": id}}
 }
