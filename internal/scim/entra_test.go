@@ -14,7 +14,7 @@ import (
 	"github.com/mmsync/mmsync/internal/scim"
 )
 
-func TestQuirk_E01(t *testing.T) { // the connection test finds nobody, and that is no error
+func TestQuirk_E01_http(t *testing.T) { // the connection test finds nobody, and that is no error
 	t.Parallel()
 	w := newWorld(t)
 	a := w.do(http.MethodGet, "/Users?filter=userName+eq+%227d0f3c3e-0b0e-4d7a-9a52-1f2f5b9a8c11%22", "")
@@ -25,21 +25,21 @@ func TestQuirk_E01(t *testing.T) { // the connection test finds nobody, and that
 	w.filter("/Users", `emails[type eq "work"].value eq "7d0f3c3e"`).lists()
 }
 
-func TestQuirk_E02(t *testing.T) { // userName compares without case
+func TestQuirk_E02_http(t *testing.T) { // userName compares without case
 	t.Parallel()
 	w := newWorld(t)
 	body := w.filter("/Users", `userName eq "NORA.LIND@EXAMPLE.ORG"`).lists("u1")
 	require.Equal(t, "nora.lind@example.org", text(body, "Resources", 0, "userName"))
 }
 
-func TestQuirk_E03(t *testing.T) { // externalId compares with case
+func TestQuirk_E03_http(t *testing.T) { // externalId compares with case
 	t.Parallel()
 	w := newWorld(t)
 	w.filter("/Users", `externalId eq "ext-nora"`).lists("u1")
 	w.filter("/Users", `externalId eq "EXT-NORA"`).lists()
 }
 
-func TestQuirk_E04(t *testing.T) { // a comparison behind the brackets
+func TestQuirk_E04_http(t *testing.T) { // a comparison behind the brackets
 	t.Parallel()
 	w := newWorld(t)
 	w.filter("/Users", `emails[type eq "work"].value eq "nora.lind@example.org"`).lists("u1")
@@ -49,14 +49,14 @@ func TestQuirk_E04(t *testing.T) { // a comparison behind the brackets
 	w.filter("/Users", `emails[type eq "work"].value eq "nora.lind@example.org"`).fails(400, scim.InvalidFilter)
 }
 
-func TestQuirk_E05(t *testing.T) { // and
+func TestQuirk_E05_http(t *testing.T) { // and
 	t.Parallel()
 	w := newWorld(t)
 	w.filter("/Users", `externalId eq "ext-nora" and userName eq "nora.lind@example.org"`).lists("u1")
 	w.filter("/Users", `externalId eq "ext-nora" and userName eq "omar.reyes@example.org"`).lists()
 }
 
-func TestQuirk_E06(t *testing.T) { // groups without members
+func TestQuirk_E06_http(t *testing.T) { // groups without members
 	t.Parallel()
 	w := newWorld(t)
 	body := w.do(http.MethodGet, "/Groups?excludedAttributes=members&filter=displayName+eq+%22harbour+CREW%22", "").lists("g1")
@@ -64,10 +64,10 @@ func TestQuirk_E06(t *testing.T) { // groups without members
 	require.NotContains(t, w.do(http.MethodGet, "/Groups/g1?excludedAttributes=members", "").is(200), "members")
 }
 
-func TestQuirk_E07(t *testing.T) { // references are compared by their value
+func TestQuirk_E07_http(t *testing.T) { // references are compared by their value
 	t.Parallel()
 	w := newWorld(t)
-	w.patch("/Users/u1", `{"op":"add","path":"`+enterprise+`:manager","value":{"value":"u2"}}`).is(200)
+	w.patch("/Users/u1", `{"op":"add","path":"`+ent+`:manager","value":{"value":"u2"}}`).is(200)
 	body := w.do(http.MethodGet, "/Users?filter=id+eq+%22u1%22+and+manager+eq+%22u2%22&attributes=id", "").lists("u1")
 	require.NotContains(t, at(body, "Resources", 0), "userName")
 	w.filter("/Users", `id eq "u1" and manager eq "u3"`).lists()
@@ -75,7 +75,7 @@ func TestQuirk_E07(t *testing.T) { // references are compared by their value
 	w.filter("/Groups", `id eq "g1" and members eq "u3"`).lists()
 }
 
-func TestQuirk_E08(t *testing.T) { // a group's PATCH answers 204
+func TestQuirk_E08_http(t *testing.T) { // a group's PATCH answers 204
 	t.Parallel()
 	w := newWorld(t)
 	a := w.patch("/Groups/g1", `{"op":"add","path":"members","value":[{"value":"u3"}]}`)
@@ -90,7 +90,7 @@ func TestQuirk_E08(t *testing.T) { // a group's PATCH answers 204
 	require.NotContains(t, body, "members")
 }
 
-func TestQuirk_E09(t *testing.T) { // a user's PATCH answers 200 and the user
+func TestQuirk_E09_http(t *testing.T) { // a user's PATCH answers 200 and the user
 	t.Parallel()
 	w := newWorld(t)
 	body := w.patch("/Users/u1", `{"op":"replace","path":"displayName","value":"Nora L."}`).is(200)
@@ -98,7 +98,7 @@ func TestQuirk_E09(t *testing.T) { // a user's PATCH answers 200 and the user
 	require.Equal(t, "nora.lind@example.org", body["userName"])
 }
 
-func TestQuirk_E10(t *testing.T) { // parameters nobody knows
+func TestQuirk_E10_http(t *testing.T) { // parameters nobody knows
 	t.Parallel()
 	w := newWorld(t)
 	w.do(http.MethodGet, "/Users?aadOptscim062020=&filter=userName+eq+%22nora.lind@example.org%22", "").lists("u1")
@@ -106,7 +106,7 @@ func TestQuirk_E10(t *testing.T) { // parameters nobody knows
 	w.do(http.MethodGet, "/Users/u1?aadOptscim062020", "").is(200)
 }
 
-func TestQuirk_E11(t *testing.T) { // who is disabled stays visible
+func TestQuirk_E11_http(t *testing.T) { // who is disabled stays visible
 	t.Parallel()
 	w := newWorld(t)
 	w.patch("/Users/u1", `{"op":"Replace","path":"active","value":"False"}`).is(200)
@@ -117,7 +117,7 @@ func TestQuirk_E11(t *testing.T) { // who is disabled stays visible
 	w.filter("/Users", `userName eq "nora.lind@example.org"`).lists()
 }
 
-func TestQuirk_E12(t *testing.T) { // values without quotes
+func TestQuirk_E12_http(t *testing.T) { // values without quotes
 	t.Parallel()
 	w := newWorld(t)
 	w.filter("/Users", `externalId eq ext-nora`).lists("u1")
@@ -128,7 +128,7 @@ func TestQuirk_E12(t *testing.T) { // values without quotes
 	w.filter("/Users", `externalId eq ext-nora`).fails(400, scim.InvalidFilter)
 }
 
-func TestQuirk_E13(t *testing.T) { // special characters in values
+func TestQuirk_E13_http(t *testing.T) { // special characters in values
 	t.Parallel()
 	w := newWorld(t)
 	w.seed("User", "u4", `{"userName":"o'brien+ops@example.org","displayName":"A \"B\" \\ C"}`)
@@ -137,11 +137,11 @@ func TestQuirk_E13(t *testing.T) { // special characters in values
 }
 
 // pia is a create as Entra sends it.
-const pia = `{"schemas":["` + core + `","` + enterprise + `"],"externalId":"ext-anna","userName":"anna.berg@example.org","active":true,
+const pia = `{"schemas":["` + core + `","` + ent + `"],"externalId":"ext-anna","userName":"anna.berg@example.org","active":true,
 	"displayName":"Anna Berg","emails":[{"primary":true,"type":"work","value":"anna.berg@example.org"}],"meta":{"resourceType":"User"},
 	"name":{"formatted":"Anna Berg","familyName":"Berg","givenName":"Anna"},"roles":[]}`
 
-func TestQuirk_E14(t *testing.T) { // create
+func TestQuirk_E14_http(t *testing.T) { // create
 	t.Parallel()
 	w := newWorld(t)
 	a := w.do(http.MethodPost, "/Users", pia)
@@ -159,7 +159,7 @@ func TestQuirk_E14(t *testing.T) { // create
 	require.Equal(t, body, w.do(http.MethodGet, "/Users/"+id, "").is(200))
 }
 
-func TestQuirk_E22(t *testing.T) { // taken names
+func TestQuirk_E22_http(t *testing.T) { // taken names
 	t.Parallel()
 	w := newWorld(t)
 	w.do(http.MethodPost, "/Users", `{"schemas":["`+core+`"],"userName":"NORA.LIND@example.org"}`).fails(409, scim.UniquenessErr)
@@ -168,7 +168,7 @@ func TestQuirk_E22(t *testing.T) { // taken names
 	w.do(http.MethodPost, "/Users", `{"schemas":["`+core+`"],"userName":"NORA.LIND@example.org"}`).fails(409, scim.UniquenessErr)
 }
 
-func TestQuirk_E23(t *testing.T) { // a group without members
+func TestQuirk_E23_http(t *testing.T) { // a group without members
 	t.Parallel()
 	w := newWorld(t)
 	a := w.do(http.MethodPost, "/Groups", `{"schemas":["`+group+`"],"externalId":"ext-g2","displayName":"Night Watch","meta":{"resourceType":"Group"}}`)
@@ -177,7 +177,7 @@ func TestQuirk_E23(t *testing.T) { // a group without members
 	require.Equal(t, []string{"u3"}, w.members(id))
 }
 
-func TestQuirk_E27(t *testing.T) { // who is added twice is there once, and nothing has changed
+func TestQuirk_E27_http(t *testing.T) { // who is added twice is there once, and nothing has changed
 	t.Parallel()
 	w := newWorld(t)
 	add := `{"op":"Add","path":"members","value":[{"$ref":null,"value":"u3"}]}`
@@ -191,7 +191,7 @@ func TestQuirk_E27(t *testing.T) { // who is added twice is there once, and noth
 	require.Equal(t, 1, w.mem.count("Replace"))
 }
 
-func TestQuirk_E43(t *testing.T) { // a taken userName is refused, and all of the PATCH with it
+func TestQuirk_E43_http(t *testing.T) { // a taken userName is refused, and all of the PATCH with it
 	t.Parallel()
 	w := newWorld(t)
 	require.Equal(t, "u1", w.patch("/Users/u1", `{"op":"Replace","path":"userName","value":"nora.berg@example.org"}`).is(200)["id"])
@@ -202,7 +202,7 @@ func TestQuirk_E43(t *testing.T) { // a taken userName is refused, and all of th
 	require.Equal(t, "nora.berg@example.org", body["userName"])
 }
 
-func TestQuirk_E48(t *testing.T) { // many operations, and too many
+func TestQuirk_E48_http(t *testing.T) { // many operations, and too many
 	t.Parallel()
 	w := newWorld(t, func(o *scim.Options) { o.Limits.Patch = 200 })
 	ops := func(n int) []string {
@@ -219,7 +219,7 @@ func TestQuirk_E48(t *testing.T) { // many operations, and too many
 	require.Contains(t, a.body["detail"], "200")
 }
 
-func TestQuirk_E49(t *testing.T) { // all or nothing
+func TestQuirk_E49_http(t *testing.T) { // all or nothing
 	t.Parallel()
 	w := newWorld(t)
 	w.patch("/Groups/g1", `{"op":"add","path":"members","value":[{"value":"u3"}]}`, `{"op":"remove","path":"members[value eq \"u3\"]"}`).is(204)
@@ -228,7 +228,7 @@ func TestQuirk_E49(t *testing.T) { // all or nothing
 	require.NotContains(t, w.do(http.MethodGet, "/Users/u1", "").is(200), "title")
 }
 
-func TestQuirk_E52(t *testing.T) { // no operations
+func TestQuirk_E52_http(t *testing.T) { // no operations
 	t.Parallel()
 	w := newWorld(t)
 	w.patch("/Users/u1").is(200)
@@ -236,7 +236,7 @@ func TestQuirk_E52(t *testing.T) { // no operations
 	newWorld(t, strict).patch("/Users/u1").fails(400, scim.InvalidSyntax)
 }
 
-func TestQuirk_E54(t *testing.T) { // delete twice
+func TestQuirk_E54_http(t *testing.T) { // delete twice
 	t.Parallel()
 	w := newWorld(t)
 	for _, path := range []string{"/Users/u1", "/Groups/g1"} {
@@ -247,7 +247,7 @@ func TestQuirk_E54(t *testing.T) { // delete twice
 	w.do(http.MethodDelete, "/Users/never-was", "").fails(404, "")
 }
 
-func TestQuirk_E55(t *testing.T) { // delete, and create again
+func TestQuirk_E55_http(t *testing.T) { // delete, and create again
 	t.Parallel()
 	w := newWorld(t)
 	first := text(w.do(http.MethodPost, "/Users", pia).is(201), "id")
@@ -256,7 +256,7 @@ func TestQuirk_E55(t *testing.T) { // delete, and create again
 	require.NotEqual(t, first, second)
 }
 
-func TestQuirk_E56(t *testing.T) { // memberships outlive an absence
+func TestQuirk_E56_http(t *testing.T) { // memberships outlive an absence
 	t.Parallel()
 	w := newWorld(t)
 	w.patch("/Users/u1", `{"op":"Replace","path":"active","value":"False"}`).is(200)
@@ -264,7 +264,7 @@ func TestQuirk_E56(t *testing.T) { // memberships outlive an absence
 	require.Equal(t, []string{"u1", "u2"}, w.members("g1"))
 }
 
-func TestQuirk_E57(t *testing.T) { // the rate is limited, but far above 25 a second
+func TestQuirk_E57_http(t *testing.T) { // the rate is limited, but far above 25 a second
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(o *scim.Options) { o.Limits = scim.Limits{Rate: 50, Burst: 50} })
@@ -278,7 +278,7 @@ func TestQuirk_E57(t *testing.T) { // the rate is limited, but far above 25 a se
 	})
 }
 
-func TestQuirk_E58(t *testing.T) { // who asks without a token, or with a wrong one
+func TestQuirk_E58_http(t *testing.T) { // who asks without a token, or with a wrong one
 	t.Parallel()
 	w := newWorld(t)
 	for _, header := range []string{"Authorization: Bearer T9", "Authorization:"} {
@@ -290,7 +290,7 @@ func TestQuirk_E58(t *testing.T) { // who asks without a token, or with a wrong 
 	}
 }
 
-func TestQuirk_E60(t *testing.T) { // /Schemas
+func TestQuirk_E60_http(t *testing.T) { // /Schemas
 	t.Parallel()
 	w := newWorld(t)
 	a := w.do(http.MethodGet, "/Schemas", "")
@@ -298,7 +298,7 @@ func TestQuirk_E60(t *testing.T) { // /Schemas
 	require.NotContains(t, a.text, "null")
 	ids := a.ids()
 	require.Subset(t, ids, []string{
-		core, group, enterprise, "urn:ietf:params:scim:schemas:core:2.0:Schema",
+		core, group, ent, "urn:ietf:params:scim:schemas:core:2.0:Schema",
 		"urn:ietf:params:scim:schemas:core:2.0:ResourceType", "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig",
 	})
 	require.Equal(t, json.Number(fmt.Sprint(len(ids))), body["totalResults"])
@@ -309,7 +309,7 @@ func TestQuirk_E60(t *testing.T) { // /Schemas
 	}
 }
 
-func TestQuirk_E61(t *testing.T) { // pages
+func TestQuirk_E61_http(t *testing.T) { // pages
 	t.Parallel()
 	w := emptyWorld(t)
 	for i := range 12 {
@@ -339,18 +339,18 @@ func TestEntraFlows(t *testing.T) {
 			id := text(w.do(http.MethodPost, "/Users", pia).is(201), "id")
 			q("/Users", `userName eq "Anna.Berg@example.org"`).lists(id)
 			if flag {
-				w.patch("/Users/"+id, `{"op":"replace","value":{"displayName":"Anna B","name.familyName":"Bergström","`+enterprise+`:employeeNumber":"4712","active":false}}`,
+				w.patch("/Users/"+id, `{"op":"replace","value":{"displayName":"Anna B","name.familyName":"Bergström","`+ent+`:employeeNumber":"4712","active":false}}`,
 					`{"op":"replace","path":"emails[type eq \"work\"].value","value":"ab@example.org"}`).is(200)
 			} else {
 				w.patch("/Users/"+id, `{"op":"Replace","path":"displayName","value":"Anna B"}`, `{"op":"Replace","path":"name.familyName","value":"Bergström"}`,
-					`{"op":"Add","path":"`+enterprise+`:employeeNumber","value":"4712"}`, `{"op":"Replace","path":"active","value":"False"}`,
+					`{"op":"Add","path":"`+ent+`:employeeNumber","value":"4712"}`, `{"op":"Replace","path":"active","value":"False"}`,
 					`{"op":"Replace","path":"emails[type eq \"work\"].value","value":"ab@example.org"}`).is(200)
 			}
 			body := w.do(http.MethodGet, "/Users/"+id, "").is(200)
 			require.Equal(t, "Anna B", body["displayName"])
 			require.Equal(t, "Bergström", text(body, "name", "familyName"))
 			require.Equal(t, "Anna", text(body, "name", "givenName"))
-			require.Equal(t, "4712", text(body, enterprise, "employeeNumber"))
+			require.Equal(t, "4712", text(body, ent, "employeeNumber"))
 			require.Equal(t, "ab@example.org", text(body, "emails", 0, "value"))
 			require.Equal(t, false, body["active"])
 

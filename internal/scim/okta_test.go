@@ -13,7 +13,7 @@ import (
 	"github.com/mmsync/mmsync/internal/scim"
 )
 
-func TestQuirk_O01(t *testing.T) { // connection test
+func TestQuirk_O01_http(t *testing.T) { // connection test
 	t.Parallel()
 	w := newWorld(t)
 	body := w.do(http.MethodGet, "/Users?startIndex=1&count=2", "", "User-Agent: Okta SCIM Client 1.0.0").lists("u1", "u2")
@@ -21,7 +21,7 @@ func TestQuirk_O01(t *testing.T) { // connection test
 	require.Equal(t, json.Number("1"), body["startIndex"])
 }
 
-func TestQuirk_O02(t *testing.T) { // lookup
+func TestQuirk_O02_http(t *testing.T) { // lookup
 	t.Parallel()
 	w := newWorld(t)
 	w.do(http.MethodGet, "/Users?filter=userName%20eq%20%22nora.lind%40example.org%22&startIndex=1&count=100", "").lists("u1")
@@ -29,7 +29,7 @@ func TestQuirk_O02(t *testing.T) { // lookup
 	w.do(http.MethodGet, "/Users?filter=userName%20eq%20%22nobody%22&startIndex=1&count=100", "").lists()
 }
 
-func TestQuirk_O03(t *testing.T) { // import by pages of 100
+func TestQuirk_O03_http(t *testing.T) { // import by pages of 100
 	t.Parallel()
 	w := emptyWorld(t)
 	for i := range 250 {
@@ -47,14 +47,14 @@ func TestQuirk_O03(t *testing.T) { // import by pages of 100
 	require.Len(t, seen, 250)
 }
 
-func TestQuirk_O05(t *testing.T) { // the same POST again
+func TestQuirk_O05_http(t *testing.T) { // the same POST again
 	t.Parallel()
 	w := newWorld(t)
 	w.do(http.MethodPost, "/Users", pia).is(201)
 	w.do(http.MethodPost, "/Users", pia).fails(409, scim.UniquenessErr)
 }
 
-func TestQuirk_O06(t *testing.T) { // what GET gave is PUT back, changed
+func TestQuirk_O06_http(t *testing.T) { // what GET gave is PUT back, changed
 	t.Parallel()
 	w := newWorld(t)
 	body := w.do(http.MethodGet, "/Users/u1", "").is(200)
@@ -72,20 +72,20 @@ func TestQuirk_O06(t *testing.T) { // what GET gave is PUT back, changed
 	w.do(http.MethodPut, "/Users/u1", string(doc)).fails(400, scim.MutabilityErr)
 }
 
-func TestQuirk_O08(t *testing.T) { // deactivation
+func TestQuirk_O08_http(t *testing.T) { // deactivation
 	t.Parallel()
 	w := newWorld(t)
 	require.Equal(t, false, w.patch("/Users/u1", `{"op":"replace","value":{"active":false}}`).is(200)["active"])
 }
 
-func TestQuirk_O14(t *testing.T) { // a name is free again after removal
+func TestQuirk_O14_http(t *testing.T) { // a name is free again after removal
 	t.Parallel()
 	w := newWorld(t)
 	w.do(http.MethodDelete, "/Users/u1", "").is(204)
 	w.do(http.MethodPost, "/Users", `{"schemas":["`+core+`"],"userName":"nora.lind@example.org"}`).is(201)
 }
 
-func TestQuirk_O16(t *testing.T) { // all errors are SCIM
+func TestQuirk_O16_http(t *testing.T) { // all errors are SCIM
 	t.Parallel()
 	w := newWorld(t, func(o *scim.Options) { o.Limits.Body = 1000 })
 	w.do(http.MethodGet, "/Users", "", "Authorization: Bearer T9").fails(401, "")
@@ -100,17 +100,17 @@ func TestQuirk_O16(t *testing.T) { // all errors are SCIM
 	require.Contains(t, w.log.String(), "memory_test.go", "the stack is logged")
 }
 
-func TestQuirk_O17(t *testing.T) { // a wrong token
+func TestQuirk_O17_http(t *testing.T) { // a wrong token
 	t.Parallel()
 	newWorld(t).do(http.MethodGet, "/Users", "", "Authorization: Bearer wrong").fails(401, "")
 }
 
-func TestQuirk_O18(t *testing.T) { // an unknown id
+func TestQuirk_O18_http(t *testing.T) { // an unknown id
 	t.Parallel()
 	newWorld(t).do(http.MethodGet, "/Users/00919288221112222", "").fails(404, "")
 }
 
-func TestQuirk_O19(t *testing.T) { // plain JSON in, SCIM out
+func TestQuirk_O19_http(t *testing.T) { // plain JSON in, SCIM out
 	t.Parallel()
 	newWorld(t).do(http.MethodPost, "/Users", pia, "Content-Type: application/json").is(201)
 }

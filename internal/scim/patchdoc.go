@@ -19,6 +19,9 @@ func (c *call) patchOps(doc Object) ([]PatchOp, error) {
 	if !ok {
 		return nil, invalid(InvalidSyntax, "Operations has to be a list")
 	}
+	if len(list) == 0 && !c.lets(QuirkNoOperations) {
+		return nil, invalid(InvalidSyntax, "there are no Operations")
+	}
 	if limit := c.h.limits.Patch; len(list) > limit {
 		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("a PATCH may have %d operations", limit)}
 	}
@@ -73,12 +76,8 @@ func (c *call) patchOp(v any) (PatchOp, error) {
 	}
 	var op PatchOp
 	var err error
-	v, _, err = field(o, "op")
-	if err != nil {
+	if op.Op, err = c.opName(o); err != nil {
 		return PatchOp{}, err
-	}
-	if op.Op, ok = v.(string); !ok {
-		return PatchOp{}, invalid(InvalidSyntax, "op has to be add, remove or replace")
 	}
 	if op.Path, err = c.opPath(o); err != nil {
 		return PatchOp{}, err
@@ -86,7 +85,39 @@ func (c *call) patchOp(v any) (PatchOp, error) {
 	if op.Value, op.HasValue, err = field(o, "value"); err != nil {
 		return PatchOp{}, err
 	}
+	if text, ok := op.Value.(string); ok && op.Path == "" && op.Op != "remove" {
+		op.Value = c.unpack(text)
+	}
 	return op, nil
+}
+
+// unpack reads a value that is an object in a text; any other text stays.
+func (c *call) unpack(text string) any {
+	if v, fault := parseJSON([]byte(text), c.h.limits.Depth); fault == nil {
+		if o, ok := v.(Object); ok && c.lets(QuirkValueText) {
+			return o
+		}
+	}
+	return text
+}
+
+func (c *call) opName(o Object) (string, error) {
+	v, _, err := field(o, "op")
+	if err != nil {
+		return "", err
+	}
+	name, _ := v.(string)
+	switch lower := strings.ToLower(name); lower {
+	case "add", "remove", "replace":
+		if lower == name || c.lets(QuirkOpCase) {
+			return lower, nil
+		}
+	case "delete":
+		if c.lets(QuirkOpDelete) {
+			return "remove", nil
+		}
+	}
+	return "", invalid(InvalidSyntax, "op has to be add, remove or replace")
 }
 
 func (c *call) opPath(o Object) (string, error) {

@@ -27,6 +27,15 @@ const (
 	QuirkPatchKeys Quirk = "request.patchKeys"
 	// QuirkEmptyPath is a path that is "" or null, for none. Home-grown clients.
 	QuirkEmptyPath Quirk = "request.emptyPath"
+	// QuirkOpCase is an operation that is not in lower case: "Replace". Entra.
+	QuirkOpCase Quirk = "request.opCase"
+	// QuirkOpDelete is the operation "delete" for remove. SailPoint.
+	QuirkOpDelete Quirk = "request.opDelete"
+	// QuirkNoOperations is a PATCH without operations; it changes nothing. Entra.
+	QuirkNoOperations Quirk = "request.noOperations"
+	// QuirkValueText is the value of an operation without path as JSON in a text.
+	// Keycloak (scim-for-keycloak).
+	QuirkValueText Quirk = "request.valueText"
 )
 
 // RequestQuirks are the deviations in requests as such that can be put up with.
@@ -37,6 +46,10 @@ func RequestQuirks() []QuirkDoc {
 		{QuirkPatchDocument, `a PATCH that does not list its schema, or others as well`, homeGrown},
 		{QuirkPatchKeys, `keys in a PATCH that have no meaning; they are passed over`, postman},
 		{QuirkEmptyPath, `a path in a PATCH that is empty or null, for none`, homeGrown},
+		{QuirkOpCase, `an operation that is not in lower case: "Replace"`, entra},
+		{QuirkOpDelete, `the operation "delete", taken as remove`, "SailPoint"},
+		{QuirkNoOperations, `a PATCH without operations; nothing is changed`, entra},
+		{QuirkValueText, `the value of an operation without path as JSON in a text`, "scim-for-keycloak"},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,16 +20,13 @@ import (
 
 // The names that research and tests use.
 const (
-	core       = "urn:ietf:params:scim:schemas:core:2.0:User"
-	enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
-	group      = "urn:ietf:params:scim:schemas:core:2.0:Group"
-	patchOp    = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-	searchReq  = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
-	bulkReq    = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
-	listResp   = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
-	errorResp  = "urn:ietf:params:scim:api:messages:2.0:Error"
+	patchOp   = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+	searchReq = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
+	bulkReq   = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
+	listResp  = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+	errorResp = "urn:ietf:params:scim:api:messages:2.0:Error"
 
-	external = "https://scim.example.org/scim/v2"
+	external = base
 )
 
 // world is a Handler over memory with U1, U2, U3 and G1 in it.
@@ -57,7 +55,7 @@ func newWorld(t *testing.T, change ...func(*scim.Options)) *world {
 	w := emptyWorld(t, change...)
 	w.seed("User", "u1", `{"userName":"nora.lind@example.org","externalId":"ext-nora","active":true,
 		"name":{"givenName":"Nora","familyName":"Lind"},"emails":[{"type":"work","primary":true,"value":"nora.lind@example.org"}],
-		"`+enterprise+`":{"department":"Docks","employeeNumber":"4711"}}`)
+		"`+ent+`":{"department":"Docks","employeeNumber":"4711"}}`)
 	w.seed("User", "u2", `{"userName":"omar.reyes@example.org","active":true,"displayName":"Omar","emails":[{"value":"omar@example.net"}]}`)
 	w.seed("User", "u3", `{"userName":"pia.moreau@example.org","active":true,"displayName":"Pia"}`)
 	w.seed("Group", "g1", `{"displayName":"Harbour Crew","externalId":"ext-g1","members":[{"value":"u1"},{"value":"u2"}]}`)
@@ -247,4 +245,26 @@ func (w *world) members(id string) []string {
 		values = append(values, text(m, "value"))
 	}
 	return values
+}
+
+// refused wants a 400 of any kind.
+func (a *reply) refused() {
+	a.t.Helper()
+	kind, _ := a.body["scimType"].(string)
+	a.fails(http.StatusBadRequest, scim.ErrorType(kind))
+}
+
+func (w *world) get(path string) *reply {
+	w.t.Helper()
+	return w.do(http.MethodGet, path, "")
+}
+
+// seedFast makes a user without asking whether the name is taken.
+func (w *world) seedFast(id string) {
+	w.mem.last++
+	created := time.Date(2026, 1, 2, 3, 4, w.mem.last, 0, time.UTC)
+	if w.mem.of["User"] == nil {
+		w.mem.of["User"] = map[string]scim.Resource{}
+	}
+	w.mem.of["User"][id] = scim.Resource{ID: id, Version: "v", Created: created, Modified: created, Attributes: scim.Object{"userName": id}}
 }
