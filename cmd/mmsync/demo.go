@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +33,8 @@ func (a *app) demoCmd() *cobra.Command {
 		Short: "try mmsync with nothing installed: a simulated Mattermost and an invented company",
 		Long: "Try mmsync with nothing installed. A simulated Mattermost server is started on this machine, an\n" +
 			"invented company is planned and applied, some people leave, marry, rise and come back, and that is\n" +
-			"planned and applied as well. The server stays up until you press Ctrl-C; nothing is kept afterwards.",
+			"planned and applied as well. Then both servers stay up until you press Ctrl-C: Mattermost, and mmsync's SCIM\n" +
+			"endpoint for identity providers. Nothing is kept afterwards.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.users < 0 {
 				return usage(fmt.Errorf("--users is %d, but must be 0 or more", f.users))
@@ -42,8 +45,7 @@ func (a *app) demoCmd() *cobra.Command {
 	cmd.Flags().IntVar(&f.users, "users", 200, "how many people to invent (0: an empty server and no plan)")
 	cmd.Flags().BoolVar(&f.once, "once", false, "end after the second plan")
 	cmd.Flags().StringVar(&f.mattermost, "mattermost-listen", "127.0.0.1:8065", "`address` of the simulated Mattermost server")
-	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` of mmsync itself; nothing listens there yet")
-	_ = cmd.Flags().MarkHidden("listen") // the flag exists, one line up
+	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` of mmsync's own SCIM endpoint")
 	return cmd
 }
 
@@ -52,6 +54,11 @@ type demoDocument struct {
 	FormatVersion   string `json:"format_version"`
 	MattermostURL   string `json:"mattermost_url"`
 	MattermostToken string `json:"mattermost_token"`
+	SCIMURL         string `json:"scim_url"`
+	SCIMToken       string `json:"scim_token"`
+	// Config works with the other commands while the demo runs, if MMSYNC_DEMO_TOKEN
+	// is MattermostToken.
+	Config string `json:"config"`
 }
 
 func (a *app) demo(ctx context.Context, f demoFlags) (err error) {
@@ -64,20 +71,35 @@ func (a *app) demo(ctx context.Context, f demoFlags) (err error) {
 		}
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
+	l, err := net.Listen("tcp", f.listen)
+	if err != nil {
+		return &exitError{code: exitFailed, err: fmt.Errorf("listen for SCIM: %w", err), hint: "take another port with --listen 127.0.0.1:0"}
+	}
+	defer l.Close()
 	dir, err := os.MkdirTemp("", "mmsync-demo-")
 	if err != nil {
 		return fmt.Errorf("make a folder for the demo: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if a.output == "json" {
-		if err := a.printJSON(demoDocument{plan.FormatVersion, url, server.AdminToken()}); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(a.stdout, "A simulated Mattermost 11.6 server is up at %s\n  its administrator's token: %s\n", url, server.AdminToken())
+	doc := demoDocument{
+		FormatVersion: plan.FormatVersion, MattermostURL: url, MattermostToken: server.AdminToken(),
+		SCIMURL: "http://" + l.Addr().String() + "/scim/v2", Config: filepath.Join(dir, "config.yaml"),
+	}
+	story := demo.Tell(f.users)
+	p := a.progress()
+	d, err := a.demoDaemon(ctx, doc, dir, story, p)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if doc.SCIMToken, err = d.NewToken(ctx, daemon.TokenOptions{Source: demo.Provider, Name: "demo", By: whoami()}); err != nil {
+		return err
+	}
+	if err := a.introduce(doc); err != nil {
+		return err
 	}
 	if f.users > 0 {
-		if err := a.tell(ctx, demo.Tell(f.users), url, server.AdminToken(), dir); err != nil {
+		if err := a.tell(ctx, d, p, story, dir); err != nil {
 			return err
 		}
 	}
@@ -85,40 +107,58 @@ func (a *app) demo(ctx context.Context, f demoFlags) (err error) {
 		return nil
 	}
 	if a.output != "json" {
-		fmt.Fprintf(a.stdout, "\nThe server stays up until you press Ctrl-C. Look at somebody, for example:\n"+
-			"  curl -s -H 'Authorization: Bearer %s' %s/api/v4/users/username/admin\n", server.AdminToken(), url)
+		fmt.Fprintf(a.stdout, demoOutlook, doc.MattermostToken, doc.MattermostURL, doc.SCIMURL, doc.SCIMToken, doc.MattermostToken, doc.Config)
 	}
-	<-ctx.Done()
+	err = d.Serve(ctx, daemon.ServeOptions{Listener: l})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+const demoOutlook = `
+Both servers stay up until you press Ctrl-C. Look at somebody, push somebody, and see what mmsync says of it:
+  curl -s -H 'Authorization: Bearer %s' %s/api/v4/users/username/admin
+  curl -s %s/Users -H 'Authorization: Bearer %s' -H 'Content-Type: application/scim+json' \
+    -d '{"userName":"nora.lind@example.org","name":{"givenName":"Nora","familyName":"Lind"},"emails":[{"value":"nora.lind@example.org","type":"work","primary":true}],"active":true}'
+  MMSYNC_DEMO_TOKEN=%s mmsync explain -c %s nora.lind
+`
+
+func (a *app) introduce(doc demoDocument) error {
+	if a.output == "json" {
+		return a.printJSON(doc)
+	}
+	fmt.Fprintf(a.stdout, "A simulated Mattermost 11.6 server is up at %s\n  its administrator's token: %s\n", doc.MattermostURL, doc.MattermostToken)
+	fmt.Fprintf(a.stdout, "Identity providers can push to %s\n  with the token: %s\n", doc.SCIMURL, doc.SCIMToken)
 	return nil
 }
 
-// tell runs the story through the real program: a configuration file, a source,
-// a store, the client and the engine.
-func (a *app) tell(ctx context.Context, s demo.Story, url, token, dir string) (err error) {
+// demoDaemon is the real program, wired by a configuration file as everywhere.
+func (a *app) demoDaemon(ctx context.Context, doc demoDocument, dir string, s demo.Story, p *progress) (*daemon.Daemon, error) {
 	env := func(name string) (string, bool) {
 		if name == "MMSYNC_DEMO_TOKEN" {
-			return token, true
+			return doc.MattermostToken, true
 		}
 		return a.env(name)
 	}
+	address := strings.TrimSuffix(strings.TrimPrefix(doc.SCIMURL, "http://"), "/scim/v2")
 	// Nobody else writes to the demo's server, so that there is nothing to wait for.
-	text := append(demo.Config(url, dir), "lifecycle: {deactivate: {look_again: 0s}}\n"...)
-	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), text, 0o600); err != nil {
-		return fmt.Errorf("write the demo's configuration: %w", err)
+	text := append(demo.Config(doc.MattermostURL, address, dir), "lifecycle: {deactivate: {look_again: 0s}}\n"...)
+	if err := os.WriteFile(doc.Config, text, 0o600); err != nil {
+		return nil, fmt.Errorf("write the demo's configuration: %w", err)
 	}
 	if err := write(dir, s.First); err != nil {
-		return err
+		return nil, err
 	}
-	c, err := config.Parse(filepath.Join(dir, "config.yaml"), text, env)
+	c, err := config.Parse(doc.Config, text, env)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p := a.progress()
-	d, err := daemon.Open(ctx, c, daemon.Options{Logger: a.logger(c), Version: version(), Progress: p.report})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.Close()) }()
+	return daemon.Open(ctx, c, daemon.Options{Logger: a.logger(c), Version: version(), Progress: p.report})
+}
+
+// tell runs the story through it.
+func (a *app) tell(ctx context.Context, d *daemon.Daemon, p *progress, s demo.Story, dir string) error {
 	if a.output != "json" {
 		fmt.Fprintf(a.stdout, "Configuration, directory (people.ldif) and store are in %s while the demo runs\n", dir)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -15,6 +16,8 @@ var ErrNothingToServe = errors.New("nothing to serve")
 // ServeOptions are what a configuration does not say.
 type ServeOptions struct {
 	Logger *slog.Logger
+	// Listener, if not nil, is used in the place of one that is made for scim.listen.
+	Listener net.Listener
 	// Listening is told the address that is listened on; may be nil.
 	Listening func(address string)
 }
@@ -32,7 +35,7 @@ func (d *Daemon) Serve(ctx context.Context, o ServeOptions) error {
 	if err != nil {
 		return err
 	}
-	l, err := listen(d.Config, handler, o.Logger)
+	l, err := listen(d.Config, o.Listener, handler, o.Logger)
 	if err != nil {
 		return err
 	}

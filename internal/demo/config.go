@@ -2,9 +2,12 @@ package demo
 
 import "fmt"
 
+// Provider is the name of the source that identity providers push to.
+const Provider = "idp"
+
 // Config is the configuration a demo runs with: complete, and small enough to
 // be read at once. The token comes from the variable MMSYNC_DEMO_TOKEN.
-func Config(mattermostURL, dir string) []byte {
+func Config(mattermostURL, scimAddress, dir string) []byte {
 	return fmt.Appendf(nil, `version: 1
 mattermost:
   url: %s
@@ -17,6 +20,11 @@ sources:
     type: file
     path: %s/people.ldif
     disabled_when: 'attr.employeeType == "disabled"'
+  - name: `+Provider+`
+    type: scim
+scim:
+  listen: %s
+  limits: {requests_per_second: 1000, burst: 2000}
 mapping:
   defaults:
     id_attribute: attr.entryUUID
@@ -28,5 +36,5 @@ mapping:
 roles:
   - {role: system_admin, source: directory, groups: ["%s"], grant: allow}
 log: {level: warn}
-`, mattermostURL, dir, dir, AdminGroup)
+`, mattermostURL, dir, dir, scimAddress, AdminGroup)
 }

@@ -404,7 +404,12 @@ func (a *applier) keep(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 }
 
 func (a *applier) record(ctx context.Context, o state.Outcome) error {
+	a.e.pending.mu.RLock()
 	err := a.e.o.Store.RecordOp(ctx, a.lease.current(), o)
+	if err == nil {
+		a.reserved.did(&a.plan.Decisions[o.Ref.Decision], o.Ref.Op)
+	}
+	a.e.pending.mu.RUnlock()
 	if err == nil {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -9,9 +10,10 @@ import (
 
 // pending is what passed the guards and is not done yet. Runs and pushes beside
 // each other are judged by it as well: each alone may be within a limit that both
-// together break. mu is held from what is counted to what is reserved.
+// together break. mu is held by whoever judges, from what is counted to what is
+// reserved, and for reading by whoever turns what was reserved into what is counted.
 type pending struct {
-	mu   sync.Mutex
+	mu   sync.RWMutex
 	open map[*reservation]bool
 }
 
@@ -50,7 +52,18 @@ func (r *reservation) plan(p *pending, of plan.Plan) {
 	p.open[r] = true
 }
 
-// done takes out of the reservation what the journal shows from now on.
+// did takes out of the reservation what the journal shows of one op from now on.
+func (r *reservation) did(d *plan.Decision, op int) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	classes := plan.Classes(d, op)
+	r.left[d.Key] = slices.DeleteFunc(r.left[d.Key], func(c plan.Class) bool { return slices.Contains(classes, c) })
+}
+
+// done takes somebody out of the reservation about whom nothing more is done.
 func (r *reservation) done(k identity.Key) {
 	if r == nil {
 		return
