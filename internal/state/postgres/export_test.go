@@ -76,3 +76,13 @@ func (s *Store) Exec(t testing.TB, statement string, args ...any) {
 	_, err := s.pool.Exec(t.Context(), statement, args...)
 	require.NoError(t, err)
 }
+
+// Floor gives what inserts one row into a bare table over the store's connections.
+func (s *Store) Floor(t testing.TB) func(ctx context.Context, id int64, body string) error {
+	t.Helper()
+	s.Exec(t, "create table floor (id bigint primary key, body text not null)")
+	return func(ctx context.Context, id int64, body string) error {
+		_, err := s.pool.Exec(ctx, "insert into floor (id, body) values ($1, $2)", id, body)
+		return err
+	}
+}

@@ -45,6 +45,13 @@ func BenchmarkStore(b *testing.B) {
 	statetest.Bench(b, func(t testing.TB) state.Store { return open(t, pgtest.URL(t)) })
 }
 
+func BenchmarkWriteResource(b *testing.B) {
+	statetest.BenchWrites(b, func(t testing.TB) statetest.Floor {
+		s := open(t, pgtest.URL(t))
+		return statetest.Floor{Store: s, Insert: s.Floor(t)}
+	})
+}
+
 func open(t testing.TB, url string) *postgres.Store {
 	t.Helper()
 	s, err := postgres.Open(t.Context(), url, postgres.Options{})

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -34,4 +35,14 @@ func (s *Store) Exec(t testing.TB, statement string, args ...any) {
 	t.Helper()
 	_, err := s.writer.ExecContext(t.Context(), statement, args...)
 	require.NoError(t, err)
+}
+
+// Floor gives what inserts one row into a bare table over the store's connection.
+func (s *Store) Floor(t testing.TB) func(ctx context.Context, id int64, body string) error {
+	t.Helper()
+	s.Exec(t, "create table floor (id integer primary key, body text not null) strict")
+	return func(ctx context.Context, id int64, body string) error {
+		_, err := s.writer.ExecContext(ctx, "insert into floor (id, body) values ($1, $2)", id, body)
+		return err
+	}
 }

@@ -42,6 +42,13 @@ func BenchmarkStore(b *testing.B) {
 	statetest.Bench(b, func(t testing.TB) state.Store { return open(t, fileURL(t), sqlite.Options{}) })
 }
 
+func BenchmarkWriteResource(b *testing.B) {
+	statetest.BenchWrites(b, func(t testing.TB) statetest.Floor {
+		s := open(t, fileURL(t), sqlite.Options{})
+		return statetest.Floor{Store: s, Insert: s.Floor(t)}
+	})
+}
+
 func fileURL(t testing.TB) string {
 	t.Helper()
 	return sqlite.Scheme + filepath.Join(t.TempDir(), "state #1 100%25 é.db")
