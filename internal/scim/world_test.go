@@ -268,3 +268,9 @@ func (w *world) seedFast(id string) {
 	}
 	w.mem.of["User"][id] = scim.Resource{ID: id, Version: "v", Created: created, Modified: created, Attributes: scim.Object{"userName": id}}
 }
+
+// with is the same world for another test.
+func (w *world) with(t *testing.T) *world {
+	t.Helper()
+	return &world{t: t, h: w.h, mem: w.mem, log: w.log, noted: map[scim.Quirk]int{}}
+}
