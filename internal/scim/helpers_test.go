@@ -96,3 +96,55 @@ func ops(t testing.TB, text string) []scim.PatchOp {
 	}
 	return out
 }
+
+// patches applies operations leniently and strictly. want are the attributes after
+// the former; strictly is an ErrorType, or the attributes after the latter, "" if
+// they are the same.
+func patches(t *testing.T, rt *scim.ResourceType, r scim.Resource, text, want string, strictly any, quirks ...scim.Quirk) {
+	t.Helper()
+	before := encode(t, r.Attributes)
+	var used tally
+	got, err := rt.Patch(r, ops(t, text), scim.AllLenient(), used.note)
+	require.NoError(t, err)
+	require.Equal(t, object(t, want), got, text)
+	require.ElementsMatch(t, quirks, used, text)
+
+	strict, err := rt.Patch(r, ops(t, text), nil, func(q scim.Quirk) { t.Errorf("noted %s", q) })
+	switch s := strictly.(type) {
+	case scim.ErrorType:
+		refused(t, err, s)
+	case string:
+		require.NoError(t, err)
+		if s == "" {
+			s = want
+		}
+		require.Equal(t, object(t, s), strict, text)
+	}
+	require.Equal(t, before, encode(t, r.Attributes), "the resource itself has changed")
+}
+
+func encode(t testing.TB, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	require.NoError(t, err)
+	return string(b)
+}
+
+// with is a resource with some attributes set, or taken away if null.
+func with(t testing.TB, r scim.Resource, text string) string {
+	t.Helper()
+	o := object(t, encode(t, r.Attributes))
+	for name, v := range object(t, text) {
+		if o[name] = v; v == nil {
+			delete(o, name)
+		}
+	}
+	return encode(t, o)
+}
+
+// having is with as a resource.
+func having(t testing.TB, r scim.Resource, text string) scim.Resource {
+	t.Helper()
+	r.Attributes = object(t, with(t, r, text))
+	return r
+}
