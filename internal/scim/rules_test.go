@@ -524,8 +524,8 @@ func TestQuirk_X21_http(t *testing.T) { // what changes nothing is not written
 func TestQuirk_X23_http(t *testing.T) { // characters
 	t.Parallel()
 	w := newWorld(t)
-	for _, name := range []string{"Zoë 🚢", "שלום", "\u202egnirts", strings.Repeat("ä", 300), "<b>&amp;</b>", "a\tb"} {
-		doc, err := json.Marshal(scim.Object{"schemas": []any{core}, "userName": "x" + fmt.Sprint(len(name)), "displayName": name})
+	for i, name := range []string{"Zoë 🚢", "שלום", "\u202egnirts", strings.Repeat("ä", 300), "<b>&amp;</b>", "a\tb"} {
+		doc, err := json.Marshal(scim.Object{"schemas": []any{core}, "userName": fmt.Sprintf("x%d", i), "displayName": name})
 		require.NoError(t, err)
 		require.Equal(t, name, w.do(http.MethodPost, "/Users", string(doc)).is(201)["displayName"])
 	}
