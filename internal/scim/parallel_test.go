@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -58,7 +59,7 @@ func TestChange_retried(t *testing.T) {
 				r := w.mem.of["Group"]["g1"]
 				r.Version = fmt.Sprintf("meddled%d", n)
 				members, _ := r.Attributes["members"].([]any)
-				r.Attributes = scim.Object{"displayName": "Harbour Crew", "members": append(members[:len(members):len(members)], scim.Object{"value": fmt.Sprintf("other%d", n)})}
+				r.Attributes = scim.Object{"displayName": "Harbour Crew", "members": append(slices.Clip(members), scim.Object{"value": fmt.Sprintf("other%d", n)})}
 				w.mem.of["Group"]["g1"] = r
 			}
 			return nil
