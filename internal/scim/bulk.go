@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // bulkOp is one operation of a bulk request, RFC 7644 section 3.7.
@@ -18,6 +19,7 @@ type bulkOp struct {
 	open                          []string // bulkIds left out for now, for they need this one
 
 	done   bool
+	took   time.Duration
 	call   *call
 	id     string // of the resource that it made
 	t      *ResourceType
@@ -50,12 +52,22 @@ func (h *Handler) bulk(ctx context.Context, c *call, body Object) (answer, error
 	for _, op := range b.ops {
 		if op.done {
 			results = append(results, op.shown(h))
-			for _, q := range op.call.quirks {
-				c.noted(q)
-			}
+			b.tell(ctx, op)
 		}
 	}
 	return answer{status: http.StatusOK, body: Object{"schemas": []any{messageBulked}, "Operations": results}}, nil
+}
+
+// tell passes on what became of an operation.
+func (b *bulkRun) tell(ctx context.Context, op *bulkOp) {
+	for _, q := range op.call.quirks {
+		b.c.noted(q)
+	}
+	if b.h.o.Done != nil {
+		o := op.call.outcome(op.result, op.took)
+		o.Bulk = true
+		b.h.o.Done(ctx, o)
+	}
 }
 
 // run does what can be done, and what needs it after that.
@@ -113,9 +125,11 @@ func (b *bulkRun) cut(op *bulkOp) {
 
 // try does one operation.
 func (b *bulkRun) try(ctx context.Context, op *bulkOp) {
+	began := time.Now()
+	defer func() { op.took = time.Since(began) }()
 	op.done = true
 	op.call = &call{h: b.h, session: b.c.session, method: op.method, header: http.Header{}, params: params{}, lenient: b.c.lenient}
-	if op.version != "" {
+	if op.version != "" && op.method != http.MethodPost {
 		op.call.header.Set("If-Match", op.version)
 	}
 	a, err := b.do(ctx, op)
@@ -179,10 +193,18 @@ func (b *bulkRun) complete(ctx context.Context) {
 		}
 		op.result = b.h.refuse(ctx, op.call, err)
 		b.errors++
-		if _, err := b.h.remove(ctx, op.call, op.t, op.id); err != nil {
+		if err := b.undo(ctx, op); err != nil {
 			b.h.log.ErrorContext(ctx, "half a resource of a bulk request stays", "id", op.id, "error", err)
 		}
 	}
+}
+
+// undo takes back what an operation made, even if time is up.
+func (b *bulkRun) undo(ctx context.Context, op *bulkOp) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.h.limits.Request)
+	defer cancel()
+	_, err := b.h.remove(ctx, op.call, op.t, op.id)
+	return err
 }
 
 // shown is the result of an operation, RFC 7644 section 3.7.

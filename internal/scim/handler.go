@@ -31,7 +31,8 @@ type Options struct {
 	Lenient Lenient
 	// Noted is told once per request of each deviation that it made use of; may be nil.
 	Noted func(session string, q Quirk)
-	// Done is told of each request when it has been answered; may be nil.
+	// Done is told of each request when it has been answered, and before that of each
+	// operation of a bulk; may be nil.
 	Done func(ctx context.Context, o Outcome)
 	// Logger is told of each request, without personal data; nil: nobody is.
 	Logger *slog.Logger
@@ -81,6 +82,8 @@ type Outcome struct {
 	Duration time.Duration
 	Quirks   []Quirk  // ordered
 	Changed  []string // names of attributes, of a write
+	// Bulk tells an operation of a bulk request, whose Outcome follows.
+	Bulk bool
 }
 
 // Handler serves the SCIM protocol, RFC 7644.
@@ -137,11 +140,11 @@ func checkTypes(types []*ResourceType) error {
 		if !ok || name == "" || url.PathEscape(name) != name || t.Name == "" || t.Schema == nil {
 			return fmt.Errorf("resource type %q with endpoint %q: it needs a name, a schema and an endpoint of one segment", t.Name, t.Endpoint)
 		}
-		if key := strings.ToLower(name); taken[key] {
+		key := strings.ToLower(name)
+		if taken[key] {
 			return fmt.Errorf("resource type %q: endpoint %q is taken", t.Name, t.Endpoint)
-		} else {
-			taken[key] = true
 		}
+		taken[key] = true
 	}
 	return nil
 }
@@ -265,11 +268,7 @@ func (h *Handler) resource(ctx context.Context, c *call, t *ResourceType, id str
 
 // record tells the logger and whoever else wants to know what became of a request.
 func (h *Handler) record(ctx context.Context, c *call, a answer, took time.Duration) {
-	slices.Sort(c.quirks)
-	o := Outcome{
-		Session: c.session.Name, Method: knownMethod(c.method), Route: c.route.template(), ID: c.touched,
-		Status: a.status, Duration: took, Quirks: c.quirks, Changed: c.changed,
-	}
+	o := c.outcome(a, took)
 	if h.o.Noted != nil {
 		for _, q := range c.quirks {
 			h.o.Noted(o.Session, q)
@@ -284,6 +283,14 @@ func (h *Handler) record(ctx context.Context, c *call, a answer, took time.Durat
 		slog.String("session", o.Session), slog.Any("quirks", o.Quirks))
 	if h.o.Done != nil {
 		h.o.Done(ctx, o)
+	}
+}
+
+func (c *call) outcome(a answer, took time.Duration) Outcome {
+	slices.Sort(c.quirks)
+	return Outcome{
+		Session: c.session.Name, Method: knownMethod(c.method), Route: c.route.template(), ID: c.touched,
+		Status: a.status, Duration: took, Quirks: c.quirks, Changed: c.changed,
 	}
 }
 

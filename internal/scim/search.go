@@ -121,7 +121,7 @@ func (c *call) mayList(types []*ResourceType) ([]*ResourceType, error) {
 	return may, nil
 }
 
-var errScan = errors.New("the filter or the order takes too long: ask for less, by userName, externalId or id") //nolint:gochecknoglobals // a sentinel
+var errScan = errors.New("the filter or the order takes too long: ask for less, by userName, externalId or id")
 
 // query reads the parameters.
 func (h *Handler) query(c *call) (query, error) {

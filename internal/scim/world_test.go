@@ -36,9 +36,8 @@ type world struct {
 	mem *memory
 	log *bytes.Buffer
 
-	mu       sync.Mutex
-	outcomes []scim.Outcome
-	noted    map[scim.Quirk]int
+	mu    sync.Mutex
+	noted map[scim.Quirk]int
 }
 
 // lenient puts up with everything.
@@ -267,4 +266,20 @@ func (w *world) seedFast(id string) {
 		w.mem.of["User"] = map[string]scim.Resource{}
 	}
 	w.mem.of["User"][id] = scim.Resource{ID: id, Version: "v", Created: created, Modified: created, Attributes: scim.Object{"userName": id}}
+}
+
+// with is the same world for another test.
+func (w *world) with(t *testing.T) *world {
+	t.Helper()
+	return &world{t: t, h: w.h, mem: w.mem, log: w.log, noted: map[scim.Quirk]int{}}
+}
+
+// whole is a whole number at a path.
+func whole(t *testing.T, v any, path ...any) int {
+	t.Helper()
+	n, ok := at(v, path...).(json.Number)
+	require.True(t, ok)
+	i, err := strconv.Atoi(n.String())
+	require.NoError(t, err)
+	return i
 }

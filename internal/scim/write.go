@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/mmsync/mmsync/internal/scim/filter"
 )
 
 // create serves POST, RFC 7644 section 3.3.
@@ -28,7 +30,7 @@ func (h *Handler) create(ctx context.Context, c *call, t *ResourceType, body Obj
 		return answer{}, err
 	}
 	c.note(r, t.Diff(nil, r.Attributes))
-	return h.shown(t, r, p, http.StatusCreated), nil
+	return h.shown(c, t, r, p, http.StatusCreated), nil
 }
 
 // read serves GET of one resource, RFC 7644 section 3.4.1.
@@ -52,7 +54,7 @@ func (h *Handler) read(ctx context.Context, c *call, t *ResourceType, id string)
 	if err := cond.check(r.Version); err != nil {
 		return answer{}, err
 	}
-	return h.shown(t, r, p, http.StatusOK), nil
+	return h.shown(c, t, r, p, http.StatusOK), nil
 }
 
 // replace serves PUT, RFC 7644 section 3.5.1.
@@ -67,7 +69,7 @@ func (h *Handler) replace(ctx context.Context, c *call, t *ResourceType, id stri
 	if err != nil {
 		return answer{}, err
 	}
-	return h.shown(t, r, p, http.StatusOK), nil
+	return h.shown(c, t, r, p, http.StatusOK), nil
 }
 
 // patch serves PATCH, RFC 7644 section 3.5.2.
@@ -87,7 +89,7 @@ func (h *Handler) patch(ctx context.Context, c *call, t *ResourceType, id string
 		return answer{}, err
 	}
 	_, asked := c.params["attributes"]
-	a := h.shown(t, r, p, http.StatusOK)
+	a := h.shown(c, t, r, p, http.StatusOK)
 	if !asked && slices.Contains(h.o.QuietPatch, t.Name) {
 		a.status, a.body = http.StatusNoContent, nil
 	}
@@ -188,7 +190,11 @@ func (h *Handler) remove(ctx context.Context, c *call, t *ResourceType, id strin
 
 // shown answers with a resource. Its address is in the Location of every answer that
 // has one, as RFC 7644 section 3.1 shows.
-func (h *Handler) shown(t *ResourceType, r Resource, p Projection, status int) answer {
+// Who may not read sees that it is there.
+func (h *Handler) shown(c *call, t *ResourceType, r Resource, p Projection, status int) answer {
+	if !c.mayRead(t) {
+		p = Projection{attributes: []filter.Attr{{Name: "id"}}}
+	}
 	location, _ := t.Meta(r, h.base)["location"].(string)
 	return answer{status: status, body: t.Show(r, h.base, p), etag: entityTag(r.Version), location: location}
 }
