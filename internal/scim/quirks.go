@@ -118,7 +118,7 @@ type QuirkDoc struct {
 
 // Quirks gives all deviations that can be put up with, ordered by name.
 func Quirks() []QuirkDoc {
-	list := slices.Concat(valueQuirks(), nameQuirks(), patchQuirks(), filterQuirks())
+	list := slices.Concat(valueQuirks(), nameQuirks(), patchQuirks(), filterQuirks(), RequestQuirks())
 	slices.SortFunc(list, func(a, b QuirkDoc) int { return cmp.Compare(a.Name, b.Name) })
 	return list
 }
