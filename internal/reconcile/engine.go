@@ -234,6 +234,7 @@ func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow 
 func (e *Engine) decide(ctx context.Context, g *gathered, o RunOptions) (Report, error) {
 	p := plan.Build(g.observations, e.o.Policy)
 	p.Unchanged += g.settled
+	whole := p
 	var unknown []string
 	if o.pick != nil {
 		of := make(map[identity.Key]*plan.Observation, len(g.observations))
@@ -249,14 +250,14 @@ func (e *Engine) decide(ctx context.Context, g *gathered, o RunOptions) (Report,
 			return Report{}, err
 		}
 	}
-	rep, err := e.judge(ctx, g, p, o)
+	rep, err := e.judge(ctx, g, p, whole, o)
 	rep.Problems = append(rep.Problems, unknown...)
 	rep.Census = g.census(rep.Plan)
 	return rep, err
 }
 
-// judge lets the guards look at a plan.
-func (e *Engine) judge(ctx context.Context, g *gathered, p plan.Plan, o RunOptions) (Report, error) {
+// judge lets the guards look at a plan, or at a part of a whole one.
+func (e *Engine) judge(ctx context.Context, g *gathered, p, whole plan.Plan, o RunOptions) (Report, error) {
 	limits := e.o.Limits
 	if o.Limits != nil {
 		limits = *o.Limits
@@ -266,11 +267,11 @@ func (e *Engine) judge(ctx context.Context, g *gathered, p plan.Plan, o RunOptio
 		p.Warnings = append(p.Warnings, said)
 	}
 	if !g.byHand {
-		if err := e.weigh(ctx, g, p); err != nil {
+		if err := e.weigh(ctx, g, whole); err != nil {
 			return Report{}, err
 		}
 	}
-	v := guard.Check(p, g.usage, limits)
+	v := guard.CheckPart(p, whole, g.usage, limits)
 	if g.byHand {
 		v.Trips = slices.DeleteFunc(v.Trips, func(t guard.Trip) bool { _, loss := t.Class.Lost(); return loss })
 	}

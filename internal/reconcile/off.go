@@ -166,7 +166,7 @@ func (e *Engine) decideOff(ctx context.Context, l *lease, o RunOptions, off stat
 		return nil, Report{}, 0, err
 	}
 	p := plan.Build(g.observations, e.o.Policy)
-	rep, err := e.judge(ctx, g, p, o)
+	rep, err := e.judge(ctx, g, p, p, o)
 	if err != nil {
 		return nil, Report{}, 0, err
 	}

@@ -31,8 +31,9 @@ func (s Selection) IsZero() bool {
 }
 
 // Select narrows a run to a part of its plan. Everything is read and decided all the
-// same, so that nobody is missing because he was not selected; the guards judge the
-// part, and the plan says so.
+// same, so that nobody is missing because he was not selected; the guards count the
+// part, and the plan says so; what a whole group or many people would lose is held in
+// the part as well.
 func (o RunOptions) Select(s Selection) RunOptions {
 	if !s.IsZero() {
 		o.pick, o.people = s.of, s.People
@@ -88,7 +89,7 @@ func (s Selection) of(p plan.Plan, of map[identity.Key]*plan.Observation) (plan.
 			p.Decisions[i] = plan.Pass(p.Decisions[i], of[p.Decisions[i].Key])
 		}
 	}
-	p.Warnings = append(p.Warnings, fmt.Sprintf("this is a part of the plan: %d other decisions were left out, and the guards have seen the part alone", others))
+	p.Warnings = append(p.Warnings, fmt.Sprintf("this is a part of the plan: %d other decisions were left out, and the guards have counted the part alone", others))
 	return p, nil
 }
 

@@ -98,16 +98,26 @@ type tally struct {
 
 // Check judges a plan. Trips come ordered by source and class. A source that
 // the plan decides about without having a summary of it has a base of 0.
-func Check(p plan.Plan, u Usage, l Limits) Verdict {
+func Check(p plan.Plan, u Usage, l Limits) Verdict { return CheckPart(p, p, u, l) }
+
+// CheckPart judges a part of a plan. What it does is counted in the part alone; but
+// a field or a group that vanished shows in the whole only, and taken one by one its
+// people would all pass.
+func CheckPart(p, whole plan.Plan, u Usage, l Limits) Verdict {
 	v := Verdict{Stop: l.Stop}
 	if t, ok := first(p, u); ok {
 		v.Trips = append(v.Trips, t)
 	}
 	given := map[string]map[string]bool{}
-	counted := count(p, u, given)
+	all := count(whole, u, given)
+	counted := count(p, u, map[string]map[string]bool{})
 	for g, n := range counted {
 		s := summary(p, g.source)
-		if t, ok := n.judge(g, s, u, l, given[g.source]); ok {
+		judged := n
+		if _, loss := g.class.Lost(); all[g] != nil && (loss || all[g].emptied(g, u, given[g.source]) != "") {
+			judged = all[g]
+		}
+		if t, ok := judged.judge(g, s, u, l, given[g.source]); ok && n.has(t.only) {
 			v.Trips = append(v.Trips, t)
 		}
 	}
@@ -163,6 +173,16 @@ func count(p plan.Plan, u Usage, given map[string]map[string]bool) map[group]*ta
 		}
 	}
 	return out
+}
+
+// has tells whether any of the people is of the group; nil is everybody.
+func (n *tally) has(people map[identity.Key]bool) bool {
+	for k := range people {
+		if n.keys[k] {
+			return true
+		}
+	}
+	return people == nil
 }
 
 // classes gives all classes of a decision's ops, each once, sorted.
