@@ -127,9 +127,9 @@ type RunOptions struct {
 	// everybody makes a run decide about people who are settled as well.
 	everybody bool
 	// pick narrows a plan, made of the observations, before the guards judge it.
-	pick func(p plan.Plan, of map[identity.Key]*plan.Observation) (plan.Plan, error)
-	// people are those whom a pilot names.
-	people []string
+	pick func(p plan.Plan, of map[identity.Key]*plan.Observation, people map[identity.Key]bool) (plan.Plan, error)
+	// people are those whom a pilot names, among the people of some sources or of all.
+	people, among []string
 }
 
 // Report is what a run saw and did.
@@ -241,12 +241,12 @@ func (e *Engine) decide(ctx context.Context, g *gathered, o RunOptions) (Report,
 		for i := range g.observations {
 			of[g.observations[i].Key] = &g.observations[i]
 		}
-		idle, nobody, err := e.unplanned(ctx, g, p, o.people)
+		m, err := e.pilots(ctx, g, p, o)
 		if err != nil {
 			return Report{}, err
 		}
-		p.Warnings, unknown = append(p.Warnings, idle...), nobody
-		if p, err = o.pick(p, of); err != nil {
+		p.Warnings, unknown = append(p.Warnings, m.idle...), m.unknown
+		if p, err = o.pick(p, of, m.keys); err != nil {
 			return Report{}, err
 		}
 	}

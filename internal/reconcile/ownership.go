@@ -302,12 +302,11 @@ func (w *ownership) person(query string) (*plan.Observation, error) {
 	case 1:
 		return found[0], nil
 	}
-	keys := make([]string, len(found))
+	keys := make([]identity.Key, len(found))
 	for i, o := range found {
-		keys[i] = o.Key.String()
+		keys[i] = o.Key
 	}
-	slices.Sort(keys)
-	return nil, fmt.Errorf("%w: %q fits %s: name one of them as source/anchor", ErrRefused, query, strings.Join(keys, " and "))
+	return nil, ambiguous(query, keys)
 }
 
 // account reads an account by its id or username, as the server has it now.

@@ -154,11 +154,11 @@ func linked(all []identity.Link, query string) (*identity.Link, error) {
 	case 1:
 		return found[0], nil
 	}
-	keys := make([]string, len(found))
+	keys := make([]identity.Key, len(found))
 	for i, k := range found {
-		keys[i] = k.Key.String()
+		keys[i] = k.Key
 	}
-	return nil, fmt.Errorf("%w: %q fits %s: name one of them as source/anchor", ErrRefused, query, strings.Join(keys, " and "))
+	return nil, ambiguous(query, keys)
 }
 
 // Ignore says that an account is not a person's, so that nobody is asked about
@@ -204,8 +204,17 @@ func (e *Engine) findRefused(ctx context.Context, person, account string) (state
 	if err != nil {
 		return state.RefusedMatch{}, fmt.Errorf("read refused matches: %w", err)
 	}
+	all = slices.DeleteFunc(all, func(m state.RefusedMatch) bool { return !strings.EqualFold(m.AccountID, account) })
+	said := make([]*plan.Decision, len(all))
+	for i := range all {
+		said[i] = &plan.Decision{Key: all[i].Key}
+	}
+	k, err := theOne(said, person)
+	if err != nil {
+		return state.RefusedMatch{}, err
+	}
 	for _, m := range all {
-		if (strings.EqualFold(m.Key.String(), person) || strings.EqualFold(m.Key.Anchor, person)) && strings.EqualFold(m.AccountID, account) {
+		if m.Key == k {
 			return m, nil
 		}
 	}
