@@ -360,15 +360,6 @@ func (w *ownership) free(ctx context.Context, k identity.Key, a *identity.Accoun
 	return nil
 }
 
-// held refuses to give an account to somebody whom an operator holds.
-func (w *ownership) held(k identity.Key) error {
-	s := w.g.stops.hold(k)
-	if s == nil {
-		return nil
-	}
-	return fmt.Errorf("%w: %s: %s; to go on: mmsync hold release %s --reason …", ErrRefused, k, s.Sentence(), s.ID)
-}
-
 // protected says why an account must not be changed; "" if it may. One that was
 // named by hand need not be among those that a run has met.
 func (w *ownership) protected(a *identity.Account) string {

@@ -35,7 +35,7 @@ func (e *Engine) SetLink(ctx context.Context, o RunOptions, person, account stri
 		case !ob.Desired.Active:
 			return fmt.Errorf("%w: %s has left as %s says, so the next run would switch the account off", ErrRefused, ob.Key, ob.Key.Source)
 		}
-		if err := w.held(ob.Key); err != nil {
+		if err := e.unheld(ctx, ob.Key); err != nil {
 			return err
 		}
 		if err := w.free(ctx, ob.Key, a, privileged); err != nil {
@@ -111,6 +111,9 @@ func (e *Engine) Purge(ctx context.Context, o RunOptions, name string, expect in
 		if err := w.settled(ctx, links); err != nil {
 			return err
 		}
+		if err := e.unheld(ctx, keysOfLinks(links)...); err != nil {
+			return err
+		}
 		for i := range links {
 			w.release(&links[i], "account "+links[i].AccountID+" stays as it is and is nobody's; mmsync switches it off no more")
 		}
@@ -171,6 +174,9 @@ func (e *Engine) Ignore(ctx context.Context, o RunOptions, person, account strin
 			if err != nil {
 				return err
 			}
+			if err := e.unheld(ctx, m.Key); err != nil {
+				return err
+			}
 			said = m
 			w.allow = append(w.allow, m)
 			w.message = fmt.Sprintf("account %s may be %s's again", m.AccountID, m.Key)
@@ -189,6 +195,9 @@ func (e *Engine) Ignore(ctx context.Context, o RunOptions, person, account strin
 		}
 		if ob.Link != nil && ob.Link.AccountID == a.ID {
 			return fmt.Errorf("%w: account %q (%s) is that of %s; %s gives it up", ErrRefused, a.Username, a.ID, ob.Key, plan.Command("link release", ob.Key.String()))
+		}
+		if err := e.unheld(ctx, ob.Key); err != nil {
+			return err
 		}
 		said = w.refused(ob.Key, a.ID)
 		w.refuse = append(w.refuse, said)
