@@ -270,6 +270,9 @@ func (e *Engine) judge(ctx context.Context, g *gathered, p, whole plan.Plan, o R
 		if err := e.weigh(ctx, g, whole); err != nil {
 			return Report{}, err
 		}
+		if err := e.repeats(ctx, g, p); err != nil {
+			return Report{}, err
+		}
 	}
 	v := guard.CheckPart(p, whole, g.usage, limits)
 	if g.byHand {

@@ -39,13 +39,15 @@ type Trip struct {
 
 	// only are the people whom the trip keeps back; nil = all of the class.
 	only map[identity.Key]bool
+	// again are people whom no trip keeps back, for it is no new change.
+	again map[identity.Key]bool
 	// group says that a whole group loses its role, however few that are.
 	group bool
 }
 
 // holds tells whether a trip keeps back what a decision has of its class.
 func (t *Trip) holds(d *plan.Decision) bool {
-	return (t.Source == d.Key.Source || t.Class == FirstRun) && (t.only == nil || t.only[d.Key])
+	return (t.Source == d.Key.Source || t.Class == FirstRun) && (t.only == nil || t.only[d.Key]) && !t.again[d.Key]
 }
 
 // Verdict is what Check found. Without trips the plan may go on as it is.
@@ -146,7 +148,7 @@ func count(p plan.Plan, u Usage, given map[string]map[string]bool) map[group]*ta
 			continue
 		}
 		for _, class := range classes(d) {
-			if u.New[d.Key.Source] && (class == plan.Creates || class == plan.Updates) {
+			if u.New[d.Key.Source] && (class == plan.Creates || class == plan.Updates) || u.repeats(d.Key, class) {
 				continue
 			}
 			g := group{d.Key.Source, class}
@@ -245,6 +247,9 @@ func (n *tally) judge(g group, s plan.SourceSummary, u Usage, l Limits, given ma
 		held, run = nil, ""
 	}
 	t := measure(g.class, s, len(n.keys), u, l)
+	if g.class == plan.Deactivations {
+		t.again = u.Again
+	}
 	fresh := len(n.keys) - len(held)
 	too := fresh > 0 && fresh+t.Before > t.Limit
 	t.Cause = largest(n.causes, g.class, t.Planned, s)
@@ -299,8 +304,8 @@ func scope(p plan.Plan, u Usage, counted map[group]*tally) []Trip {
 			continue
 		}
 		for _, class := range classes(d) {
-			// What was held before is told of as that.
-			if n := counted[group{d.Key.Source, class}]; n == nil || n.held[d.Key] || (class != plan.Deactivations && class != plan.RoleRemovals) {
+			// What was held before is told of as that; a repetition is nothing new.
+			if n := counted[group{d.Key.Source, class}]; n == nil || n.held[d.Key] || u.repeats(d.Key, class) || (class != plan.Deactivations && class != plan.RoleRemovals) {
 				continue
 			}
 			if byKey[d.Key.Source] == nil {
