@@ -162,6 +162,8 @@ type Report struct {
 	Took   time.Duration
 
 	notices []Notice // beyond those that the plan shows
+	// unguarded is the plan as it was before guards held something back.
+	unguarded plan.Plan
 }
 
 // Failure is one op that was not carried out as planned.
@@ -252,7 +254,7 @@ func (e *Engine) decide(ctx context.Context, g *gathered, o RunOptions) (Report,
 	}
 	rep, err := e.judge(ctx, g, p, whole, o)
 	rep.Problems = append(rep.Problems, unknown...)
-	rep.Census = g.census(rep.Plan)
+	rep.Census, rep.unguarded = g.census(p), p
 	return rep, err
 }
 
