@@ -281,6 +281,7 @@ func (e *Engine) judge(ctx context.Context, g *gathered, p, whole plan.Plan, o R
 		v.Trips = slices.DeleteFunc(v.Trips, func(t guard.Trip) bool { _, loss := t.Class.Lost(); return loss })
 	}
 	v.Trips = append(g.trips, v.Trips...)
+	v.Trips = e.missPlaces(ctx, v.Trips)
 	held := guard.Withhold(p, v)
 	g.kept = retained(p, v, g.usage.Rules)
 	held.Target.Estimate = e.o.Target.Estimate(held)

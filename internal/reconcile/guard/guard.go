@@ -34,11 +34,15 @@ type Trip struct {
 	Base   int `json:"base"`
 	Limit  int `json:"limit"`
 	// Cause is the largest group among the planned changes, in words.
-	Cause   string `json:"cause"`
+	Cause string `json:"cause"`
+	// Place is where most of those were last who have gone from their source, as a DN.
+	Place   string `json:"place,omitempty"`
 	Message string `json:"message"`
 
 	// only are the people whom the trip keeps back; nil = all of the class.
 	only map[identity.Key]bool
+	// where is the part of Message that names Place, unless Cause does.
+	where string
 	// again are people whom no trip keeps back, for it is no new change.
 	again map[identity.Key]bool
 	// group says that a whole group loses its role, however few that are.
@@ -252,7 +256,7 @@ func (n *tally) judge(g group, s plan.SourceSummary, u Usage, l Limits, given ma
 	}
 	fresh := len(n.keys) - len(held)
 	too := fresh > 0 && fresh+t.Before > t.Limit
-	t.Cause = largest(n.causes, g.class, t.Planned, s)
+	t.Cause, t.Place = largest(n.causes, g.class, t.Planned, s), left(n.causes, g.class)
 	if role := n.emptied(g, u, given); role != "" && !l.of(g.class).ByHand {
 		t.group = fresh > 0 && !too
 		too = too || fresh > 0
@@ -265,7 +269,7 @@ func (n *tally) judge(g group, s plan.SourceSummary, u Usage, l Limits, given ma
 	case len(held) > 0:
 		t.only, t.Planned, t.Held = held, len(held), len(held)
 		if fresh > 0 {
-			t.Cause = ""
+			t.Cause, t.Place = "", ""
 		}
 	default:
 		return t, false
@@ -320,7 +324,7 @@ func scope(p plan.Plan, u Usage, counted map[group]*tally) []Trip {
 		s := summary(p, source)
 		t := measure(ScopeChange, s, len(keys), u, Limits{})
 		t.Before, t.only = 0, keys
-		t.Cause = largest(causes[source], plan.Deactivations, t.Planned, s)
+		t.Cause, t.Place = largest(causes[source], plan.Deactivations, t.Planned, s), left(causes[source], plan.Deactivations)
 		t.Message = fmt.Sprintf("the configuration has changed since run %s, and %d of %d linked active accounts of %s (%.2f %%) would be switched off or lose a role by it; limit 0 until somebody has agreed. Largest cause: %s. None of them was written. %s",
 			u.Rules.Since, t.Planned, t.Base, source, t.share(), t.Cause, next)
 		out = append(out, t)

@@ -75,8 +75,8 @@ func Shrunk(source string, entries int, m Measure, l Limits) (Trip, bool) {
 	t := Trip{Class: SourceShrink, Source: source, Planned: entries, Base: m.Count, Limit: int(l.MinEntriesPercent / 100 * float64(m.Count))}
 	t.Cause = fmt.Sprintf("%d of %d are missing from the read", m.Count-entries, m.Count)
 	t.Message = fmt.Sprintf("source %s shrank: %d entries now, %d %s (%.1f %%), at least %g %% expected. "+
-		"Largest cause: %s (rights of the bind account, filter, base DN or a size limit). Nobody missing from it is deactivated. "+
-		"Check the source with: mmsync doctor. If this is right, let it through with: mmsync sync --min-source-entries 0 "+
+		"Largest cause: %s (rights of the bind account, filter, base DN or a size limit)."+spared+
+		" Check the source with: mmsync doctor. If this is right, let it through with: mmsync sync --min-source-entries 0 "+
 		"(for this run only; with a grace, again when the grace is over)",
 		source, entries, m.Count, m.What, 100*float64(entries)/float64(m.Count), l.MinEntriesPercent, t.Cause)
 	return t, true
