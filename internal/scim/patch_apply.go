@@ -317,11 +317,17 @@ func (p *patch) create(l *openList, at aim, op PatchOp) *Error {
 	if !ok || !p.may(QuirkCreateElement) {
 		return bad(NoTarget, "the filter selects no element")
 	}
-	for name, v := range set {
-		if v == nil {
-			delete(o, name)
-		} else {
-			o[name] = v
+	for i := range at.attribute.SubAttributes {
+		s := &at.attribute.SubAttributes[i]
+		v, given := set[s.Name]
+		if !given {
+			continue
+		}
+		if was, ok := o[s.Name]; ok && !equal(s, was, v) {
+			return bad(NoTarget, "the filter selects no element, nor would it the new one")
+		}
+		if v != nil {
+			o[s.Name] = v
 		}
 	}
 	if len(o) == 0 {
