@@ -310,7 +310,7 @@ func (p *patch) create(l *openList, at aim, op PatchOp) *Error {
 	if err != nil {
 		return err
 	}
-	if at.sub != nil && set[at.sub.Name] == nil || set == nil {
+	if !assigns(set) {
 		return nil // nothing is to be taken away from nothing
 	}
 	o, ok := at.attribute.implied(at.where)
@@ -337,6 +337,16 @@ func (p *patch) create(l *openList, at aim, op PatchOp) *Error {
 		l.onlyPrimary(at)
 	}
 	return nil
+}
+
+// assigns tells whether a value of sub-attributes gives any.
+func assigns(set Object) bool {
+	for _, v := range set {
+		if v != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // removeElements applies remove to a multi-valued attribute, to elements of it, or
