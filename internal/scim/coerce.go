@@ -303,6 +303,7 @@ func (r *reading) scalar(a *Attribute, raw any) (any, *Error) {
 		return r.boolean(raw)
 	case Integer, Decimal:
 		return r.number(a, raw)
+	case String, DateTime, Binary, Reference, Complex:
 	}
 	return r.text(a, raw)
 }

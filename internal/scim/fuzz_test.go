@@ -39,7 +39,7 @@ func clean(t require.TestingT, v any) {
 
 // kept checks what an accepted request gives: it is clean, can be shown, and is
 // accepted as it is.
-func kept(t require.TestingT, tb testing.TB, rt *scim.ResourceType, r scim.Resource, attributes scim.Object, l scim.Lenient) {
+func kept(tb testing.TB, t require.TestingT, rt *scim.ResourceType, r scim.Resource, attributes scim.Object, l scim.Lenient) {
 	for _, v := range attributes {
 		clean(t, v)
 	}
@@ -153,7 +153,7 @@ func FuzzPatch(f *testing.F) {
 
 // repeated checks that a remove or replace does nothing more when it is sent again,
 // or finds nothing any more. Where a filter asks for primary, which moves, it may.
-func repeated(t require.TestingT, tb testing.TB, rt *scim.ResourceType, r scim.Resource, got scim.Object, patch []scim.PatchOp, l scim.Lenient) {
+func repeated(tb testing.TB, t require.TestingT, rt *scim.ResourceType, r scim.Resource, got scim.Object, patch []scim.PatchOp, l scim.Lenient) {
 	text := strings.ToLower(patch[0].Path + encode(tb, patch[0].Value))
 	if strings.Contains(text, "[") && strings.Contains(text, "primary") {
 		return

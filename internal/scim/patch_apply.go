@@ -68,9 +68,7 @@ func (p *patch) putComplex(at aim, op PatchOp) *Error {
 		return nil
 	}
 	o := p.complex(at.place)
-	for name, v := range implied {
-		o[name] = v
-	}
+	maps.Copy(o, implied)
 	if err := a.merge(o, set); err != nil {
 		return err
 	}

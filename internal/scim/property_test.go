@@ -87,9 +87,9 @@ func TestPatch_properties(t *testing.T) {
 				wellFormed(rt, err)
 				continue
 			}
-			kept(rt, t, c.rt, c.r, got, l)
+			kept(t, rt, c.rt, c.r, got, l)
 			if len(patch) == 1 && patch[0].Op != "add" {
-				repeated(rt, t, c.rt, c.r, got, patch, l)
+				repeated(t, rt, c.rt, c.r, got, patch, l)
 			}
 		}
 	})
@@ -118,7 +118,7 @@ func TestAccept_properties(t *testing.T) {
 			if before != nil {
 				r = *before
 			}
-			kept(rt, t, kind, r, got, scim.AllLenient())
+			kept(t, rt, kind, r, got, scim.AllLenient())
 		}
 	})
 }
