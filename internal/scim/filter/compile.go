@@ -1,6 +1,9 @@
 package filter
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Field is what a filter has to know of an attribute to compare it.
 type Field struct {
@@ -180,7 +183,7 @@ func within(elements, values func(any) []any) func(any) []any {
 		for i, element := range elements(item) {
 			of := values(element)
 			if i == 0 {
-				all = of[:len(of):len(of)]
+				all = slices.Clip(of)
 			} else {
 				all = append(all, of...)
 			}
@@ -195,8 +198,10 @@ func ofNull(e *Compare, f Field) (predicate, error) {
 		return not(present(f)), nil
 	case NotEqual:
 		return present(f), nil
+	default:
+		return nil, &Error{Offset: -1, Text: fmt.Sprintf("expected eq or ne before null but found %s at %s",
+			excerpt(string(e.Op)), excerpt(e.Attr.String()))}
 	}
-	return nil, &Error{Offset: -1, Text: fmt.Sprintf("expected eq or ne before null but found %s at %s", excerpt(string(e.Op)), excerpt(e.Attr.String()))}
 }
 
 func (c compiler) valuePath(e *ValuePath, s Schema) (predicate, error) {

@@ -21,12 +21,16 @@ type parser struct {
 // excerptLength bounds, in characters, what an error repeats of a text.
 const excerptLength = 32
 
-func newParser(text string, o Options) (*parser, *Error) {
-	o = o.filled()
-	if len(text) > o.Bytes {
-		return nil, &Error{Offset: o.Bytes, Limit: true, Text: fmt.Sprintf("the text has %d bytes, more than the limit of %d", len(text), o.Bytes)}
+// newParser gives a parser, or the fault of a text that is too long to look at.
+func newParser(text string, o Options) (parser, *Error) {
+	p := parser{text: text, o: o.filled()}
+	if len(text) <= p.o.Bytes {
+		return p, nil
 	}
-	return &parser{text: text, o: o}, nil
+	return p, &Error{
+		Offset: p.o.Bytes, Limit: true,
+		Text: fmt.Sprintf("the text has %d bytes, more than the limit of %d", len(text), p.o.Bytes),
+	}
 }
 
 // fail says that something was expected at an offset, and what is there.

@@ -31,10 +31,10 @@ func (c compiler) matcher(e *Compare, f Field) (func(v any) bool, error) {
 // mismatch says that a Kind has no such comparison.
 func mismatch(e *Compare, k Kind) *Error {
 	return &Error{Offset: -1, Text: fmt.Sprintf("expected a comparison that %s has but found %s with %s at %s",
-		k, excerpt(string(e.Op)), describe(e.Value), excerpt(e.Attr.String()))}
+		k.described(), excerpt(string(e.Op)), describe(e.Value), excerpt(e.Attr.String()))}
 }
 
-func (k Kind) String() string {
+func (k Kind) described() string {
 	switch k {
 	case Text:
 		return "a text"
@@ -73,8 +73,9 @@ func order(op Op) (accepts func(sign int) bool, ok bool) {
 		return func(sign int) bool { return sign < 0 }, true
 	case LessOrEqual:
 		return func(sign int) bool { return sign <= 0 }, true
+	default:
+		return nil, false
 	}
-	return nil, false
 }
 
 func (c compiler) text(e *Compare, exact bool) (func(v any) bool, error) {
@@ -105,11 +106,10 @@ func exactly(op Op, want string) (func(s string) bool, bool) {
 		return func(s string) bool { return strings.HasPrefix(s, want) }, true
 	case EndsWith:
 		return func(s string) bool { return strings.HasSuffix(s, want) }, true
+	default:
+		accepts, ok := order(op)
+		return func(s string) bool { return accepts(strings.Compare(s, want)) }, ok
 	}
-	if accepts, ok := order(op); ok {
-		return func(s string) bool { return accepts(strings.Compare(s, want)) }, true
-	}
-	return nil, false
 }
 
 // folded is exactly of texts' keys; for ASCII it does without making one where it
@@ -132,9 +132,10 @@ func folded(op Op, key string) func(s string) bool {
 			}
 			return len(s) >= len(key) && sameWord(s[len(s)-len(key):], key)
 		}
+	default:
+		fits, _ := exactly(op, key)
+		return func(s string) bool { return fits(Fold(s)) }
 	}
-	fits, _ := exactly(op, key)
-	return func(s string) bool { return fits(Fold(s)) }
 }
 
 func (c compiler) bool(e *Compare) (func(v any) bool, error) {
@@ -206,15 +207,46 @@ func (c compiler) instant(s string) (time.Time, bool) {
 	if lost {
 		s = s[:blank] + "+" + s[blank+1:]
 	}
-	var t time.Time
-	if _, fraction, found := strings.Cut(s, "."); found && digits(fraction) > 9 {
-		return t, false
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || !isTime(s) || lost && !c.o.may(TimeSpace) {
+		return time.Time{}, false
 	}
-	// Unlike time.Parse, this takes nothing that RFC 3339 does not have.
-	if t.UnmarshalText([]byte(s)) != nil {
-		return t, false
+	return t, true
+}
+
+// isTime tells the digits and signs of RFC 3339 section 5.6; time.Parse takes hours
+// of one digit, commas and any offset as well.
+func isTime(s string) bool {
+	const local, zone = "0000-00-00T00:00:00", "00:00"
+	if len(s) <= len(local) || !hasShape(s[:len(local)], local) {
+		return false
 	}
-	return t, !lost || c.o.may(TimeSpace)
+	s = s[len(local):]
+	if s[0] == '.' {
+		n := digits(s[1:])
+		if n == 0 || n > 9 {
+			return false
+		}
+		s = s[1+n:]
+	}
+	if s == "Z" {
+		return true
+	}
+	return s != "" && (s[0] == '+' || s[0] == '-') && hasShape(s[1:], zone) && s[1:3] < "24" && s[4:] < "60"
+}
+
+// hasShape tells whether digits stand where the shape has them, and its signs where
+// those are.
+func hasShape(s, shape string) bool {
+	if len(s) != len(shape) {
+		return false
+	}
+	for i := range len(s) {
+		if shape[i] != '0' && s[i] != shape[i] || shape[i] == '0' && digits(s[i:i+1]) == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func timeOf(v any) (time.Time, bool) {

@@ -14,11 +14,11 @@ func (a Attr) String() string {
 		return a.Name
 	}
 	var b strings.Builder
-	a.print(&b)
+	a.write(&b)
 	return b.String()
 }
 
-func (a Attr) print(b *strings.Builder) {
+func (a Attr) write(b *strings.Builder) {
 	b.WriteString(a.URN)
 	if a.URN != "" && a.Name != "" {
 		b.WriteByte(':')
@@ -36,9 +36,9 @@ func (p Path) String() string {
 		return p.Attr.String()
 	}
 	var b strings.Builder
-	Attr{URN: p.Attr.URN, Name: p.Attr.Name}.print(&b)
+	Attr{URN: p.Attr.URN, Name: p.Attr.Name}.write(&b)
 	b.WriteByte('[')
-	printExpr(&b, p.Filter)
+	writeExpr(&b, p.Filter)
 	b.WriteByte(']')
 	if p.Attr.Sub != "" {
 		b.WriteByte('.')
@@ -56,61 +56,61 @@ func (e *ValuePath) String() string { return text(e) }
 
 func text(e Expr) string {
 	var b strings.Builder
-	printExpr(&b, e)
+	writeExpr(&b, e)
 	return b.String()
 }
 
-func printExpr(b *strings.Builder, e Expr) {
+func writeExpr(b *strings.Builder, e Expr) {
 	switch e := e.(type) {
 	case *And:
 		for i, part := range conjuncts(e) {
 			if i > 0 {
 				b.WriteString(" and ")
 			}
-			printPart(b, part, true)
+			writePart(b, part, true)
 		}
 	case *Or:
 		for i, part := range disjuncts(e) {
 			if i > 0 {
 				b.WriteString(" or ")
 			}
-			printPart(b, part, false)
+			writePart(b, part, false)
 		}
 	case *Not:
 		b.WriteString("not (")
-		printExpr(b, e.Of)
+		writeExpr(b, e.Of)
 		b.WriteByte(')')
 	case *Present:
-		e.Attr.print(b)
+		e.Attr.write(b)
 		b.WriteString(" pr")
 	case *Compare:
-		printCompare(b, e)
+		writeCompare(b, e)
 	case *ValuePath:
-		printValuePath(b, e)
+		writeValuePath(b, e)
 	}
 }
 
-// printPart puts parentheses where reading again would bind otherwise: around what
+// writePart puts parentheses where reading again would bind otherwise: around what
 // stands right of the same operator, and around "or" below "and".
-func printPart(b *strings.Builder, e Expr, inAnd bool) {
+func writePart(b *strings.Builder, e Expr, inAnd bool) {
 	switch e.(type) {
 	case *Or:
 	case *And:
 		if !inAnd {
-			printExpr(b, e)
+			writeExpr(b, e)
 			return
 		}
 	default:
-		printExpr(b, e)
+		writeExpr(b, e)
 		return
 	}
 	b.WriteByte('(')
-	printExpr(b, e)
+	writeExpr(b, e)
 	b.WriteByte(')')
 }
 
-func printCompare(b *strings.Builder, e *Compare) {
-	e.Attr.print(b)
+func writeCompare(b *strings.Builder, e *Compare) {
+	e.Attr.write(b)
 	b.WriteByte(' ')
 	b.WriteString(string(e.Op))
 	b.WriteByte(' ')
@@ -118,7 +118,7 @@ func printCompare(b *strings.Builder, e *Compare) {
 	case nil:
 		b.WriteString("null")
 	case string:
-		printString(b, v)
+		writeString(b, v)
 	case json.Number:
 		b.WriteString(v.String())
 	default:
@@ -126,9 +126,9 @@ func printCompare(b *strings.Builder, e *Compare) {
 	}
 }
 
-// printValuePath writes a Then that is no plain comparison, which cannot stand
+// writeValuePath writes a Then that is no plain comparison, which cannot stand
 // behind the brackets, as part of the filter.
-func printValuePath(b *strings.Builder, e *ValuePath) {
+func writeValuePath(b *strings.Builder, e *ValuePath) {
 	inner, then := e.Filter, ""
 	switch {
 	case e.Then == nil:
@@ -137,9 +137,9 @@ func printValuePath(b *strings.Builder, e *ValuePath) {
 	default:
 		inner = &And{Left: e.Filter, Right: e.Then}
 	}
-	e.Attr.print(b)
+	e.Attr.write(b)
 	b.WriteByte('[')
-	printExpr(b, inner)
+	writeExpr(b, inner)
 	b.WriteByte(']')
 	b.WriteString(then)
 }
@@ -155,8 +155,8 @@ func isComparison(e Expr) bool {
 	return false
 }
 
-// printString writes a string of JSON; only what has to be is escaped.
-func printString(b *strings.Builder, s string) {
+// writeString writes a string of JSON; only what has to be is escaped.
+func writeString(b *strings.Builder, s string) {
 	b.WriteByte('"')
 	from := 0
 	for i := 0; i < len(s); {
@@ -166,11 +166,11 @@ func printString(b *strings.Builder, s string) {
 			continue
 		}
 		b.WriteString(s[from:i])
-		switch {
-		case r == '"' || r == '\\':
+		switch r {
+		case '"', '\\':
 			b.WriteByte('\\')
 			b.WriteByte(s[i])
-		case r == utf8.RuneError:
+		case utf8.RuneError:
 			b.WriteRune(r)
 		default:
 			fmt.Fprintf(b, `\u%04x`, r)

@@ -18,7 +18,7 @@ type Or struct{ Left, Right Expr }
 type Not struct{ Of Expr }
 
 // Compare compares an attribute with a value. Of several values of an attribute
-// any one may compare so.
+// any one may compare so; with ne, none may be equal.
 type Compare struct {
 	Attr  Attr
 	Op    Op
