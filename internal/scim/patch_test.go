@@ -123,6 +123,8 @@ func TestPatch_single(t *testing.T) {
 	patches(t, ut, u1(t), `[{"op":"remove","path":"externalId"}]`, with(t, u1(t), `{"externalId":null}`), "")
 	patches(t, ut, u1(t), `[{"op":"replace","path":"`+ent+`","value":null}]`, with(t, u1(t), `{"`+ent+`":null}`), "")
 	patches(t, ut, u1(t), `[{"op":"add","path":"`+ent+`","value":{}},{"op":"add","value":{"`+ent+`":null}}]`, with(t, u1(t), `{}`), "")
+	patches(t, ut, u1(t), `[{"op":"add","path":"`+ent+`","value":{"schemas":["`+ent+`"],"division":"D"}}]`,
+		with(t, u1(t), `{"`+ent+`":{"department":"Docks","employeeNumber":"4711","division":"D"}}`), "")
 	patches(t, ut, u1(t), `[{"op":"add","path":"`+ent+`:manager[value eq \"u2\"]","value":{"displayName":"x"}}]`,
 		with(t, u1(t), `{"`+ent+`":{"department":"Docks","employeeNumber":"4711","manager":{"value":"u2"}}}`), scim.InvalidPath, scim.QuirkFilterOnSingle, scim.QuirkCreateElement)
 	_, err := ut.Patch(having(t, u1(t), `{"`+ent+`":{"manager":{"value":"u3"}}}`), ops(t, `[{"op":"add","path":"`+ent+`:manager[value eq \"u2\"]","value":{"value":"u2"}}]`), scim.AllLenient(), nil)
