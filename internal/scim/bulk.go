@@ -132,12 +132,10 @@ func (b *bulkRun) try(ctx context.Context, op *bulkOp) {
 	if op.version != "" && op.method != http.MethodPost {
 		op.call.header.Set("If-Match", op.version)
 	}
-	a, err := b.do(ctx, op)
-	if err != nil {
-		a = b.h.refuse(ctx, op.call, err)
+	op.result = b.h.answer(ctx, op.call, func() (answer, error) { return b.do(ctx, op) })
+	if op.result.status >= http.StatusBadRequest {
 		b.errors++
 	}
-	op.result = a
 }
 
 func (b *bulkRun) do(ctx context.Context, op *bulkOp) (answer, error) {

@@ -159,6 +159,29 @@ func TestBulk(t *testing.T) {
 			require.True(t, strings.HasSuffix(s, " 201"), s)
 		}
 	})
+	t.Run("a panic in one", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.mem.before = func(_ context.Context, method string) error {
+			if method == "Delete" {
+				panic("in the store")
+			}
+			return nil
+		}
+		_, short := w.bulk("", `{"method":"DELETE","path":"/Users/u1"}`, post("/Users", "a", user("a", "")))
+		require.Equal(t, []string{"DELETE 500", "POST a 201"}, short)
+	})
+	t.Run("each is told of", func(t *testing.T) {
+		t.Parallel()
+		var got []string
+		w := newWorld(t, func(o *scim.Options) {
+			o.Done = func(_ context.Context, o scim.Outcome) {
+				got = append(got, fmt.Sprint(o.Method, " ", o.Route, " ", o.ID, " ", o.Status, " ", o.Bulk))
+			}
+		})
+		w.bulk("", `{"method":"DELETE","path":"/Users/u1"}`, `{"method":"DELETE","path":"/Users/u9"}`)
+		require.Equal(t, []string{"DELETE /Users/{id} u1 204 true", "DELETE /Users/{id}  404 true", "POST /Bulk  200 false"}, got)
+	})
 	t.Run("time runs out", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)

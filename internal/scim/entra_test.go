@@ -290,6 +290,17 @@ func TestQuirk_E58_http(t *testing.T) { // who asks without a token, or with a w
 	}
 }
 
+func TestQuirk_E59_http(t *testing.T) { // one media type, for errors too
+	t.Parallel()
+	w := newWorld(t)
+	for _, a := range []*reply{
+		w.get("/Users"), w.get("/Users/u1"), w.get("/Users/u9"), w.get("/Schemas"), w.get("/nowhere"), w.do(http.MethodPost, "/Users", pia),
+		w.do(http.MethodPut, "/Users", "{}"), w.do(http.MethodPost, "/Users", "{"), w.get("/Me"), w.filter("/Users", "("),
+	} {
+		require.Equal(t, "application/scim+json", a.header.Get("Content-Type"))
+	}
+}
+
 func TestQuirk_E60_http(t *testing.T) { // /Schemas
 	t.Parallel()
 	w := newWorld(t)

@@ -562,7 +562,10 @@ func TestHandler_root(t *testing.T) { // RFC 7644 section 3.4.2.1: all types at 
 	require.NotContains(t, at(body, "Resources", 0), "active")
 	strictly := newWorld(t, strict)
 	strictly.filter("/", `userName sw "nora"`).lists("u1")
-	strictly.filter("/", `nothing eq "x"`).fails(400, scim.InvalidFilter)
+	strictly.filter("/", `userName eq "x" or members eq "u2"`).lists("g1")
+	strictly.filter("/", `not (userName pr)`).lists("g1")
+	strictly.filter("/", `active gt true`).fails(400, scim.InvalidFilter)
+	strictly.filter("/Groups", `userName eq "x"`).fails(400, scim.InvalidFilter)
 }
 
 func TestHandler_search(t *testing.T) { // RFC 7644 section 3.4.3
