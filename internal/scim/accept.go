@@ -290,7 +290,7 @@ func (a *Attribute) keepSubs(value, before any) *Error {
 
 // required checks that attributes which have to have a value have one.
 func (t *ResourceType) required(attributes Object) *Error {
-	if err := requiredOf(t.Schema, attributes); err != nil {
+	if err := t.requiredOf(t.Schema, attributes); err != nil {
 		return err
 	}
 	for _, x := range t.Extensions {
@@ -301,21 +301,21 @@ func (t *ResourceType) required(attributes Object) *Error {
 			}
 			continue
 		}
-		if err := requiredOf(x.Schema, o); err != nil {
-			return err.in(x.Schema.ID)
+		if err := t.requiredOf(x.Schema, o); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func requiredOf(s *Schema, attributes Object) *Error {
+func (t *ResourceType) requiredOf(s *Schema, attributes Object) *Error {
 	for i := range s.Attributes {
 		a := &s.Attributes[i]
 		if !a.Required || a.Mutability == ReadOnly {
 			continue
 		}
 		if v, ok := attributes[a.Name]; !ok || v == "" {
-			return bad(InvalidValue, "%s: expected a value, as it is required", a.Name)
+			return bad(InvalidValue, "%s: expected a value, as it is required", t.name(place{schema: s, attribute: a}))
 		}
 	}
 	return nil

@@ -68,9 +68,7 @@ func (p *patch) putComplex(at aim, op PatchOp) *Error {
 		return nil
 	}
 	o := p.complex(at.place)
-	for name, v := range implied {
-		o[name] = v
-	}
+	maps.Copy(o, implied)
 	if err := a.merge(o, set); err != nil {
 		return err
 	}
@@ -310,18 +308,24 @@ func (p *patch) create(l *openList, at aim, op PatchOp) *Error {
 	if err != nil {
 		return err
 	}
-	if at.sub != nil && set[at.sub.Name] == nil || set == nil {
+	if !assigns(set) {
 		return nil // nothing is to be taken away from nothing
 	}
 	o, ok := at.attribute.implied(at.where)
 	if !ok || !p.may(QuirkCreateElement) {
 		return bad(NoTarget, "the filter selects no element")
 	}
-	for name, v := range set {
-		if v == nil {
-			delete(o, name)
-		} else {
-			o[name] = v
+	for i := range at.attribute.SubAttributes {
+		s := &at.attribute.SubAttributes[i]
+		v, given := set[s.Name]
+		if !given {
+			continue
+		}
+		if was, ok := o[s.Name]; ok && !equal(s, was, v) {
+			return bad(NoTarget, "the filter selects no element, nor would it the new one")
+		}
+		if v != nil {
+			o[s.Name] = v
 		}
 	}
 	if len(o) == 0 {
@@ -331,6 +335,16 @@ func (p *patch) create(l *openList, at aim, op PatchOp) *Error {
 		l.onlyPrimary(at)
 	}
 	return nil
+}
+
+// assigns tells whether a value of sub-attributes gives any.
+func assigns(set Object) bool {
+	for _, v := range set {
+		if v != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // removeElements applies remove to a multi-valued attribute, to elements of it, or

@@ -46,11 +46,12 @@ func bad(kind ErrorType, format string, args ...any) *Error {
 	return &Error{Status: http.StatusBadRequest, Type: kind, Detail: fmt.Sprintf(format, args...)}
 }
 
-// in says in which attribute a fault is.
+// in says in which attribute a fault is; the detail may begin with the name of a
+// sub-attribute.
 func (e *Error) in(name string) *Error {
-	separator := "."
-	if !strings.Contains(e.Detail, ": ") || strings.HasPrefix(e.Detail, "expected ") {
-		separator = ": "
+	separator := ": "
+	if at, _, ok := strings.Cut(e.Detail, ": "); ok && !strings.ContainsAny(at, " \"") {
+		separator = "."
 	}
 	e.Detail = name + separator + e.Detail
 	return e
