@@ -102,7 +102,9 @@ func TestBulk(t *testing.T) {
 				post("/Users", "boss", user("boss", `,"`+ent+`":{"manager":{"value":"bulkId:boss"}}`)),
 			)
 			require.Equal(t, []string{"PATCH 204", "POST a 201", "POST b 201", "POST c 201", "POST boss 201"}, short)
-			id := func(i int) string { return text(list, i, "location")[strings.LastIndex(text(list, i, "location"), "/")+1:] }
+			id := func(i int) string {
+				return text(list, i, "location")[strings.LastIndex(text(list, i, "location"), "/")+1:]
+			}
 			want := map[string][]string{"a": {"u1", id(2)}, "b": {id(3)}, "c": {id(1), "u2"}}
 			want[patched] = append(want[patched], "u3")
 			for i, name := range []string{"a", "b", "c"} {

@@ -88,6 +88,8 @@ func TestQuirk_E08_http(t *testing.T) { // a group's PATCH answers 204
 	body := a.is(200)
 	require.Equal(t, "Harbour Crew", body["displayName"])
 	require.NotContains(t, body, "members")
+	a = w.do(http.MethodPatch, "/Groups/g1?excludedAttributes=members", `{"schemas":["`+patchOp+`"],"Operations":[{"op":"add","path":"externalId","value":"x"}]}`)
+	require.NotContains(t, a.is(200), "members")
 }
 
 func TestQuirk_E09_http(t *testing.T) { // a user's PATCH answers 200 and the user

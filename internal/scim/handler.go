@@ -41,7 +41,7 @@ type Options struct {
 	// instance that has the same key. Zero: a random one.
 	CursorKey [32]byte
 	// QuietPatch names the types whose PATCH is answered with 204 and no body unless
-	// attributes are asked for, RFC 7644 section 3.5.2; nil: "Group", for a group's
+	// attributes are asked for or excluded, RFC 7644 section 3.5.2; nil: "Group", for a group's
 	// members may be many.
 	QuietPatch []string
 	// ChangePassword says in ServiceProviderConfig that passwords may be set.
