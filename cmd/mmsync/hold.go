@@ -174,15 +174,13 @@ func count(flags ...bool) (n int) {
 // personToHold finds a person in the store. Somebody who has no account yet can be
 // named as source/anchor.
 func personToHold(ctx context.Context, c *config.Config, store state.Store, query string) (identity.Key, error) {
-	found, err := reconcile.FindPeople(ctx, store, query)
+	found, err := reconcile.FindPerson(ctx, store, query)
 	if err != nil {
 		return identity.Key{}, err
 	}
 	switch k, isKey := identity.ParseKey(query); {
-	case len(found) == 1:
-		return found[0].Key, nil
-	case len(found) > 1:
-		return k, &exitError{exitFailed, fmt.Errorf("%q fits %d people", query, len(found)), "name the one as source/anchor; mmsync link list shows them"}
+	case found != nil:
+		return found.Key, nil
 	case isKey && knownSource(c, k.Source) == nil:
 		return k, nil
 	}

@@ -233,7 +233,7 @@ func (e *Engine) round(l *lease, u unsettled, o RunOptions, keys []identity.Key)
 	if waiting := u.spare(&p); waiting > 0 {
 		g.problems = append(g.problems, fmt.Sprintf("%d people for whom a call was on its way when the plan was guarded wait for the next run: by themselves they would pass the guard", waiting))
 	}
-	rep, err := e.judge(ctx, g, p, o)
+	rep, err := e.judge(ctx, g, p, p, o)
 	if err != nil {
 		return nil, nil, err
 	}

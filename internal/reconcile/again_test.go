@@ -210,13 +210,32 @@ func TestEngine_Again_alarm(t *testing.T) {
 		require.Contains(t, rep.Again.Problems[0], "was switched on again after mmsync had taken that away, 2 times in a row: find out who or what does it")
 		require.Equal(t, state.RunPartial, rep.Status)
 	})
-	t.Run("a guard that trips at the second look withholds the run", func(t *testing.T) {
+	t.Run("taken again at the second look, an access does not count a second time", func(t *testing.T) {
 		t.Parallel()
 		w, people := setup(t)
 		o := waits(1, w)
 		rep, err := w.sync(people, wiring{change: func(all *reconcile.Options) {
 			all.LookAgain, all.Progress = o.LookAgain, o.Progress
 			all.Limits.Deactivations = guard.Limit{Count: 1}
+		}})
+		require.NoError(t, err)
+		require.False(t, rep.Again.Verdict.Tripped())
+		require.False(t, w.active("anna"))
+	})
+	t.Run("a guard that trips at the second look withholds the run", func(t *testing.T) {
+		t.Parallel()
+		w, people := newWorld(t), few()
+		people[0].Groups = []string{adminsGroup}
+		w.rest(people, wiring{})
+		people[0].Groups = nil
+		again := func(p reconcile.Progress) {
+			if strings.HasPrefix(p.Stage, "waiting") {
+				w.touch("anna", 0, func(u *mmsim.User) { u.Roles = "system_admin system_user" })
+			}
+		}
+		rep, err := w.sync(people, wiring{change: func(all *reconcile.Options) {
+			all.LookAgain, all.Progress = 5*time.Millisecond, again
+			all.Limits.RoleRemovals = guard.Limit{Count: 1}
 		}})
 		require.NoError(t, err)
 		require.Equal(t, 1, rep.Counts.Done)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
@@ -18,24 +19,44 @@ import (
 // by the next sync. If one of the names fits nobody, or more than one, nobody is
 // linked.
 func (e *Engine) Approve(ctx context.Context, o RunOptions, people []string) (Report, error) {
-	rep, _, err := e.underLease(ctx, "link", o, narrowed(people))
+	rep, _, err := e.underLease(ctx, "link", o, e.narrowed(ctx, people))
 	return rep, err
 }
 
 // PlanApproval computes what Approve would link, and writes nothing but its own
 // run row.
 func (e *Engine) PlanApproval(ctx context.Context, o RunOptions, people []string) (Report, error) {
-	return e.readOnly(ctx, o, narrowed(people))
+	return e.readOnly(ctx, o, e.narrowed(ctx, people))
 }
 
-func narrowed(people []string) func(Report) (Report, error) {
+// narrowed keeps of a plan the matches that an operator approves. Whoever is held is
+// refused if he is named, and left out if he is not.
+func (e *Engine) narrowed(ctx context.Context, people []string) func(Report) (Report, error) {
 	return func(rep Report) (Report, error) {
 		p, problems, err := approved(rep.Plan, people)
+		if err != nil {
+			return rep, err
+		}
+		if len(people) == 0 {
+			var held []string
+			p.Decisions, held, err = e.withoutHeld(ctx, p.Decisions)
+			problems = append(problems, held...)
+		} else {
+			err = e.unheld(ctx, keysOfPlan(p)...)
+		}
 		rep.Plan, rep.Problems = p, append(rep.Problems, problems...)
 		rep.Census = nil        // it is of the whole plan
 		rep.Verdict.Trips = nil // nobody is switched off by a link
 		return rep, err
 	}
+}
+
+func keysOfPlan(p plan.Plan) []identity.Key {
+	keys := make([]identity.Key, len(p.Decisions))
+	for i := range p.Decisions {
+		keys[i] = p.Decisions[i].Key
+	}
+	return keys
 }
 
 // approved keeps the matches that were named, or all. An account that two people

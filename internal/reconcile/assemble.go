@@ -171,6 +171,7 @@ func (e *Engine) assembleSource(ctx context.Context, g *gathered, v *view, src S
 		}
 	}
 	absent, joined, doubt := g.missingLinks(name, s.Unreadable)
+	g.tellPlaces(name, absent)
 	if g.facts.SetBack {
 		doubt = "the server seems to have been set back to an earlier state, so nobody's absence counts in this run"
 	}

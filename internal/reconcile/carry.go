@@ -193,7 +193,14 @@ func (e *Engine) ImportLinks(ctx context.Context, o RunOptions, from io.Reader, 
 		if err != nil {
 			return fmt.Errorf("list refused matches: %w", err)
 		}
-		return w.take(links, known, refused, accounts, privileged)
+		if err := w.take(links, known, refused, accounts, privileged); err != nil {
+			return err
+		}
+		var keys []identity.Key
+		for i := range w.steps {
+			keys = append(keys, w.steps[i].decision.Key)
+		}
+		return e.unheld(ctx, keys...)
 	})
 }
 

@@ -55,7 +55,8 @@ type Unmanaged struct {
 	Next string
 }
 
-// census is taken where the whole server was walked.
+// census is taken where the whole server was walked, of the plan as it was before the
+// guards: an account whose adoption waits for somebody's approval is not nobody's.
 func (g *gathered) census(p plan.Plan) *Census {
 	if g.walked == nil {
 		return nil
@@ -83,7 +84,7 @@ func (g *gathered) census(p plan.Plan) *Census {
 }
 
 // unmanaged lists the walked accounts that nobody owns and a plan gives to nobody,
-// by kind and username.
+// by kind and username. The plan is that of before the guards, as for the census.
 func (g *gathered) unmanaged(p plan.Plan) []Unmanaged {
 	owned := make(map[string]bool, len(g.roster.heads))
 	for i := range g.roster.heads {
@@ -150,7 +151,7 @@ func (e *Engine) Unmanaged(ctx context.Context, o RunOptions) (Report, []Unmanag
 			return err
 		}
 		w.problems = w.g.problems
-		list = w.g.unmanaged(rep.Plan)
+		list = w.g.unmanaged(rep.unguarded)
 		return nil
 	})
 	return rep, list, err

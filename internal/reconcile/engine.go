@@ -140,9 +140,9 @@ type RunOptions struct {
 	// everybody makes a run decide about people who are settled as well.
 	everybody bool
 	// pick narrows a plan, made of the observations, before the guards judge it.
-	pick func(p plan.Plan, of map[identity.Key]*plan.Observation) (plan.Plan, error)
-	// people are those whom a pilot names.
-	people []string
+	pick func(p plan.Plan, of map[identity.Key]*plan.Observation, people map[identity.Key]bool) (plan.Plan, error)
+	// people are those whom a pilot names, among the people of some sources or of all.
+	people, among []string
 }
 
 // Report is what a run saw and did.
@@ -175,6 +175,8 @@ type Report struct {
 	Took   time.Duration
 
 	notices []Notice // beyond those that the plan shows
+	// unguarded is the plan as it was before guards held something back.
+	unguarded plan.Plan
 }
 
 // Failure is one op that was not carried out as planned.
@@ -247,30 +249,40 @@ func (e *Engine) plan(ctx context.Context, run *state.Run, o RunOptions, narrow 
 func (e *Engine) decide(ctx context.Context, g *gathered, o RunOptions) (Report, error) {
 	p := plan.Build(g.observations, e.o.Policy)
 	p.Unchanged += g.settled
+	whole := p
 	var unknown []string
 	if o.pick != nil {
 		of := make(map[identity.Key]*plan.Observation, len(g.observations))
 		for i := range g.observations {
 			of[g.observations[i].Key] = &g.observations[i]
 		}
-		idle, nobody, err := e.unplanned(ctx, g, p, o.people)
+		m, err := e.pilots(ctx, g, p, o)
 		if err != nil {
 			return Report{}, err
 		}
-		p.Warnings, unknown = append(p.Warnings, idle...), nobody
-		if p, err = o.pick(p, of); err != nil {
+		p.Warnings, unknown = append(p.Warnings, m.idle...), m.unknown
+		if p, err = o.pick(p, of, m.keys); err != nil {
 			return Report{}, err
 		}
 	}
-	rep, err := e.judge(ctx, g, p, o)
+	rep, err := e.judge(ctx, g, p, whole, o)
 	rep.Problems = append(rep.Problems, unknown...)
-	rep.Census = g.census(rep.Plan)
+	rep.Census, rep.unguarded = g.census(p), p
 	return rep, err
 }
 
-// judge lets the guards look at a plan. What a run beside this one is about to do
+// judge lets the guards look at a plan, or at a part of a whole one.
+func (e *Engine) judge(ctx context.Context, g *gathered, p, whole plan.Plan, o RunOptions) (Report, error) {
+	rep, err := e.judgeAlone(ctx, g, p, whole, o)
+	if err == nil {
+		rep.Verdict.Trips = e.missPlaces(ctx, rep.Verdict.Trips)
+	}
+	return rep, err
+}
+
+// judgeAlone judges while nobody else does. What a run beside this one is about to do
 // counts as done; what this one is about to do counts for others from here on.
-func (e *Engine) judge(ctx context.Context, g *gathered, p plan.Plan, o RunOptions) (Report, error) {
+func (e *Engine) judgeAlone(ctx context.Context, g *gathered, p, whole plan.Plan, o RunOptions) (Report, error) {
 	e.pending.mu.Lock()
 	defer e.pending.mu.Unlock()
 	if err := e.used(ctx, g); err != nil {
@@ -285,11 +297,14 @@ func (e *Engine) judge(ctx context.Context, g *gathered, p plan.Plan, o RunOptio
 		p.Warnings = append(p.Warnings, said)
 	}
 	if !g.byHand {
-		if err := e.weigh(ctx, g, p); err != nil {
+		if err := e.weigh(ctx, g, whole); err != nil {
+			return Report{}, err
+		}
+		if err := e.repeats(ctx, g, p); err != nil {
 			return Report{}, err
 		}
 	}
-	v := guard.Check(p, g.usage, limits)
+	v := guard.CheckPart(p, whole, g.usage, limits)
 	if g.byHand {
 		v.Trips = slices.DeleteFunc(v.Trips, func(t guard.Trip) bool { _, loss := t.Class.Lost(); return loss })
 	}

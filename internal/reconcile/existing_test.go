@@ -12,12 +12,15 @@ import (
 
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 	"github.com/mmsync/mmsync/internal/reconcile"
+	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
 )
 
 // A server that had 6,000 accounts before mmsync: 5,400 people with the login data
 // of the directory, 40 more who have only a name in common, and 560 that no source
-// lists.
+// lists. Somebody reads the plan, approves it and lets the links be made, before the
+// first run that may write to an account.
 func TestEngine_existingServer(t *testing.T) {
 	t.Parallel()
 	adoptable, doubles, per := 5400, 40, 140
@@ -25,6 +28,7 @@ func TestEngine_existingServer(t *testing.T) {
 		adoptable, doubles, per = 300, 8, 10
 	}
 	w, with := newWorld(t), wiring{change: roomy}
+	w.unseen = true
 	long := time.Now().Add(-1000 * time.Hour).UnixMilli()
 	var people []human
 	for i := range adoptable {
@@ -46,12 +50,9 @@ func TestEngine_existingServer(t *testing.T) {
 	before := w.sim.Users()
 	w.sim.ResetCalls()
 
-	rep, err := w.sync(people, with)
-	require.NoError(t, err)
-	require.Equal(t, adoptable, rep.Counts.Done)
-	require.Empty(t, w.sim.Writes(), "whose account it is needs no call")
-	require.Equal(t, before, w.sim.Users())
-	require.Len(t, w.owned(), adoptable)
+	rep := w.plan(people, with)
+	require.Equal(t, guard.FirstRun, rep.Verdict.Trips[0].Class)
+	require.Equal(t, adoptable, rep.Verdict.Trips[0].Planned)
 	require.Equal(t, &reconcile.Census{
 		Accounts: len(before), Adopted: map[plan.Reason]int{plan.SameAuthData: adoptable}, Asked: map[plan.Reason]int{plan.MatchNeedsWord: doubles},
 		Unmanaged: map[reconcile.Kind]int{
@@ -59,10 +60,9 @@ func TestEngine_existingServer(t *testing.T) {
 		},
 		First: true,
 	}, rep.Census)
-
 	var list []reconcile.Unmanaged
 	var asked []reconcile.Conflict
-	_, err = w.act(people, with, func(ctx context.Context, e *reconcile.Engine) (rep reconcile.Report, err error) {
+	_, err := w.act(people, with, func(ctx context.Context, e *reconcile.Engine) (rep reconcile.Report, err error) {
 		if rep, list, err = e.Unmanaged(ctx, byHand); err != nil {
 			return rep, err
 		}
@@ -70,7 +70,7 @@ func TestEngine_existingServer(t *testing.T) {
 		return rep, err
 	})
 	require.NoError(t, err)
-	require.Len(t, list, doubles+4*per+1)
+	require.Len(t, list, doubles+4*per+1, "who is to be adopted is not among them")
 	require.Len(t, asked, doubles)
 	for _, u := range list {
 		require.NotEmpty(t, u.Next, "%s %s", u.Kind, u.Account.Username)
@@ -80,7 +80,25 @@ func TestEngine_existingServer(t *testing.T) {
 		require.Contains(t, c.Next, "mmsync link approve corp/e"+c.Username)
 		require.Contains(t, c.Next, "mmsync link ignore corp/e"+c.Username+" "+c.Account.ID)
 	}
-	require.Empty(t, w.sim.Writes())
+
+	adopt := reconcile.Selection{Actions: []plan.Action{plan.Adopt}}
+	early := w.part(people, with, adopt)
+	require.Equal(t, state.RunWithheld, early.Status)
+	require.Empty(t, w.owned(), "nobody agreed to it yet")
+	v := w.approve(rep.RunID)
+	require.Len(t, v.Items, adoptable)
+
+	done := w.part(people, with, adopt)
+	require.Equal(t, state.RunDone, done.Status, done.Problems)
+	require.Equal(t, adoptable, done.Counts.Done)
+	require.Len(t, w.owned(), adoptable)
+	require.NotZero(t, w.verdict(v.ID).ClosedAt)
+	whole, err := w.sync(people, with)
+	require.NoError(t, err)
+	require.False(t, whole.Verdict.Tripped(), "what is left are questions: %s", whole.Verdict.Message())
+	require.Zero(t, whole.Counts.Done)
+	require.Empty(t, w.sim.Writes(), "whose account it is needs no call")
+	require.Equal(t, before, w.sim.Users())
 }
 
 func (w *world) conflicts(t *testing.T, people []human, with wiring) []reconcile.Conflict {

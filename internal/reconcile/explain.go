@@ -82,7 +82,11 @@ func (e *Engine) Explain(ctx context.Context, query string) (Explanation, error)
 	}
 	rep.Took = time.Since(start)
 	var x Explanation
-	if o, others := pick(g.observations, query); o != nil {
+	o, others, err := pick(g.observations, query)
+	if err != nil {
+		return Explanation{}, err
+	}
+	if o != nil {
 		x = e.managed(o, rep)
 		x.Others = others
 	} else if x, err = e.unmanaged(ctx, query, g, rep); err != nil {
@@ -101,22 +105,27 @@ func (e *Engine) Explain(ctx context.Context, query string) (Explanation, error)
 	return x, nil
 }
 
-// pick gives the person who fits a query best, and who else fits.
-func pick(obs []plan.Observation, query string) (best *plan.Observation, others []identity.Key) {
+// pick gives the person who fits a query best, and who else fits. Two who fit it
+// equally well are refused.
+func pick(obs []plan.Observation, query string) (best *plan.Observation, others []identity.Key, err error) {
 	top := 0
+	var equal []identity.Key
 	for i := range obs {
 		switch rank := fits(&obs[i], query); {
 		case rank == 0:
 		case rank > top:
-			if best != nil {
-				others = append(others, best.Key)
-			}
-			best, top = &obs[i], rank
+			others = append(others, equal...)
+			best, top, equal = &obs[i], rank, []identity.Key{obs[i].Key}
+		case rank == top:
+			equal = append(equal, obs[i].Key)
 		default:
 			others = append(others, obs[i].Key)
 		}
 	}
-	return best, others
+	if len(equal) > 1 {
+		return nil, nil, ambiguous(query, equal)
+	}
+	return best, others, nil
 }
 
 func (e *Engine) managed(o *plan.Observation, rep Report) Explanation {
@@ -206,12 +215,15 @@ func (e *Engine) account(ctx context.Context, query string) (a identity.Account,
 	return found[0], true, nil
 }
 
-// fits grades how a query names a person, 0 is not at all: by what never changes,
-// by where the source has him, by the account he has, by what he is to be.
+// fits grades how a query names a person, 0 is not at all: by source/anchor, which is
+// one person's alone, by what never changes, by where the source has him, by the account
+// he has, by what he is to be.
 func fits(o *plan.Observation, q string) int {
 	same := func(s string) bool { return s != "" && strings.EqualFold(s, q) }
 	d, k, a := o.Desired, o.Link, o.Linked
 	switch {
+	case o.Key.String() == q:
+		return 5
 	case same(o.Key.Anchor) || same(o.Key.String()) || (k != nil && same(k.AccountID)):
 		return 4
 	case (d != nil && same(d.Ref)) || (k != nil && same(k.Ref)):

@@ -306,11 +306,7 @@ func (e *Engine) whom(ctx context.Context, person string) (identity.Key, error) 
 	case 1:
 		return keys[0], nil
 	}
-	names := make([]string, len(keys))
-	for i, k := range keys {
-		names[i] = k.String()
-	}
-	return identity.Key{}, fmt.Errorf("%w: %q fits %s; name one of them", ErrRefused, person, strings.Join(names, " and "))
+	return identity.Key{}, ambiguous(person, keys)
 }
 
 // unchanged refuses batches that do not stand as this key sealed them, or in another

@@ -41,6 +41,9 @@ func (e *Engine) FreeName(ctx context.Context, o RunOptions, value string, dry b
 		if why := w.notFreed(ob, a, field); why != "" {
 			return fmt.Errorf("%w: account %q (%s) of %s %s", ErrRefused, a.Username, a.ID, ob.Key, why)
 		}
+		if err := e.unheld(ctx, ob.Key); err != nil {
+			return err
+		}
 		to, err := w.parked(ctx, a, field)
 		if err != nil {
 			return err

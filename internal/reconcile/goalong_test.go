@@ -108,6 +108,83 @@ func TestEngine_Rekey_goesAlong(t *testing.T) {
 	})
 }
 
+// What a guard holds of somebody is held under his new id as well, however much room the
+// limit has, and nothing of it stays under the old one.
+func TestEngine_Rekey_held(t *testing.T) {
+	t.Parallel()
+	held := func(w *world) (keys []string) {
+		s := w.store()
+		defer s.Close()
+		list, err := s.Held(w.t.Context())
+		require.NoError(w.t, err)
+		for _, h := range list {
+			keys = append(keys, h.Key.String())
+		}
+		return keys
+	}
+	none := wiring{change: func(o *reconcile.Options) { roomy(o); o.Limits.Updates = guard.Limit{} }}
+	start := func(t *testing.T) (*world, []human) {
+		t.Helper()
+		w, people := newWorld(t), few()
+		w.rest(people, wiring{change: roomy})
+		people[0].Title, people[1].Title = "Boss", "Boss"
+		rep, err := w.sync(people, none)
+		require.NoError(t, err)
+		require.Equal(t, state.RunWithheld, rep.Status)
+		require.Equal(t, []string{"corp/1", "corp/2"}, held(w))
+		return w, people
+	}
+	t.Run("moved one by one", func(t *testing.T) {
+		t.Parallel()
+		w, people := start(t)
+		people[0].ID = "n1"
+		_, err := w.act(people, none, func(ctx context.Context, e *reconcile.Engine) (reconcile.Report, error) {
+			return e.Rekey(ctx, byHand, "corp/1", "corp/n1", false, false)
+		})
+		require.NoError(t, err)
+		require.Equal(t, []string{"corp/2", "corp/n1"}, held(w))
+		rep, err := w.sync(people, wiring{change: roomy})
+		require.NoError(t, err)
+		require.Equal(t, state.RunWithheld, rep.Status)
+		require.Equal(t, plan.GuardTripped, decisionOn(t, rep, "n1").Reason)
+		require.Equal(t, "Clerk", w.position("anna"))
+		require.Equal(t, []string{"corp/2", "corp/n1"}, held(w))
+		w.approveUnder(rep.RunID, roomy)
+		_, err = w.sync(people, wiring{change: roomy})
+		require.NoError(t, err)
+		require.Equal(t, "Boss", w.position("anna"))
+		require.Empty(t, held(w))
+	})
+	t.Run("moved into another source, out of one that is configured no more", func(t *testing.T) {
+		t.Parallel()
+		w, people := start(t)
+		hr := wiring{change: func(o *reconcile.Options) {
+			none.change(o)
+			o.Sources = []reconcile.Source{directoryOf(t, "hr", people)}
+		}}
+		for _, id := range []string{"1", "2"} {
+			_, err := w.act(nil, hr, func(ctx context.Context, e *reconcile.Engine) (reconcile.Report, error) {
+				return e.Rekey(ctx, byHand, "corp/"+id, "hr/"+id, false, false)
+			})
+			require.NoError(t, err)
+		}
+		require.Equal(t, []string{"hr/1", "hr/2"}, held(w))
+	})
+	t.Run("an account that is given up leaves nothing held behind", func(t *testing.T) {
+		t.Parallel()
+		w, people := start(t)
+		hr := wiring{change: func(o *reconcile.Options) {
+			none.change(o)
+			o.Sources = []reconcile.Source{directoryOf(t, "hr", nil)}
+		}}
+		_, err := w.act(people, hr, func(ctx context.Context, e *reconcile.Engine) (reconcile.Report, error) {
+			return e.Purge(ctx, byHand, "corp", 4, false)
+		})
+		require.NoError(t, err)
+		require.Empty(t, held(w))
+	})
+}
+
 // stillHas is a source that has everybody when asked for him directly.
 type stillHas struct{ reconcile.Source }
 

@@ -166,7 +166,7 @@ func (e *Engine) decideOff(ctx context.Context, l *lease, o RunOptions, off stat
 		return nil, Report{}, 0, err
 	}
 	p := plan.Build(g.observations, e.o.Policy)
-	rep, err := e.judge(ctx, g, p, o)
+	rep, err := e.judge(ctx, g, p, p, o)
 	if err != nil {
 		return nil, Report{}, 0, err
 	}
@@ -207,7 +207,7 @@ func refused(g *gathered, p plan.Plan) error {
 // person finds the one whom a query names and whose account mmsync owns: by what
 // the server shows now and, where it shows nobody, by what the store knows.
 func (e *Engine) person(ctx context.Context, query string) (identity.Link, error) {
-	known, err := FindPeople(ctx, e.o.Store, query)
+	known, err := findPeople(ctx, e.o.Store, query)
 	if err != nil {
 		return identity.Link{}, err
 	}
@@ -267,11 +267,7 @@ func onlyOne(list []identity.Link, query string) (identity.Link, error) {
 	case 1:
 		return list[0], nil
 	}
-	names := make([]string, len(list))
-	for i := range list {
-		names[i] = list[i].Key.String()
-	}
-	return identity.Link{}, fmt.Errorf("%w: %q fits %s: name the one as source/anchor", ErrRefused, query, strings.Join(names, " and "))
+	return identity.Link{}, ambiguous(query, keysOfLinks(list))
 }
 
 // exactly tells that a query names a link by what belongs to it alone, and not by a
@@ -282,10 +278,10 @@ func exactly(k identity.Link, query string) bool {
 	})
 }
 
-// FindPeople gives the links of the people whom a query names, as far as the store
-// knows: by source/anchor, anchor, account id, place in the source, and, if that is
-// nobody, by the username or e-mail that was last seen.
-func FindPeople(ctx context.Context, store state.Store, query string) ([]identity.Link, error) {
+// findPeople gives the links of the people whom a query names, as far as the store
+// knows: by source/anchor, which is one alone, or by anchor, account id, place in the
+// source, and the username or e-mail that was last seen.
+func findPeople(ctx context.Context, store state.Store, query string) ([]identity.Link, error) {
 	all, err := store.Links(ctx, state.LinkFilter{})
 	if err != nil {
 		return nil, fmt.Errorf("read links: %w", err)
@@ -294,16 +290,36 @@ func FindPeople(ctx context.Context, store state.Store, query string) ([]identit
 	for _, k := range all {
 		switch {
 		case k.Part == identity.Contributor:
+		case k.Key.String() == query:
+			return []identity.Link{k}, nil
 		case exactly(k, query):
 			exact = append(exact, k)
 		case seenAs(k, query):
 			named = append(named, k)
 		}
 	}
-	if len(exact) > 0 {
-		return exact, nil
+	return append(exact, named...), nil
+}
+
+// FindPerson gives the link of the one person whom a query names, as findPeople finds
+// people; nil if there is none. Two are refused.
+func FindPerson(ctx context.Context, store state.Store, query string) (*identity.Link, error) {
+	found, err := findPeople(ctx, store, query)
+	switch {
+	case err != nil || len(found) == 0:
+		return nil, err
+	case len(found) > 1:
+		return nil, ambiguous(query, keysOfLinks(found))
 	}
-	return named, nil
+	return &found[0], nil
+}
+
+func keysOfLinks(list []identity.Link) []identity.Key {
+	keys := make([]identity.Key, len(list))
+	for i := range list {
+		keys[i] = list[i].Key
+	}
+	return keys
 }
 
 func seenAs(k identity.Link, query string) bool {

@@ -302,12 +302,11 @@ func (w *ownership) person(query string) (*plan.Observation, error) {
 	case 1:
 		return found[0], nil
 	}
-	keys := make([]string, len(found))
+	keys := make([]identity.Key, len(found))
 	for i, o := range found {
-		keys[i] = o.Key.String()
+		keys[i] = o.Key
 	}
-	slices.Sort(keys)
-	return nil, fmt.Errorf("%w: %q fits %s: name one of them as source/anchor", ErrRefused, query, strings.Join(keys, " and "))
+	return nil, ambiguous(query, keys)
 }
 
 // account reads an account by its id or username, as the server has it now.
@@ -359,15 +358,6 @@ func (w *ownership) free(ctx context.Context, k identity.Key, a *identity.Accoun
 		return fmt.Errorf("%w: the server was set back to an earlier state, or is another one; run mmsync sync once, which looks at everything anew", ErrRefused)
 	}
 	return nil
-}
-
-// held refuses to give an account to somebody whom an operator holds.
-func (w *ownership) held(k identity.Key) error {
-	s := w.g.stops.hold(k)
-	if s == nil {
-		return nil
-	}
-	return fmt.Errorf("%w: %s: %s; to go on: mmsync hold release %s --reason …", ErrRefused, k, s.Sentence(), s.ID)
 }
 
 // protected says why an account must not be changed; "" if it may. One that was

@@ -265,3 +265,97 @@ func TestEngine_Say_expiredElsewhere(t *testing.T) {
 	require.Contains(t, strings.Join(rep.Problems, "\n"), "expired")
 	require.NotZero(t, w.verdict(v.ID).ClosedAt)
 }
+
+// A group or a field that vanished is not taken from its people one by one.
+func TestEngine_Part_losses(t *testing.T) {
+	t.Parallel()
+	t.Run("of a whole group are held in a pilot of one of its people", func(t *testing.T) {
+		t.Parallel()
+		w, people := newWorld(t), many(20)
+		for i := range 3 {
+			people[i].Groups = []string{adminsGroup}
+		}
+		w.rest(people, wiring{})
+		for i := range 3 {
+			people[i].Groups = nil
+		}
+		people[9].Title = "Clerk"
+		w.sim.ResetCalls()
+		for i := range 3 {
+			rep := w.part(people, wiring{}, reconcile.Selection{People: []string{people[i].UID}})
+			require.Equal(t, state.RunWithheld, rep.Status)
+			require.Contains(t, rep.Verdict.Message(), "a whole group of corp would lose its role: 3 ")
+		}
+		require.Empty(t, w.sim.Writes())
+		rep := w.part(people, wiring{}, reconcile.Selection{People: []string{people[9].UID}})
+		require.False(t, rep.Verdict.Tripped(), "he loses nothing")
+		require.Equal(t, 1, rep.Counts.Done)
+	})
+	t.Run("of a role that somebody else still gets are not those of a whole group", func(t *testing.T) {
+		t.Parallel()
+		w, people := newWorld(t), many(20)
+		for i := range 3 {
+			people[i].Groups = []string{adminsGroup}
+		}
+		w.rest(people, wiring{})
+		for i := range 3 {
+			people[i].Groups = nil
+		}
+		people[9].Groups = []string{adminsGroup}
+		var three []string
+		for i := range 3 {
+			three = append(three, people[i].UID)
+		}
+		rep := w.part(people, wiring{}, reconcile.Selection{People: three})
+		require.False(t, rep.Verdict.Tripped(), rep.Verdict.Message())
+		require.Equal(t, 3, rep.Counts.Done)
+	})
+	t.Run("of a field that many lose are held in a pilot of one", func(t *testing.T) {
+		t.Parallel()
+		w, people := newWorld(t), many(60)
+		for i := range people {
+			people[i].Title = "Clerk"
+		}
+		w.rest(people, wiring{})
+		for i := range 40 {
+			people[i].Title = ""
+		}
+		w.sim.ResetCalls()
+		rep := w.part(people, wiring{}, reconcile.Selection{Actions: []plan.Action{plan.Update}, Limit: 1})
+		require.Equal(t, plan.AttributeLoss("position"), rep.Verdict.Trips[0].Class)
+		require.Equal(t, 40, rep.Verdict.Trips[0].Planned)
+		require.Empty(t, w.sim.Writes())
+	})
+	t.Run("that were held before are not told of where the pilot has nobody of them", func(t *testing.T) {
+		t.Parallel()
+		w, people := newWorld(t), many(60)
+		for i := range people {
+			people[i].Title = "Clerk"
+		}
+		w.rest(people, wiring{})
+		for i := range 40 {
+			people[i].Title = ""
+		}
+		held, err := w.sync(people, wiring{})
+		require.NoError(t, err)
+		require.Equal(t, state.RunWithheld, held.Status)
+		for i := range 40 {
+			people[i].Title = "Clerk"
+		}
+		people[3].Title, people[50].Title = "", ""
+		rep := w.part(people, wiring{}, reconcile.Selection{People: []string{people[50].UID}})
+		require.False(t, rep.Verdict.Tripped(), rep.Verdict.Message())
+		require.Equal(t, 1, rep.Counts.Done)
+	})
+	t.Run("by number are counted in the part alone", func(t *testing.T) {
+		t.Parallel()
+		w, people := newWorld(t), many(80)
+		w.rest(people, wiring{})
+		for i := range 60 {
+			people[i].Left = "yes"
+		}
+		rep := w.part(people, wiring{}, reconcile.Selection{People: []string{people[0].UID}})
+		require.False(t, rep.Verdict.Tripped(), rep.Verdict.Message())
+		require.False(t, w.active(people[0].UID))
+	})
+}

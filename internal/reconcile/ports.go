@@ -22,6 +22,14 @@ type Source interface {
 	Confirm(ctx context.Context, anchors []string) (map[string]identity.Presence, error)
 }
 
+// Places is what a Source can do besides whose people have places, such as the OUs of a
+// directory.
+type Places interface {
+	// Place tells whether a place is still there, or hidden from whoever asks. An error
+	// means that nobody knows.
+	Place(ctx context.Context, dn string) (bool, error)
+}
+
 // Target is the Mattermost server.
 type Target interface {
 	// Facts are read before anything is decided; an error means that nothing

@@ -71,7 +71,8 @@ func (p *pushes) plan(ctx context.Context, d state.Due) (leftover, error) {
 	}
 	defer e.pending.release(g.reserved)
 	o := RunOptions{Trigger: "push", RequestedBy: d.Key.Source}
-	rep, err := e.judge(ctx, g, plan.Build(g.observations, e.o.Policy), o)
+	made := plan.Build(g.observations, e.o.Policy)
+	rep, err := e.judge(ctx, g, made, made, o)
 	if err != nil {
 		return leftover{}, err
 	}

@@ -36,6 +36,10 @@ func (e *Engine) Rekey(ctx context.Context, o RunOptions, from, to string, privi
 		case heir.Desired.Fault != "":
 			return fmt.Errorf("%w: the entry of %s cannot be used: %s", ErrRefused, heir.Key, heir.Desired.Fault)
 		}
+		// What holds a person alone goes along with him.
+		if err := e.unheld(ctx, identity.Key{Source: old.Key.Source}, identity.Key{Source: heir.Key.Source}); err != nil {
+			return err
+		}
 		if old.Desired == nil && (old.Absence.Complete || old.Absence.Explicit) {
 			if err := w.confirm(ctx, old.Key.Source, []*plan.Observation{old}); err != nil {
 				return err
@@ -146,6 +150,9 @@ func (e *Engine) RekeyAll(ctx context.Context, o RunOptions, source string, by p
 		}
 		if !found.Complete {
 			return fmt.Errorf("%w: %s was not read whole, so nobody is known to be missing: %s", ErrRefused, source, found.Doubt)
+		}
+		if err := e.unheld(ctx, identity.Key{Source: source}); err != nil {
+			return err
 		}
 		r := rekeying{w: w, source: source, by: by, old: map[string][]*plan.Observation{}, heirs: map[string][]*plan.Observation{}}
 		r.gather()

@@ -161,7 +161,8 @@ func (e *Engine) planRevert(ctx context.Context, l *lease, facts plan.Facts, cal
 	if err := e.heed(ctx, r.g, nil); err != nil { // what is wanted here is not what a source says
 		return nil, Report{}, err
 	}
-	rep, err := e.judge(ctx, r.g, r.build(), o)
+	p := r.build()
+	rep, err := e.judge(ctx, r.g, p, p, o)
 	if err != nil {
 		return nil, Report{}, err
 	}

@@ -137,7 +137,7 @@ func (e *Engine) Apply(ctx context.Context, f SavedPlan, o RunOptions, skip bool
 	if err != nil {
 		return Report{}, err
 	}
-	o.pick = func(now plan.Plan, of map[identity.Key]*plan.Observation) (plan.Plan, error) {
+	o.pick = func(now plan.Plan, of map[identity.Key]*plan.Observation, _ map[identity.Key]bool) (plan.Plan, error) {
 		return stillSo(saved, now, of, skip)
 	}
 	o.everybody = true // who was to be changed may be settled by now, and is told apart from who changed

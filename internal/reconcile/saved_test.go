@@ -193,7 +193,7 @@ func TestRunOptions_Select(t *testing.T) {
 			rep := run(t, w, people, c.s)
 			require.Equal(t, c.done, rep.Counts.Done)
 			if !c.s.IsZero() {
-				require.Contains(t, strings.Join(rep.Plan.Warnings, "\n"), "the guards have seen the part alone")
+				require.Contains(t, strings.Join(rep.Plan.Warnings, "\n"), "the guards have counted the part alone")
 			}
 			rest := run(t, w, people, reconcile.Selection{})
 			require.Equal(t, 14-c.done, rest.Counts.Done)

@@ -434,7 +434,7 @@ func TestEngine_Forget(t *testing.T) {
 		}
 		_, err := forget(w, v, "annabel")
 		require.ErrorIs(t, err, reconcile.ErrRefused)
-		require.ErrorContains(t, err, "corp/1 and corp/2; name one of them")
+		require.ErrorContains(t, err, "corp/1 and corp/2: name one of them")
 		_, err = forget(w, v, "corp/1")
 		require.NoError(t, err)
 		require.Contains(t, w.dump("audit_rows"), "annabel", "the other's")

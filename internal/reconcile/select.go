@@ -1,14 +1,12 @@
 package reconcile
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
-	"github.com/mmsync/mmsync/internal/state"
 )
 
 // Selection is a part of a plan: a pilot. Set fields all have to match; the zero
@@ -31,16 +29,17 @@ func (s Selection) IsZero() bool {
 }
 
 // Select narrows a run to a part of its plan. Everything is read and decided all the
-// same, so that nobody is missing because he was not selected; the guards judge the
-// part, and the plan says so.
+// same, so that nobody is missing because he was not selected; the guards count the
+// part, and the plan says so; what a whole group or many people would lose is held in
+// the part as well.
 func (o RunOptions) Select(s Selection) RunOptions {
 	if !s.IsZero() {
-		o.pick, o.people = s.of, s.People
+		o.pick, o.people, o.among = s.of, s.People, s.Sources
 	}
 	return o
 }
 
-func (s Selection) of(p plan.Plan, of map[identity.Key]*plan.Observation) (plan.Plan, error) {
+func (s Selection) of(p plan.Plan, of map[identity.Key]*plan.Observation, people map[identity.Key]bool) (plan.Plan, error) {
 	pilot := map[identity.Key]bool{}
 	for k, o := range of {
 		if o.Desired != nil && o.Desired.Pilot {
@@ -51,10 +50,7 @@ func (s Selection) of(p plan.Plan, of map[identity.Key]*plan.Observation) (plan.
 	kept, others := p.Decisions[:0:0], 0
 	work := 0
 	for _, d := range p.Decisions {
-		named := len(s.People) == 0
-		for _, q := range s.People {
-			named = named || Named(d, q)
-		}
+		named := len(s.People) == 0 || people[d.Key]
 		action := d.Action
 		if action == plan.Hold {
 			action = d.Held
@@ -88,39 +84,11 @@ func (s Selection) of(p plan.Plan, of map[identity.Key]*plan.Observation) (plan.
 			p.Decisions[i] = plan.Pass(p.Decisions[i], of[p.Decisions[i].Key])
 		}
 	}
-	p.Warnings = append(p.Warnings, fmt.Sprintf("this is a part of the plan: %d other decisions were left out, and the guards have seen the part alone", others))
+	p.Warnings = append(p.Warnings, fmt.Sprintf("this is a part of the plan: %d other decisions were left out, and the guards have counted the part alone", others))
 	return p, nil
 }
 
 // linkOnly leaves of an adoption the link.
 func linkOnly(d plan.Decision, o *plan.Observation) plan.Decision {
 	return plan.Pass(plan.OnlyLink(plan.Plan{Decisions: []plan.Decision{d}}).Decisions[0], o)
-}
-
-// unplanned tells of the people of a pilot about whom the whole plan says nothing:
-// those who are as they are to be, and those whom nobody knows.
-func (e *Engine) unplanned(ctx context.Context, g *gathered, p plan.Plan, people []string) (idle, unknown []string, err error) {
-	var links []identity.Link
-	for _, q := range people {
-		if slices.ContainsFunc(p.Decisions, func(d plan.Decision) bool { return Named(d, q) }) {
-			continue
-		}
-		if links == nil {
-			if links, err = e.o.Store.Links(ctx, state.LinkFilter{}); err != nil {
-				return nil, nil, fmt.Errorf("read links: %w", err)
-			}
-		}
-		known := slices.ContainsFunc(links, func(k identity.Link) bool {
-			return Named(plan.Decision{Key: k.Key, Ref: k.Ref, AccountID: k.AccountID, Username: lastName(&k)}, q)
-		}) || slices.ContainsFunc(g.observations, func(o plan.Observation) bool {
-			d := o.Desired
-			return d != nil && Named(plan.Decision{Key: o.Key, Ref: d.Ref, Username: d.Profile.Username}, q)
-		})
-		if known {
-			idle = append(idle, fmt.Sprintf("nothing is to be done about %q", q))
-		} else {
-			unknown = append(unknown, fmt.Sprintf("nobody is known as %q: name a person by username, account id, DN, anchor or source/anchor, as plan and explain show them", q))
-		}
-	}
-	return idle, unknown, nil
 }

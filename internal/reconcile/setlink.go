@@ -35,7 +35,7 @@ func (e *Engine) SetLink(ctx context.Context, o RunOptions, person, account stri
 		case !ob.Desired.Active:
 			return fmt.Errorf("%w: %s has left as %s says, so the next run would switch the account off", ErrRefused, ob.Key, ob.Key.Source)
 		}
-		if err := w.held(ob.Key); err != nil {
+		if err := e.unheld(ctx, ob.Key); err != nil {
 			return err
 		}
 		if err := w.free(ctx, ob.Key, a, privileged); err != nil {
@@ -111,6 +111,9 @@ func (e *Engine) Purge(ctx context.Context, o RunOptions, name string, expect in
 		if err := w.settled(ctx, links); err != nil {
 			return err
 		}
+		if err := e.unheld(ctx, keysOfLinks(links)...); err != nil {
+			return err
+		}
 		for i := range links {
 			w.release(&links[i], "account "+links[i].AccountID+" stays as it is and is nobody's; mmsync switches it off no more")
 		}
@@ -154,11 +157,11 @@ func linked(all []identity.Link, query string) (*identity.Link, error) {
 	case 1:
 		return found[0], nil
 	}
-	keys := make([]string, len(found))
+	keys := make([]identity.Key, len(found))
 	for i, k := range found {
-		keys[i] = k.Key.String()
+		keys[i] = k.Key
 	}
-	return nil, fmt.Errorf("%w: %q fits %s: name one of them as source/anchor", ErrRefused, query, strings.Join(keys, " and "))
+	return nil, ambiguous(query, keys)
 }
 
 // Ignore says that an account is not a person's, so that nobody is asked about
@@ -169,6 +172,9 @@ func (e *Engine) Ignore(ctx context.Context, o RunOptions, person, account strin
 		_, err := e.own(ctx, o, storeOnly, dry, func(ctx context.Context, w *ownership) error {
 			m, err := e.findRefused(ctx, person, account)
 			if err != nil {
+				return err
+			}
+			if err := e.unheld(ctx, m.Key); err != nil {
 				return err
 			}
 			said = m
@@ -190,6 +196,9 @@ func (e *Engine) Ignore(ctx context.Context, o RunOptions, person, account strin
 		if ob.Link != nil && ob.Link.AccountID == a.ID {
 			return fmt.Errorf("%w: account %q (%s) is that of %s; %s gives it up", ErrRefused, a.Username, a.ID, ob.Key, plan.Command("link release", ob.Key.String()))
 		}
+		if err := e.unheld(ctx, ob.Key); err != nil {
+			return err
+		}
 		said = w.refused(ob.Key, a.ID)
 		w.refuse = append(w.refuse, said)
 		w.message = fmt.Sprintf("account %s is not %s's", a.ID, ob.Key)
@@ -204,8 +213,17 @@ func (e *Engine) findRefused(ctx context.Context, person, account string) (state
 	if err != nil {
 		return state.RefusedMatch{}, fmt.Errorf("read refused matches: %w", err)
 	}
+	all = slices.DeleteFunc(all, func(m state.RefusedMatch) bool { return !strings.EqualFold(m.AccountID, account) })
+	said := make([]*plan.Decision, len(all))
+	for i := range all {
+		said[i] = &plan.Decision{Key: all[i].Key}
+	}
+	k, err := theOne(said, person)
+	if err != nil {
+		return state.RefusedMatch{}, err
+	}
 	for _, m := range all {
-		if (strings.EqualFold(m.Key.String(), person) || strings.EqualFold(m.Key.Anchor, person)) && strings.EqualFold(m.AccountID, account) {
+		if m.Key == k {
 			return m, nil
 		}
 	}

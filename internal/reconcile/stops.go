@@ -163,20 +163,15 @@ func heldLeavers(p plan.Plan) []string {
 	if len(list) == 0 {
 		return nil
 	}
-	const most = 10
-	var names []string
-	for _, d := range list[:min(most, len(list))] {
-		names = append(names, strconv.Quote(d.Username))
-	}
-	who := strings.Join(names, ", ")
-	if more := len(list) - most; more > 0 {
-		who += fmt.Sprintf(" and %d more", more)
+	names := make([]string, len(list))
+	for i := range list {
+		names[i] = strconv.Quote(list[i].Username)
 	}
 	people := "1 person who has left keeps access"
 	if len(list) > 1 {
 		people = fmt.Sprintf("%d people who have left keep access", len(list))
 	}
-	return []string{fmt.Sprintf("%s, because an operator holds what would end it: %s; mmsync hold list shows who and why, mmsync hold release ends it", people, who)}
+	return []string{fmt.Sprintf("%s, because an operator holds what would end it: %s; mmsync hold list shows who and why, mmsync hold release ends it", people, some(names))}
 }
 
 // heldBack says why an op must not be sent, because an operator stopped it,

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -166,26 +165,6 @@ func (e *Engine) held(ctx context.Context, run string, people []string) ([]state
 	return items, nil
 }
 
-// theOne gives the one person whom a name fits, zero if it fits none: what was meant
-// for one is not said about two.
-func theOne(held []*plan.Decision, q string) (identity.Key, error) {
-	var fit []string
-	var last identity.Key
-	for _, d := range held {
-		if d.Key.String() == q {
-			return d.Key, nil
-		}
-		if Named(*d, q) {
-			fit, last = append(fit, d.Key.String()), d.Key
-		}
-	}
-	if len(fit) > 1 {
-		slices.Sort(fit)
-		return last, fmt.Errorf("%w: %q fits %s: name one of them as source/anchor", ErrRefused, q, strings.Join(fit, " and "))
-	}
-	return last, nil
-}
-
 // rejected tells whether an operator said no already to what a decision keeps back;
 // only by name is he asked again.
 func rejected(d *plan.Decision) bool {
@@ -203,17 +182,6 @@ func rejected(d *plan.Decision) bool {
 		}
 	}
 	return no > 0
-}
-
-// Named tells whether a decision is about somebody by his username, account id,
-// place in the source, anchor or source/anchor.
-func Named(d plan.Decision, q string) bool {
-	for _, s := range []string{d.Username, d.AccountID, d.Ref, d.Key.Anchor, d.Key.String()} {
-		if s != "" && strings.EqualFold(s, q) {
-			return true
-		}
-	}
-	return false
 }
 
 // heard are the verdicts in force, as far as they hold in this run.

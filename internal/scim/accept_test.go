@@ -63,7 +63,7 @@ func rejects(t *testing.T, rt *scim.ResourceType, body string, kind scim.ErrorTy
 	t.Helper()
 	for _, l := range []scim.Lenient{nil, scim.AllLenient()} {
 		_, err := rt.Accept(object(t, body), nil, l, nil)
-		require.Contains(t, refused(t, err, kind).Detail, names)
+		require.Contains(t, refusal(t, err, kind).Detail, names)
 	}
 }
 
@@ -101,8 +101,9 @@ func TestQuirk_E18(t *testing.T) {
 	accepts(t, scim.UserType(), `{`+only+`,"urn:ietf:params:scim:schemas:extension:acme:2.0:User":{"badge":"77"}}`, `{"userName":"p"}`, scim.QuirkUnknownAttribute)
 	accepts(t, scim.UserType(), `{`+only+`,"urn:ietf:params:scim:schemas:extension:enterprise:2.0User":{"department":"x"}}`, `{"userName":"p"}`, scim.QuirkUnknownAttribute)
 	accepts(t, scim.UserType(), `{`+only+`,"`+ent+`":{"department":"x"}}`, `{"userName":"p","`+ent+`":{"department":"x"}}`, scim.QuirkUnlistedExtension)
+	accepts(t, scim.UserType(), `{`+listed+`,"`+ent+`":{"badge":"7","schemas":["`+ent+`"]},"name":{"nick":"N"}}`, `{"userName":"p"}`, scim.QuirkUnknownAttribute)
 	_, err := scim.UserType().Accept(object(t, `{`+only+`,"badge":"77"}`), nil, nil, nil)
-	require.Contains(t, refused(t, err, scim.InvalidSyntax).Detail, "badge")
+	require.Contains(t, refusal(t, err, scim.InvalidSyntax).Detail, "badge")
 }
 
 func TestQuirk_E19(t *testing.T) {
@@ -145,6 +146,7 @@ func TestQuirk_P03(t *testing.T) {
 	rejects(t, scim.UserType(), `{`+listed+`,"username":"q"}`, scim.InvalidSyntax, "twice")
 	rejects(t, scim.UserType(), `{`+listed+`,"name":{"familyName":"a","FamilyName":"b"}}`, scim.InvalidSyntax, "name: ")
 	rejects(t, scim.UserType(), `{`+listed+`,"`+ent+`":{"department":"a","Department":"b"}}`, scim.InvalidSyntax, ent)
+	rejects(t, scim.UserType(), `{`+listed+`,"emails":[{"value":"a","VALUE":"b"}]}`, scim.InvalidSyntax, "emails: ")
 }
 
 func TestQuirk_P09(t *testing.T) {
@@ -179,7 +181,7 @@ func TestQuirk_O04(t *testing.T) {
 	accepts(t, scim.UserType(), `{`+listed+`,"name":{"givenName":"Pia","middleName":""},"groups":[],"password":"Tmp-pass-1"}`,
 		`{"userName":"p","name":{"givenName":"Pia"},"password":"Tmp-pass-1"}`, scim.QuirkEmptyText)
 	_, err := scim.UserType().Accept(object(t, `{`+listed+`,"password":{"x":"Tmp-pass-1"}}`), nil, nil, nil)
-	require.NotContains(t, refused(t, err, scim.InvalidValue).Detail, "Tmp")
+	require.NotContains(t, refusal(t, err, scim.InvalidValue).Detail, "Tmp")
 }
 
 func TestQuirk_O06(t *testing.T) {
@@ -297,7 +299,7 @@ func TestAccept_put(t *testing.T) {
 		`{"userName":"p","active":true,"urn:acme:User":{"badge":"77","seen":"yes","desk":{"room":"1","building":"A"}}}`, nil)
 	for _, body := range []string{`{"badge":"78"}`, `{"desk":{"room":"2"}}`} {
 		_, err := rt.Accept(object(t, head+`,"urn:acme:User":`+body+`}`), &r, scim.AllLenient(), nil)
-		require.Contains(t, refused(t, err, scim.MutabilityErr).Detail, "urn:acme:User:")
+		require.Contains(t, refusal(t, err, scim.MutabilityErr).Detail, "urn:acme:User:")
 	}
 	// what the server said about a value goes with it
 	puts(t, rt, r, head+`,"`+ent+`":{"manager":{"value":"u2"}}}`, `{"userName":"p","active":true,"urn:acme:User":{"badge":"77","seen":"yes"},"`+ent+`":{"manager":{"value":"u2","displayName":"Omar"}}}`, nil)
@@ -336,6 +338,8 @@ func acme(t testing.TB) *scim.ResourceType {
 		{"name":"always","returned":"always"},
 		{"name":"secret","returned":"never"},
 		{"name":"keys","multiValued":true,"mutability":"immutable"},
+		{"name":"seat","type":"complex","mutability":"immutable","subAttributes":[{"name":"value"},{"name":"type"},{"name":"note"}]},
+		{"name":"cards","type":"complex","multiValued":true,"mutability":"immutable","subAttributes":[{"name":"value"},{"name":"type"}]},
 		{"name":"log","type":"complex","multiValued":true,"subAttributes":[{"name":"at","type":"dateTime"},{"name":"level","type":"integer"},{"name":"hidden","returned":"never"}]}
 	]}`))
 	require.NoError(t, err)

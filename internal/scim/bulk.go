@@ -18,12 +18,13 @@ type bulkOp struct {
 	fault                         error    // known before it is tried
 	open                          []string // bulkIds left out for now, for they need this one
 
-	done   bool
-	took   time.Duration
-	call   *call
-	id     string // of the resource that it made
-	t      *ResourceType
-	result answer
+	done    bool
+	settled bool // what was open has been written, or taken back
+	took    time.Duration
+	call    *call
+	id      string // of the resource that it made
+	t       *ResourceType
+	result  answer
 }
 
 // bulkRun is a bulk request while it is served.
@@ -47,7 +48,7 @@ func (h *Handler) bulk(ctx context.Context, c *call, body Object) (answer, error
 	}
 	h.buckets.charge(c.session.Name, max(0, len(b.ops)-1))
 	b.run(ctx)
-	b.complete(ctx)
+	b.complete(ctx, true)
 	results := []any{}
 	for _, op := range b.ops {
 		if op.done {
@@ -74,44 +75,51 @@ func (b *bulkRun) tell(ctx context.Context, op *bulkOp) {
 func (b *bulkRun) run(ctx context.Context) {
 	for {
 		progress := false
-		var waiting *bulkOp
+		var waiting *bulkOp // one that others may wait for
 		for _, op := range b.ops {
 			switch {
 			case op.done:
 			case b.ready(op):
 				b.try(ctx, op)
+				b.complete(ctx, false)
 				progress = true
-			case waiting == nil:
+			case waiting == nil && op.method == http.MethodPost:
 				waiting = op
 			}
 			if b.limit > 0 && b.errors >= b.limit {
 				return
 			}
 		}
+		if progress {
+			continue
+		}
 		if waiting == nil {
 			return
 		}
-		if !progress {
-			b.cut(waiting)
-		}
+		b.cut(waiting)
 	}
 }
 
-// ready tells whether all that an operation needs has been tried.
+// ready tells whether all that an operation needs has been tried. What changes a
+// resource that another operation makes waits until that one is complete.
 func (b *bulkRun) ready(op *bulkOp) bool {
 	for _, id := range op.needs {
-		if m := b.makers[id]; m != nil && !m.done && !slices.Contains(op.open, id) {
+		m := b.makers[id]
+		if !m.done && !slices.Contains(op.open, id) || m.incomplete() && op.method != http.MethodPost {
 			return false
 		}
 	}
 	return true
 }
 
+// incomplete tells that references are left out for now.
+func (op *bulkOp) incomplete() bool { return op.done && len(op.open) > 0 && !op.settled }
+
 // cut finds a circle that an operation waits for, and lets one in it go without.
 func (b *bulkRun) cut(op *bulkOp) {
 	next := func(op *bulkOp) *bulkOp {
 		for _, id := range op.needs {
-			if m := b.makers[id]; m != nil && !m.done && !slices.Contains(op.open, id) {
+			if m := b.makers[id]; !m.done && !slices.Contains(op.open, id) {
 				return m
 			}
 		}
@@ -132,12 +140,10 @@ func (b *bulkRun) try(ctx context.Context, op *bulkOp) {
 	if op.version != "" && op.method != http.MethodPost {
 		op.call.header.Set("If-Match", op.version)
 	}
-	a, err := b.do(ctx, op)
-	if err != nil {
-		a = b.h.refuse(ctx, op.call, err)
+	op.result = b.h.answer(ctx, op.call, func() (answer, error) { return b.do(ctx, op) })
+	if op.result.status >= http.StatusBadRequest {
 		b.errors++
 	}
-	op.result = a
 }
 
 func (b *bulkRun) do(ctx context.Context, op *bulkOp) (answer, error) {
@@ -173,29 +179,38 @@ func (b *bulkRun) do(ctx context.Context, op *bulkOp) (answer, error) {
 	return a, err
 }
 
-// complete writes the references that were left out. What cannot be completed is
-// taken back: half of it was not asked for.
-func (b *bulkRun) complete(ctx context.Context) {
+// complete writes the references that were left out, of those operations whose
+// references have been tried, or of all. What cannot be completed is taken back: half
+// of it was not asked for.
+func (b *bulkRun) complete(ctx context.Context, all bool) {
 	for _, op := range b.ops {
-		if !op.done || len(op.open) == 0 || op.result.status != http.StatusCreated {
+		open := func(id string) bool { return !b.makers[id].done }
+		if !op.incomplete() || !all && slices.ContainsFunc(op.open, open) {
 			continue
 		}
-		var r Resource
-		data, err := b.resolve(op, nil)
-		if err == nil {
-			r, err = b.h.change(ctx, op.call, op.t, op.id, func(before Resource) (Object, error) {
-				return op.t.Accept(data, &before, op.call.lenient, op.call.noted)
-			})
+		op.settled = true
+		if op.result.status == http.StatusCreated {
+			b.completeOne(ctx, op)
 		}
-		if err == nil {
-			op.result.etag = entityTag(r.Version)
-			continue
-		}
-		op.result = b.h.refuse(ctx, op.call, err)
-		b.errors++
-		if err := b.undo(ctx, op); err != nil {
-			b.h.log.ErrorContext(ctx, "half a resource of a bulk request stays", "id", op.id, "error", err)
-		}
+	}
+}
+
+func (b *bulkRun) completeOne(ctx context.Context, op *bulkOp) {
+	var r Resource
+	data, err := b.resolve(op, nil)
+	if err == nil {
+		r, err = b.h.change(ctx, op.call, op.t, op.id, func(before Resource) (Object, error) {
+			return op.t.Accept(data, &before, op.call.lenient, op.call.noted)
+		})
+	}
+	if err == nil {
+		op.result.etag = entityTag(r.Version)
+		return
+	}
+	op.result = b.h.refuse(ctx, op.call, err)
+	b.errors++
+	if err := b.undo(ctx, op); err != nil {
+		b.h.log.ErrorContext(ctx, "half a resource of a bulk request stays", "id", op.id, "error", err)
 	}
 }
 

@@ -92,24 +92,27 @@ func TestBulk(t *testing.T) {
 	})
 	t.Run("section 3.7.1: circles", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t)
-		list, short := w.bulk("",
-			`{"method":"PATCH","path":"/Groups/bulkId:a","data":{"schemas":["`+patchOp+`"],"Operations":[{"op":"add","path":"members","value":[{"value":"u3"}]}]}}`,
-			post("/Groups", "a", crew("A", "u1", "bulkId:b")),
-			post("/Groups", "b", crew("B", "bulkId:c")),
-			post("/Groups", "c", crew("C", "bulkId:a", "u2")),
-			post("/Users", "boss", user("boss", `,"`+ent+`":{"manager":{"value":"bulkId:boss"}}`)),
-		)
-		require.Equal(t, []string{"PATCH 204", "POST a 201", "POST b 201", "POST c 201", "POST boss 201"}, short)
-		id := func(i int) string {
-			return text(list, i, "location")[strings.LastIndex(text(list, i, "location"), "/")+1:]
+		for _, patched := range []string{"a", "b", "c"} { // whichever is cut open
+			w := newWorld(t)
+			list, short := w.bulk("",
+				`{"method":"PATCH","path":"/Groups/bulkId:`+patched+`","data":{"schemas":["`+patchOp+`"],"Operations":[{"op":"add","path":"members","value":[{"value":"u3"}]}]}}`,
+				post("/Groups", "a", crew("A", "u1", "bulkId:b")),
+				post("/Groups", "b", crew("B", "bulkId:c")),
+				post("/Groups", "c", crew("C", "bulkId:a", "u2")),
+				post("/Users", "boss", user("boss", `,"`+ent+`":{"manager":{"value":"bulkId:boss"}}`)),
+			)
+			require.Equal(t, []string{"PATCH 204", "POST a 201", "POST b 201", "POST c 201", "POST boss 201"}, short)
+			id := func(i int) string {
+				return text(list, i, "location")[strings.LastIndex(text(list, i, "location"), "/")+1:]
+			}
+			want := map[string][]string{"a": {"u1", id(2)}, "b": {id(3)}, "c": {id(1), "u2"}}
+			want[patched] = append(want[patched], "u3")
+			for i, name := range []string{"a", "b", "c"} {
+				require.ElementsMatch(t, want[name], w.members(id(1+i)), name)
+			}
+			require.Equal(t, id(4), text(w.get("/Users/"+id(4)).is(200), ent, "manager", "value"))
+			require.Equal(t, w.get("/Users/"+id(4)).header.Get("ETag"), text(list, 4, "version"))
 		}
-		a := w.members(id(1))
-		require.ElementsMatch(t, []string{"u1", id(2), "u3"}, a)
-		require.Equal(t, []string{id(3)}, w.members(id(2)))
-		require.Equal(t, []string{id(1), "u2"}, w.members(id(3)))
-		require.Equal(t, id(4), text(w.do(http.MethodGet, "/Users/"+id(4), "").is(200), ent, "manager", "value"))
-		require.Equal(t, w.do(http.MethodGet, "/Users/"+id(4), "").header.Get("ETag"), text(list, 4, "version"))
 	})
 	t.Run("a circle of which one fails leaves no half resource", func(t *testing.T) {
 		t.Parallel()
@@ -117,6 +120,14 @@ func TestBulk(t *testing.T) {
 		_, short := w.bulk("", post("/Groups", "a", crew("A", "bulkId:b")), post("/Groups", "b", crew("Harbour Crew", "bulkId:a")))
 		require.Equal(t, []string{"POST a 409", "POST b 409"}, short)
 		w.do(http.MethodGet, "/Groups", "").lists("g1")
+	})
+	t.Run("a circle that ends early leaves no half resource", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		_, short := w.bulk(`"failOnErrors":1,`, post("/Groups", "a", crew("A", "bulkId:b")), post("/Groups", "c", crew("Harbour Crew", "bulkId:a")),
+			post("/Groups", "b", crew("B", "bulkId:c")))
+		require.Equal(t, []string{"POST a 409", "POST c 409"}, short)
+		w.get("/Groups").lists("g1")
 	})
 	t.Run("what needs a failed one fails", func(t *testing.T) {
 		t.Parallel()
@@ -158,6 +169,29 @@ func TestBulk(t *testing.T) {
 		for _, s := range short {
 			require.True(t, strings.HasSuffix(s, " 201"), s)
 		}
+	})
+	t.Run("a panic in one", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.mem.before = func(_ context.Context, method string) error {
+			if method == "Delete" {
+				panic("in the store")
+			}
+			return nil
+		}
+		_, short := w.bulk("", `{"method":"DELETE","path":"/Users/u1"}`, post("/Users", "a", user("a", "")))
+		require.Equal(t, []string{"DELETE 500", "POST a 201"}, short)
+	})
+	t.Run("each is told of", func(t *testing.T) {
+		t.Parallel()
+		var got []string
+		w := newWorld(t, func(o *scim.Options) {
+			o.Done = func(_ context.Context, o scim.Outcome) {
+				got = append(got, fmt.Sprint(o.Method, " ", o.Route, " ", o.ID, " ", o.Status, " ", o.Bulk))
+			}
+		})
+		w.bulk("", `{"method":"DELETE","path":"/Users/u1"}`, `{"method":"DELETE","path":"/Users/u9"}`)
+		require.Equal(t, []string{"DELETE /Users/{id} u1 204 true", "DELETE /Users/{id}  404 true", "POST /Bulk  200 false"}, got)
 	})
 	t.Run("time runs out", func(t *testing.T) {
 		t.Parallel()

@@ -254,20 +254,32 @@ func (a *Attribute) referred(ref any) string {
 
 // unpack reads a role whose value is a JSON object in a text.
 func (r *reading) unpack(a *Attribute, o Object) {
-	text, _ := o["value"].(string)
-	if a.Name != "roles" || !strings.HasPrefix(strings.TrimSpace(text), "{") {
+	if a.Name != "roles" {
 		return
 	}
-	var role struct{ Value, DisplayName, Display *string }
-	if json.Unmarshal([]byte(text), &role) != nil || role.Value == nil || *role.Value == "" || strings.Contains(*role.Value, "\x00") || !r.may(QuirkRoleJSON) {
-		return
-	}
-	o["value"] = *role.Value
-	for _, d := range []*string{role.Display, role.DisplayName} {
-		if d != nil && *d != "" && o["display"] == nil && !strings.Contains(*d, "\x00") {
-			o["display"] = *d
+	for {
+		text, _ := o["value"].(string)
+		role, ok := packed(text)
+		if !ok || !r.may(QuirkRoleJSON) {
+			return
+		}
+		o["value"] = role.Value
+		for _, d := range []string{role.Display, role.DisplayName} {
+			if d != "" && o["display"] == nil {
+				o["display"] = d
+			}
 		}
 	}
+}
+
+type packedRole struct{ Value, Display, DisplayName string }
+
+func packed(text string) (packedRole, bool) {
+	var role packedRole
+	if !strings.HasPrefix(strings.TrimSpace(text), "{") || json.Unmarshal([]byte(text), &role) != nil {
+		return role, false
+	}
+	return role, role.Value != "" && !strings.Contains(role.Value+role.Display+role.DisplayName, "\x00")
 }
 
 // unassigned tells null, and an empty text where it means that.
@@ -291,6 +303,7 @@ func (r *reading) scalar(a *Attribute, raw any) (any, *Error) {
 		return r.boolean(raw)
 	case Integer, Decimal:
 		return r.number(a, raw)
+	case String, DateTime, Binary, Reference, Complex:
 	}
 	return r.text(a, raw)
 }

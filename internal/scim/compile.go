@@ -27,8 +27,7 @@ func (t *ResourceType) Compile(e filter.Expr, l Lenient, noted Noted) (func(Reso
 
 // filterFault makes an *Error of what the filter package says.
 func filterFault(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return bad(InvalidFilter, "filter: %s", err)

@@ -130,7 +130,7 @@ func TestQuirk_X16(t *testing.T) {
 	rt := acme(t)
 	for _, text := range []string{`password eq "s"`, `password pr`, `not (password sw "s")`, core + `:password pr`, `urn:acme:User:secret pr`, `urn:acme:User:log[hidden eq "x"]`, `urn:acme:User:log.hidden pr`} {
 		_, err := compiled(t, rt, text, scim.AllLenient(), nil)
-		require.Equal(t, http.StatusForbidden, refused(t, err, scim.SensitiveErr).Status)
+		require.Equal(t, http.StatusForbidden, refusal(t, err, scim.SensitiveErr).Status)
 		require.NotContains(t, err.Error(), `"s"`)
 	}
 }
@@ -181,7 +181,7 @@ func TestSortKey(t *testing.T) {
 	}
 	for _, by := range []string{"password", "urn:acme:User:log.hidden"} {
 		_, err := rt.SortKey(by, false)
-		require.Equal(t, http.StatusForbidden, refused(t, err, scim.SensitiveErr).Status)
+		require.Equal(t, http.StatusForbidden, refusal(t, err, scim.SensitiveErr).Status)
 	}
 }
 

@@ -88,6 +88,8 @@ func TestQuirk_E08_http(t *testing.T) { // a group's PATCH answers 204
 	body := a.is(200)
 	require.Equal(t, "Harbour Crew", body["displayName"])
 	require.NotContains(t, body, "members")
+	a = w.do(http.MethodPatch, "/Groups/g1?excludedAttributes=members", `{"schemas":["`+patchOp+`"],"Operations":[{"op":"add","path":"externalId","value":"x"}]}`)
+	require.NotContains(t, a.is(200), "members")
 }
 
 func TestQuirk_E09_http(t *testing.T) { // a user's PATCH answers 200 and the user
@@ -287,6 +289,17 @@ func TestQuirk_E58_http(t *testing.T) { // who asks without a token, or with a w
 			a.fails(401, "")
 			require.Equal(t, `Bearer realm="scim"`, a.header.Get("WWW-Authenticate"))
 		}
+	}
+}
+
+func TestQuirk_E59_http(t *testing.T) { // one media type, for errors too
+	t.Parallel()
+	w := newWorld(t)
+	for _, a := range []*reply{
+		w.get("/Users"), w.get("/Users/u1"), w.get("/Users/u9"), w.get("/Schemas"), w.get("/nowhere"), w.do(http.MethodPost, "/Users", pia),
+		w.do(http.MethodPut, "/Users", "{}"), w.do(http.MethodPost, "/Users", "{"), w.get("/Me"), w.filter("/Users", "("),
+	} {
+		require.Equal(t, "application/scim+json", a.header.Get("Content-Type"))
 	}
 }
 

@@ -41,7 +41,7 @@ type Options struct {
 	// instance that has the same key. Zero: a random one.
 	CursorKey [32]byte
 	// QuietPatch names the types whose PATCH is answered with 204 and no body unless
-	// attributes are asked for, RFC 7644 section 3.5.2; nil: "Group", for a group's
+	// attributes are asked for or excluded, RFC 7644 section 3.5.2; nil: "Group", for a group's
 	// members may be many.
 	QuietPatch []string
 	// ChangePassword says in ServiceProviderConfig that passwords may be set.
@@ -164,14 +164,14 @@ func checkBase(text string) (string, error) {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	c := &call{h: h, method: r.Method, header: r.Header, lenient: h.o.Lenient}
-	a := h.answer(w, r, c)
+	a := h.answer(r.Context(), c, func() (answer, error) { return h.serve(w, r, c) })
 	h.write(w, r, a)
 	h.record(r.Context(), c, a, time.Since(began))
 }
 
-// answer serves a request; a panic on the way is an answer too.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c *call) (a answer) {
-	ctx := r.Context()
+// answer serves a request, or one operation of a bulk; an error or a panic on the
+// way is an answer too.
+func (h *Handler) answer(ctx context.Context, c *call, serve func() (answer, error)) (a answer) {
 	defer func() {
 		p := recover()
 		if p == nil {
@@ -184,7 +184,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c *call) (a ans
 			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		a = fault(&Error{Status: http.StatusInternalServerError, Detail: "internal error"})
 	}()
-	a, err := h.serve(w, r, c)
+	a, err := serve()
 	if err != nil {
 		a = h.refuse(ctx, c, err)
 	}
@@ -213,24 +213,23 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, c *call) (answer
 	if c.params, err = parseParams(r.URL.RawQuery); err != nil {
 		return answer{}, err
 	}
+	var body Object
+	if c.method == http.MethodPost || c.method == http.MethodPut || c.method == http.MethodPatch {
+		if body, err = h.readBody(w, r, c); err != nil {
+			return answer{}, err
+		}
+	}
 	limit := h.limits.Request
 	if c.route.kind == kindBulk {
 		limit = h.limits.Bulk
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
-	return h.dispatch(ctx, w, r, c)
+	return h.dispatch(ctx, c, body)
 }
 
 // dispatch calls what serves the route; allowed has already judged the method.
-func (h *Handler) dispatch(ctx context.Context, w http.ResponseWriter, r *http.Request, c *call) (answer, error) {
-	var body Object
-	if c.method == http.MethodPost || c.method == http.MethodPut || c.method == http.MethodPatch {
-		var err error
-		if body, err = h.readBody(w, r, c); err != nil {
-			return answer{}, err
-		}
-	}
+func (h *Handler) dispatch(ctx context.Context, c *call, body Object) (answer, error) {
 	switch c.route.kind {
 	case kindRoot:
 		return h.list(ctx, c, h.o.Types)

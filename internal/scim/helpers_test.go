@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"slices"
 	"testing"
 	"time"
 
@@ -44,18 +43,18 @@ type tally []scim.Quirk
 
 func (n *tally) note(q scim.Quirk) { *n = append(*n, q) }
 
-func (n *tally) sorted() []scim.Quirk {
-	slices.Sort(*n)
-	return *n
+func refused(t testing.TB, err error, kind scim.ErrorType) {
+	t.Helper()
+	require.NotEmpty(t, refusal(t, err, kind).Detail)
 }
 
-func refused(t testing.TB, err error, kind scim.ErrorType) *scim.Error {
+// refusal is refused, to look further at the error.
+func refusal(t testing.TB, err error, kind scim.ErrorType) *scim.Error {
 	t.Helper()
 	require.Error(t, err)
 	var e *scim.Error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, kind, e.Type, e.Detail)
-	require.NotEmpty(t, e.Detail)
 	return e
 }
 

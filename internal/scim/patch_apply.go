@@ -68,13 +68,11 @@ func (p *patch) putComplex(at aim, op PatchOp) *Error {
 		return nil
 	}
 	o := p.complex(at.place)
-	for name, v := range implied {
-		o[name] = v
-	}
+	maps.Copy(o, implied)
 	if err := a.merge(o, set); err != nil {
 		return err
 	}
-	return p.settle(at.place, o)
+	return p.settle(at.place, o, set)
 }
 
 // agrees tells whether merging changes nothing.
@@ -125,13 +123,20 @@ func (p *patch) drop(at place) {
 }
 
 // settle puts a complex value in its place, if there is anything left of it.
-func (p *patch) settle(at place, o Object) *Error {
-	if len(o) == 0 || at.attribute.sub("value") != nil && at.attribute.hollow(o) {
+func (p *patch) settle(at place, o, set Object) *Error {
+	if at.attribute.spent(o, set) {
 		p.drop(at)
 		return nil
 	}
 	p.holder(at.schema)[at.attribute.Name] = o
 	return at.attribute.complete(o)
+}
+
+// spent tells that nothing is left of a complex value, or that it has lost its value
+// by what was set and has only labels left.
+func (a *Attribute) spent(o, set Object) bool {
+	v, given := set["value"]
+	return len(o) == 0 || given && v == nil && a.hollow(o)
 }
 
 // merge puts sub-attributes into a complex value; nil takes one away. What the
@@ -189,10 +194,11 @@ func (p *patch) removeSingle(at aim, _ PatchOp) *Error {
 		return nil
 	}
 	o := p.complex(at.place)
-	if err := a.merge(o, Object{at.sub.Name: nil}); err != nil {
+	set := Object{at.sub.Name: nil}
+	if err := a.merge(o, set); err != nil {
 		return err
 	}
-	return p.settle(at.place, o)
+	return p.settle(at.place, o, set)
 }
 
 // putElements applies add or replace to a multi-valued attribute, to elements of it,
@@ -201,6 +207,9 @@ func (p *patch) putElements(at aim, op PatchOp) *Error {
 	l := p.list(at.place)
 	if at.where == nil && at.sub == nil {
 		return p.putAll(l, op)
+	}
+	if at.attribute.Mutability == Immutable && len(l.elements) > 0 {
+		return fixed()
 	}
 	found, err := p.selected(l, at)
 	if err != nil {
@@ -254,8 +263,7 @@ func (l *list) mergeAt(i int, set Object) *Error {
 	if err := l.attribute.merge(o, set); err != nil {
 		return err
 	}
-	_, value := set["value"]
-	if len(o) == 0 || value && set["value"] == nil && l.attribute.hollow(o) {
+	if l.attribute.spent(o, set) {
 		l.elements[i] = nil
 		l.holes = true
 	}
@@ -310,18 +318,24 @@ func (p *patch) create(l *openList, at aim, op PatchOp) *Error {
 	if err != nil {
 		return err
 	}
-	if at.sub != nil && set[at.sub.Name] == nil || set == nil {
+	if !assigns(set) {
 		return nil // nothing is to be taken away from nothing
 	}
 	o, ok := at.attribute.implied(at.where)
 	if !ok || !p.may(QuirkCreateElement) {
 		return bad(NoTarget, "the filter selects no element")
 	}
-	for name, v := range set {
-		if v == nil {
-			delete(o, name)
-		} else {
-			o[name] = v
+	for i := range at.attribute.SubAttributes {
+		s := &at.attribute.SubAttributes[i]
+		v, given := set[s.Name]
+		if !given {
+			continue
+		}
+		if was, ok := o[s.Name]; ok && !equal(s, was, v) {
+			return bad(NoTarget, "the filter selects no element, nor would it the new one")
+		}
+		if v != nil {
+			o[s.Name] = v
 		}
 	}
 	if len(o) == 0 {
@@ -331,6 +345,16 @@ func (p *patch) create(l *openList, at aim, op PatchOp) *Error {
 		l.onlyPrimary(at)
 	}
 	return nil
+}
+
+// assigns tells whether a value of sub-attributes gives any.
+func assigns(set Object) bool {
+	for _, v := range set {
+		if v != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // removeElements applies remove to a multi-valued attribute, to elements of it, or

@@ -135,7 +135,7 @@ func TestQuirk_E37(t *testing.T) {
 	for _, l := range []scim.Lenient{nil, scim.AllLenient()} {
 		for _, v := range []string{`""`, `null`} {
 			_, err := scim.UserType().Patch(r, ops(t, `[{"op":"replace","path":"userName","value":`+v+`}]`), l, nil)
-			require.Contains(t, refused(t, err, scim.InvalidValue).Detail, "userName")
+			require.Contains(t, refusal(t, err, scim.InvalidValue).Detail, "userName")
 			_, err = scim.GroupType().Patch(g1(t), ops(t, `[{"op":"replace","path":"displayName","value":`+v+`}]`), l, nil)
 			refused(t, err, scim.InvalidValue)
 		}
@@ -228,7 +228,7 @@ func TestQuirk_E49(t *testing.T) {
 	patches(t, scim.GroupType(), g1(t), `[{"op":"add","path":"members","value":[{"value":"u3"}]},{"op":"remove","path":"members[value eq \"u3\"]"}]`, with(t, g1(t), `{}`), "")
 	r := u1(t)
 	_, err := scim.UserType().Patch(r, ops(t, `[{"op":"replace","path":"title","value":"X"},{"op":"replace","path":"id","value":"zz"}]`), scim.AllLenient(), nil)
-	require.Contains(t, refused(t, err, scim.MutabilityErr).Detail, "operation 2")
+	require.Contains(t, refusal(t, err, scim.MutabilityErr).Detail, "operation 2")
 	require.Equal(t, u1(t), r)
 }
 
@@ -267,7 +267,7 @@ func TestQuirk_O09(t *testing.T) {
 	shown := scim.UserType().Show(having(t, r, `{"password":"N3w-pass!"}`), base, projection(t, "password,userName", ""))
 	require.NotContains(t, encode(t, shown), "N3w")
 	_, err := scim.UserType().Patch(r, ops(t, `[{"op":"replace","value":{"password":["N3w-pass!","b"]}}]`), scim.AllLenient(), nil)
-	require.NotContains(t, refused(t, err, scim.InvalidValue).Detail, "N3w")
+	require.NotContains(t, refusal(t, err, scim.InvalidValue).Detail, "N3w")
 }
 
 func TestQuirk_O11(t *testing.T) {
@@ -330,7 +330,7 @@ func TestQuirk_X01(t *testing.T) {
 		`[{"op":"replace","path":"emails.primary","value":true}]`,
 	} {
 		_, err := scim.UserType().Patch(two, ops(t, text), scim.AllLenient(), nil)
-		require.Contains(t, refused(t, err, scim.InvalidValue).Detail, "primary")
+		require.Contains(t, refusal(t, err, scim.InvalidValue).Detail, "primary")
 	}
 }
 
@@ -361,9 +361,9 @@ func TestQuirk_X06(t *testing.T) {
 	for _, l := range []scim.Lenient{nil, scim.AllLenient()} {
 		for _, member := range []string{`{}`, `{"display":"x"}`, `{"$ref":"https://x/Users/u1"}`, `{"value":null}`} {
 			_, err := scim.GroupType().Patch(g1(t), ops(t, `[{"op":"add","path":"members","value":[`+member+`]}]`), l, nil)
-			require.Contains(t, refused(t, err, scim.InvalidValue).Detail, "members.value", member)
+			require.Contains(t, refusal(t, err, scim.InvalidValue).Detail, "members.value", member)
 			_, err = scim.GroupType().Accept(object(t, `{"schemas":["`+group+`"],"displayName":"x","members":[`+member+`]}`), nil, l, nil)
-			require.Contains(t, refused(t, err, scim.InvalidValue).Detail, "members.value", member)
+			require.Contains(t, refusal(t, err, scim.InvalidValue).Detail, "members.value", member)
 		}
 	}
 }

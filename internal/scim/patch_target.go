@@ -30,7 +30,11 @@ func (p *patch) path(text string) (aim, bool, *Error) {
 		return aim{}, false, nil
 	case !ok:
 		return aim{}, false, bad(InvalidPath, "path: %s is unknown", clip(text))
-	case at.where == nil || found.attribute.MultiValued:
+	case at.where == nil:
+		return at, true, nil
+	case found.whole != nil:
+		return aim{}, false, bad(InvalidPath, "path: a schema has no elements to select from")
+	case found.attribute.MultiValued:
 		return at, true, nil
 	case found.attribute.Type != Complex:
 		return aim{}, false, bad(InvalidPath, "path: %s has no elements to select from", found.attribute.Name)

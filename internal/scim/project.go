@@ -237,13 +237,17 @@ func (v *view) value(a *Attribute, value any, c cut) any {
 	if a.Type != Complex {
 		return value
 	}
+	ref := a.refers()
+	if ref != nil && !c.keeps(ref) {
+		ref = nil
+	}
 	elements, ok := value.([]any)
 	if !ok {
 		o, ok := value.(Object)
 		if !ok {
 			return value
 		}
-		if shown := v.complex(a, o, c); len(shown) > 0 {
+		if shown := v.complex(a, ref, o, c); len(shown) > 0 {
 			return shown
 		}
 		return nil
@@ -254,7 +258,7 @@ func (v *view) value(a *Attribute, value any, c cut) any {
 		if !ok {
 			continue
 		}
-		if shown := v.complex(a, o, c); len(shown) > 0 {
+		if shown := v.complex(a, ref, o, c); len(shown) > 0 {
 			list = append(list, shown)
 		}
 	}
@@ -264,20 +268,19 @@ func (v *view) value(a *Attribute, value any, c cut) any {
 	return list
 }
 
-func (v *view) complex(a *Attribute, o Object, c cut) Object {
+// complex gives what is shown of one complex value, with ref built where it is not
+// nil.
+func (v *view) complex(a, ref *Attribute, o Object, c cut) Object {
 	out := make(Object, len(o)+1)
 	for i := range a.SubAttributes {
 		s := &a.SubAttributes[i]
-		if !c.keeps(s) {
-			continue
-		}
-		if value, ok := o[s.Name]; ok {
+		if value, ok := o[s.Name]; ok && c.keeps(s) {
 			out[s.Name] = value
 		}
-		if s.Name == "$ref" {
-			if ref := v.reference(a, s, o); ref != "" {
-				out["$ref"] = ref
-			}
+	}
+	if ref != nil {
+		if address := v.reference(ref, o); address != "" {
+			out["$ref"] = address
 		}
 	}
 	return out
@@ -286,9 +289,9 @@ func (v *view) complex(a *Attribute, o Object, c cut) Object {
 // reference builds the $ref of a complex value. Where several types are possible
 // the value's own type decides, and without one there is none: a group must not
 // pass for a user.
-func (v *view) reference(a, ref *Attribute, o Object) string {
+func (v *view) reference(ref *Attribute, o Object) string {
 	id, _ := o["value"].(string)
-	if id == "" || a.refers() != ref {
+	if id == "" {
 		return ""
 	}
 	name := ""

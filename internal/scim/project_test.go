@@ -74,7 +74,7 @@ func TestQuirk_X13(t *testing.T) {
 	refused(t, err, scim.InvalidValue)
 	for _, name := range []string{"a b", "a.b.c.", "*", "=x"} {
 		_, err := scim.ParseProjection(name, "", scim.AllLenient(), nil)
-		require.Contains(t, refused(t, err, scim.InvalidValue).Detail, "attributes: ")
+		require.Contains(t, refusal(t, err, scim.InvalidValue).Detail, "attributes: ")
 	}
 }
 

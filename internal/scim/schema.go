@@ -59,12 +59,14 @@ const (
 	Complex   Type = "complex"
 )
 
-// Mutability, Returned and Uniqueness are of RFC 7643 section 2.2.
-type (
-	Mutability string
-	Returned   string
-	Uniqueness string
-)
+// Mutability tells when an attribute may be written, RFC 7643 section 2.2.
+type Mutability string
+
+// Returned tells when an attribute is answered, RFC 7643 section 2.2.
+type Returned string
+
+// Uniqueness tells where an attribute's values are unique, RFC 7643 section 2.2.
+type Uniqueness string
 
 // The characteristics' values.
 const (

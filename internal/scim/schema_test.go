@@ -69,10 +69,10 @@ func TestReadSchema(t *testing.T) {
 	}, s.Attributes[0], "the defaults of RFC 7643 section 2.2")
 	require.True(t, s.Attributes[1].Sensitive)
 	for text, want := range map[string]string{
-		`{`:                             "unexpected EOF",
-		`{"id":"x"}`:                    "no URI",
-		`{"id":"urn:x"} x`:              "after the document",
-		`{"id":"urn:x","atributes":[]}`: "unknown field",
+		`{`:                           "unexpected EOF",
+		`{"id":"x"}`:                  "no URI",
+		`{"id":"urn:x"} x`:            "after the document",
+		`{"id":"urn:x","attribs":[]}`: "unknown field",
 		`{"id":"urn:x","attributes":[{"name":"a"},{"name":"A"}]}`:                                      "two attributes A",
 		`{"id":"urn:x","attributes":[{"name":"1"}]}`:                                                   "a name has",
 		`{"id":"urn:x","attributes":[{"name":"a","type":"text"}]}`:                                     `no type "text"`,

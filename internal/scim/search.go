@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -228,14 +229,14 @@ func searchParam(name string, v any) (string, bool) {
 	return "", false
 }
 
-// where compiles a filter for each type. A type that does not know an attribute of
-// it has nothing to give, RFC 7644 section 3.4.2.1; if none knows it is a fault.
+// where compiles a filter for each type. Where all types are asked, an attribute that
+// one does not have is as if it had no value there, RFC 7644 section 3.4.2.1.
 func (h *Handler) where(c *call, types []*ResourceType, text string) (filter.Expr, []part, error) {
-	parts := make([]part, 0, len(types))
+	parts := make([]part, len(types))
+	for i, t := range types {
+		parts[i].t = t
+	}
 	if text == "" {
-		for _, t := range types {
-			parts = append(parts, part{t: t})
-		}
 		return nil, parts, nil
 	}
 	e, err := filter.Parse(text, filter.Options{
@@ -245,25 +246,25 @@ func (h *Handler) where(c *call, types []*ResourceType, text string) (filter.Exp
 	if err != nil {
 		return nil, nil, err
 	}
-	var first error
-	for _, t := range types {
-		keep, err := t.Compile(e, c.lenient, c.noted)
-		switch {
-		case err == nil:
-			parts = append(parts, part{t: t, keep: keep})
-		case first == nil || isSensitive(err):
-			first = err
+	lenient, noted := c.lenient, Noted(c.noted)
+	if c.route.t == nil {
+		lenient = maps.Clone(lenient)
+		if lenient == nil {
+			lenient = Lenient{}
+		}
+		lenient[QuirkUnknownInFilter] = true
+		noted = func(q Quirk) {
+			if q != QuirkUnknownInFilter {
+				c.noted(q)
+			}
 		}
 	}
-	if len(parts) == 0 || isSensitive(first) {
-		return nil, nil, first
+	for i, t := range types {
+		if parts[i].keep, err = t.Compile(e, lenient, noted); err != nil {
+			return nil, nil, err
+		}
 	}
 	return e, parts, nil
-}
-
-func isSensitive(err error) bool {
-	e := scimError(err)
-	return e != nil && e.Status == http.StatusForbidden
 }
 
 // lister gives rows of several types as if they were one list: type after type, or

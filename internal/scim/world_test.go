@@ -49,6 +49,11 @@ func lenient() scim.Lenient {
 	return l
 }
 
+// types are those of the RFC; a Handler only reads them.
+var types = sync.OnceValue(func() []*scim.ResourceType {
+	return []*scim.ResourceType{scim.UserType(), scim.GroupType()}
+})
+
 func newWorld(t *testing.T, change ...func(*scim.Options)) *world {
 	t.Helper()
 	w := emptyWorld(t, change...)
@@ -65,7 +70,7 @@ func emptyWorld(t *testing.T, change ...func(*scim.Options)) *world {
 	t.Helper()
 	w := &world{t: t, mem: newMemory(), log: &bytes.Buffer{}, noted: map[scim.Quirk]int{}}
 	o := scim.Options{
-		Types:   []*scim.ResourceType{scim.UserType(), scim.GroupType()},
+		Types:   types(),
 		BaseURL: external, Prefix: "/scim/v2", Lenient: lenient(), CursorKey: [32]byte{1},
 		Logger: slog.New(slog.NewJSONHandler(w.log, nil)),
 		Limits: scim.Limits{Rate: -1},

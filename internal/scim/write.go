@@ -88,7 +88,7 @@ func (h *Handler) patch(ctx context.Context, c *call, t *ResourceType, id string
 	if err != nil {
 		return answer{}, err
 	}
-	_, asked := c.params["attributes"]
+	asked := c.params["attributes"] != "" || c.params["excludedAttributes"] != ""
 	a := h.shown(c, t, r, p, http.StatusOK)
 	if !asked && slices.Contains(h.o.QuietPatch, t.Name) {
 		a.status, a.body = http.StatusNoContent, nil

@@ -114,9 +114,9 @@ func (m *Mapper) Identity(rec Record) (identity.Identity, error) {
 	if err != nil {
 		return identity.Identity{}, err
 	}
-	id := identity.Identity{Key: identity.Key{Source: m.source, Anchor: anchor}, Ref: cleanRef(rec.Ref), Active: true, Owned: m.owned}
+	id := identity.Identity{Key: identity.Key{Source: m.source, Anchor: anchor}, Ref: cleanRef(rec.Ref), Active: !rec.Left, Owned: m.owned}
 	var faults []string
-	if m.disabledWhen != nil {
+	if m.disabledWhen != nil && !rec.Left {
 		left, err := m.disabledWhen.evalTruth(m.source, &rec)
 		if err != nil { // who may have left counts as present, and is held by the fault
 			faults = append(faults, m.disabledWhen.fail(err).Error())

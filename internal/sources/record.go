@@ -16,6 +16,9 @@ type Record struct {
 	// expression that reads groups then fails instead of seeing none, and a
 	// person whom role rules concern gets a Fault.
 	GroupsFault string
+	// Left says that the source itself says that the person has left, whatever the
+	// configuration asks beside that.
+	Left bool
 
 	attrs []attribute
 }

@@ -83,7 +83,9 @@ type Store interface {
 	// was sent under another lease, ErrNotFound if there is none.
 	MarkSent(ctx context.Context, l Lease, ref OpRef, at time.Time) error
 	// RecordOp closes an op, sent or still pending, and changes ownership with
-	// it: Unlink first, then Link. ErrConflict if the op is closed already, or an
+	// it: Unlink first, then Link. What the guards hold of a Key that is unlinked goes
+	// along to the Link's, instead of what is held of that one, or is held no more if
+	// there is no Link. ErrConflict if the op is closed already, or an
 	// account would get a second owner; ErrNotFound if there is no such op. An
 	// empty AccountID keeps the planned one.
 	RecordOp(ctx context.Context, l Lease, o Outcome) error

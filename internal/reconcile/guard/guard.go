@@ -34,18 +34,24 @@ type Trip struct {
 	Base   int `json:"base"`
 	Limit  int `json:"limit"`
 	// Cause is the largest group among the planned changes, in words.
-	Cause   string `json:"cause"`
+	Cause string `json:"cause"`
+	// Place is where most of those were last who have gone from their source, as a DN.
+	Place   string `json:"place,omitempty"`
 	Message string `json:"message"`
 
 	// only are the people whom the trip keeps back; nil = all of the class.
 	only map[identity.Key]bool
+	// where is the part of Message that names Place, unless Cause does.
+	where string
+	// again are people whom no trip keeps back, for it is no new change.
+	again map[identity.Key]bool
 	// group says that a whole group loses its role, however few that are.
 	group bool
 }
 
 // holds tells whether a trip keeps back what a decision has of its class.
 func (t *Trip) holds(d *plan.Decision) bool {
-	return (t.Source == d.Key.Source || t.Class == FirstRun) && (t.only == nil || t.only[d.Key])
+	return (t.Source == d.Key.Source || t.Class == FirstRun) && (t.only == nil || t.only[d.Key]) && !t.again[d.Key]
 }
 
 // Verdict is what Check found. Without trips the plan may go on as it is.
@@ -98,16 +104,26 @@ type tally struct {
 
 // Check judges a plan. Trips come ordered by source and class. A source that
 // the plan decides about without having a summary of it has a base of 0.
-func Check(p plan.Plan, u Usage, l Limits) Verdict {
+func Check(p plan.Plan, u Usage, l Limits) Verdict { return CheckPart(p, p, u, l) }
+
+// CheckPart judges a part of a plan. What it does is counted in the part alone; but
+// a field or a group that vanished shows in the whole only, and taken one by one its
+// people would all pass.
+func CheckPart(p, whole plan.Plan, u Usage, l Limits) Verdict {
 	v := Verdict{Stop: l.Stop}
 	if t, ok := first(p, u); ok {
 		v.Trips = append(v.Trips, t)
 	}
 	given := map[string]map[string]bool{}
-	counted := count(p, u, given)
+	all := count(whole, u, given)
+	counted := count(p, u, map[string]map[string]bool{})
 	for g, n := range counted {
 		s := summary(p, g.source)
-		if t, ok := n.judge(g, s, u, l, given[g.source]); ok {
+		judged := n
+		if _, loss := g.class.Lost(); all[g] != nil && (loss || all[g].emptied(g, u, given[g.source]) != "") {
+			judged = all[g]
+		}
+		if t, ok := judged.judge(g, s, u, l, given[g.source]); ok && n.has(t.only) {
 			v.Trips = append(v.Trips, t)
 		}
 	}
@@ -136,7 +152,7 @@ func count(p plan.Plan, u Usage, given map[string]map[string]bool) map[group]*ta
 			continue
 		}
 		for _, class := range classes(d) {
-			if u.New[d.Key.Source] && (class == plan.Creates || class == plan.Updates) {
+			if u.New[d.Key.Source] && (class == plan.Creates || class == plan.Updates) || u.repeats(d.Key, class) {
 				continue
 			}
 			g := group{d.Key.Source, class}
@@ -163,6 +179,16 @@ func count(p plan.Plan, u Usage, given map[string]map[string]bool) map[group]*ta
 		}
 	}
 	return out
+}
+
+// has tells whether any of the people is of the group; nil is everybody.
+func (n *tally) has(people map[identity.Key]bool) bool {
+	for k := range people {
+		if n.keys[k] {
+			return true
+		}
+	}
+	return people == nil
 }
 
 // classes gives all classes of a decision's ops, each once, sorted.
@@ -225,9 +251,12 @@ func (n *tally) judge(g group, s plan.SourceSummary, u Usage, l Limits, given ma
 		held, run = nil, ""
 	}
 	t := measure(g.class, s, len(n.keys), u, l)
+	if g.class == plan.Deactivations {
+		t.again = u.Again
+	}
 	fresh := len(n.keys) - len(held)
 	too := fresh > 0 && fresh+t.Before > t.Limit
-	t.Cause = largest(n.causes, g.class, t.Planned, s)
+	t.Cause, t.Place = largest(n.causes, g.class, t.Planned, s), left(n.causes, g.class)
 	if role := n.emptied(g, u, given); role != "" && !l.of(g.class).ByHand {
 		t.group = fresh > 0 && !too
 		too = too || fresh > 0
@@ -240,7 +269,7 @@ func (n *tally) judge(g group, s plan.SourceSummary, u Usage, l Limits, given ma
 	case len(held) > 0:
 		t.only, t.Planned, t.Held = held, len(held), len(held)
 		if fresh > 0 {
-			t.Cause = ""
+			t.Cause, t.Place = "", ""
 		}
 	default:
 		return t, false
@@ -279,8 +308,8 @@ func scope(p plan.Plan, u Usage, counted map[group]*tally) []Trip {
 			continue
 		}
 		for _, class := range classes(d) {
-			// What was held before is told of as that.
-			if n := counted[group{d.Key.Source, class}]; n == nil || n.held[d.Key] || (class != plan.Deactivations && class != plan.RoleRemovals) {
+			// What was held before is told of as that; a repetition is nothing new.
+			if n := counted[group{d.Key.Source, class}]; n == nil || n.held[d.Key] || u.repeats(d.Key, class) || (class != plan.Deactivations && class != plan.RoleRemovals) {
 				continue
 			}
 			if byKey[d.Key.Source] == nil {
@@ -295,7 +324,7 @@ func scope(p plan.Plan, u Usage, counted map[group]*tally) []Trip {
 		s := summary(p, source)
 		t := measure(ScopeChange, s, len(keys), u, Limits{})
 		t.Before, t.only = 0, keys
-		t.Cause = largest(causes[source], plan.Deactivations, t.Planned, s)
+		t.Cause, t.Place = largest(causes[source], plan.Deactivations, t.Planned, s), left(causes[source], plan.Deactivations)
 		t.Message = fmt.Sprintf("the configuration has changed since run %s, and %d of %d linked active accounts of %s (%.2f %%) would be switched off or lose a role by it; limit 0 until somebody has agreed. Largest cause: %s. None of them was written. %s",
 			u.Rules.Since, t.Planned, t.Base, source, t.share(), t.Cause, next)
 		out = append(out, t)

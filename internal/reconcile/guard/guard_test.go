@@ -219,7 +219,21 @@ func TestCheck_golden(t *testing.T) {
 	fmt.Fprintf(&b, "== held before, and more\n%s\n\n", guard.Check(adPlan(some...), u, limits()).Message())
 	trip, ok := guard.Shrunk("corp-ad", 213, guard.Measure{Count: 12398, What: "in the largest complete read of the last 7 days"}, limits())
 	require.True(t, ok)
-	fmt.Fprintf(&b, "== a source shrank\n%s\n", trip.Message)
+	fmt.Fprintf(&b, "== a source shrank\n%s\n\n", trip.Message)
+	refs := []string{"uid=eve,ou=Legal,dc=example,dc=com", "line 7"}
+	for i := range 608 {
+		refs = append(refs, fmt.Sprintf("uid=user.%04d,ou=Sales,dc=example,dc=com", i))
+	}
+	trip = trip.From(refs).PlaceGone()
+	require.Equal(t, "ou=Sales,dc=example,dc=com", trip.Place)
+	fmt.Fprintf(&b, "== a source shrank, for an OU is gone\n%s\n\n", trip.Message)
+	text, _ := trip.Notice()
+	require.NotContains(t, text, "Sales", "a notice names no places")
+	trip = guard.Check(many(gone, off), guard.Usage{}, limits()).Trips[0].PlaceGone()
+	fmt.Fprintf(&b, "== an OU is gone\n%s\n", trip.Message)
+	text, _ = trip.Notice()
+	require.NotContains(t, text, "Sales")
+	require.Empty(t, guard.Check(many(off), guard.Usage{}, count).Trips[0].Place, "they are where they were")
 
 	const path = "testdata/messages.golden"
 	if *update {

@@ -86,6 +86,7 @@ var steps = []string{" Read it with: ", " Check the source with: "} //nolint:goc
 // did, and what to do about it.
 func (t Trip) Notice() (text, next string) {
 	text = strings.Replace(t.Message, " Largest cause: "+t.Cause+".", "", 1)
+	text = strings.Replace(text, t.where, "", 1)
 	for _, s := range steps {
 		if at := strings.Index(text, s); at >= 0 {
 			return text[:at], strings.TrimSpace(text[at:])
@@ -284,20 +285,24 @@ func parent(ref string) string {
 	return ""
 }
 
-// largest says in words which cause has most of the planned changes.
-func largest(list map[cause]int, class plan.Class, planned int, s plan.SourceSummary) string {
-	var c cause
-	most := 0
-	for k, n := range list {
-		if n > most || (n == most && k.compare(c) < 0) {
-			c, most = k, n
+// most gives the cause that has most of the changes, and how many.
+func most(list map[cause]int) (c cause, n int) {
+	for k, m := range list {
+		if m > n || (m == n && k.compare(c) < 0) {
+			c, n = k, m
 		}
 	}
+	return c, n
+}
+
+// largest says in words which cause has most of the planned changes.
+func largest(list map[cause]int, class plan.Class, planned int, s plan.SourceSummary) string {
+	c, n := most(list)
 	last, now := "", ""
 	if c.place != "" {
 		last, now = fmt.Sprintf(", last under %q", c.place), fmt.Sprintf(", under %q", c.place)
 	}
-	head := fmt.Sprintf("%d of %d", most, planned)
+	head := fmt.Sprintf("%d of %d", n, planned)
 	if f, ok := class.Lost(); ok {
 		return fmt.Sprintf("%s have no %s in source %s any more%s (an attribute that was renamed, or that the bind account may not read, looks like this)", head, name(f), s.Name, now)
 	}

@@ -18,6 +18,9 @@ type Usage struct {
 	New map[string]bool
 	// Held is what the guards held in earlier runs, by Key.
 	Held map[identity.Key]Held
+	// Again are people whose account would be switched off once more after it was
+	// switched off in the window and somebody undid that: they are among Done already.
+	Again map[identity.Key]bool
 	// Had is how many linked people of a source have something in a field, those
 	// included who are to lose it. Needed only where more than LossCount lose it.
 	Had map[string]map[plan.Field]int
@@ -29,6 +32,11 @@ type Usage struct {
 	// Strangers is how many active people of the server mmsync does not know, if
 	// no run ever went over it; 0 if one did.
 	Strangers int
+}
+
+// repeats tells whether what somebody's decision has of a class is no new change.
+func (u *Usage) repeats(k identity.Key, class plan.Class) bool {
+	return class == plan.Deactivations && u.Again[k]
 }
 
 // Held is what a guard holds of one person until somebody decides about it.
@@ -67,8 +75,8 @@ func Shrunk(source string, entries int, m Measure, l Limits) (Trip, bool) {
 	t := Trip{Class: SourceShrink, Source: source, Planned: entries, Base: m.Count, Limit: int(l.MinEntriesPercent / 100 * float64(m.Count))}
 	t.Cause = fmt.Sprintf("%d of %d are missing from the read", m.Count-entries, m.Count)
 	t.Message = fmt.Sprintf("source %s shrank: %d entries now, %d %s (%.1f %%), at least %g %% expected. "+
-		"Largest cause: %s (rights of the bind account, filter, base DN or a size limit). Nobody missing from it is deactivated. "+
-		"Check the source with: mmsync doctor. If this is right, let it through with: mmsync sync --min-source-entries 0 "+
+		"Largest cause: %s (rights of the bind account, filter, base DN or a size limit)."+spared+
+		" Check the source with: mmsync doctor. If this is right, let it through with: mmsync sync --min-source-entries 0 "+
 		"(for this run only; with a grace, again when the grace is over)",
 		source, entries, m.Count, m.What, 100*float64(entries)/float64(m.Count), l.MinEntriesPercent, t.Cause)
 	return t, true

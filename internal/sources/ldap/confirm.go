@@ -57,6 +57,33 @@ func (s *Source) Confirm(ctx context.Context, anchors []string) (map[string]iden
 	return out, errors.Join(errs...)
 }
 
+// Place tells whether there is an entry at a DN, or none that may be seen. Only where
+// the same session shows the base is noSuchObject (RFC 4511, 4.1.9) believed.
+func (s *Source) Place(ctx context.Context, dn string) (bool, error) {
+	sess, err := s.connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer sess.close()
+	e, err := sess.entry(dn, "(objectClass=*)", "1.1")
+	switch {
+	case err == nil && e != nil:
+		return true, nil
+	case err == nil:
+		return false, fmt.Errorf("source %s: %s is not shown", s.o.Name, sources.Printable(dn))
+	case !ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject):
+		return false, s.failed("look for "+sources.Printable(dn), err)
+	}
+	base, err := sess.entry(s.o.BaseDN, "(objectClass=*)", "1.1")
+	if err != nil {
+		return false, s.failed("look for the base", err)
+	}
+	if base == nil {
+		return false, fmt.Errorf("source %s: the base is not shown any more", s.o.Name)
+	}
+	return false, nil
+}
+
 type confirmer struct {
 	*Source
 	sess *session

@@ -514,6 +514,36 @@ func TestSource_Confirm(t *testing.T) {
 	})
 }
 
+func TestSource_Place(t *testing.T) {
+	t.Parallel()
+	const sales = "ou=sales," + slapdtest.PeopleDN
+	srv := slapdtest.Start(t, slapdtest.Options{
+		Users: 3, LDIF: "dn: " + sales + "\nobjectClass: organizationalUnit\nou: sales\n",
+	})
+	s := newSource(t, srv.URL)
+	there, err := s.Place(t.Context(), sales)
+	require.NoError(t, err)
+	require.True(t, there)
+	srv.ModifyDN(sales, "ou=vendite", "")
+	there, err = s.Place(t.Context(), sales)
+	require.NoError(t, err)
+	require.False(t, there, "it was renamed")
+	for name, c := range map[string]struct {
+		s  *ldap.Source
+		dn string
+	}{
+		"not a DN":                     {s, "line 7"},
+		"the server is away":           {newSource(t, closedPort(t)), sales},
+		"the base is not there either": {newSource(t, srv.URL, func(o *ldap.Options) { o.BaseDN = "ou=nowhere," + slapdtest.BaseDN }), sales},
+	} {
+		t.Run("nobody knows if "+name, func(t *testing.T) {
+			t.Parallel()
+			_, err := c.s.Place(t.Context(), c.dn)
+			require.Error(t, err)
+		})
+	}
+}
+
 func TestSource_Lookup(t *testing.T) {
 	t.Parallel()
 	srv := slapdtest.Start(t, slapdtest.Options{Users: 30})

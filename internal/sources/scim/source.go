@@ -70,11 +70,7 @@ func (s *Source) Snapshot(ctx context.Context, known func(identity.Identity) boo
 		known = func(identity.Identity) bool { return false }
 	}
 	c := sources.NewCollector(s.o.Mapper, known)
-	gone := map[string]bool{}
 	err = s.o.Store.EachResource(ctx, s.o.Name, userType, func(r state.Resource) error {
-		if !r.Deleted.IsZero() {
-			gone[r.ID] = true
-		}
 		rec, err := s.record(r, up.of(r.ID))
 		if err != nil {
 			return err
@@ -88,17 +84,16 @@ func (s *Source) Snapshot(ctx context.Context, known func(identity.Identity) boo
 	return c.Snapshot("scim:" + s.o.Name), nil
 }
 
-// record makes a Record of a resource; one that was deleted is not active.
+// record makes a Record of a resource; who was deleted or is not active has left.
 func (s *Source) record(r state.Resource, groups []string) (sources.Record, error) {
 	attributes, err := decode(r.Body)
 	if err != nil {
 		return sources.Record{}, fmt.Errorf("read %s %s: %w", r.Type, r.ID, err)
 	}
-	if !r.Deleted.IsZero() {
-		attributes["active"] = false
-		groups = nil
-	}
-	return record(s.o.User, r.ID, attributes, groups), nil
+	active, given := attributes["active"].(bool)
+	rec := record(s.o.User, r.ID, attributes, groups)
+	rec.Left = !r.Deleted.IsZero() || (given && !active)
+	return rec, nil
 }
 
 // identity maps a resource, once it is known in which groups it is.

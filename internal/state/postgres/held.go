@@ -35,6 +35,31 @@ func putHeld(ctx context.Context, tx pgx.Tx, c state.SightingChanges) error {
 	return tx.SendBatch(ctx, &b).Close()
 }
 
+// What is held of a Key goes with its link: to the Key that gets it, instead of what
+// is held of that one, or away with it.
+const yieldHeld = `
+delete from held where source = $3 and anchor = $4 and exists (
+    select 1 from held h join decisions d on d.source = h.source and d.anchor = h.anchor
+    where d.run_id = $1 and d.position = $2 and not (h.source = $3 and h.anchor = $4))`
+
+const moveHeld = `
+update held set source = $3, anchor = $4
+where (source, anchor) = (select source, anchor from decisions where run_id = $1 and position = $2)`
+
+const dropHeld = `
+delete from held
+where (source, anchor) = (select source, anchor from decisions where run_id = $1 and position = $2)`
+
+func queueHeld(b *pgx.Batch, o *state.Outcome) {
+	run, decision := o.Ref.Run, o.Ref.Decision
+	if o.Link == nil {
+		b.Queue(dropHeld, run, decision)
+		return
+	}
+	b.Queue(yieldHeld, run, decision, o.Link.Key.Source, o.Link.Key.Anchor)
+	b.Queue(moveHeld, run, decision, o.Link.Key.Source, o.Link.Key.Anchor)
+}
+
 const selectHeld = `select source, anchor, run_id, ops from held order by source, anchor`
 
 // Held implements state.Store.

@@ -188,6 +188,7 @@ func (s *Store) RecordOp(ctx context.Context, l state.Lease, o state.Outcome) er
 		if o.Unlink {
 			b.Queue(unlinkOp, o.Ref.Run, o.Ref.Decision)
 			b.Queue(unlinkHead, o.Ref.Run, o.Ref.Decision)
+			queueHeld(&b, &o)
 		}
 		if o.Link != nil {
 			queueYields(&b, links)

@@ -2,12 +2,15 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/mmsync/mmsync/internal/state"
 	"github.com/mmsync/mmsync/migrations"
 )
 
@@ -46,3 +49,20 @@ func (s *Store) Floor(t testing.TB) func(ctx context.Context, id int64, body str
 		return err
 	}
 }
+
+// ExplainResources gives how the database answers Resources.
+func (s *Store) ExplainResources(t testing.TB, f state.ResourceFilter) string {
+	t.Helper()
+	query, args := listResources(f)
+	lines, err := collect(t.Context(), s, "explain", "explain query plan "+query, args, func(rows *sql.Rows) (string, error) {
+		var id, parent, unused int
+		var line string
+		err := rows.Scan(&id, &parent, &unused, &line)
+		return line, err
+	})
+	require.NoError(t, err)
+	return strings.Join(lines, "\n")
+}
+
+// Instant gives what a column of times takes.
+func (s *Store) Instant(at time.Time) any { return stamp(at) }

@@ -28,6 +28,34 @@ func putHeld(ctx context.Context, tx *sql.Tx, c state.SightingChanges) error {
 	})
 }
 
+// What is held of a Key goes with its link: to the Key that gets it, instead of what
+// is held of that one, or away with it.
+const yieldHeld = `
+delete from held where source = $3 and anchor = $4 and exists (
+    select 1 from held h join decisions d on d.source = h.source and d.anchor = h.anchor
+    where d.run_id = $1 and d.position = $2 and not (h.source = $3 and h.anchor = $4))`
+
+const moveHeld = `
+update held set source = $3, anchor = $4
+where (source, anchor) = (select source, anchor from decisions where run_id = $1 and position = $2)`
+
+const dropHeld = `
+delete from held
+where (source, anchor) = (select source, anchor from decisions where run_id = $1 and position = $2)`
+
+func followHeld(ctx context.Context, tx *sql.Tx, o *state.Outcome) error {
+	run, decision := o.Ref.Run, o.Ref.Decision
+	if o.Link == nil {
+		_, err := tx.ExecContext(ctx, dropHeld, run, decision)
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, yieldHeld, run, decision, o.Link.Key.Source, o.Link.Key.Anchor); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, moveHeld, run, decision, o.Link.Key.Source, o.Link.Key.Anchor)
+	return err
+}
+
 const selectHeld = `select source, anchor, run_id, ops from held order by source, anchor`
 
 // Held implements state.Store.

@@ -183,6 +183,9 @@ func (s *Store) RecordOp(ctx context.Context, l state.Lease, o state.Outcome) er
 			if _, err := tx.ExecContext(ctx, unlinkHead, o.Ref.Run, o.Ref.Decision); err != nil {
 				return err
 			}
+			if err := followHeld(ctx, tx, &o); err != nil {
+				return err
+			}
 		}
 		return putLinks(ctx, tx, links)
 	})

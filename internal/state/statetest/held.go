@@ -57,3 +57,32 @@ func heldSince(t *testing.T, s state.Store) {
 	keep(t, s, l, "01b", state.SightingChanges{Held: []state.HeldItem{heldItem(1, "01b"), other}})
 	require.Equal(t, []state.HeldItem{heldItem(1, "01a"), other}, listHeld(t, s))
 }
+
+func heldMoves(t *testing.T, s state.Store) {
+	l := acquire(t, s)
+	require.NoError(t, s.PutLinks(t.Context(), l, linksOf(1, 4)))
+	keep(t, s, l, "01a", state.SightingChanges{Held: []state.HeldItem{heldItem(1, "01a"), heldItem(2, "01a"), heldItem(3, "01a"), heldItem(7, "01a")}})
+	p := plan.Plan{Decisions: []plan.Decision{deactivation(1), deactivation(2), deactivation(3), deactivation(4)}}
+	require.NoError(t, s.BeginRun(t.Context(), l, run("01b", l), p, state.SightingChanges{}))
+	move := func(decision int, to *identity.Key) {
+		t.Helper()
+		o := outcome(ref("01b", decision, 0), state.OpDone)
+		o.Unlink = true
+		if to != nil {
+			k := link(decision + 1)
+			k.Key, o.Link = *to, &k
+		}
+		require.NoError(t, s.RecordOp(t.Context(), l, o))
+	}
+	heir, same, other := key(7), key(2), key(8)
+	move(0, &heir)
+	moved := heldItem(1, "01a")
+	moved.Key = heir
+	require.Equal(t, []state.HeldItem{heldItem(2, "01a"), heldItem(3, "01a"), moved}, listHeld(t, s), "instead of what was held of the heir")
+	move(1, &same)
+	require.Len(t, listHeld(t, s), 3, "nobody goes anywhere")
+	move(2, nil)
+	require.Equal(t, []state.HeldItem{heldItem(2, "01a"), moved}, listHeld(t, s), "whose link goes")
+	move(3, &other)
+	require.Len(t, listHeld(t, s), 2, "of whom nothing was held")
+}

@@ -73,6 +73,7 @@ func journal(t *testing.T, open Factory) {
 	open.test(t, "Usage/counts each class of changes", usageByClass)
 	open.test(t, "Held/is kept until it is released", held)
 	open.test(t, "Held/keeps the run it was first held in, while it is the same", heldSince)
+	open.test(t, "Held/goes with the link, to another Key or away", heldMoves)
 }
 
 func beginRun(t *testing.T, s state.Store) {
