@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -79,6 +80,8 @@ type Engine struct {
 	pending pending
 	// poke wakes whoever works on pushes.
 	poke chan struct{}
+	// stuck says that they cannot be worked on for now, as while Mattermost is away.
+	stuck atomic.Bool
 
 	mu sync.Mutex
 	// waiting are those who wait until somebody was worked on.
