@@ -166,3 +166,25 @@ func TestPush_Outage(t *testing.T) {
 		})
 	}
 }
+
+func TestPush_LostAnswers(t *testing.T) {
+	t.Parallel()
+	for _, st := range stores() {
+		t.Run(st.name+"/every answer is lost from the middle on: nothing is done twice", func(t *testing.T) {
+			t.Parallel()
+			const people = 60
+			w := newWorld(t, st, settings{scim: []string{"idp"}})
+			idp := w.provider("idp").to(w.serve())
+			db := w.observed()
+			w.sim.ResetCalls()
+			over := make(chan func(), 1)
+			w.atCreation(20, func() { over <- w.sim.Fail(mmsim.Fault{CutAfter: true}) })
+			side(people, 8, func(n int) { idp.tell(n, func() bool { return true }) })
+			within(t, 20*time.Second, "Mattermost is lost", func() bool { return len(over) > 0 })
+			(<-over)()
+			w.calm(db, 30*time.Second)
+			requireStories(t, w, people, func(n int) bool { u, ok := w.sim.UserByName(fmt.Sprintf("p%04d", n)); return ok && !u.Active() })
+			requireJournal(t, w, time.Time{})
+		})
+	}
+}
