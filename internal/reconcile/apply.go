@@ -407,7 +407,9 @@ func (a *applier) record(ctx context.Context, o state.Outcome) error {
 	a.e.pending.mu.RLock()
 	err := a.e.o.Store.RecordOp(ctx, a.lease.current(), o)
 	if err == nil {
-		a.reserved.did(&a.plan.Decisions[o.Ref.Decision], o.Ref.Op)
+		d := &a.plan.Decisions[o.Ref.Decision]
+		a.reserved.did(d, o.Ref.Op)
+		a.e.pending.recorded(d, o)
 	}
 	a.e.pending.mu.RUnlock()
 	if err == nil {

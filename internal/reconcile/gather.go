@@ -31,6 +31,8 @@ type gathered struct {
 	whole bool
 	// pushed says that these are people who were pushed, and not a reading of a source.
 	pushed bool
+	// token is the lease's under which somebody who was pushed is worked on.
+	token int64
 	// since is the moment from which on a push takes somebody over.
 	since    int64
 	claims   *claims

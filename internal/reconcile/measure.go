@@ -29,36 +29,28 @@ func (e *Engine) used(ctx context.Context, g *gathered) error {
 	g.unmarked = map[string]time.Time{}
 	for _, src := range e.o.Sources {
 		name := src.Name()
-		since := g.now.Add(-e.o.Limits.Window)
-		done, err := e.o.Store.Usage(ctx, name, since)
-		if err != nil {
-			return fmt.Errorf("read what was done of late for source %s: %w", name, err)
-		}
-		first, marked, err := e.first(ctx, name)
+		r, err := e.recent(ctx, g, name)
 		if err != nil {
 			return err
 		}
-		if !marked {
-			g.unmarked[name] = first
+		if !r.marked {
+			g.unmarked[name] = r.first
 		}
-		later := map[plan.Class]int{} // what was done after the first run
-		switch {
-		case first.IsZero():
+		if r.first.IsZero() {
 			g.usage.New[name] = true
-		case first.Before(since):
-			later = done
-		default:
-			if later, err = e.o.Store.Usage(ctx, name, first); err != nil {
-				return fmt.Errorf("read what was done of late for source %s: %w", name, err)
-			}
 		}
-		for _, c := range []plan.Class{plan.Creates, plan.Updates} {
-			done[c] = later[c]
-		}
+		done := r.counts()
 		e.pending.add(done, name, g.reserved)
 		g.usage.Done[name] = done
 	}
-	held, err := e.o.Store.Held(ctx)
+	var of []identity.Key // everybody
+	if g.pushed {
+		if len(g.observations) == 0 {
+			return nil
+		}
+		of = []identity.Key{g.observations[0].Key}
+	}
+	held, err := e.o.Store.Held(ctx, of...)
 	if err != nil {
 		return fmt.Errorf("read what the guards hold: %w", err)
 	}

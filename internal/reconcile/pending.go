@@ -15,6 +15,9 @@ import (
 type pending struct {
 	mu   sync.RWMutex
 	open map[*reservation]bool
+
+	counting sync.Mutex         // of recent, beside those who hold mu for reading
+	recent   map[string]*recent // by source
 }
 
 // reservation is what one plan is about to do. A nil one reserves nothing.

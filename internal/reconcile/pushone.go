@@ -144,7 +144,7 @@ func (p *pushes) gather(ctx context.Context, k identity.Key, since int64) (*gath
 	}
 	g := &gathered{
 		facts: facts, auditAge: -1, roster: &roster{}, links: map[identity.Key]*identity.Link{},
-		pushed: true, since: since, claims: e.claims, reserved: &reservation{},
+		pushed: true, token: p.l.current().Token, since: since, claims: e.claims, reserved: &reservation{},
 	}
 	if g.now, err = e.o.Store.Now(ctx); err != nil {
 		return nil, fmt.Errorf("read the store's clock: %w", err)

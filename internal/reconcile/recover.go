@@ -139,6 +139,7 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord, o
 	out.Link = linkAfter(link, op.Key, op.SourceRef, op.Op, *a, now)
 	// The account may have changed since; what is sure is when this was sent.
 	out.Link.Written = op.SentAt.Add(-dateSlack)
+	defer e.pending.forget(op.Key)
 	return until, e.o.Store.RecordOp(ctx, l, out)
 }
 

@@ -105,8 +105,9 @@ type Store interface {
 	// which an op of that class was closed as done or observed at the given time
 	// or later. What an operator had approved does not count.
 	Usage(ctx context.Context, source string, since time.Time) (map[plan.Class]int, error)
-	// Held lists what the guards hold of people, by Key.
-	Held(ctx context.Context) ([]HeldItem, error)
+	// Held lists what the guards hold of the given people, or of all if none is
+	// given, by Key.
+	Held(ctx context.Context, keys ...identity.Key) ([]HeldItem, error)
 
 	// RecordRead notes one reading of a source.
 	RecordRead(ctx context.Context, r Read) error

@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/state"
 )
 
@@ -60,11 +62,23 @@ func queueHeld(b *pgx.Batch, o *state.Outcome) {
 	b.Queue(moveHeld, run, decision, o.Link.Key.Source, o.Link.Key.Anchor)
 }
 
-const selectHeld = `select source, anchor, run_id, ops from held order by source, anchor`
+const selectHeld = `select source, anchor, run_id, ops from held`
+
+const heldOf = ` where (source, anchor) in (select * from unnest($1::text[], $2::text[]))`
+
+const heldOrder = ` order by source, anchor`
 
 // Held implements state.Store.
-func (s *Store) Held(ctx context.Context) ([]state.HeldItem, error) {
-	return collect(ctx, s, "list what is held", selectHeld, nil, func(row pgx.CollectableRow) (state.HeldItem, error) {
+func (s *Store) Held(ctx context.Context, keys ...identity.Key) ([]state.HeldItem, error) {
+	if err := state.CheckLinkFilter(state.LinkFilter{Keys: keys}); err != nil {
+		return nil, fmt.Errorf("list what is held: %w", err)
+	}
+	query, args := selectHeld, []any(nil)
+	if len(keys) > 0 {
+		sources, anchors := columns(keys)
+		query, args = query+heldOf, []any{sources, anchors}
+	}
+	return collect(ctx, s, "list what is held", query+heldOrder, args, func(row pgx.CollectableRow) (state.HeldItem, error) {
 		var h state.HeldItem
 		var ops []byte
 		if err := row.Scan(&h.Key.Source, &h.Key.Anchor, &h.Run, &ops); err != nil {

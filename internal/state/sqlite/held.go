@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"fmt"
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/state"
@@ -56,11 +57,22 @@ func followHeld(ctx context.Context, tx *sql.Tx, o *state.Outcome) error {
 	return err
 }
 
-const selectHeld = `select source, anchor, run_id, ops from held order by source, anchor`
+const selectHeld = `select source, anchor, run_id, ops from held`
+
+const heldOf = ` where (source, anchor) in (select value ->> 'source', value ->> 'anchor' from json_each($1))`
+
+const heldOrder = ` order by source, anchor`
 
 // Held implements state.Store.
-func (s *Store) Held(ctx context.Context) ([]state.HeldItem, error) {
-	return collect(ctx, s, "list what is held", selectHeld, nil, func(rows *sql.Rows) (state.HeldItem, error) {
+func (s *Store) Held(ctx context.Context, keys ...identity.Key) ([]state.HeldItem, error) {
+	if err := state.CheckLinkFilter(state.LinkFilter{Keys: keys}); err != nil {
+		return nil, fmt.Errorf("list what is held: %w", err)
+	}
+	query, args := selectHeld, []any(nil)
+	if len(keys) > 0 {
+		query, args = query+heldOf, []any{list(keys)}
+	}
+	return collect(ctx, s, "list what is held", query+heldOrder, args, func(rows *sql.Rows) (state.HeldItem, error) {
 		var h state.HeldItem
 		var ops sql.RawBytes
 		if err := rows.Scan(&h.Key.Source, &h.Key.Anchor, &h.Run, &ops); err != nil {
