@@ -157,6 +157,14 @@ func (m mortal) EndStops(ctx context.Context, ids []string, by string, at time.T
 	return m.c.write(func() error { return m.Store.EndStops(ctx, ids, by, at) })
 }
 
+func (m mortal) Done(ctx context.Context, l state.Lease, due []state.Due) error {
+	return m.c.write(func() error { return m.Store.Done(ctx, l, due) })
+}
+
+func (m mortal) PutOff(ctx context.Context, l state.Lease, due []state.Due) error {
+	return m.c.write(func() error { return m.Store.PutOff(ctx, l, due) })
+}
+
 // ReleaseLease and RenewLease belong to the clock, so they are not counted.
 func (m mortal) ReleaseLease(ctx context.Context, l state.Lease) error {
 	if m.c.dead.Load() {
