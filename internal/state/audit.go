@@ -31,6 +31,8 @@ type AuditStore interface {
 	// ForgetPerson takes the values of rows away, and what the journal holds of
 	// their Keys: usernames, places, values and images; ids, times, kinds and
 	// outcomes stay. What the index holds of their accounts goes until the next walk.
+	// The tombstone of what was pushed under one of the Keys keeps its id, with {} for
+	// a Body, and in groups only the id is left of it.
 	// Other sentences that hold one of the Words go too. ErrConflict, and nothing is
 	// changed, while an op of one of the Keys is unclosed or unsealed.
 	ForgetPerson(ctx context.Context, l Lease, f Forgetting) error

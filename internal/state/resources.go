@@ -43,12 +43,14 @@ type Member struct {
 // ResourceWrite is one change of a resource, in one transaction.
 type ResourceWrite struct {
 	Resource
-	// Expect is the version that is replaced; 0 makes a new one.
+	// Expect is the version that is replaced; 0 makes a new one. With Deleted set the
+	// resource is taken away, by the store's clock, and a group loses its members.
 	Expect int64
 	// Values replace all indexed values of the resource; a deleted one has none.
 	Values []IndexedValue
-	// Join and Leave change the members of a group; joining again keeps the member
-	// as it is, leaving twice is nothing. LeaveAll empties it first.
+	// Join and Leave change the members of a group, whose Group may be empty; joining
+	// again keeps the member as it is, leaving twice is nothing, and who is in both
+	// stays. LeaveAll empties it first: who joins is then as Join says.
 	Join, Leave []Member
 	LeaveAll    bool
 	// Due are people of the source to be worked on, by anchor.
@@ -58,7 +60,8 @@ type ResourceWrite struct {
 // DueMark says that somebody has to be worked on.
 type DueMark struct {
 	Key identity.Key
-	// Leaver is worked on before others.
+	// Leaver is worked on before others. It stays one until it is done, whatever is
+	// marked later.
 	Leaver bool
 }
 
@@ -103,17 +106,19 @@ type ResourceStore interface {
 	EachResource(ctx context.Context, source, typ string, each func(Resource) error) error
 	// WriteResource keeps a new version and gives it with Version, Created and
 	// Modified by the store's clock. ErrConflict if the stored version is not Expect
-	// or, with Expect 0, the id exists; ErrNotFound if it does not exist or was
-	// deleted; ErrTaken (wrapped with the attribute's name, never the value) if a unique value is another's. All or nothing.
+	// or, with Expect 0, the id is in use in the source, by whatever type and deleted or
+	// not; ErrNotFound if it does not exist or was deleted; ErrTaken (wrapped with the
+	// attribute's name, never the value) if a unique value is another's; ErrInvalid for
+	// what NormalWrite refuses. All or nothing.
 	WriteResource(ctx context.Context, w ResourceWrite) (Resource, error)
-	// Members gives the direct members of groups, by group and id.
+	// Members gives the direct members of groups, by group and id; with no groups, none.
 	Members(ctx context.Context, source string, groups []string) ([]Member, error)
 	// Memberships gives the direct memberships of members, by member and group;
 	// with no members, all of the source.
 	Memberships(ctx context.Context, source string, members []string) ([]Member, error)
 
-	// MarkDue has people worked on; who is marked already keeps Since and is put off
-	// no longer.
+	// MarkDue has people worked on; who is marked already keeps Since, is put off no
+	// longer, and has neither Attempts nor Note.
 	MarkDue(ctx context.Context, marks []DueMark) error
 	// Due gives who has to be worked on and is not put off, leavers first, then the
 	// longest waiting; limit 0 = all.
@@ -155,10 +160,12 @@ type TokenStore interface {
 	// Tokens gives all tokens of a source, or of all with "", revoked ones included, by
 	// source, creation and id.
 	Tokens(ctx context.Context, source string) ([]Token, error)
-	// CreateToken adds one; ErrTaken if its name is in use.
+	// CreateToken adds one, made now if it does not say when; ErrTaken if its name is in
+	// use, ErrConflict if its ID is.
 	CreateToken(ctx context.Context, t Token) error
-	// ChangeToken sets when a token expires or was revoked; ErrNotFound.
+	// ChangeToken sets when a token expires and was revoked, and nothing else;
+	// ErrNotFound, and ErrTaken if it is in force again and its name in use.
 	ChangeToken(ctx context.Context, t Token) error
-	// UseToken notes a use.
+	// UseToken notes a use, unless a later one is noted; one of no token is nothing.
 	UseToken(ctx context.Context, id, from string, at time.Time) error
 }

@@ -79,3 +79,93 @@ create table scim_tokens (
 );
 
 create unique index scim_tokens_name on scim_tokens (source, name) where revoked_at is null;
+
+-- The two below are what every push waits for. They are functions because the server
+-- keeps the plans of a function, and planning took longer than writing.
+
+-- scim_mark marks people of a source, who come once each and in order. The revision
+-- of whoever is marked already is taken with the row's lock held: one from before a
+-- wait could be lower than what somebody has read.
+-- +goose StatementBegin
+create function scim_mark(p_sources text[], p_anchors text[], p_leavers boolean[]) returns void
+language plpgsql as $$
+begin
+    insert into scim_due (revision, source, anchor, is_leaver, since_at, attempts, note)
+    select nextval('scim_revisions'), n.source, n.anchor, n.is_leaver, statement_timestamp(), 0, ''
+    from unnest(p_sources, p_anchors, p_leavers) as n (source, anchor, is_leaver)
+    on conflict (source, anchor) do update set
+        revision = nextval('scim_revisions'), is_leaver = scim_due.is_leaver or excluded.is_leaver,
+        after_at = null, attempts = 0, note = '';
+end
+$$;
+-- +goose StatementEnd
+
+-- scim_write makes a resource (p_expect = 0) or replaces its version p_expect; null if
+-- there was nothing to replace, or the id is in use. Nobody else can replace that
+-- version, so what hangs on it is as it was left with it.
+-- +goose StatementBegin
+create function scim_write(
+    p_source text, p_type text, p_id text, p_expect bigint, p_body text, p_gone boolean,
+    p_attrs text[], p_values text[], p_uniques boolean[],
+    p_leave_all boolean, p_leave text[], p_join text[], p_join_types text[], p_join_displays text[],
+    p_due text[], p_leavers boolean[]
+) returns scim_resources
+language plpgsql as $$
+declare
+    written scim_resources;
+begin
+    if p_expect = 0 then
+        insert into scim_resources (source, type, id, version, body, created_at, modified_at, deleted_at)
+        values (p_source, p_type, p_id, 1, p_body, statement_timestamp(), statement_timestamp(),
+            case when p_gone then statement_timestamp() end)
+        on conflict (source, id) do nothing
+        returning * into written;
+    else
+        update scim_resources r set version = r.version + 1, body = p_body, modified_at = statement_timestamp(),
+            deleted_at = case when p_gone then statement_timestamp() end
+        where r.source = p_source and r.type = p_type and r.id = p_id and r.version = p_expect and r.deleted_at is null
+        returning r.* into written;
+    end if;
+    if not found then
+        return null;
+    end if;
+
+    if p_expect > 0 then
+        delete from scim_values v
+        where v.source = p_source and v.id = p_id
+            and not exists (select from unnest(p_attrs, p_values) as n (attr, value) where n.attr = v.attr and n.value = v.value);
+    end if;
+    insert into scim_values (source, type, id, attr, value, is_unique)
+    select p_source, p_type, p_id, n.attr, n.value, n.is_unique
+    from unnest(p_attrs, p_values, p_uniques) as n (attr, value, is_unique)
+    where p_expect = 0 or not exists (
+        select from scim_values v where v.source = p_source and v.id = p_id
+            and v.attr = n.attr and v.value = n.value and v.is_unique = n.is_unique
+    )
+    on conflict (source, id, attr, value) do update set is_unique = excluded.is_unique;
+
+    if p_leave_all then
+        delete from scim_members m
+        where m.source = p_source and m.group_id = p_id and m.member_id not in (select unnest(p_join));
+        update scim_members m set type = n.type, display = n.display
+        from unnest(p_join, p_join_types, p_join_displays) as n (id, type, display)
+        where m.source = p_source and m.group_id = p_id and m.member_id = n.id
+            and (m.type, m.display) <> (n.type, n.display);
+    elsif cardinality(p_leave) > 0 then
+        delete from scim_members m using unnest(p_leave) as n (id)
+        where m.source = p_source and m.group_id = p_id and m.member_id = n.id;
+    end if;
+    if cardinality(p_join) > 0 then
+        insert into scim_members (source, group_id, member_id, type, display)
+        select p_source, p_id, n.id, n.type, n.display
+        from unnest(p_join, p_join_types, p_join_displays) as n (id, type, display)
+        on conflict (source, group_id, member_id) do nothing;
+    end if;
+
+    if cardinality(p_due) > 0 then
+        perform scim_mark(array_fill(p_source, array[cardinality(p_due)]), p_due, p_leavers);
+    end if;
+    return written;
+end
+$$;
+-- +goose StatementEnd

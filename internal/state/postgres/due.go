@@ -11,24 +11,7 @@ import (
 	"github.com/mmsync/mmsync/internal/state"
 )
 
-// Whoever is marked anew has the next revision by the time the row's lock is held:
-// one that was taken before a wait could be lower than what somebody has read.
-const markAgain = `
-    on conflict (source, anchor) do update set
-        revision = nextval('scim_revisions'), is_leaver = scim_due.is_leaver or excluded.is_leaver,
-        after_at = null, attempts = 0, note = ''`
-
-const markDue = `
-insert into scim_due (revision, source, anchor, is_leaver, since_at, attempts, note)
-select nextval('scim_revisions'), n.source, n.anchor, n.is_leaver, statement_timestamp(), 0, ''
-from unnest($1::text[], $2::text[], $3::boolean[]) as n (source, anchor, is_leaver)` + markAgain
-
-// markWritten is a part of a write, as in resources.go.
-const markWritten = `, marked as (
-    insert into scim_due (revision, source, anchor, is_leaver, since_at, attempts, note)
-    select nextval('scim_revisions'), w.source, n.anchor, n.is_leaver, statement_timestamp(), 0, ''
-    from written w, unnest($%d::text[], $%d::boolean[]) as n (anchor, is_leaver)` + markAgain + `
-)`
+const markDue = `select scim_mark($1, $2, $3)`
 
 // MarkDue implements state.ResourceStore.
 func (s *Store) MarkDue(ctx context.Context, given []state.DueMark) error {
@@ -36,15 +19,20 @@ func (s *Store) MarkDue(ctx context.Context, given []state.DueMark) error {
 	if err != nil {
 		return fmt.Errorf("mark due: %w", err)
 	}
-	n := len(marks)
-	sources, anchors, leavers := make([]string, n), make([]string, n), make([]bool, n)
-	for i, m := range marks {
-		sources[i], anchors[i], leavers[i] = m.Key.Source, m.Key.Anchor, m.Leaver
-	}
+	sources, anchors, leavers := markColumns(marks)
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	_, err = s.pool.Exec(ctx, markDue, sources, anchors, leavers)
 	return s.fault(ctx, "mark due", err)
+}
+
+func markColumns(marks []state.DueMark) (sources, anchors []string, leavers []bool) {
+	n := len(marks)
+	sources, anchors, leavers = make([]string, n), make([]string, n), make([]bool, n)
+	for i, m := range marks {
+		sources[i], anchors[i], leavers[i] = m.Key.Source, m.Key.Anchor, m.Leaver
+	}
+	return sources, anchors, leavers
 }
 
 const selectDue = `

@@ -2,13 +2,16 @@ package postgres
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/mmsync/mmsync/internal/state"
 	"github.com/mmsync/mmsync/migrations"
 )
 
@@ -76,3 +79,27 @@ func (s *Store) Exec(t testing.TB, statement string, args ...any) {
 	_, err := s.pool.Exec(t.Context(), statement, args...)
 	require.NoError(t, err)
 }
+
+// Floor gives what inserts one row into a bare table over the store's connections.
+func (s *Store) Floor(t testing.TB) func(ctx context.Context, id int64, body string) error {
+	t.Helper()
+	s.Exec(t, "create table floor (id bigint primary key, body text not null)")
+	return func(ctx context.Context, id int64, body string) error {
+		_, err := s.pool.Exec(ctx, "insert into floor (id, body) values ($1, $2)", id, body)
+		return err
+	}
+}
+
+// ExplainResources gives how the database answers Resources.
+func (s *Store) ExplainResources(t testing.TB, f state.ResourceFilter) string {
+	t.Helper()
+	query, args := listResources(f)
+	rows, err := s.pool.Query(t.Context(), "explain "+query, args...)
+	require.NoError(t, err)
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	return strings.Join(lines, "\n")
+}
+
+// Instant gives what a column of times takes.
+func (s *Store) Instant(at time.Time) any { return stamp(at) }

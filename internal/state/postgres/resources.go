@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -18,11 +17,16 @@ func (s *Store) Resources(ctx context.Context, f state.ResourceFilter) ([]state.
 	if err := state.CheckResourceFilter(f); err != nil {
 		return nil, fmt.Errorf("list resources: %w", err)
 	}
+	query, args := listResources(f)
+	return collect(ctx, s, "list resources", query, args, scanResource)
+}
+
+func listResources(f state.ResourceFilter) (query string, args []any) {
 	w := resourcesWhere(f)
 	if !f.AfterCreated.IsZero() {
 		w.and("(created_at, id) > ($%d, $%d)", stamp(f.AfterCreated), f.AfterID)
 	}
-	query := selectResources + w.String() + " order by created_at, id"
+	query = selectResources + w.String() + " order by created_at, id"
 	if f.Limit > 0 {
 		w.args = append(w.args, f.Limit)
 		query += fmt.Sprintf(" limit $%d", len(w.args))
@@ -31,11 +35,12 @@ func (s *Store) Resources(ctx context.Context, f state.ResourceFilter) ([]state.
 		w.args = append(w.args, f.Skip)
 		query += fmt.Sprintf(" offset $%d", len(w.args))
 	}
-	return collect(ctx, s, "list resources", query, w.args, scanResource)
+	return query, w.args
 }
 
-// The ids are looked up before all else: a join might instead walk over everything
-// in the order of the answer.
+// The ids are looked up before all else, and lead to the rows. The index of lists is
+// no way then: it has only what exists, and the words that hide that this is what is
+// asked for keep the database from walking over all of it in the order of the answer.
 const (
 	withValue = `id = any(array(
     select id from scim_values where source = $%d and type = $%d and attr = $%d and value = $%d))`
@@ -47,7 +52,11 @@ func resourcesWhere(f state.ResourceFilter) *where {
 	var w where
 	w.and("source = $%d", f.Source)
 	w.and("type = $%d", f.Type)
-	if !f.Deleted {
+	switch {
+	case f.Deleted:
+	case len(f.IDs) > 0 || f.Attr != "" || f.Member != "":
+		w.and("coalesce(deleted_at, 'infinity') = 'infinity'")
+	default:
 		w.and("deleted_at is null")
 	}
 	if len(f.IDs) > 0 {
@@ -113,46 +122,10 @@ func (s *Store) EachResource(ctx context.Context, source, typ string, each func(
 	return s.fault(ctx, "read resources", err)
 }
 
-// A write is one statement, and so one way to the server and back: every part of it
-// hangs on the row that the first one gives, and does nothing if there is none. All
-// parts see what was there before the statement. That is what belongs to the version
-// that is replaced: nobody else can have replaced it too.
-const (
-	insertResource = `
-with written as (
-    insert into scim_resources (source, type, id, version, body, created_at, modified_at, deleted_at)
-    values ($%d, $%d, $%d, 1, $%d, statement_timestamp(), statement_timestamp(),
-        case when $%d::boolean then statement_timestamp() end)
-    on conflict (source, id) do nothing
-    returning *
-)`
-	replaceResource = `
-with written as (
-    update scim_resources set version = version + 1, body = $%d, modified_at = statement_timestamp(),
-        deleted_at = case when $%d::boolean then statement_timestamp() end
-    where source = $%d and type = $%d and id = $%d and version = $%d and deleted_at is null
-    returning *
-)`
-	dropValues = `, dropped as (
-    delete from scim_values v using written w
-    where v.source = w.source and v.id = w.id and not exists (
-        select from unnest($%d::text[], $%d::text[]) as n (attr, value) where n.attr = v.attr and n.value = v.value
-    )
-)`
-	addValues = `, added as (
-    insert into scim_values (source, type, id, attr, value, is_unique)
-    select w.source, w.type, w.id, n.attr, n.value, n.is_unique
-    from written w, unnest($%d::text[], $%d::text[], $%d::boolean[]) as n (attr, value, is_unique)
-    where not exists (
-        select from scim_values v where v.source = w.source and v.id = w.id
-            and v.attr = n.attr and v.value = n.value and v.is_unique = n.is_unique
-    )
-    order by n.attr, n.value
-    on conflict (source, id, attr, value) do update set is_unique = excluded.is_unique
-)`
-	selectWritten = `
-select version, created_at, modified_at, deleted_at from written`
-)
+// One call writes all: see the migrations for what it does.
+const writeResource = `
+select version, created_at, modified_at, deleted_at
+from scim_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
 
 // WriteResource implements state.ResourceStore.
 func (s *Store) WriteResource(ctx context.Context, given state.ResourceWrite) (state.Resource, error) {
@@ -160,48 +133,42 @@ func (s *Store) WriteResource(ctx context.Context, given state.ResourceWrite) (s
 	if err != nil {
 		return state.Resource{}, fmt.Errorf("write resource: %w", err)
 	}
-	what := "write " + w.Type + " " + w.ID
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	out := w.Resource
+	var version *int64
 	var created, modified, deleted instant
-	q := writeStatement(&w)
-	err = s.pool.QueryRow(ctx, q.String(), q.args...).Scan(&out.Version, &created, &modified, &deleted)
+	err = s.pool.QueryRow(ctx, writeResource, writeArgs(&w)...).Scan(&version, &created, &modified, &deleted)
 	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		err = unwritten(ctx, s.pool, &w)
 	case code(err) == codeUnique:
 		err = taken(ctx, s.pool, &w)
+	case err == nil && version == nil:
+		err = unwritten(ctx, s.pool, &w)
 	}
 	if err != nil {
-		return state.Resource{}, s.fault(ctx, what, err)
+		return state.Resource{}, s.fault(ctx, "write "+w.Type+" "+w.ID, err)
 	}
-	out.Created, out.Modified, out.Deleted = created.Time, modified.Time, deleted.Time
+	out.Version, out.Created, out.Modified, out.Deleted = *version, created.Time, modified.Time, deleted.Time
 	return out, nil
 }
 
-func writeStatement(w *state.ResourceWrite) *statement {
-	var q statement
+func writeArgs(w *state.ResourceWrite) []any {
 	attrs, values, unique := valueColumns(w.Values)
-	if gone := !w.Deleted.IsZero(); w.Expect == 0 {
-		q.add(insertResource, w.Source, w.Type, w.ID, string(w.Body), gone)
-	} else {
-		q.add(replaceResource, string(w.Body), gone, w.Source, w.Type, w.ID, w.Expect)
-		q.add(dropValues, attrs, values)
+	leave := make([]string, len(w.Leave))
+	for i := range w.Leave {
+		leave[i] = w.Leave[i].ID
 	}
-	if len(w.Values) > 0 {
-		q.add(addValues, attrs, values, unique)
+	n := len(w.Join)
+	join, types, displays := make([]string, n), make([]string, n), make([]string, n)
+	for i := range w.Join {
+		m := &w.Join[i]
+		join[i], types[i], displays[i] = m.ID, m.Type, m.Display
 	}
-	addMembers(&q, w)
-	if len(w.Due) > 0 {
-		anchors, leavers := make([]string, len(w.Due)), make([]bool, len(w.Due))
-		for i, m := range w.Due {
-			anchors[i], leavers[i] = m.Key.Anchor, m.Leaver
-		}
-		q.add(markWritten, anchors, leavers)
+	_, anchors, leavers := markColumns(w.Due)
+	return []any{
+		w.Source, w.Type, w.ID, w.Expect, string(w.Body), !w.Deleted.IsZero(), attrs, values, unique,
+		w.LeaveAll, leave, join, types, displays, anchors, leavers,
 	}
-	q.add(selectWritten)
-	return &q
 }
 
 func valueColumns(list []state.IndexedValue) (attrs, values []string, unique []bool) {

@@ -207,22 +207,6 @@ func (w *where) String() string {
 	return " where " + strings.Join(w.conds, " and ")
 }
 
-// statement grows a statement part by part; each "$%d" in one stands for its next
-// argument.
-type statement struct {
-	strings.Builder
-	args []any
-}
-
-func (q *statement) add(part string, args ...any) {
-	numbers := make([]any, len(args))
-	for i := range args {
-		numbers[i] = len(q.args) + 1 + i
-	}
-	fmt.Fprintf(q, part, numbers...)
-	q.args = append(q.args, args...)
-}
-
 // strs gives the plain strings that pgx makes a text[] of.
 func strs[T ~string](values []T) []string {
 	out := make([]string, len(values))

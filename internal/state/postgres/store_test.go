@@ -45,6 +45,17 @@ func BenchmarkStore(b *testing.B) {
 	statetest.Bench(b, func(t testing.TB) state.Store { return open(t, pgtest.URL(t)) })
 }
 
+func BenchmarkResources(b *testing.B) {
+	statetest.BenchLookups(b, func(t testing.TB) state.Store { return open(t, pgtest.URL(t)) })
+}
+
+func BenchmarkWriteResource(b *testing.B) {
+	statetest.BenchWrites(b, func(t testing.TB) statetest.Floor {
+		s := open(t, pgtest.URL(t))
+		return statetest.Floor{Store: s, Insert: s.Floor(t)}
+	})
+}
+
 func open(t testing.TB, url string) *postgres.Store {
 	t.Helper()
 	s, err := postgres.Open(t.Context(), url, postgres.Options{})
@@ -181,4 +192,22 @@ func TestStore_NoSessionState(t *testing.T) {
 	_, err = s.Links(t.Context(), state.LinkFilter{AccountIDs: []string{"x"}})
 	require.NoError(t, err)
 	require.Zero(t, s.SessionLeftovers(t))
+}
+
+// TestStore_Resources_LookedUp proves that no filter walks over a hundred thousand
+// people, whether the database has counted them or not.
+func TestStore_Resources_LookedUp(t *testing.T) {
+	t.Parallel()
+	s := open(t, pgtest.URL(t))
+	statetest.Seed(t, s, 100_000)
+	for range 2 {
+		for _, f := range statetest.Lookups() {
+			for _, f.Limit = range []int{0, 1} {
+				plan := s.ExplainResources(t, f)
+				require.NotContains(t, plan, "Seq Scan", "%+v", f)
+				require.NotContains(t, plan, "scim_resources_listed", "%+v", f)
+			}
+		}
+		s.Exec(t, "analyze")
+	}
 }

@@ -1,12 +1,16 @@
 package sqlite
 
 import (
+	"context"
+	"database/sql"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/mmsync/mmsync/internal/state"
 	"github.com/mmsync/mmsync/migrations"
 )
 
@@ -35,3 +39,30 @@ func (s *Store) Exec(t testing.TB, statement string, args ...any) {
 	_, err := s.writer.ExecContext(t.Context(), statement, args...)
 	require.NoError(t, err)
 }
+
+// Floor gives what inserts one row into a bare table over the store's connection.
+func (s *Store) Floor(t testing.TB) func(ctx context.Context, id int64, body string) error {
+	t.Helper()
+	s.Exec(t, "create table floor (id integer primary key, body text not null) strict")
+	return func(ctx context.Context, id int64, body string) error {
+		_, err := s.writer.ExecContext(ctx, "insert into floor (id, body) values ($1, $2)", id, body)
+		return err
+	}
+}
+
+// ExplainResources gives how the database answers Resources.
+func (s *Store) ExplainResources(t testing.TB, f state.ResourceFilter) string {
+	t.Helper()
+	query, args := listResources(f)
+	lines, err := collect(t.Context(), s, "explain", "explain query plan "+query, args, func(rows *sql.Rows) (string, error) {
+		var id, parent, unused int
+		var line string
+		err := rows.Scan(&id, &parent, &unused, &line)
+		return line, err
+	})
+	require.NoError(t, err)
+	return strings.Join(lines, "\n")
+}
+
+// Instant gives what a column of times takes.
+func (s *Store) Instant(at time.Time) any { return stamp(at) }

@@ -19,11 +19,16 @@ func (s *Store) Resources(ctx context.Context, f state.ResourceFilter) ([]state.
 	if err := state.CheckResourceFilter(f); err != nil {
 		return nil, fmt.Errorf("list resources: %w", err)
 	}
+	query, args := listResources(f)
+	return collect(ctx, s, "list resources", query, args, scanResource)
+}
+
+func listResources(f state.ResourceFilter) (query string, args []any) {
 	w := resourcesWhere(f)
 	if !f.AfterCreated.IsZero() {
 		w.and("(created_at, id) > ($%d, $%d)", stamp(f.AfterCreated), f.AfterID)
 	}
-	query := selectResources + w.String() + " order by created_at, id"
+	query = selectResources + w.String() + " order by created_at, id"
 	if f.Limit > 0 || f.Skip > 0 {
 		limit := -1 // all
 		if f.Limit > 0 {
@@ -32,9 +37,12 @@ func (s *Store) Resources(ctx context.Context, f state.ResourceFilter) ([]state.
 		w.args = append(w.args, limit, f.Skip)
 		query += fmt.Sprintf(" limit $%d offset $%d", len(w.args)-1, len(w.args))
 	}
-	return collect(ctx, s, "list resources", query, w.args, scanResource)
+	return query, w.args
 }
 
+// The ids are looked up before all else, and lead to the rows. The index of lists is
+// no way then: it has only what exists, and the + that hides that this is what is
+// asked for keeps the database from walking over all of it in the order of the answer.
 const (
 	withValue = `id in (
     select id from scim_values where source = $%d and type = $%d and attr = $%d and value = $%d)`
@@ -45,12 +53,12 @@ const (
 func resourcesWhere(f state.ResourceFilter) *where {
 	var w where
 	w.and("source = $%d", f.Source)
-	if len(f.IDs) > 0 || f.Attr != "" || f.Member != "" {
-		w.and("+type = $%d", f.Type) // the ids lead to the rows, not the order of the answer
-	} else {
-		w.and("type = $%d", f.Type)
-	}
-	if !f.Deleted {
+	w.and("type = $%d", f.Type)
+	switch {
+	case f.Deleted:
+	case len(f.IDs) > 0 || f.Attr != "" || f.Member != "":
+		w.and("+deleted_at is null")
+	default:
 		w.and("deleted_at is null")
 	}
 	if len(f.IDs) > 0 {

@@ -42,6 +42,17 @@ func BenchmarkStore(b *testing.B) {
 	statetest.Bench(b, func(t testing.TB) state.Store { return open(t, fileURL(t), sqlite.Options{}) })
 }
 
+func BenchmarkResources(b *testing.B) {
+	statetest.BenchLookups(b, func(t testing.TB) state.Store { return open(t, fileURL(t), sqlite.Options{Volatile: true}) })
+}
+
+func BenchmarkWriteResource(b *testing.B) {
+	statetest.BenchWrites(b, func(t testing.TB) statetest.Floor {
+		s := open(t, fileURL(t), sqlite.Options{})
+		return statetest.Floor{Store: s, Insert: s.Floor(t)}
+	})
+}
+
 func fileURL(t testing.TB) string {
 	t.Helper()
 	return sqlite.Scheme + filepath.Join(t.TempDir(), "state #1 100%25 é.db")
@@ -154,5 +165,23 @@ func TestStore_Migrate_TwoAtOnce(t *testing.T) {
 	}
 	for range 4 {
 		require.NoError(t, <-errs)
+	}
+}
+
+// TestStore_Resources_LookedUp proves that no filter walks over a hundred thousand
+// people, whether the database has counted them or not.
+func TestStore_Resources_LookedUp(t *testing.T) {
+	t.Parallel()
+	s := open(t, fileURL(t), sqlite.Options{Volatile: true})
+	statetest.Seed(t, s, 100_000)
+	for range 2 {
+		for _, f := range statetest.Lookups() {
+			for _, f.Limit = range []int{0, 1} {
+				plan := s.ExplainResources(t, f)
+				require.NotContains(t, plan, "SCAN scim", "%+v", f)
+				require.NotContains(t, plan, "scim_resources_listed", "%+v", f)
+			}
+		}
+		s.Exec(t, "analyze")
 	}
 }

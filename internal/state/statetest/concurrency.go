@@ -151,10 +151,14 @@ func cancelled(t *testing.T, s state.Store) {
 	_, errs["RenewLease"] = s.RenewLease(ctx, l, longTTL)
 	_, errs["Bind"] = s.Bind(ctx, state.Binding{Name: "x", ID: "y"})
 	_, errs["InterruptRuns"] = s.InterruptRuns(ctx, l)
+	cancelledPushes(ctx, s, l, errs)
 	for name, err := range errs {
 		require.ErrorIs(t, err, context.Canceled, name)
 	}
 	requireEmptyBut(t, s, "run1")
+	require.Empty(t, resources(t, s, state.ResourceFilter{Deleted: true}))
+	require.Empty(t, due(t, s))
+	require.Empty(t, tokensOf(t, s, ""))
 	require.NoError(t, s.SetMark(t.Context(), l, state.Mark{Name: "m"}), "the lease is still there")
 	bound, err := s.Bind(t.Context(), state.Binding{Name: "x", ID: "z"})
 	require.NoError(t, err)
@@ -213,6 +217,7 @@ func pairs(t *testing.T, open Pair) {
 		require.NoError(t, a.Unsettle(t.Context(), acquire(t, a)))
 		require.Equal(t, []state.Digest{{}, {}}, settled(t, b))
 	})
+	pushPairs(test)
 	test("Pair/heads are of one moment, and keep nobody from writing", func(t *testing.T, a, b state.Store) {
 		put(t, a, linksOf(0, 3000)...)
 		l := acquire(t, a)

@@ -44,6 +44,7 @@ func Run(t *testing.T, open Factory) {
 	texts(t, open)
 	concurrency(t, open)
 	sizes(t, open)
+	pushedSizes(t, open)
 }
 
 // RunPair runs what takes two stores on one database.
