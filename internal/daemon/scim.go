@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/netip"
 	"slices"
 
 	"github.com/mmsync/mmsync/internal/config"
@@ -44,12 +43,8 @@ func (d *Daemon) scimHandler(log *slog.Logger) (http.Handler, error) {
 			o.Issuers = append(o.Issuers, issuer(s))
 		}
 	}
-	for _, p := range c.TrustedProxies {
-		prefix, err := netip.ParsePrefix(p)
-		if err != nil {
-			return nil, fmt.Errorf("scim.trusted_proxies: %w", err)
-		}
-		o.TrustedProxies = append(o.TrustedProxies, prefix)
+	if o.TrustedProxies, err = prefixes(c.TrustedProxies); err != nil {
+		return nil, err
 	}
 	seal := key.Derive("short-lived tokens")
 	o.Seal = seal[:]
