@@ -107,8 +107,7 @@ func (a *app) verifyFile(file string, scope audit.Scope) error {
 	if err != nil {
 		return err
 	}
-	scope.Part = true
-	r, err := audit.Verify(key, e.Batches, e.All(), scope)
+	r, err := e.Check(key, scope.Head)
 	if err != nil {
 		return err
 	}

@@ -172,6 +172,8 @@ const (
 	labelSeal     = "mmsync audit 1 seal"
 	labelForget   = "mmsync audit 1 forget"
 	labelPrune    = "mmsync audit 1 prune"
+	labelKept     = "mmsync audit 1 kept"
+	labelEnd      = "mmsync audit 1 end"
 )
 
 func personalDigest(salt Hex, personal string) Hex {
@@ -194,9 +196,11 @@ type root struct {
 	n int64
 }
 
-func newRoot() *root {
+func newRoot() *root { return newSum(labelRoot) }
+
+func newSum(label string) *root {
 	r := &root{h: sha256.New()}
-	put(r.h, labelRoot)
+	put(r.h, label)
 	return r
 }
 
@@ -234,6 +238,13 @@ func (k *Key) pruneMAC(b *Batch) Hex {
 	h := k.mac()
 	put(h, labelPrune, string(b.Seal))
 	number(h, micro(b.PrunedAt))
+	return h.Sum(nil)
+}
+
+func (k *Key) keptMAC(head Head, sum Hex) Hex {
+	h := k.mac()
+	put(h, labelEnd, string(head.Seal), string(sum))
+	number(h, head.Batch)
 	return h.Sum(nil)
 }
 

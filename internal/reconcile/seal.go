@@ -59,12 +59,18 @@ type chain struct {
 
 // History makes sure that the store is the one whose head is in the vault. With
 // create a key is made if nothing was sealed yet; without, none is asked for then.
-func History(ctx context.Context, s state.AuditStore, v Vault, create bool) error {
+func History(ctx context.Context, s HistoryStore, v Vault, create bool) error {
 	_, err := history(ctx, s, v, create)
 	return err
 }
 
-func history(ctx context.Context, s state.AuditStore, v Vault, create bool) (chain, error) {
+// HistoryStore is what History asks of a store.
+type HistoryStore interface {
+	state.AuditStore
+	Mark(ctx context.Context, name string) (state.Mark, error)
+}
+
+func history(ctx context.Context, s HistoryStore, v Vault, create bool) (chain, error) {
 	var c chain
 	ends, err := s.AuditBatches(ctx, state.BatchFilter{Limit: 1})
 	if err != nil {
@@ -72,6 +78,13 @@ func history(ctx context.Context, s state.AuditStore, v Vault, create bool) (cha
 	}
 	if len(ends) > 0 {
 		c.last = &ends[0]
+	}
+	rebuilt, err := s.Mark(ctx, rebuiltMark)
+	if err != nil {
+		return c, fmt.Errorf("read whether the links were rebuilt: %w", err)
+	}
+	if err := refuseRebuilt(rebuilt); err != nil {
+		return c, err
 	}
 	head, known, err := v.Head()
 	if err != nil {
@@ -243,6 +256,9 @@ func (e *Engine) AcceptRestore(ctx context.Context, o RunOptions) (audit.Head, e
 	}
 	if err := e.o.Vault.SetHead(audit.Head{}); err != nil {
 		return audit.Head{}, err
+	}
+	if err := e.o.Store.SetMark(l.ctx, l.current(), state.Mark{Name: rebuiltMark}); err != nil {
+		return audit.Head{}, fmt.Errorf("note that the rebuilt links were accepted: %w", err)
 	}
 	u, err := e.o.Store.Unsealed(l.ctx, sealAtOnce)
 	if err != nil {

@@ -65,8 +65,10 @@ type RowFilter struct {
 	// Person is an account's id, an anchor, "source/anchor", or a username as it was
 	// at the time and is not forgotten.
 	Person string
-	Since  time.Time // happened at or after
-	Limit  int       // 0 = all; the newest are kept
+	// Forgotten selects rows whose values were taken away.
+	Forgotten bool
+	Since     time.Time // happened at or after
+	Limit     int       // 0 = all; the newest are kept
 }
 
 // Forgetting is what is to be forgotten.

@@ -287,6 +287,7 @@ func forgetPerson(t *testing.T, s state.Store) {
 	require.NoError(t, err)
 	require.Equal(t, []state.IndexedAccount{{ID: accountID(2), Username: "bob"}}, index)
 	require.Equal(t, f.Rows, auditRows(t, s, state.RowFilter{Keys: f.Keys}))
+	require.Equal(t, f.Rows, auditRows(t, s, state.RowFilter{Forgotten: true}))
 	require.Equal(t, rows[0], auditRows(t, s, state.RowFilter{})[0], "somebody else's row")
 
 	after := listOps(t, s, state.OpFilter{})
