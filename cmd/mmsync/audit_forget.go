@@ -74,7 +74,8 @@ func (a *app) auditPruneCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune",
 		Short: "remove what was sealed long ago",
-		Long:  "Remove the rows of batches that were sealed longer ago than --older-than. The batches stay, and the history verifies.",
+		Long: "Remove the rows of batches that were sealed longer ago than --older-than, and the runs of the journal that ended\n" +
+			"as long ago, but for what something still hangs on. The batches stay, and the history verifies.",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if time.Duration(olderThan) < leastKept {
 				return usage(errors.New("say with --older-than how old what is removed must be, such as 400d; at least 1d"))
@@ -87,18 +88,18 @@ func (a *app) auditPruneCmd() *cobra.Command {
 				return err
 			}
 			defer closing(d, &err)
-			batches, rows, err := d.Engine.PruneAudit(cmd.Context(), time.Duration(olderThan), reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason})
+			p, err := d.Engine.PruneAudit(cmd.Context(), time.Duration(olderThan), reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason})
 			if err != nil {
 				return err
 			}
 			if a.output == "json" {
-				return a.printJSON(map[string]any{"format_version": plan.FormatVersion, "batches": batches, "rows": rows})
+				return a.printJSON(map[string]any{"format_version": plan.FormatVersion, "batches": p.Batches, "rows": p.Rows, "runs": p.Runs})
 			}
-			fmt.Fprintf(a.stdout, "removed %s in %s\n", counted(rows, "row"), counted(batches, "batch"))
+			fmt.Fprintf(a.stdout, "removed %s in %s, and %s of the journal\n", counted(p.Rows, "row"), counted(p.Batches, "batch"), counted(int64(p.Runs), "run"))
 			return nil
 		},
 	}
-	cmd.Flags().Var(&olderThan, "older-than", "remove what was sealed longer ago than this, such as 400d (required)")
+	cmd.Flags().Var(&olderThan, "older-than", "remove what was sealed or ended longer ago than this, such as 400d (required)")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, kept in the history (required)")
 	return cmd
 }

@@ -37,6 +37,26 @@ type AuditStore interface {
 	// PruneAudit marks batches as pruned and removes their rows. ErrNotFound if one
 	// is not there.
 	PruneAudit(ctx context.Context, l Lease, batches []audit.Batch) error
+	// PruneRuns removes runs with their decisions and ops, the oldest first, and gives
+	// how many; verdicts that were closed as long ago go too. What is not finished, closed or
+	// sealed yet stays, and so do the runs of what is held, stopped or said and still in
+	// force.
+	PruneRuns(ctx context.Context, l Lease, p Pruning) (int, error)
+}
+
+// Pruning is what is to be removed of the journal.
+type Pruning struct {
+	Before time.Time // what finished before
+	Keep   []string  // runs that stay
+	Limit  int       // at most so many runs at once; at least 1
+}
+
+// CheckPruning returns ErrInvalid for a pruning without a time or a limit.
+func CheckPruning(p Pruning) error {
+	if p.Before.IsZero() || p.Limit < 1 {
+		return fmt.Errorf("runs before %s, %d at once: %w", p.Before, p.Limit, ErrInvalid)
+	}
+	return CheckText("runs to keep", p.Keep...)
 }
 
 // Unsealed is what a batch can be made of.

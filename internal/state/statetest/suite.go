@@ -37,6 +37,7 @@ func Run(t *testing.T, open Factory) {
 	refused(t, open)
 	stops(t, open)
 	audits(t, open)
+	prunes(t, open)
 	texts(t, open)
 	concurrency(t, open)
 	sizes(t, open)
