@@ -48,12 +48,22 @@ func (a *app) auditForgetCmd() *cobra.Command {
 			}
 			if a.output == "json" {
 				return a.printJSON(map[string]any{
-					"format_version": plan.FormatVersion, "run": f.Run, "source": f.Key.Source, "anchor": f.Key.Anchor, "other_ids": others, "rows": f.Rows, "linked_account": f.Account,
+					"format_version": plan.FormatVersion, "run": f.Run, "source": f.Key.Source, "anchor": f.Key.Anchor, "other_ids": others, "rows": f.Rows, "rows_elsewhere": f.Elsewhere,
+					"rows_of_the_same_name": f.Same, "rows_with_reason": f.Reasons, "linked_account": f.Account,
 				})
 			}
 			fmt.Fprintf(a.stdout, "forgot what %s of the history held of %s\n", counted(int64(f.Rows), "row"), printable(f.Key.String()))
 			for _, k := range others {
 				fmt.Fprintf(a.stdout, "that is with what it held under %s, another id of the same person\n", printable(k))
+			}
+			if f.Elsewhere > 0 {
+				fmt.Fprintf(a.stdout, "that is with %s about other people or runs that named this one\n", counted(int64(f.Elsewhere), "row"))
+			}
+			if f.Same > 0 {
+				fmt.Fprintf(a.stdout, "the same name or address stays in %s of other people, who have or had it too\n", counted(int64(f.Same), "row"))
+			}
+			if f.Reasons > 0 {
+				fmt.Fprintf(a.stdout, "the name stays in the reason of %s, as an operator gave it: a reason cannot be taken out of what is sealed\n", counted(int64(f.Reasons), "row"))
 			}
 			if f.Account != "" {
 				fmt.Fprintf(a.stdout, "the link to account %s stays, with the account's present name\n", f.Account)

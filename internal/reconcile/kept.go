@@ -29,13 +29,9 @@ func Keep(ctx context.Context, s state.Store, put func(text string) error) error
 	if err != nil {
 		return fmt.Errorf("read links: %w", err)
 	}
-	gone, err := s.AuditRows(ctx, state.RowFilter{Forgotten: true})
+	forgotten, err := forgottenPeople(ctx, s)
 	if err != nil {
-		return fmt.Errorf("read whom the history has forgotten: %w", err)
-	}
-	forgotten := make(map[identity.Key]bool, len(gone))
-	for i := range gone {
-		forgotten[gone[i].Key] = true
+		return err
 	}
 	lines, err := keptWords(ctx, s, links)
 	if err != nil {
@@ -59,6 +55,35 @@ func Keep(ctx context.Context, s state.Store, put func(text string) error) error
 		}
 	}
 	return nil
+}
+
+// forgottenPeople gives the Keys of which no row has values any more. Single rows
+// lose them as well where they name somebody else who was forgotten.
+func forgottenPeople(ctx context.Context, s state.Store) (map[identity.Key]bool, error) {
+	gone, err := s.AuditRows(ctx, state.RowFilter{Forgotten: true})
+	if err != nil {
+		return nil, fmt.Errorf("read whom the history has forgotten: %w", err)
+	}
+	out := map[identity.Key]bool{}
+	var keys []identity.Key
+	for i := range gone {
+		if k := gone[i].Key; !k.IsZero() && !out[k] {
+			out[k] = true
+			keys = append(keys, k)
+		}
+	}
+	for part := range slices.Chunk(keys, 1000) {
+		rows, err := s.AuditRows(ctx, state.RowFilter{Keys: part})
+		if err != nil {
+			return nil, fmt.Errorf("read whom the history has forgotten: %w", err)
+		}
+		for i := range rows {
+			if rows[i].Personal != "" {
+				delete(out, rows[i].Key)
+			}
+		}
+	}
+	return out, nil
 }
 
 // keptWords gives what is kept but for the links.

@@ -139,7 +139,7 @@ func (r *replay) changed(row audit.Row, body audit.Body, p audit.Personal) {
 	}
 	if row.Personal == "" {
 		next.Applied.Active = next.Applied.Active && body.Action != plan.Deactivate
-		r.doubts[row.Key] = "the person was forgotten, so that only whose account it is is known"
+		r.doubts[row.Key] = "values were forgotten, so that not all that was set is known"
 	}
 	r.put(next)
 }

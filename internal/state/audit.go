@@ -28,7 +28,7 @@ type AuditStore interface {
 	AuditBatches(ctx context.Context, f BatchFilter) ([]audit.Batch, error)
 	// AuditRows lists rows by id.
 	AuditRows(ctx context.Context, f RowFilter) ([]audit.Row, error)
-	// ForgetPerson takes the values of rows away, and what the journal holds of
+	// ForgetPerson takes the values of rows away, of other people's too if they are given, and what the journal holds of
 	// their Keys: usernames, places, values and images; ids, times, kinds and
 	// outcomes stay. What the index holds of their accounts goes until the next walk.
 	// Other sentences that hold one of the Words go too. ErrConflict, and nothing is
@@ -183,13 +183,12 @@ func CheckRowFilter(f RowFilter) error {
 	return CheckText("filter", f.Run, f.Person)
 }
 
-// CheckForgetting returns ErrInvalid for a row that still has values, or is neither
-// of one of the Keys nor about a run.
+// CheckForgetting returns ErrInvalid for a row that still has values.
 func CheckForgetting(f Forgetting) error {
 	for i := range f.Rows {
 		r := &f.Rows[i]
-		if r.Personal != "" || len(r.Salt) > 0 || len(r.ForgetMAC) == 0 || !slices.Contains(f.Keys, r.Key) && r.Kind != audit.KindRun {
-			return fmt.Errorf("audit row %d is not forgotten, or is of somebody else: %w", r.ID, ErrInvalid)
+		if r.Personal != "" || len(r.Salt) > 0 || len(r.ForgetMAC) == 0 {
+			return fmt.Errorf("audit row %d is not forgotten: %w", r.ID, ErrInvalid)
 		}
 	}
 	for _, k := range f.Keys {
