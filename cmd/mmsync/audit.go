@@ -25,7 +25,7 @@ func (a *app) auditCmd() *cobra.Command {
 		Short: "the sealed history: what was done, and whether somebody changed it",
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.auditListCmd(), a.auditExportCmd(), a.auditVerifyCmd(), a.auditForgetCmd(), a.auditPruneCmd())
+	cmd.AddCommand(a.auditListCmd(), a.auditExportCmd(), a.auditVerifyCmd(), a.auditForgetCmd(), a.auditPruneCmd(), a.auditRotateCmd())
 	return cmd
 }
 

@@ -17,6 +17,12 @@ import (
 type Vault interface {
 	// Key gives the key; with create it makes one if there is none.
 	Key(create bool) (audit.Key, error)
+	// Next gives the key that Switch puts in the place of this one; it makes one if
+	// there is none yet.
+	Next() (audit.Key, error)
+	// Switch makes the next key the key. The one before is kept, and comes with it from
+	// then on.
+	Switch() error
 	// Head gives what SetHead noted last; ok is false if nothing is.
 	Head() (h audit.Head, ok bool, err error)
 	// SetHead notes how far the history is sealed; the zero Head takes the note away.

@@ -130,7 +130,7 @@ func (u Unsealed) op(o *OpRecord) audit.Event {
 }
 
 func runEvent(r *Run) audit.Event {
-	return audit.Event{
+	e := audit.Event{
 		At: r.FinishedAt, Kind: audit.KindRun, Run: r.ID,
 		Body: audit.Body{
 			RunKind: r.Kind, Trigger: r.Trigger, RequestedBy: r.RequestedBy, Why: r.Reason, Status: string(r.Status),
@@ -138,6 +138,10 @@ func runEvent(r *Run) audit.Event {
 		},
 		Personal: audit.Personal{Message: r.Message},
 	}
+	if keys := new(audit.Keys); r.Kind == audit.RunRotate && Decode([]byte(r.Options), keys) == nil {
+		e.Body.Keys = keys
+	}
+	return e
 }
 
 // Needle is the text by which the stored values of a row show that they are of a
