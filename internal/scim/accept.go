@@ -102,6 +102,9 @@ func (a *acceptance) nested(s *Schema, raw any) *Error {
 		return err.in(s.ID)
 	}
 	for _, name := range names {
+		if s.restates(name, o[name]) {
+			continue
+		}
 		p, ok := a.t.within(s, name)
 		if !ok {
 			if err := a.unknown(InvalidSyntax, name); err != nil {

@@ -101,6 +101,7 @@ func TestQuirk_E18(t *testing.T) {
 	accepts(t, scim.UserType(), `{`+only+`,"urn:ietf:params:scim:schemas:extension:acme:2.0:User":{"badge":"77"}}`, `{"userName":"p"}`, scim.QuirkUnknownAttribute)
 	accepts(t, scim.UserType(), `{`+only+`,"urn:ietf:params:scim:schemas:extension:enterprise:2.0User":{"department":"x"}}`, `{"userName":"p"}`, scim.QuirkUnknownAttribute)
 	accepts(t, scim.UserType(), `{`+only+`,"`+ent+`":{"department":"x"}}`, `{"userName":"p","`+ent+`":{"department":"x"}}`, scim.QuirkUnlistedExtension)
+	accepts(t, scim.UserType(), `{`+listed+`,"`+ent+`":{"badge":"7","schemas":["`+ent+`"]},"name":{"nick":"N"}}`, `{"userName":"p"}`, scim.QuirkUnknownAttribute)
 	_, err := scim.UserType().Accept(object(t, `{`+only+`,"badge":"77"}`), nil, nil, nil)
 	require.Contains(t, refusal(t, err, scim.InvalidSyntax).Detail, "badge")
 }
@@ -145,6 +146,7 @@ func TestQuirk_P03(t *testing.T) {
 	rejects(t, scim.UserType(), `{`+listed+`,"username":"q"}`, scim.InvalidSyntax, "twice")
 	rejects(t, scim.UserType(), `{`+listed+`,"name":{"familyName":"a","FamilyName":"b"}}`, scim.InvalidSyntax, "name: ")
 	rejects(t, scim.UserType(), `{`+listed+`,"`+ent+`":{"department":"a","Department":"b"}}`, scim.InvalidSyntax, ent)
+	rejects(t, scim.UserType(), `{`+listed+`,"emails":[{"value":"a","VALUE":"b"}]}`, scim.InvalidSyntax, "emails: ")
 }
 
 func TestQuirk_P09(t *testing.T) {
@@ -336,6 +338,8 @@ func acme(t testing.TB) *scim.ResourceType {
 		{"name":"always","returned":"always"},
 		{"name":"secret","returned":"never"},
 		{"name":"keys","multiValued":true,"mutability":"immutable"},
+		{"name":"seat","type":"complex","mutability":"immutable","subAttributes":[{"name":"value"},{"name":"type"},{"name":"note"}]},
+		{"name":"cards","type":"complex","multiValued":true,"mutability":"immutable","subAttributes":[{"name":"value"},{"name":"type"}]},
 		{"name":"log","type":"complex","multiValued":true,"subAttributes":[{"name":"at","type":"dateTime"},{"name":"level","type":"integer"},{"name":"hidden","returned":"never"}]}
 	]}`))
 	require.NoError(t, err)

@@ -79,12 +79,8 @@ func (a *Attribute) label() bool {
 	return a.Mutability == ReadOnly
 }
 
-// hollow tells an element, or a complex value, that has lost its value: only labels
-// are left.
+// hollow tells a complex value that has nothing but labels.
 func (a *Attribute) hollow(value Object) bool {
-	if a.sub("value") == nil {
-		return len(value) == 0
-	}
 	for name := range value {
 		if s := a.sub(name); s != nil && !s.label() {
 			return false

@@ -191,6 +191,9 @@ func (p *patch) schema(s *Schema, op PatchOp) *Error {
 		return err.in(s.ID)
 	}
 	for _, name := range names {
+		if s.restates(name, o[name]) {
+			continue
+		}
 		found, ok := p.t.within(s, name)
 		if !ok {
 			if err := p.unknown(InvalidPath, name); err != nil {

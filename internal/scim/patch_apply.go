@@ -72,7 +72,7 @@ func (p *patch) putComplex(at aim, op PatchOp) *Error {
 	if err := a.merge(o, set); err != nil {
 		return err
 	}
-	return p.settle(at.place, o)
+	return p.settle(at.place, o, set)
 }
 
 // agrees tells whether merging changes nothing.
@@ -123,13 +123,20 @@ func (p *patch) drop(at place) {
 }
 
 // settle puts a complex value in its place, if there is anything left of it.
-func (p *patch) settle(at place, o Object) *Error {
-	if len(o) == 0 || at.attribute.sub("value") != nil && at.attribute.hollow(o) {
+func (p *patch) settle(at place, o, set Object) *Error {
+	if at.attribute.spent(o, set) {
 		p.drop(at)
 		return nil
 	}
 	p.holder(at.schema)[at.attribute.Name] = o
 	return at.attribute.complete(o)
+}
+
+// spent tells that nothing is left of a complex value, or that it has lost its value
+// by what was set and has only labels left.
+func (a *Attribute) spent(o, set Object) bool {
+	v, given := set["value"]
+	return len(o) == 0 || given && v == nil && a.hollow(o)
 }
 
 // merge puts sub-attributes into a complex value; nil takes one away. What the
@@ -187,10 +194,11 @@ func (p *patch) removeSingle(at aim, _ PatchOp) *Error {
 		return nil
 	}
 	o := p.complex(at.place)
-	if err := a.merge(o, Object{at.sub.Name: nil}); err != nil {
+	set := Object{at.sub.Name: nil}
+	if err := a.merge(o, set); err != nil {
 		return err
 	}
-	return p.settle(at.place, o)
+	return p.settle(at.place, o, set)
 }
 
 // putElements applies add or replace to a multi-valued attribute, to elements of it,
@@ -199,6 +207,9 @@ func (p *patch) putElements(at aim, op PatchOp) *Error {
 	l := p.list(at.place)
 	if at.where == nil && at.sub == nil {
 		return p.putAll(l, op)
+	}
+	if at.attribute.Mutability == Immutable && len(l.elements) > 0 {
+		return fixed()
 	}
 	found, err := p.selected(l, at)
 	if err != nil {
@@ -252,8 +263,7 @@ func (l *list) mergeAt(i int, set Object) *Error {
 	if err := l.attribute.merge(o, set); err != nil {
 		return err
 	}
-	_, value := set["value"]
-	if len(o) == 0 || value && set["value"] == nil && l.attribute.hollow(o) {
+	if l.attribute.spent(o, set) {
 		l.elements[i] = nil
 		l.holes = true
 	}

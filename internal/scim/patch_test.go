@@ -1,6 +1,7 @@
 package scim_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -69,7 +70,7 @@ func TestPatch_elements(t *testing.T) {
 func TestPatch_immutable(t *testing.T) {
 	t.Parallel()
 	rt := acme(t)
-	r := having(t, u1(t), `{"urn:acme:User":{"badge":"77","desk":{"room":"1","building":"A"},"keys":["k"],"seen":"yes"}}`)
+	r := having(t, u1(t), `{"urn:acme:User":{"badge":"77","desk":{"room":"1","building":"A"},"keys":["k"],"seen":"yes","seat":{"value":"1"},"cards":[{"value":"c"}]}}`)
 	for _, text := range []string{
 		`{"op":"replace","path":"urn:acme:User:badge","value":"78"}`, `{"op":"remove","path":"urn:acme:User:badge"}`,
 		`{"op":"replace","path":"urn:acme:User:badge","value":null}`,
@@ -78,6 +79,10 @@ func TestPatch_immutable(t *testing.T) {
 		`{"op":"add","path":"urn:acme:User:keys","value":["l"]}`, `{"op":"remove","path":"urn:acme:User:keys"}`,
 		`{"op":"remove","path":"urn:acme:User:keys[value eq \"k\"]"}`, `{"op":"remove","path":"urn:acme:User"}`,
 		`{"op":"add","path":"urn:acme:User","value":{"seen":"no"}}`,
+		`{"op":"replace","path":"urn:acme:User:seat","value":null}`, `{"op":"add","path":"urn:acme:User:seat.note","value":"n"}`,
+		`{"op":"replace","path":"urn:acme:User:seat","value":{"value":"2"}}`, `{"op":"remove","path":"urn:acme:User:seat.value"}`,
+		`{"op":"replace","path":"urn:acme:User:cards[value eq \"c\"].type","value":"x"}`, `{"op":"add","path":"urn:acme:User:cards[value eq \"d\"].type","value":"x"}`,
+		`{"op":"remove","path":"urn:acme:User:cards","value":[{"value":"c"}]}`, `{"op":"replace","path":"urn:acme:User:keys[value eq \"k\"]","value":"l"}`,
 		`{"op":"replace","path":"urn:acme:User:seen","value":"no"}`, `{"op":"remove","path":"urn:acme:User:seen"}`,
 	} {
 		for _, l := range []scim.Lenient{nil, scim.AllLenient()} {
@@ -86,8 +91,9 @@ func TestPatch_immutable(t *testing.T) {
 		}
 	}
 	patches(t, rt, r, `[{"op":"replace","path":"urn:acme:User:badge","value":"77"},{"op":"replace","path":"urn:acme:User:desk","value":{"room":"1","building":"B"}},
-		{"op":"replace","path":"urn:acme:User:keys","value":["k"]}]`,
-		with(t, r, `{"urn:acme:User":{"badge":"77","desk":{"room":"1","building":"B"},"keys":["k"],"seen":"yes"}}`), "")
+		{"op":"replace","path":"urn:acme:User:keys","value":["k"]},{"op":"add","path":"urn:acme:User:seat","value":{"value":"1"}}]`,
+		with(t, r, `{"urn:acme:User":{"badge":"77","desk":{"room":"1","building":"B"},"keys":["k"],"seen":"yes","seat":{"value":"1"},"cards":[{"value":"c"}]}}`), "")
+	patches(t, rt, u1(t), `[{"op":"add","path":"urn:acme:User:seat","value":{"type":"x"}}]`, with(t, u1(t), `{"urn:acme:User":{"seat":{"type":"x"}}}`), "")
 	patches(t, rt, u1(t), `[{"op":"add","path":"urn:acme:User","value":{"badge":"1","keys":["a","b","a"],"desk":{"room":"7"}}}]`,
 		with(t, u1(t), `{"urn:acme:User":{"badge":"1","keys":["a","b"],"desk":{"room":"7"}}}`), "")
 	_, err := scim.GroupType().Patch(g1(t), ops(t, `[{"op":"replace","path":"members[value eq \"u1\"].value","value":"u9"}]`), scim.AllLenient(), nil)
@@ -123,6 +129,8 @@ func TestPatch_single(t *testing.T) {
 	patches(t, ut, u1(t), `[{"op":"remove","path":"externalId"}]`, with(t, u1(t), `{"externalId":null}`), "")
 	patches(t, ut, u1(t), `[{"op":"replace","path":"`+ent+`","value":null}]`, with(t, u1(t), `{"`+ent+`":null}`), "")
 	patches(t, ut, u1(t), `[{"op":"add","path":"`+ent+`","value":{}},{"op":"add","value":{"`+ent+`":null}}]`, with(t, u1(t), `{}`), "")
+	patches(t, ut, u1(t), `[{"op":"add","path":"`+ent+`","value":{"schemas":["`+ent+`"],"division":"D"}}]`,
+		with(t, u1(t), `{"`+ent+`":{"department":"Docks","employeeNumber":"4711","division":"D"}}`), "")
 	patches(t, ut, u1(t), `[{"op":"add","path":"`+ent+`:manager[value eq \"u2\"]","value":{"displayName":"x"}}]`,
 		with(t, u1(t), `{"`+ent+`":{"department":"Docks","employeeNumber":"4711","manager":{"value":"u2"}}}`), scim.InvalidPath, scim.QuirkFilterOnSingle, scim.QuirkCreateElement)
 	_, err := ut.Patch(having(t, u1(t), `{"`+ent+`":{"manager":{"value":"u3"}}}`), ops(t, `[{"op":"add","path":"`+ent+`:manager[value eq \"u2\"]","value":{"value":"u2"}}]`), scim.AllLenient(), nil)
@@ -159,4 +167,24 @@ func TestPatch_readOnlyExtension(t *testing.T) {
 	refused(t, err, scim.MutabilityErr)
 	patches(t, rt, r, `[{"op":"add","path":"urn:mmsync:Status","value":{}}]`, with(t, r, `{}`), "")
 	puts(t, rt, r, `{`+listed+`,"active":true,"urn:mmsync:Status":{"state":"x"}}`, `{"userName":"p","active":true,"urn:mmsync:Status":{"state":"held"}}`, nil)
+}
+
+// Naming elements by a part of them stays linear, whatever is named.
+func TestPatch_removeValues(t *testing.T) {
+	t.Parallel()
+	const n = 20_000
+	elements, named := make([]any, n), make([]any, n)
+	for i := range n {
+		elements[i] = scim.Object{"value": "a", "type": fmt.Sprint("s", i), "display": "x"}
+		named[i] = scim.Object{"value": "a", "type": fmt.Sprint("t", i)}
+	}
+	named[0] = scim.Object{"value": "a", "type": "s7", "display": "other", "primary": true}
+	r := having(t, u1(t), `{}`)
+	r.Attributes["emails"] = elements
+	got, err := scim.UserType().Patch(r, []scim.PatchOp{{Op: "remove", Path: "emails", Value: named, HasValue: true}}, scim.AllLenient(), nil)
+	require.NoError(t, err)
+	require.Len(t, got["emails"], n-1)
+	got, err = scim.UserType().Patch(r, []scim.PatchOp{{Op: "remove", Path: "emails", Value: []any{"a", scim.Object{"display": "x"}}, HasValue: true}}, scim.AllLenient(), nil)
+	require.NoError(t, err)
+	require.NotContains(t, got, "emails")
 }

@@ -24,21 +24,12 @@ func (p *patch) removeValues(l *openList, raw any) *Error {
 	if a.Mutability == Immutable && len(named) > 0 {
 		return fixed()
 	}
-	byValue := map[string][]int{}
-	if !a.keyed() {
-		for i, e := range l.elements {
-			if e != nil {
-				byValue[a.valueKey(e)] = append(byValue[a.valueKey(e)], i)
-			}
-		}
-	}
+	described := descriptions{}
 	for _, e := range named {
 		if i, ok := l.find(a.identity(e)); ok {
 			l.remove(i)
-			continue
-		}
-		for _, i := range byValue[a.valueKey(e)] {
-			if l.elements[i] != nil && a.describes(e, l.elements[i]) {
+		} else if o, ok := e.(Object); ok && !a.keyed() {
+			for _, i := range described.take(&l.list, o) {
 				l.remove(i)
 			}
 		}
@@ -46,23 +37,49 @@ func (p *patch) removeValues(l *openList, raw any) *Error {
 	return nil
 }
 
-// describes tells whether all that is said of an element is so; what is shown with
-// it, and whether it is primary, does not matter.
-func (a *Attribute) describes(said, element any) bool {
-	o, ok := said.(Object)
-	e, also := element.(Object)
-	if !ok || !also {
-		return same(said, element)
+// descriptions find elements by some of their sub-attributes: which ones, and their
+// values. Clients name few sets of them, so that finding thousands is linear.
+type descriptions map[string]map[string][]int
+
+// take gives the elements of which all that is said is so, once. What is shown with
+// an element, and whether it is primary, does not matter.
+func (d descriptions) take(l *list, said Object) []int {
+	names, key := l.attribute.describe(said, said)
+	if names == "" {
+		return nil
 	}
+	index := d[names]
+	if index == nil {
+		index = map[string][]int{}
+		for i, e := range l.elements {
+			if o, ok := e.(Object); ok {
+				_, of := l.attribute.describe(said, o)
+				index[of] = append(index[of], i)
+			}
+		}
+		d[names] = index
+	}
+	var found []int
+	for _, i := range index[key] {
+		if l.elements[i] != nil {
+			found = append(found, i)
+		}
+	}
+	delete(index, key)
+	return found
+}
+
+// describe gives which sub-attributes something is said of, and their values in an
+// element.
+func (a *Attribute) describe(said, element Object) (names, key string) {
+	var of, values []byte
 	for i := range a.SubAttributes {
 		s := &a.SubAttributes[i]
-		v, ok := o[s.Name]
-		if !ok || s.Name == "display" || s.Name == "primary" {
+		if _, ok := said[s.Name]; !ok || s.Name == "display" || s.Name == "primary" {
 			continue
 		}
-		if !equal(s, v, e[s.Name]) {
-			return false
-		}
+		of = append(append(of, s.Name...), ' ')
+		values = append(appendValue(values, element[s.Name]), ' ')
 	}
-	return true
+	return string(of), string(values)
 }

@@ -135,6 +135,17 @@ func (r *reading) key(key string) (target, bool) {
 	return found, !found.loose || r.may(QuirkExtensionWithoutURN)
 }
 
+// restates tells the attribute schemas in the object of an extension that names
+// nothing but the extension: it says what its key has said.
+func (s *Schema) restates(name string, raw any) bool {
+	list, _ := raw.([]any)
+	if !sameName(name, "schemas") || len(list) != 1 {
+		return false
+	}
+	urn, _ := list[0].(string)
+	return sameName(urn, s.ID)
+}
+
 // keys gives the keys of an object in order, and refuses names that are there twice.
 func keys(o Object) ([]string, *Error) {
 	names := make([]string, 0, len(o))
