@@ -74,8 +74,8 @@ func newBuckets(rate float64, burst int) *buckets {
 	return &buckets{rate: rate, burst: float64(max(burst, 1)), of: map[string]*bucket{}}
 }
 
-// take takes n tokens of a session, or says how long until there is one.
-func (b *buckets) take(session string, n int, now time.Time) time.Duration {
+// take takes a token of a session, or says how long until there is one.
+func (b *buckets) take(session string, now time.Time) time.Duration {
 	if b.rate < 0 {
 		return 0
 	}
@@ -92,7 +92,7 @@ func (b *buckets) take(session string, n int, now time.Time) time.Duration {
 	if k.tokens < 1 {
 		return time.Duration((1 - k.tokens) / b.rate * float64(time.Second))
 	}
-	k.tokens -= float64(n)
+	k.tokens--
 	return 0
 }
 
