@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -80,6 +81,8 @@ type Engine struct {
 	pending pending
 	// poke wakes whoever works on pushes.
 	poke chan struct{}
+	// stuck says that they cannot be worked on for now, as while Mattermost is away.
+	stuck atomic.Bool
 
 	mu sync.Mutex
 	// waiting are those who wait until somebody was worked on.
