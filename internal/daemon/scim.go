@@ -13,6 +13,11 @@ import (
 	"github.com/mmsync/mmsync/internal/sources/scim"
 )
 
+// shownMembers is up to how many members a group is shown in the answer to its PATCH.
+// That spares clients a GET, and some tests of servers insist on it; Entra asks to be
+// spared long lists.
+const shownMembers = 100
+
 // scimSource is a source that is pushed, and how its client is treated.
 type scimSource struct {
 	*scim.Source
@@ -56,6 +61,7 @@ func (d *Daemon) scimHandler(log *slog.Logger) (http.Handler, error) {
 			Body: int64(c.Limits.Body), Patch: c.Limits.PatchOperations, BulkOps: c.Limits.BulkOperations, PageMax: c.Limits.Page,
 			Rate: -1, // the gate counts
 		},
+		QuietAbove: shownMembers,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the SCIM endpoint: %w", err)

@@ -44,6 +44,9 @@ type Options struct {
 	// attributes are asked for or excluded, RFC 7644 section 3.5.2; nil: "Group", for a group's
 	// members may be many.
 	QuietPatch []string
+	// QuietAbove keeps those answers from being quiet about a resource none of whose
+	// lists is longer than that; 0: all are quiet.
+	QuietAbove int
 	// ChangePassword says in ServiceProviderConfig that passwords may be set.
 	ChangePassword bool
 	// DocumentationURI is shown in ServiceProviderConfig; may be empty.

@@ -90,10 +90,23 @@ func (h *Handler) patch(ctx context.Context, c *call, t *ResourceType, id string
 	}
 	asked := c.params["attributes"] != "" || c.params["excludedAttributes"] != ""
 	a := h.shown(c, t, r, p, http.StatusOK)
-	if !asked && slices.Contains(h.o.QuietPatch, t.Name) {
+	if !asked && h.quiet(t, r) {
 		a.status, a.body = http.StatusNoContent, nil
 	}
 	return a, nil
+}
+
+// quiet tells whether a PATCH of a resource is answered without it.
+func (h *Handler) quiet(t *ResourceType, r Resource) bool {
+	if !slices.Contains(h.o.QuietPatch, t.Name) {
+		return false
+	}
+	longest := 0
+	for _, v := range r.Attributes {
+		list, _ := v.([]any)
+		longest = max(longest, len(list))
+	}
+	return h.o.QuietAbove == 0 || longest > h.o.QuietAbove
 }
 
 // change writes what next makes of a resource. What is the same already is not
