@@ -109,6 +109,7 @@ func (d *Daemon) scimSource(s *config.Source) *scimSource {
 	}
 	out.backend = scim.NewBackend(scim.BackendOptions{
 		Source: out.Source, Store: d.Store, Engine: d.Engine, Inline: d.Config.SCIM.InlineTimeout, UniqueGroups: s.SCIM.Profile == config.ProfileLenient,
+		Refuse: s.SCIM.MattermostConflicts == config.ConflictsRefuse,
 	})
 	return out
 }

@@ -85,6 +85,9 @@ type Engine struct {
 	stuck atomic.Bool
 
 	mu sync.Mutex
+	// facts are what was known of the server at factsAt.
+	facts   plan.Facts
+	factsAt time.Time
 	// waiting are those who wait until somebody was worked on.
 	waiting map[identity.Key][]chan struct{}
 	// lastNow and lastRead are the store's clock and this process's at the last

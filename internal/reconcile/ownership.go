@@ -192,6 +192,12 @@ func (w *ownership) carryOut(ctx context.Context, l *lease, run *state.Run, rep 
 	if err := w.along.bring(ctx, e.o.Store); err != nil {
 		return err
 	}
+	var due []state.DueMark // whoever has an account now is to be as the source wants
+	for i := range w.steps {
+		if link := w.steps[i].link; link != nil {
+			due = append(due, state.DueMark{Key: link.Key})
+		}
+	}
 	if w.atOnce {
 		var links []identity.Link
 		for i := range w.steps {
@@ -224,7 +230,7 @@ func (w *ownership) carryOut(ctx context.Context, l *lease, run *state.Run, rep 
 	if len(w.problems) > 0 {
 		rep.Status = state.RunPartial
 	}
-	return nil
+	return e.dueAgain(ctx, due)
 }
 
 // adopt gives an account that nobody owns to somebody.

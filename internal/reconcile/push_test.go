@@ -225,6 +225,23 @@ func TestEngine_Push(t *testing.T) {
 	})
 }
 
+func TestEngine_Forbids(t *testing.T) {
+	t.Parallel()
+	p := newWorld(t).service(newClient(), wiring{})
+	p.push(pushedID(1, nil))
+	forbids := func(id identity.Identity) string {
+		why, err := p.engine.Forbids(t.Context(), id)
+		require.NoError(t, err)
+		return why
+	}
+	require.Empty(t, forbids(pushedID(1, titled("Pilot"))))
+	require.Empty(t, forbids(pushedID(2, nil)))
+	taken := func(id *identity.Identity) { id.Profile.Username = "p0001" }
+	require.NotEmpty(t, forbids(pushedID(2, taken)))
+	require.Empty(t, forbids(pushedID(2, func(id *identity.Identity) { taken(id); id.Active = false })))
+	require.NotEmpty(t, forbids(pushedID(1, func(id *identity.Identity) { id.Profile.Email = "admin@localhost" })), "somebody else's address")
+}
+
 func TestEngine_Push_besideRun(t *testing.T) {
 	t.Parallel()
 	c := newClient()

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -23,6 +24,8 @@ type Engine interface {
 	Push(ctx context.Context, k identity.Key) error
 	// Poke has those who are due looked for, and does not wait.
 	Poke()
+	// Forbids tells why Mattermost would not let somebody be so; "" if nothing is known.
+	Forbids(ctx context.Context, id identity.Identity) (string, error)
 }
 
 // BackendOptions describe what a client is connected to.
@@ -33,6 +36,9 @@ type BackendOptions struct {
 	// Inline is how long an answer waits for Mattermost; 0 does not wait. What is
 	// asked is kept before that, and done later if it takes longer.
 	Inline time.Duration
+	// Refuse answers 409 to what Mattermost would not let be, if it is there to be asked.
+	// Without it that is kept, and held by the engine.
+	Refuse bool
 	// UniqueGroups refuses a second group of one displayName, as Entra expects.
 	UniqueGroups bool
 }
@@ -259,6 +265,7 @@ func (b *Backend) write(ctx context.Context, t *protocol.ResourceType, c protoco
 	} else {
 		active, given := c.After["active"].(bool)
 		w.Due = []state.DueMark{{Key: b.key(w.ID), Leaver: given && !active}}
+		err = b.allowed(ctx, w)
 	}
 	if err != nil {
 		return protocol.Resource{}, err
@@ -283,6 +290,22 @@ func (b *Backend) write(ctx context.Context, t *protocol.ResourceType, c protoco
 		one[0].Attributes["groups"] = groups
 	}
 	return one[0], b.addStatus(ctx, one)
+}
+
+// allowed refuses a person whom Mattermost would not let be so. One that cannot be
+// asked now is no reason to refuse anybody: then it shows later, and is held.
+func (b *Backend) allowed(ctx context.Context, w state.ResourceWrite) error {
+	if !b.o.Refuse {
+		return nil
+	}
+	id, err := b.o.Source.identity(w.Resource, nil)
+	if err != nil {
+		return err
+	}
+	if why, err := b.o.Engine.Forbids(ctx, id); err == nil && why != "" {
+		return &protocol.Error{Status: http.StatusConflict, Type: protocol.UniquenessErr, Detail: why}
+	}
+	return nil
 }
 
 // settle has those who are due worked on. One person is waited for; what concerns
