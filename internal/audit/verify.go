@@ -11,7 +11,8 @@ import (
 type Verdict string
 
 // The verdicts. The first three are a whole history, of which mmsync itself may
-// have taken rows or values away; the others say that somebody else changed it.
+// have taken rows or values away; the others say that somebody else changed it, but
+// for Unproven, which accuses nobody.
 //
 // A batch whose contents do not fit its seal is Edited if the contents do not fit
 // each other, or the seal is known to be genuine: because the batch after it, whose
@@ -83,11 +84,11 @@ func Verify(key Key, batches []Batch, rows iter.Seq2[Row, error], s Scope) (Repo
 			return v.report, err
 		}
 	}
+	v.resolve(false)
 	if err := v.rest(); err != nil {
 		return v.report, err
 	}
 	v.head()
-	v.resolve(false)
 	r := &v.report
 	switch {
 	case len(r.Findings) > 0:

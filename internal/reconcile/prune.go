@@ -51,7 +51,11 @@ func (e *Engine) pruneRows(l *lease, c chain, before, now time.Time, out *Pruned
 	if err != nil {
 		return fmt.Errorf("list the batches of the history: %w", err)
 	}
-	old = slices.DeleteFunc(old, func(b audit.Batch) bool { return !b.PrunedAt.IsZero() || b.ID == c.last.ID })
+	handed, err := e.handedOver(l.ctx)
+	if err != nil {
+		return err
+	}
+	old = slices.DeleteFunc(old, func(b audit.Batch) bool { return !b.PrunedAt.IsZero() || b.ID == c.last.ID || handed[b.ID] })
 	ids := make([]int64, len(old))
 	for i := range old {
 		ids[i] = old[i].ID
@@ -69,6 +73,23 @@ func (e *Engine) pruneRows(l *lease, c chain, before, now time.Time, out *Pruned
 	}
 	out.Batches, out.Rows = int64(len(old)), rows
 	return nil
+}
+
+// handedOver gives the batches with which a key took over from another: without
+// them nothing would tell a key that is missing from a forgery.
+func (e *Engine) handedOver(ctx context.Context) (map[int64]bool, error) {
+	rows, err := e.o.Store.AuditRows(ctx, state.RowFilter{Keys: []identity.Key{{}}})
+	if err != nil {
+		return nil, fmt.Errorf("read when keys took over: %w", err)
+	}
+	out := map[int64]bool{}
+	for i := range rows {
+		body, err := audit.ReadBody(rows[i])
+		if err == nil && body.Keys != nil && body.Keys.From != "" {
+			out[rows[i].Batch] = true
+		}
+	}
+	return out, nil
 }
 
 // runsAtOnce is how many runs are removed in one transaction, between which the

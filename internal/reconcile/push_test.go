@@ -239,7 +239,7 @@ func TestEngine_Forbids(t *testing.T) {
 	taken := func(id *identity.Identity) { id.Profile.Username = "p0001" }
 	require.NotEmpty(t, forbids(pushedID(2, taken)))
 	require.Empty(t, forbids(pushedID(2, func(id *identity.Identity) { taken(id); id.Active = false })))
-	require.NotEmpty(t, forbids(pushedID(1, func(id *identity.Identity) { id.Profile.Email = "admin@localhost" })), "somebody else's address")
+	require.NotEmpty(t, forbids(pushedID(1, func(id *identity.Identity) { id.Profile.Email = p.w.sim.Users()[0].Email })), "somebody else's address")
 }
 
 func TestEngine_Push_besideRun(t *testing.T) {

@@ -98,6 +98,24 @@ func TestEngine_RotateKey(t *testing.T) {
 		require.NoError(t, os.Remove(v.Path()+".1"))
 		require.Equal(t, audit.Unproven, w.verify(v, nil).Verdict, "the first batch of the new key says who sealed before")
 	})
+	t.Run("retention leaves the word of the new key", func(t *testing.T) {
+		t.Parallel()
+		w, v := newWorld(t), vault(t)
+		_, err := w.sync(two(), sealing(v))
+		require.NoError(t, err)
+		_, err = w.rotate(v)
+		require.NoError(t, err)
+		s := w.store()
+		defer s.Close()
+		e := w.engine(s, two(), sealing(v))
+		for range 3 {
+			_, err = e.PruneAudit(t.Context(), 0, byHand)
+			require.NoError(t, err)
+		}
+		require.Equal(t, int64(3), w.verify(v, nil).Pruned, "both of the old key, and that of the first pruning")
+		require.NoError(t, os.Remove(v.Path()+".1"))
+		require.Equal(t, audit.Unproven, w.verify(v, nil).Verdict)
+	})
 	t.Run("a store that was put back is refused", func(t *testing.T) {
 		t.Parallel()
 		w, v := newWorld(t), vault(t)

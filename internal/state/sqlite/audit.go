@@ -378,33 +378,3 @@ func opsOf(ctx context.Context, tx *sql.Tx, k identity.Key) ([]state.OpRecord, e
 	}
 	return out, rows.Err()
 }
-
-const pruneBatch = `update audit_batches set pruned_at = $2, prune_mac = $3 where id = $1`
-
-const deleteRows = `delete from audit_rows where batch = $1`
-
-// PruneAudit implements state.AuditStore.
-func (s *Store) PruneAudit(ctx context.Context, l state.Lease, batches []audit.Batch) error {
-	if err := state.CheckPrune(batches); err != nil {
-		return fmt.Errorf("prune the audit: %w", err)
-	}
-	return s.write(ctx, "prune the audit", func(tx *sql.Tx) error {
-		if err := fence(ctx, tx, l); err != nil {
-			return err
-		}
-		for i := range batches {
-			b := &batches[i]
-			n, err := affected(tx.ExecContext(ctx, pruneBatch, b.ID, stamp(b.PrunedAt), bytesOf(b.PruneMAC)))
-			if err != nil {
-				return err
-			}
-			if n == 0 {
-				return fmt.Errorf("batch %d: %w", b.ID, state.ErrNotFound)
-			}
-			if _, err := tx.ExecContext(ctx, deleteRows, b.ID); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}

@@ -367,25 +367,6 @@ func forgetBusy(t *testing.T, s state.Store) {
 	require.NoError(t, s.ForgetPerson(t.Context(), l, both))
 }
 
-func pruneAudit(t *testing.T, s state.Store) {
-	l := closedRun(t, s, "01a")
-	first, _ := seal(t, s, l)
-	require.NoError(t, s.RecordOp(t.Context(), l, outcome(ref("01a", 1, 1), state.OpFailed)))
-	second, rows := seal(t, s, l)
-	pruned := auditKey(t).Prune(first, at(600))
-	require.NoError(t, s.PruneAudit(t.Context(), l, []audit.Batch{pruned}))
-	require.Equal(t, []audit.Batch{pruned, second}, auditBatches(t, s, state.BatchFilter{}))
-	require.Equal(t, rows, auditRows(t, s, state.RowFilter{}))
-	require.ErrorIs(t, s.PruneAudit(t.Context(), l, []audit.Batch{second}), state.ErrInvalid)
-	none := auditKey(t).Prune(second, at(601))
-	none.ID = 7
-	require.ErrorIs(t, s.PruneAudit(t.Context(), l, []audit.Batch{auditKey(t).Prune(second, at(601)), none}), state.ErrNotFound)
-	require.Equal(t, []audit.Batch{pruned, second}, auditBatches(t, s, state.BatchFilter{}), "all or nothing")
-	require.NoError(t, s.RecordOp(t.Context(), l, outcome(ref("01a", 1, 2), state.OpFailed)))
-	third, _ := seal(t, s, l)
-	require.Equal(t, int64(5), third.FirstRow, "numbers go on")
-}
-
 // sealBench seals a thousand ops.
 func sealBench(b *testing.B, open Factory) {
 	b.Helper()
