@@ -96,7 +96,26 @@ func tail(s string) string {
 type process struct {
 	t              testing.TB
 	cmd            *exec.Cmd
-	stdout, stderr bytes.Buffer
+	stdout, stderr spool
+	ended          <-chan struct{} // of a service
+}
+
+// spool is what a program has written so far.
+type spool struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *spool) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *spool) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 // start starts the program in the world's directory.

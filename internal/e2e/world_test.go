@@ -37,10 +37,14 @@ type world struct {
 
 // settings are what tests change in the configuration.
 type settings struct {
-	ldap     string // URL of the directory; "" has no such source
-	file     bool   // the directory is people.ldif in the world's folder, see feed
-	extra    string // further sources, in YAML
-	mapping  string // the source's own mapping, in YAML
+	ldap     string   // URL of the directory; "" has no such source
+	file     bool     // the directory is people.ldif in the world's folder, see feed
+	extra    string   // further sources, in YAML
+	scim     []string // sources that are pushed
+	inline   string   // scim.inline_timeout; 50ms unless set
+	sections string   // further sections, in YAML
+	limits   string   // further guards, in YAML
+	mapping  string   // the source's own mapping, in YAML
 	grace    string
 	again    string // look_again; 0s unless set
 	guards   string
@@ -125,8 +129,12 @@ sources:
 	if s.file {
 		fmt.Fprintf(&b, "  - {name: corp, type: file, path: people.ldif, disabled_when: '%s'}\n", or(s.disabled, `attr.employeeType == "disabled"`))
 	}
+	for _, name := range s.scim {
+		fmt.Fprintf(&b, "  - {name: %s, type: scim}\n", name)
+	}
 	b.WriteString(s.extra)
-	fmt.Fprintf(&b, `mapping:
+	if s.ldap != "" || s.file {
+		b.WriteString(`mapping:
   defaults:
     id_attribute: attr.entryUUID
     username_attribute: lower(attr.uid)
@@ -134,12 +142,16 @@ sources:
     first_name_attribute: attr.givenName
     last_name_attribute: attr.sn
     position_attribute: attr.title
-%s`, s.mapping)
-	if s.ldap != "" || s.file {
+` + s.mapping)
 		fmt.Fprintf(&b, "roles:\n  - {role: system_admin, source: corp, groups: [%q], grant: allow}\n", slapdtest.GroupDN("chat-admins"))
 	}
 	fmt.Fprintf(&b, "lifecycle:\n  deactivate:\n    look_again: %s\n    grace: %s\n", or(s.again, "0s"), or(s.grace, "{disabled: 0s, missing: 0s, out_of_scope: 0s}"))
 	fmt.Fprintf(&b, "guards:\n  max_deactivations: %s\n", or(s.guards, "{count: 50, percent: 1}"))
+	b.WriteString(s.limits)
+	if len(s.scim) > 0 {
+		fmt.Fprintf(&b, "scim:\n  listen: 127.0.0.1:0\n  inline_timeout: %s\n  limits: {requests_per_second: 10000, burst: 10000}\n", or(s.inline, "50ms"))
+	}
+	b.WriteString(s.sections)
 	w.config = filepath.Join(w.dir, "config.yaml")
 	require.NoError(w.t, os.WriteFile(w.config, []byte(b.String()), 0o600))
 }

@@ -294,14 +294,7 @@ func (a *applier) relink(ctx context.Context, ref state.OpRef, d *plan.Decision,
 		out.Unlink, who.link, who.account = true, nil, nil
 	} else {
 		link := linkAfter(nil, d.Key, d.Ref, op, *who.account, out.At)
-		link.Origin, link.Written, link.Applied.MatchKey = identity.OriginAuthData, time.Time{}, who.match
-		switch d.Reason {
-		case plan.SameIntent:
-			link.Origin = identity.OriginIntent
-		case plan.Approved, plan.Reverted:
-			link.Origin = identity.OriginOperator
-		default:
-		}
+		link.Origin, link.Written, link.Applied.MatchKey = linkOrigin(d.Reason), time.Time{}, who.match
 		out.Link, who.link = link, link
 	}
 	if err := a.record(ctx, out); err != nil {

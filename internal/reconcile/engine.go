@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -79,6 +81,8 @@ type Engine struct {
 	pending pending
 	// poke wakes whoever works on pushes.
 	poke chan struct{}
+	// stuck says that they cannot be worked on for now, as while Mattermost is away.
+	stuck atomic.Bool
 
 	mu sync.Mutex
 	// waiting are those who wait until somebody was worked on.
@@ -311,12 +315,23 @@ func (e *Engine) judgeAlone(ctx context.Context, g *gathered, p, whole plan.Plan
 	v.Trips = append(g.trips, v.Trips...)
 	held := guard.Withhold(p, v)
 	g.kept = retained(p, v, g.usage.Rules)
+	held = e.bots(ctx, held)
 	held.Target.Estimate = e.o.Target.Estimate(held)
 	g.reserved.plan(&e.pending, held)
 	return Report{
 		Plan: held, Verdict: v, Guards: guard.Summary(p, g.usage, limits),
 		Problems: slices.Concat(g.problems, heldLeavers(held)), AuditAge: g.auditAge, Decided: len(g.observations), notices: g.notices,
 	}, nil
+}
+
+// bots adds which bots stop with the people whom a plan switches off. That it cannot
+// be known is said as well, and keeps nobody's access open.
+func (e *Engine) bots(ctx context.Context, p plan.Plan) plan.Plan {
+	of, err := e.o.Target.BotsThatStop(ctx, slices.Sorted(maps.Keys(p.Leavers())))
+	if err != nil {
+		p.Warnings = slices.Concat(p.Warnings, []string{fmt.Sprintf("which bots stop with their owner is not known: %v", err)})
+	}
+	return p.WithBots(of)
 }
 
 // quiet tells for how long nobody who shares this store has talked to the server.

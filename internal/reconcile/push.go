@@ -73,6 +73,9 @@ const (
 	factsFor = 30 * time.Second
 	// linkedFor is how long a count of linked accounts serves as the guards' base.
 	linkedFor = 5 * time.Minute
+	// askAgain is how often Mattermost is asked whether it is back: it writes to its
+	// database for each answer.
+	askAgain = time.Second
 	// leaverSlots are workers that only leavers are given to, beyond the usual ones.
 	leaverSlots = 1
 	// sealPushesEvery is how often what pushes did is sealed: one batch for each would
@@ -100,6 +103,7 @@ func (e *Engine) ServePushes(ctx context.Context) error {
 	told := ""
 	for ctx.Err() == nil {
 		more, err := e.pushSession(ctx)
+		e.stuck.Store(err != nil && !errors.Is(err, state.ErrHeld))
 		switch {
 		case ctx.Err() != nil || err == nil || errors.Is(err, state.ErrHeld):
 			told = ""
@@ -111,8 +115,8 @@ func (e *Engine) ServePushes(ctx context.Context) error {
 		if more {
 			wait, poke = sessionPause, nil
 		}
-		if err != nil && !errors.Is(err, state.ErrHeld) {
-			wait = time.Second
+		if e.stuck.Load() {
+			wait, poke = askAgain, nil // whoever pokes cannot mend it
 		}
 		select {
 		case <-ctx.Done():
@@ -139,6 +143,7 @@ func (e *Engine) pushSession(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	e.stuck.Store(false)
 	return p.work(l.ctx, idleAfter, sessionMost)
 }
 
@@ -185,13 +190,13 @@ func (e *Engine) pushesBeside(l *lease, facts plan.Facts, offset time.Duration) 
 }
 
 // Push has somebody worked on now, and waits until nothing is left to do about him,
-// it is put off, or ctx ends. Whoever has the lease does it, this process or
-// another.
+// it is put off, this process can work on nobody for now, or ctx ends. Whoever has
+// the lease does it, this process or another.
 func (e *Engine) Push(ctx context.Context, k identity.Key) error {
 	settled := e.waitFor(k)
 	defer e.waitNoMore(k, settled)
 	e.Poke()
-	for {
+	for !e.stuck.Load() {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -206,6 +211,7 @@ func (e *Engine) Push(ctx context.Context, k identity.Key) error {
 			return nil
 		}
 	}
+	return nil
 }
 
 func (e *Engine) waitFor(k identity.Key) chan struct{} {

@@ -274,3 +274,91 @@ func TestEngine_Push_besideRun(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, plan.SetActive, ops[len(ops)-1].Op.Kind)
 }
+
+func TestEngine_Push_away(t *testing.T) {
+	t.Parallel()
+	due := func(p *pusher, keys []identity.Key) []state.Due {
+		list, err := p.store.DueOf(t.Context(), keys)
+		require.NoError(t, err)
+		return list
+	}
+	asked := func(w *world) func() bool {
+		return func() bool {
+			return slices.ContainsFunc(w.sim.Calls(), func(c mmsim.Call) bool { return c.Path == "/api/v4/system/ping" })
+		}
+	}
+	t.Run("nobody is put off while Mattermost is away, and no client waits for it", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		p := w.service(newClient(), wiring{})
+		const people = 20
+		p.push(pushedID(0, nil))
+		w.sim.ResetCalls()
+		over := w.sim.Fail(mmsim.Fault{Status: http.StatusBadGateway})
+		var keys []identity.Key
+		for n := range people {
+			id := pushedID(n, titled("Pilot"))
+			p.keep(id)
+			keys = append(keys, id.Key)
+		}
+		require.Eventually(t, asked(w), 20*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			began := time.Now()
+			require.NoError(t, p.engine.Push(ctx, keys[0]))
+			return time.Since(began) < time.Second
+		}, 20*time.Second, time.Millisecond)
+		waits := due(p, keys)
+		require.Len(t, waits, people)
+		for _, d := range waits {
+			require.True(t, d.After.IsZero(), "%+v", d)
+		}
+		over()
+		p.calm()
+		for n := range people {
+			u, _ := p.account(n)
+			require.Equal(t, "Pilot", u.Position, n)
+		}
+	})
+	t.Run("beside a run they go on while it does", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		change := func(o *reconcile.Options) { o.Limits.Updates.Count, o.Workers = 1000, 1 }
+		p := w.service(newClient(), wiring{change: change})
+		const people = 100
+		for n := range people {
+			p.keep(pushedID(n, nil))
+		}
+		p.calm()
+		p.stop()
+		for n := range people {
+			id := pushedID(n, titled("Clerk"))
+			p.client.people[id.Key.Anchor] = id
+		}
+		w.sim.Fail(mmsim.Fault{Method: http.MethodPut, Path: "/users/*/patch", Latency: 100 * time.Millisecond})
+		p = w.service(p.client, wiring{change: change})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, err := p.engine.Sync(p.ctx, reconcile.RunOptions{Trigger: "test", RequestedBy: "test"})
+			if err != nil {
+				t.Errorf("sync: %v", err)
+			}
+		}()
+		require.Eventually(t, func() bool { u, _ := p.account(0); return u.Position == "Clerk" }, 30*time.Second, time.Millisecond)
+		w.sim.ResetCalls()
+		over := w.sim.Fail(mmsim.Fault{Status: http.StatusBadGateway, Match: func(r *http.Request) bool { return r.Method != http.MethodPut }})
+		gone := pushedID(people-1, leaver)
+		p.keep(gone)
+		require.Eventually(t, asked(w), 20*time.Second, time.Millisecond)
+		over()
+		require.Eventually(t, func() bool { u, _ := p.account(people - 1); return u.DeleteAt != 0 }, 20*time.Second, time.Millisecond)
+		select {
+		case <-done:
+			t.Error("the run was over before")
+		default:
+		}
+		<-done
+	})
+}

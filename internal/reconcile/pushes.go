@@ -27,7 +27,10 @@ type pushes struct {
 	linkedAt time.Time
 	working  map[identity.Key]bool
 	failed   error
-	sealed   time.Time
+	// away is why Mattermost was not there when it was asked last, at askedAt.
+	away    error
+	askedAt time.Time
+	sealed  time.Time
 	// strangers are as in gathered; nil until somebody asks.
 	strangers map[string]bool
 }
@@ -52,9 +55,15 @@ func (p *pushes) work(ctx context.Context, idle, most time.Duration) (more bool,
 		if err := p.failure(); err != nil || ctx.Err() != nil {
 			return false, err
 		}
-		began, err := p.begin(ctx)
-		if err != nil {
-			return false, err
+		away := p.reachable(ctx)
+		if away != nil && idle > 0 {
+			return false, away // the next session begins with asking
+		}
+		began := 0
+		if away == nil {
+			if began, err = p.begin(ctx); err != nil {
+				return false, err
+			}
 		}
 		if began > 0 || p.busy() {
 			last = time.Now()
@@ -112,6 +121,33 @@ func (p *pushes) begin(ctx context.Context) (int, error) {
 		})
 	}
 	return began, nil
+}
+
+// lost asks whether Mattermost is there, after somebody's plan broke, and remembers if
+// it is not: then that is nothing of his, and he stays due as he is.
+func (p *pushes) lost(ctx context.Context) bool {
+	err := p.e.o.Target.Healthy(ctx)
+	if err == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away, p.askedAt = fmt.Errorf("ask whether Mattermost is there: %w", err), time.Now()
+	return true
+}
+
+// reachable fails while Mattermost is known to be away; it is asked once in askAgain.
+func (p *pushes) reachable(ctx context.Context) error {
+	p.mu.Lock()
+	away, at := p.away, p.askedAt
+	p.mu.Unlock()
+	if away == nil || time.Since(at) < askAgain || p.lost(ctx) {
+		return away
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = nil
+	return nil
 }
 
 func (p *pushes) take(k identity.Key) bool {

@@ -24,9 +24,12 @@ func (p *pushes) one(ctx context.Context, d state.Due) error {
 	switch {
 	case errors.Is(err, state.ErrFenced), ctx.Err() != nil && err != nil:
 		return err
+	case err != nil && p.lost(ctx):
+		p.e.log.DebugContext(ctx, "a push waits for Mattermost", "source", d.Key.Source, "anchor", d.Key.Anchor, "error", err)
+		return nil
 	case err != nil:
 		p.e.log.WarnContext(ctx, "a push waits", "source", d.Key.Source, "anchor", d.Key.Anchor, "error", err)
-		left = leftover{again: backoff(d.Attempts), note: err.Error()}
+		left = leftover{again: min(backoff(d.Attempts), mostUnclear), note: err.Error()}
 	}
 	keep := context.WithoutCancel(ctx)
 	if !left.any() {
@@ -58,6 +61,10 @@ type leftover struct {
 func backoff(attempts int) time.Duration {
 	return min(time.Second<<min(attempts, 9), 5*time.Minute)
 }
+
+// mostUnclear is how long at most somebody is put off for what may be over at any
+// moment, such as answers that break off.
+const mostUnclear = time.Minute
 
 func (l leftover) any() bool { return l.again > 0 || l.held }
 

@@ -74,8 +74,14 @@ func TestTokens_what_is_refused_changes_nothing(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for _, n := range []reconcile.NewToken{
-		{Source: "okta", Name: "main"}, {Source: "okta"}, {Source: "okta", Name: "a#2"}, {Source: "okta", Name: "a b"}, {Source: "okta", Name: "x", Scopes: []string{"admin"}},
-		{Source: "okta", Name: "x", Networks: []string{"192.0.2.1"}}, {Source: "okta", Name: "x", Networks: []string{"192.0.2.1/24"}}, {Source: "okta", Name: "x", Lifetime: -1},
+		{Source: "okta", Name: "main"},
+		{Source: "okta"},
+		{Source: "okta", Name: "a#2"},
+		{Source: "okta", Name: "a b"},
+		{Source: "okta", Name: "x", Scopes: []string{"admin"}},
+		{Source: "okta", Name: "x", Networks: []string{"192.0.2.1"}},
+		{Source: "okta", Name: "x", Networks: []string{"192.0.2.1/24"}},
+		{Source: "okta", Name: "x", Lifetime: -1},
 	} {
 		_, secret, err := reconcile.CreateToken(t.Context(), s, operator, n)
 		require.ErrorIs(t, err, reconcile.ErrRefused, "%+v", n)

@@ -204,7 +204,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, c *call) (answer
 	if s.Lenient != nil {
 		c.lenient = s.Lenient
 	}
-	if wait := h.buckets.take(s.Name, 1, time.Now()); wait > 0 {
+	if wait := h.buckets.take(s.Name, time.Now()); wait > 0 {
 		return answer{}, RetryAfter(&Error{Status: http.StatusTooManyRequests, Detail: "too many requests: come again later"}, wait)
 	}
 	if c.method == http.MethodHead {

@@ -77,7 +77,9 @@ func (e *endpoint) serve(s *scim.Source) http.Handler {
 	b := scim.NewBackend(scim.BackendOptions{Source: s, Store: e.store, Engine: e.engine, Inline: time.Second, UniqueGroups: true})
 	h, err := protocol.New(protocol.Options{
 		Types: []*protocol.ResourceType{scim.UserType(), protocol.GroupType()}, BaseURL: "https://sync.example/scim/v2", Prefix: "/scim/v2",
-		Open:   func(*http.Request) (protocol.Session, error) { return protocol.Session{Backend: b, Name: s.Name()}, nil },
+		Open: func(*http.Request) (protocol.Session, error) {
+			return protocol.Session{Backend: b, Name: s.Name()}, nil
+		},
 		Limits: protocol.Limits{Rate: -1}, Lenient: protocol.AllLenient(),
 	})
 	require.NoError(e.t, err)

@@ -49,6 +49,10 @@ func BenchmarkResources(b *testing.B) {
 	statetest.BenchLookups(b, func(t testing.TB) state.Store { return open(t, pgtest.URL(t)) })
 }
 
+func BenchmarkMembers(b *testing.B) {
+	statetest.BenchMembers(b, func(t testing.TB) state.Store { return open(t, pgtest.URL(t)) })
+}
+
 func BenchmarkWriteResource(b *testing.B) {
 	statetest.BenchWrites(b, func(t testing.TB) statetest.Floor {
 		s := open(t, pgtest.URL(t))

@@ -206,6 +206,9 @@ func (s *Store) AuditRows(ctx context.Context, f state.RowFilter) ([]audit.Row, 
 		w.and("(account_id = $%d or (source <> '' and (anchor = $%d or source || '/' || anchor = $%d or instr(personal, $%d) > 0)))",
 			f.Person, f.Person, f.Person, needle)
 	}
+	if f.Forgotten {
+		w.and("personal is null")
+	}
 	if !f.Since.IsZero() {
 		w.and("happened_at >= $%d", stamp(f.Since))
 	}

@@ -46,6 +46,10 @@ func BenchmarkResources(b *testing.B) {
 	statetest.BenchLookups(b, func(t testing.TB) state.Store { return open(t, fileURL(t), sqlite.Options{Volatile: true}) })
 }
 
+func BenchmarkMembers(b *testing.B) {
+	statetest.BenchMembers(b, func(t testing.TB) state.Store { return open(t, fileURL(t), sqlite.Options{}) })
+}
+
 func BenchmarkWriteResource(b *testing.B) {
 	statetest.BenchWrites(b, func(t testing.TB) statetest.Floor {
 		s := open(t, fileURL(t), sqlite.Options{})
