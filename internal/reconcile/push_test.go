@@ -179,12 +179,13 @@ func TestEngine_Push(t *testing.T) {
 		p.push(pushedID(1, leaver))
 		u, _ = p.account(1)
 		require.NotZero(t, u.DeleteAt)
+		require.Empty(t, u.Position, "what else the same push wants follows at once")
 		p.push(pushedID(1, nil))
 		u, _ = p.account(1)
 		require.Zero(t, u.DeleteAt, "mmsync switched it off itself, so it may switch it on")
 		runs, err := p.store.Runs(t.Context(), state.RunFilter{Kind: "push"})
 		require.NoError(t, err)
-		require.Len(t, runs, 4)
+		require.Len(t, runs, 5)
 		for _, r := range runs {
 			require.Equal(t, state.RunDone, r.Status)
 		}
