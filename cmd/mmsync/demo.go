@@ -71,7 +71,7 @@ func (a *app) demo(ctx context.Context, f demoFlags) (err error) {
 		}
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
-	l, err := net.Listen("tcp", f.listen)
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
 	if err != nil {
 		return &exitError{code: exitFailed, err: fmt.Errorf("listen for SCIM: %w", err), hint: "take another port with --listen 127.0.0.1:0"}
 	}

@@ -118,7 +118,7 @@ func (e *endpoint) user(name string) string {
 	e.t.Helper()
 	code, out := e.ask(http.MethodPost, "/Users", fmt.Sprintf(`{"userName":"%s@example.org","externalId":"x-%s","emails":[{"value":"%s@example.org","type":"work"}],"active":true}`, name, name, name))
 	require.Equal(e.t, http.StatusCreated, code, out)
-	return out["id"].(string)
+	return text(out, "id")
 }
 
 func (e *endpoint) group(name string, members ...string) string {
@@ -129,7 +129,7 @@ func (e *endpoint) group(name string, members ...string) string {
 	}
 	code, out := e.ask(http.MethodPost, "/Groups", fmt.Sprintf(`{"displayName":%q,"externalId":"g-%s","members":[%s]}`, name, name, strings.Join(list, ",")))
 	require.Equal(e.t, http.StatusCreated, code, out)
-	return out["id"].(string)
+	return text(out, "id")
 }
 
 func (e *endpoint) patch(path, ops string) (int, map[string]any) {
@@ -168,7 +168,7 @@ func TestBackend_User(t *testing.T) {
 		e := newEndpoint(t)
 		code, out := e.ask(http.MethodPost, "/Users", `{"userName":"nora@example.org","password":"Tmp-pass-1","emails":[{"value":"nora@example.org"}]}`)
 		require.Equal(t, http.StatusCreated, code)
-		id := out["id"].(string)
+		id := text(out, "id")
 		require.Equal(t, []string{id}, e.engine.pushed)
 		require.Equal(t, []string{id}, e.due())
 		kept, err := e.store.Resources(t.Context(), state.ResourceFilter{Source: "idp", Type: "User"})
@@ -214,7 +214,7 @@ func TestBackend_User(t *testing.T) {
 			code, out := e.ask(http.MethodGet, "/Users?filter="+urlEscape(f), "")
 			require.Equal(t, http.StatusOK, code, "%s: %v", f, out)
 			require.EqualValues(t, 1, out["totalResults"], f)
-			require.Equal(t, id, out["Resources"].([]any)[0].(map[string]any)["id"], f)
+			require.Equal(t, id, in(out, "Resources", 0, "id"), f)
 		}
 		_, out := e.ask(http.MethodGet, "/Users?filter="+urlEscape(`externalId eq "X-NORA"`), "")
 		require.EqualValues(t, 0, out["totalResults"])
@@ -224,7 +224,7 @@ func TestBackend_User(t *testing.T) {
 		e := newEndpoint(t)
 		code, out := e.ask(http.MethodPost, "/Users", `{"userName":"nomail"}`)
 		require.Equal(t, http.StatusCreated, code)
-		require.NotEmpty(t, e.wanted(out["id"].(string)).Fault)
+		require.NotEmpty(t, e.wanted(text(out, "id")).Fault)
 	})
 	t.Run("the status shows what is held and what waits", func(t *testing.T) {
 		t.Parallel()
@@ -232,7 +232,8 @@ func TestBackend_User(t *testing.T) {
 		id := e.user("nora")
 		status := func() map[string]any {
 			_, out := e.ask(http.MethodGet, "/Users/"+id, "")
-			return out[scim.StatusURN].(map[string]any)
+			status, _ := in(out, scim.StatusURN).(map[string]any)
+			return status
 		}
 		require.Equal(t, "pending", status()["state"])
 		l, err := e.store.AcquireLease(t.Context(), "reconcile", "test", time.Minute)
@@ -263,7 +264,7 @@ func TestBackend_Refuse(t *testing.T) {
 	require.Equal(t, "uniqueness", out["scimType"])
 	code, out = ask(t, h, http.MethodPost, "/Users", `{"userName":"nora","emails":[{"value":"a@example.org"}]}`)
 	require.Equal(t, http.StatusCreated, code)
-	path := "/Users/" + out["id"].(string)
+	path := "/Users/" + text(out, "id")
 	code, _ = ask(t, h, http.MethodPatch, path, `{"Operations":[{"op":"replace","value":{"userName":"admin"}}]}`)
 	require.Equal(t, http.StatusConflict, code)
 	code, _ = ask(t, h, http.MethodPatch, path, `{"Operations":[{"op":"replace","value":{"userName":"admin","active":false}}]}`)
@@ -287,7 +288,7 @@ func TestBackend_Group(t *testing.T) {
 		require.True(t, e.wanted(id).Roles.Has(identity.RoleAdmin))
 		require.Contains(t, e.due(), id)
 		_, out = e.ask(http.MethodGet, "/Users/"+id, "")
-		require.Equal(t, "Crew", out["groups"].([]any)[0].(map[string]any)["display"])
+		require.Equal(t, "Crew", in(out, "groups", 0, "display"))
 	})
 	t.Run("a role comes by way of other groups, and goes with the membership", func(t *testing.T) {
 		t.Parallel()
@@ -362,6 +363,29 @@ func TestBackend_Group(t *testing.T) {
 		_, out := ask(t, other, http.MethodGet, "/Users", "")
 		require.EqualValues(t, 0, out["totalResults"])
 	})
+}
+
+// in gives what is at a path of names and positions in an answer; nil if nothing is.
+func in(v any, path ...any) any {
+	for _, step := range path {
+		switch step := step.(type) {
+		case string:
+			o, _ := v.(map[string]any)
+			v = o[step]
+		case int:
+			list, _ := v.([]any)
+			if step >= len(list) {
+				return nil
+			}
+			v = list[step]
+		}
+	}
+	return v
+}
+
+func text(v any, path ...any) string {
+	s, _ := in(v, path...).(string)
+	return s
 }
 
 func urlEscape(s string) string {
