@@ -221,7 +221,7 @@ func (b *Backend) Delete(ctx context.Context, t *protocol.ResourceType, id, vers
 			continue // somebody changed it meanwhile, and it is to go all the same
 		}
 		if err != nil {
-			return mended(err)
+			return mended(t, err)
 		}
 		b.settle(ctx, w.Due)
 		return nil
@@ -272,7 +272,7 @@ func (b *Backend) write(ctx context.Context, t *protocol.ResourceType, c protoco
 	}
 	kept, err := b.o.Store.WriteResource(ctx, w)
 	if err != nil {
-		return protocol.Resource{}, mended(err)
+		return protocol.Resource{}, mended(t, err)
 	}
 	b.settle(ctx, w.Due)
 	out, err := resource(kept)
@@ -321,10 +321,14 @@ func (b *Backend) settle(ctx context.Context, due []state.DueMark) {
 }
 
 // mended says in the protocol's words what the store said.
-func mended(err error) error {
+func mended(t *protocol.ResourceType, err error) error {
 	switch {
 	case errors.Is(err, state.ErrTaken):
-		return fmt.Errorf("%w: %w", protocol.ErrUniqueness, err)
+		unique := "userName" // the one value of each type that may be there once
+		if t.Name == groupType {
+			unique = "displayName"
+		}
+		return &protocol.Error{Status: http.StatusConflict, Type: protocol.UniquenessErr, Detail: fmt.Sprintf("%s: another %s has this value", unique, t.Name)}
 	case errors.Is(err, state.ErrConflict):
 		return protocol.ErrVersion
 	case errors.Is(err, state.ErrNotFound):
