@@ -30,7 +30,7 @@ e2e: ## only the end-to-end tests, with their output
 e2e-real: ## the suite for any Mattermost server: MMSYNC_TEST_MATTERMOST_URL and _TOKEN name one, else simulated ones
 	$(GO) test -count=1 -timeout 30m -v ./internal/e2ereal/
 
-conformance: ## foreign clients (JavaScript, Python) against the simulated server; installs them below bin/
+conformance: ## foreign clients against the simulated server, and judges of SCIM against mmsync; installs them below bin/
 	conformance/run
 
 TRAP ?= .

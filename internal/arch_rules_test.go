@@ -82,6 +82,7 @@ func rules() map[string]rule {
 		},
 		"internal/sources/scim": {
 			imports: []string{"internal/scim", "internal/scim/filter", "internal/sources", "internal/identity", "internal/state"},
+			tests:   []string{"internal/state/sqlite"},
 			why:     whyAdapter,
 		},
 		"internal/mattermost": {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"iter"
@@ -26,7 +25,7 @@ func (a *app) auditCmd() *cobra.Command {
 		Short: "the sealed history: what was done, and whether somebody changed it",
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.auditListCmd(), a.auditExportCmd(), a.auditVerifyCmd(), a.auditForgetCmd(), a.auditPruneCmd())
+	cmd.AddCommand(a.auditListCmd(), a.auditExportCmd(), a.auditVerifyCmd(), a.auditForgetCmd(), a.auditPruneCmd(), a.auditRotateCmd())
 	return cmd
 }
 
@@ -220,107 +219,4 @@ func rowsOf(ctx context.Context, s daemon.Store, batches []audit.Batch, whole bo
 			pass(f)
 		}
 	}
-}
-
-func (a *app) auditExportCmd() *cobra.Command {
-	var since age
-	var format string
-	cmd := &cobra.Command{
-		Use:   "export",
-		Short: "print the history for keeping elsewhere, or for a table",
-		Long:  "Print the history. As jsonl it can be verified without the store: mmsync audit verify --file FILE.\nAs csv it is for a table, and proves nothing. With --since it begins with the first batch sealed since then.",
-		RunE: a.withReady(func(ctx context.Context, s daemon.Store, _ reconcile.Vault) error {
-			if format != "jsonl" && format != "csv" {
-				return usage(fmt.Errorf("--format is %q, but must be one of jsonl, csv", format))
-			}
-			batches, err := s.AuditBatches(ctx, state.BatchFilter{Since: since.since()})
-			if err != nil {
-				return fmt.Errorf("list the batches of the history: %w", err)
-			}
-			rows := rowsOf(ctx, s, batches, false)
-			if format == "csv" {
-				return a.exportCSV(rows)
-			}
-			return a.exportJSONL(batches, rows)
-		}),
-	}
-	cmd.Flags().StringVar(&format, "format", "jsonl", "`format`: jsonl or csv")
-	cmd.Flags().Var(&since, "since", "only what was sealed in this last time, such as 30d")
-	return cmd
-}
-
-func (a *app) exportJSONL(batches []audit.Batch, rows iter.Seq2[audit.Row, error]) error {
-	w := audit.NewWriter(a.stdout)
-	if err := w.Begin(); err != nil {
-		return err
-	}
-	next := 0
-	upTo := func(id int64) error {
-		for ; next < len(batches) && batches[next].ID <= id; next++ {
-			if err := w.Batch(batches[next]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	for r, err := range rows {
-		if err == nil {
-			err = upTo(r.Batch)
-		}
-		if err == nil {
-			err = w.Row(r)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if len(batches) == 0 {
-		return nil
-	}
-	return upTo(batches[len(batches)-1].ID)
-}
-
-func (a *app) exportCSV(rows iter.Seq2[audit.Row, error]) error {
-	w := csv.NewWriter(a.stdout)
-	head := []string{
-		"id", "batch", "at", "kind", "run", "run_kind", "trigger", "requested_by", "why", "source", "anchor", "account", "username", "place",
-		"action", "reason", "approval", "status", "field", "from", "to", "message",
-	}
-	if err := w.Write(head); err != nil {
-		return fmt.Errorf("write the export: %w", err)
-	}
-	for r, err := range rows {
-		if err != nil {
-			return err
-		}
-		e, err := newAuditEntry(r)
-		if err != nil {
-			return &exitError{exitFailed, err, "the history was changed; mmsync audit verify says where"}
-		}
-		p := audit.Personal{}
-		if e.Personal != nil {
-			p = *e.Personal
-		}
-		if len(p.Values) == 0 {
-			p.Values = []plan.Change{{}}
-		}
-		for _, c := range p.Values {
-			cells := []string{
-				strconv.FormatInt(e.ID, 10), strconv.FormatInt(e.Batch, 10), e.At.Format(time.RFC3339Nano), e.Kind, e.Run, e.RunKind, e.Trigger,
-				e.RequestedBy, e.Why, e.Source, e.Anchor, e.Account, p.Username, p.Ref, string(e.Action), string(e.Reason), e.Approval, e.Status,
-				string(c.Field), c.From, c.To, p.Message,
-			}
-			for i := range cells {
-				cells[i] = csvCell(cells[i])
-			}
-			if err := w.Write(cells); err != nil {
-				return fmt.Errorf("write the export: %w", err)
-			}
-		}
-	}
-	w.Flush()
-	if err := w.Error(); err != nil {
-		return fmt.Errorf("write the export: %w", err)
-	}
-	return nil
 }

@@ -48,12 +48,22 @@ func (a *app) auditForgetCmd() *cobra.Command {
 			}
 			if a.output == "json" {
 				return a.printJSON(map[string]any{
-					"format_version": plan.FormatVersion, "run": f.Run, "source": f.Key.Source, "anchor": f.Key.Anchor, "other_ids": others, "rows": f.Rows, "linked_account": f.Account,
+					"format_version": plan.FormatVersion, "run": f.Run, "source": f.Key.Source, "anchor": f.Key.Anchor, "other_ids": others, "rows": f.Rows, "rows_elsewhere": f.Elsewhere,
+					"rows_of_the_same_name": f.Same, "rows_with_reason": f.Reasons, "linked_account": f.Account,
 				})
 			}
 			fmt.Fprintf(a.stdout, "forgot what %s of the history held of %s\n", counted(int64(f.Rows), "row"), printable(f.Key.String()))
 			for _, k := range others {
 				fmt.Fprintf(a.stdout, "that is with what it held under %s, another id of the same person\n", printable(k))
+			}
+			if f.Elsewhere > 0 {
+				fmt.Fprintf(a.stdout, "that is with %s about other people or runs that named this one\n", counted(int64(f.Elsewhere), "row"))
+			}
+			if f.Same > 0 {
+				fmt.Fprintf(a.stdout, "the same name or address stays in %s of other people, who have or had it too\n", counted(int64(f.Same), "row"))
+			}
+			if f.Reasons > 0 {
+				fmt.Fprintf(a.stdout, "the name stays in the reason of %s, as an operator gave it: a reason cannot be taken out of what is sealed\n", counted(int64(f.Reasons), "row"))
 			}
 			if f.Account != "" {
 				fmt.Fprintf(a.stdout, "the link to account %s stays, with the account's present name\n", f.Account)
@@ -74,7 +84,8 @@ func (a *app) auditPruneCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune",
 		Short: "remove what was sealed long ago",
-		Long:  "Remove the rows of batches that were sealed longer ago than --older-than. The batches stay, and the history verifies.",
+		Long: "Remove the rows of batches that were sealed longer ago than --older-than, and the runs of the journal that ended\n" +
+			"as long ago, but for what something still hangs on. The batches stay, and the history verifies.",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if time.Duration(olderThan) < leastKept {
 				return usage(errors.New("say with --older-than how old what is removed must be, such as 400d; at least 1d"))
@@ -87,18 +98,18 @@ func (a *app) auditPruneCmd() *cobra.Command {
 				return err
 			}
 			defer closing(d, &err)
-			batches, rows, err := d.Engine.PruneAudit(cmd.Context(), time.Duration(olderThan), reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason})
+			p, err := d.Engine.PruneAudit(cmd.Context(), time.Duration(olderThan), reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason})
 			if err != nil {
 				return err
 			}
 			if a.output == "json" {
-				return a.printJSON(map[string]any{"format_version": plan.FormatVersion, "batches": batches, "rows": rows})
+				return a.printJSON(map[string]any{"format_version": plan.FormatVersion, "batches": p.Batches, "rows": p.Rows, "runs": p.Runs})
 			}
-			fmt.Fprintf(a.stdout, "removed %s in %s\n", counted(rows, "row"), counted(batches, "batch"))
+			fmt.Fprintf(a.stdout, "removed %s in %s, and %s of the journal\n", counted(p.Rows, "row"), counted(p.Batches, "batch"), counted(int64(p.Runs), "run"))
 			return nil
 		},
 	}
-	cmd.Flags().Var(&olderThan, "older-than", "remove what was sealed longer ago than this, such as 400d (required)")
+	cmd.Flags().Var(&olderThan, "older-than", "remove what was sealed or ended longer ago than this, such as 400d (required)")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, kept in the history (required)")
 	return cmd
 }

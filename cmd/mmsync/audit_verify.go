@@ -21,7 +21,7 @@ func (a *app) auditVerifyCmd() *cobra.Command {
 		Use:   "verify",
 		Short: "say whether somebody changed the history",
 		Long: "Say whether somebody changed the history since it was sealed.\n\nExit code 0: it is whole, though mmsync itself may have pruned it or forgotten people. 1: it was edited, cut or\n" +
-			"sealed anew without the key; the answer names the first place.",
+			"sealed anew without the key, or an earlier key is not at hand; the answer names the first place.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var scope audit.Scope
 			if head != "" {
@@ -107,8 +107,7 @@ func (a *app) verifyFile(file string, scope audit.Scope) error {
 	if err != nil {
 		return err
 	}
-	scope.Part = true
-	r, err := audit.Verify(key, e.Batches, e.All(), scope)
+	r, err := e.Check(key, scope.Head)
 	if err != nil {
 		return err
 	}
@@ -156,6 +155,9 @@ func verdict(r audit.Report, key string) []string {
 		where = "the beginning"
 	}
 	lines := []string{fmt.Sprintf("The history was %s: %s %s.", f.Verdict, where, f.Text)}
+	if f.Verdict == audit.Unproven {
+		lines[0] = fmt.Sprintf("Part of the history is not verified: %s, %s.", where, f.Text)
+	}
 	if n := len(r.Findings) - 1; n > 0 {
 		lines = append(lines, fmt.Sprintf("That is the first of %d places; mmsync audit verify -o json names them.", n+1))
 	}
@@ -164,6 +166,8 @@ func verdict(r audit.Report, key string) []string {
 		lines = append(lines, "Somebody changed it who does not have the key. Find out who can write to the store, and read there what it said in an export or a backup.")
 	case audit.Cut:
 		lines = append(lines, "Somebody removed a part of it, or an older copy of the store was put back. Compare it with an export or a backup; after a restore, see mmsync plan, then mmsync state accept-restore.")
+	case audit.Unproven:
+		lines = append(lines, fmt.Sprintf("What comes after stands as it was sealed. Put the earlier key back beside %s, as %s.1 or with a higher number the later it was in use.", key, key))
 	default:
 		lines = append(lines, fmt.Sprintf("Somebody sealed it anew without the key, or %s is not the key it was sealed with. Compare that file with your copy of it, then the history with an export or a backup.", key))
 	}

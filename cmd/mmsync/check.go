@@ -227,7 +227,7 @@ func storeFindings(ctx context.Context, c *config.Config) []identity.Finding {
 	current, wanted, err := store.Schema(ctx)
 	var history []identity.Finding
 	if err == nil && current == wanted {
-		history = daemon.ExamineHistory(ctx, c, store)
+		history = append(daemon.ExamineHistory(ctx, c, store), daemon.ExamineTokens(ctx, c, store)...)
 	}
 	switch err = errors.Join(err, store.Close()); {
 	case err != nil:

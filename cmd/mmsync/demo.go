@@ -71,7 +71,7 @@ func (a *app) demo(ctx context.Context, f demoFlags) (err error) {
 		}
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
-	l, err := net.Listen("tcp", f.listen)
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
 	if err != nil {
 		return &exitError{code: exitFailed, err: fmt.Errorf("listen for SCIM: %w", err), hint: "take another port with --listen 127.0.0.1:0"}
 	}
@@ -92,7 +92,8 @@ func (a *app) demo(ctx context.Context, f demoFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	if doc.SCIMToken, err = d.NewToken(ctx, daemon.TokenOptions{Source: demo.Provider, Name: "demo", By: whoami()}); err != nil {
+	asked := reconcile.RunOptions{Trigger: "demo", RequestedBy: whoami()}
+	if _, doc.SCIMToken, err = reconcile.CreateToken(ctx, d.Store, asked, reconcile.NewToken{Source: demo.Provider, Name: "demo"}); err != nil {
 		return err
 	}
 	if err := a.introduce(doc); err != nil {

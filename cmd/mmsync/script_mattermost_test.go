@@ -148,7 +148,7 @@ func cmdWrites(ts *testscript.TestScript, neg bool, args []string) {
 	fmt.Fprint(ts.Stdout(), b.String())
 }
 
-// cmdAdd: mm-add NAME [email=…] [first=…] [last=…] [position=…] [roles=…] [state=off] [bot=yes]
+// cmdAdd: mm-add NAME [email=…] [first=…] [last=…] [position=…] [roles=…] [state=off] [bot=yes|OWNER]
 // puts an account there behind mmsync's back.
 func cmdAdd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
@@ -157,7 +157,7 @@ func cmdAdd(ts *testscript.TestScript, neg bool, args []string) {
 	v := words(ts, args[1:], "email", "first", "last", "position", "roles", "state", "bot")
 	u := mmsim.User{
 		Username: args[0], Email: v["email"], FirstName: v["first"], LastName: v["last"], Position: v["position"],
-		Roles: v["roles"], IsBot: v["bot"] == "yes",
+		Roles: v["roles"], IsBot: v["bot"] != "",
 	}
 	if u.Email == "" {
 		u.Email = args[0] + "@elsewhere.test"
@@ -165,6 +165,9 @@ func cmdAdd(ts *testscript.TestScript, neg bool, args []string) {
 	sim := here(ts).server(ts, "").sim
 	if u.IsBot {
 		u.OwnerID = sim.AdminID()
+		if owner, ok := sim.UserByName(v["bot"]); ok {
+			u.OwnerID = owner.ID
+		}
 	}
 	if v["state"] == "off" {
 		u.DeleteAt = time.Now().UnixMilli()

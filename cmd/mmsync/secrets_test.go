@@ -35,6 +35,7 @@ func everyCommand() map[string][][]string {
 		"audit forget":          {{"nobody", "--reason", "test"}},
 		"audit list":            {{}, {"-o", "json"}},
 		"audit prune":           {{"--older-than", "400d", "--reason", "test"}},
+		"audit rotate-key":      {{"--reason", "test"}},
 		"audit verify":          {{}, {"-o", "json"}},
 		"check-config":          {{}, {"--print-effective"}, {"-o", "json"}},
 		"deactivate":            {{"nobody", "--now", "--reason", "test"}, {"anna.schmidt", "--now", "--reason", "test", "--dry-run"}},
@@ -72,8 +73,15 @@ func everyCommand() map[string][][]string {
 		"state accept-restore":  {{"--reason", "test"}},
 		"state migrate":         {{}},
 		"state rebind":          {{"mattermost", "--reason", "test"}},
+		"state rebuild":         {{"--from", "nowhere.jsonl", "--reason", "test"}},
 		"state status":          {{}},
+		"serve":                 {{"--timeout", "500ms"}},
 		"sync":                  {{}, {"-o", "json"}, {"--dry-run"}},
+		"token":                 {{}},
+		"token create":          {{"--source", "push", "--name", "second"}},
+		"token list":            {{"--all"}, {"-o", "json"}},
+		"token revoke":          {{"first", "--reason", "test"}, {"nobody", "--reason", "test"}},
+		"token rotate":          {{"first"}, {"nobody"}},
 		"completion":            {{}},
 		"version":               {{}},
 	}
@@ -112,6 +120,7 @@ func TestSecrets_areNeverPrinted(t *testing.T) {
 			shape(t, w)
 			w.write(t)
 			w.run(t, "sync") // so that the others have something to show
+			w.issue(t)
 			for command, variants := range everyCommand() {
 				if len(w.only) > 0 && !slices.Contains(w.only, command) {
 					continue
@@ -136,6 +145,7 @@ type secretWorld struct {
 
 	dir     string
 	printed int
+	issued  string // the secret of a token; "" if none could be made
 }
 
 func (w *secretWorld) write(t *testing.T) {
@@ -165,22 +175,44 @@ sources:
     bind_password: "%s"
     base_dn: %s
     user_filter: (objectClass=inetOrgPerson)
+  - {name: push, type: scim}
+scim: {listen: "127.0.0.1:0"}
 mapping:
   defaults: {id_attribute: attr.entryUUID, username_attribute: attr.uid, email_attribute: attr.mail}
 `, target, w.extra, directory.URL, slapdtest.ReaderDN, canaryBind, slapdtest.BaseDN), 0o600))
 }
 
+func (w *secretWorld) env(name string) (string, bool) {
+	value, ok := map[string]string{"MMSYNC_CONFIG": filepath.Join(w.dir, "config.yaml"), "STATE_URL": w.store}[name]
+	return value, ok
+}
+
+// issue makes a token, whose secret is shown by this one command and never again.
+func (w *secretWorld) issue(t *testing.T) {
+	t.Helper()
+	var out, rest bytes.Buffer
+	args := []string{"token", "create", "--source", "push", "--name", "first", "-q", "--timeout", "20s"}
+	if run(t.Context(), args, &out, &rest, w.env) == exitOK {
+		w.issued = strings.TrimSpace(out.String())
+		require.Regexp(t, "^mms_[A-Za-z0-9_-]{43}$", w.issued)
+		require.NotContains(t, rest.String(), w.issued)
+	}
+}
+
+func (w *secretWorld) secrets() []string {
+	if w.issued == "" {
+		return canaries()
+	}
+	return append(canaries(), w.issued, strings.TrimPrefix(w.issued, "mms_"))
+}
+
 func (w *secretWorld) run(t *testing.T, args ...string) {
 	t.Helper()
-	env := func(name string) (string, bool) {
-		value, ok := map[string]string{"MMSYNC_CONFIG": filepath.Join(w.dir, "config.yaml"), "STATE_URL": w.store}[name]
-		return value, ok
-	}
 	var out bytes.Buffer // both streams: a secret is one wherever it is
 	all := append(args, "-vv", "--timeout", "20s")
-	code := run(t.Context(), all, &out, &out, env)
+	code := run(t.Context(), all, &out, &out, w.env)
 	require.NotEqual(t, exitUsage, code, "mmsync %s: %s", strings.Join(args, " "), out.String())
-	for _, secret := range canaries() {
+	for _, secret := range w.secrets() {
 		require.NotContains(t, out.String(), secret, "mmsync %s", strings.Join(args, " "))
 	}
 	w.printed += out.Len()
@@ -207,7 +239,7 @@ func (w *secretWorld) requireNoneKept(t *testing.T) {
 	for _, f := range files {
 		data, err := os.ReadFile(f)
 		require.NoError(t, err)
-		for _, secret := range canaries() {
+		for _, secret := range w.secrets() {
 			require.NotContains(t, string(data), secret, f)
 		}
 	}

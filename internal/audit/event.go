@@ -14,6 +14,17 @@ import (
 // did. The rows of calls have the kind of their op.
 const KindRun = "run"
 
+// RunRotate is the kind of the two runs by which another key takes over: the old key
+// seals the first, which names the new one, and the new key the second, which names
+// both.
+const RunRotate = "rotate-key"
+
+// Keys are fingerprints of keys.
+type Keys struct {
+	From string `json:"from,omitempty"`
+	To   string `json:"to"`
+}
+
 // Event is something that was done or said.
 type Event struct {
 	At        time.Time
@@ -39,6 +50,7 @@ type Body struct {
 	Fields      []plan.Field `json:"fields,omitempty"`
 	PlannedAt   *time.Time   `json:"planned_at,omitempty"`
 	SentAt      *time.Time   `json:"sent_at,omitempty"`
+	Keys        *Keys        `json:"keys,omitempty"` // of RunRotate
 }
 
 // Personal is what goes when a person is forgotten.

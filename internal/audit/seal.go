@@ -20,7 +20,10 @@ const (
 )
 
 // Key seals. It shows itself nowhere.
-type Key struct{ secret [KeyBytes]byte }
+type Key struct {
+	secret  [KeyBytes]byte
+	earlier *Key // what sealed before it, as far as that is at hand
+}
 
 // NewKey makes a Key of exactly KeyBytes bytes.
 func NewKey(secret []byte) (Key, error) {
@@ -34,9 +37,57 @@ func NewKey(secret []byte) (Key, error) {
 
 // Derive gives a key for another purpose. It tells nothing of this one.
 func (k Key) Derive(purpose string) [32]byte {
-	m := k.mac()
-	_, _ = m.Write([]byte("a key for " + purpose)) // never fails, by its contract
+	m := hmac.New(sha256.New, k.secret[:])
+	put(m, labelDerived, purpose)
 	return [32]byte(m.Sum(nil))
+}
+
+// After gives the key with the one that sealed before it, whose proofs count as well.
+func (k Key) After(earlier Key) Key {
+	k.earlier = &earlier
+	return k
+}
+
+// Fingerprint names the key without telling it.
+func (k Key) Fingerprint() string {
+	h := sha256.New()
+	put(h, labelFingerprint, string(k.secret[:]))
+	return Hex(h.Sum(nil)[:8]).String()
+}
+
+// knows tells whether the key with a fingerprint is this one, or at hand with it.
+func (k *Key) knows(fingerprint string) bool {
+	for at := k; at != nil; at = at.earlier {
+		if at.Fingerprint() == fingerprint {
+			return true
+		}
+	}
+	return false
+}
+
+// gives tells whether this key, or one before it, makes a proof, and how many keys
+// lie between; negative if none does.
+func (k *Key) gives(proof Hex, of func(*Key) Hex) (age int) {
+	for at := k; at != nil; at = at.earlier {
+		if hmac.Equal(of(at), proof) {
+			return age
+		}
+		age++
+	}
+	return -1
+}
+
+// sealedAs tells whether a seal is one that the batch can have of the keys at hand.
+func (k *Key) sealedAs(b *Batch, seal Hex) bool {
+	return k.gives(seal, func(k *Key) Hex { return k.seal(b) }) >= 0
+}
+
+func (k *Key) forgot(r *Row) bool {
+	return k.gives(r.ForgetMAC, func(k *Key) Hex { return k.forgetMAC(r) }) >= 0
+}
+
+func (k *Key) pruned(b *Batch) bool {
+	return k.gives(b.PruneMAC, func(k *Key) Hex { return k.pruneMAC(b) }) >= 0
 }
 
 // String hides the key.
@@ -167,8 +218,9 @@ func (k Key) Prune(b Batch, at time.Time) Batch {
 	return b
 }
 
-// Made tells whether the batch's seal is this key's, over the fields it has.
-func (k Key) Made(b Batch) bool { return hmac.Equal(k.seal(&b), b.Seal) }
+// Made tells whether the batch's seal is this key's, or that of one before it, over
+// the fields it has.
+func (k Key) Made(b Batch) bool { return k.sealedAs(&b, b.Seal) }
 
 // The first field of everything that is hashed says what it is, so that no digest
 // of one kind can stand for another.
@@ -179,6 +231,11 @@ const (
 	labelSeal     = "mmsync audit 1 seal"
 	labelForget   = "mmsync audit 1 forget"
 	labelPrune    = "mmsync audit 1 prune"
+	labelKept     = "mmsync audit 1 kept"
+	labelEnd      = "mmsync audit 1 end"
+
+	labelFingerprint = "mmsync audit 1 fingerprint"
+	labelDerived     = "mmsync key 1 derived"
 )
 
 func personalDigest(salt Hex, personal string) Hex {
@@ -201,9 +258,11 @@ type root struct {
 	n int64
 }
 
-func newRoot() *root {
+func newRoot() *root { return newSum(labelRoot) }
+
+func newSum(label string) *root {
 	r := &root{h: sha256.New()}
-	put(r.h, labelRoot)
+	put(r.h, label)
 	return r
 }
 
@@ -241,6 +300,13 @@ func (k *Key) pruneMAC(b *Batch) Hex {
 	h := k.mac()
 	put(h, labelPrune, string(b.Seal))
 	number(h, micro(b.PrunedAt))
+	return h.Sum(nil)
+}
+
+func (k *Key) keptMAC(head Head, sum Hex) Hex {
+	h := k.mac()
+	put(h, labelEnd, string(head.Seal), string(sum))
+	number(h, head.Batch)
 	return h.Sum(nil)
 }
 

@@ -2,22 +2,26 @@ package audit
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"fmt"
 	"iter"
+	"math"
 )
 
 // Verdict is what became of a history since it was sealed.
 type Verdict string
 
 // The verdicts. The first three are a whole history, of which mmsync itself may
-// have taken rows or values away; the others say that somebody else changed it.
+// have taken rows or values away; the others say that somebody else changed it, but
+// for Unproven, which accuses nobody.
 //
 // A batch whose contents do not fit its seal is Edited if the contents do not fit
 // each other, or the seal is known to be genuine: because the batch after it, whose
 // own seal is this key's, names it, or a head kept elsewhere does. It is Recomputed
 // if everything in it fits and only the seal is neither this key's nor known from
-// elsewhere: digests can be made by anybody, seals cannot.
+// elsewhere: digests can be made by anybody, seals cannot. It is Unproven if, besides,
+// the first batch after it that one of the keys at hand made says that another key
+// was in use until then. An earlier key proves nothing of what comes after the first
+// batch of a later one.
 const (
 	OK         Verdict = "ok"
 	Pruned     Verdict = "pruned"     // rows were removed by retention
@@ -25,6 +29,7 @@ const (
 	Edited     Verdict = "edited"     // something reads otherwise than it was sealed
 	Cut        Verdict = "cut"        // something is missing
 	Recomputed Verdict = "recomputed" // sealed anew, without the key
+	Unproven   Verdict = "unproven"   // sealed with an earlier key that is not at hand
 )
 
 // Whole tells whether nobody but mmsync changed anything.
@@ -67,7 +72,7 @@ type Scope struct {
 // Verify reads a history, batches and rows each in order of their ids, and tells
 // what became of it. The error is that of rows alone.
 func Verify(key Key, batches []Batch, rows iter.Seq2[Row, error], s Scope) (Report, error) {
-	v := &verifier{key: key, batches: batches, scope: s, report: Report{Verdict: OK}}
+	v := &verifier{key: key, batches: batches, scope: s, report: Report{Verdict: OK}, oldest: math.MaxInt}
 	next, stop := iter.Pull2(rows)
 	defer stop()
 	v.next = next
@@ -79,6 +84,7 @@ func Verify(key Key, batches []Batch, rows iter.Seq2[Row, error], s Scope) (Repo
 			return v.report, err
 		}
 	}
+	v.resolve(false)
 	if err := v.rest(); err != nil {
 		return v.report, err
 	}
@@ -103,6 +109,13 @@ type verifier struct {
 
 	next func() (Row, error, bool)
 	row  *Row // the next one; nil at the end
+
+	// oldest is the age of the oldest key that may still have sealed.
+	oldest int
+	// pending are batches that none of the keys at hand sealed, until a later one tells
+	// whether an earlier key did; from is the fingerprint that such a batch names.
+	pending []Finding
+	from    string
 }
 
 func (v *verifier) advance() error {
@@ -137,7 +150,7 @@ func (v *verifier) genuine(i int) Hex {
 	if h := v.scope.Head; h != nil && (h.Batch == b.ID || h.Batch == 0 && v.is(b, h.Seal)) {
 		return h.Seal
 	}
-	if !b.PrunedAt.IsZero() && hmac.Equal(v.key.pruneMAC(b), b.PruneMAC) {
+	if !b.PrunedAt.IsZero() && v.key.pruned(b) {
 		return b.Seal // what we pruned had it
 	}
 	return nil
@@ -145,7 +158,7 @@ func (v *verifier) genuine(i int) Hex {
 
 // is tells whether a seal is the batch's, as it stands or as it should.
 func (v *verifier) is(b *Batch, seal Hex) bool {
-	return bytes.Equal(b.Seal, seal) || hmac.Equal(v.key.seal(b), seal)
+	return bytes.Equal(b.Seal, seal) || v.key.sealedAs(b, seal)
 }
 
 func (v *verifier) batch(i int) error {
@@ -221,6 +234,7 @@ func (v *verifier) rows(b *Batch) (fits bool, err error) {
 	}
 	sum := newRoot()
 	want := b.FirstRow
+	v.from = ""
 	var gap int64 // the first row that is missing; 0 for none
 	for v.row != nil && v.row.ID-b.FirstRow < b.Rows {
 		r := v.row
@@ -232,6 +246,7 @@ func (v *verifier) rows(b *Batch) (fits bool, err error) {
 			gap = want
 		}
 		want = r.ID + 1
+		v.rotation(r)
 		if why := v.forgotten(r); why != "" {
 			wrong(Edited, r.ID, "%s", why)
 		} else if !bytes.Equal(r.digest(), r.Digest) {
@@ -245,7 +260,7 @@ func (v *verifier) rows(b *Batch) (fits bool, err error) {
 	if sum.n < b.Rows && gap == 0 {
 		gap = want
 	}
-	proof := !b.PrunedAt.IsZero() && hmac.Equal(v.key.pruneMAC(b), b.PruneMAC)
+	proof := !b.PrunedAt.IsZero() && v.key.pruned(b)
 	switch {
 	case proof && sum.n == 0:
 		v.report.Pruned++
@@ -268,7 +283,7 @@ func (v *verifier) rows(b *Batch) (fits bool, err error) {
 func (v *verifier) forgotten(r *Row) string {
 	switch {
 	case r.Personal == "" && len(r.Salt) == 0:
-		if !hmac.Equal(v.key.forgetMAC(r), r.ForgetMAC) {
+		if !v.key.forgot(r) {
 			return "has lost its values, and nothing proves that mmsync forgot them"
 		}
 		v.report.Forgotten++
@@ -279,26 +294,6 @@ func (v *verifier) forgotten(r *Row) string {
 		return "has other values than were sealed"
 	}
 	return ""
-}
-
-// sealed judges the seal of a batch whose contents were looked at.
-func (v *verifier) sealed(i int, fits, inOrder bool) {
-	b := &v.batches[i]
-	found := len(v.report.Findings) > 0 && v.report.Findings[len(v.report.Findings)-1].Batch == b.ID
-	known := v.genuine(i)
-	switch made := v.key.Made(*b); {
-	case made && !fits && !found:
-		v.find(Edited, b, 0, "holds rows that do not add up to what was sealed")
-	case made:
-	case known != nil && hmac.Equal(v.key.seal(b), known):
-		v.find(Edited, b, 0, "has another seal than it was given")
-	case known != nil && bytes.Equal(b.Seal, known):
-		v.find(Edited, b, 0, "reads otherwise than it was sealed")
-	case fits && inOrder:
-		v.find(Recomputed, b, 0, "has a seal that was not made with this key, though its rows add up")
-	case !found:
-		v.find(Edited, b, 0, "holds rows that do not add up, and its seal was not made with this key")
-	}
 }
 
 // rest judges rows behind the last batch.

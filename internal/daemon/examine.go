@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"github.com/mmsync/mmsync/internal/config"
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/mattermost"
+	"github.com/mmsync/mmsync/internal/sources"
+	"github.com/mmsync/mmsync/internal/sources/scim"
 )
 
 // Part is one thing outside that can be checked by itself.
@@ -19,7 +22,7 @@ type Part struct {
 }
 
 // Examine gives the server and every source, each checkable without the others
-// and without a store.
+// and but for what is kept in the store without it.
 func Examine(c *config.Config, o Options) ([]Part, error) {
 	o.ReadOnly = true
 	opts, err := clientOptions(c, o)
@@ -37,9 +40,30 @@ func Examine(c *config.Config, o Options) ([]Part, error) {
 		return nil, err
 	}
 	for _, s := range list {
-		parts = append(parts, Part{Name: s.Name(), Check: s.Check})
+		parts = append(parts, Part{Name: s.Name(), Check: func(ctx context.Context) (out []identity.Finding) {
+			err := withStore(ctx, c, s, func() error { out = s.Check(ctx); return nil })
+			if err != nil {
+				out = append(out, identity.Finding{Part: "resources", Level: identity.LevelFail, Text: "what was pushed cannot be read: " + err.Error(), Mend: "see what mmsync doctor --only state says"})
+			}
+			return out
+		}})
 	}
 	return parts, nil
+}
+
+// withStore lends the store to a source that keeps there what is pushed; others need
+// none.
+func withStore(ctx context.Context, c *config.Config, s Source, f func() error) error {
+	pushed, ok := s.(*scim.Source)
+	if !ok {
+		return f()
+	}
+	store, err := OpenReady(ctx, c)
+	if err != nil {
+		return err
+	}
+	pushed.Use(store)
+	return errors.Join(f(), store.Close())
 }
 
 // Evaluated is what an expression gave, and for whom.
@@ -65,7 +89,9 @@ func Eval(ctx context.Context, c *config.Config, log *slog.Logger, source, query
 		if err != nil {
 			return Evaluated{}, false, err
 		}
-		rec, ok, err := s.Lookup(ctx, query)
+		var rec sources.Record
+		ok := false
+		err = withStore(ctx, c, s, func() (err error) { rec, ok, err = s.Lookup(ctx, query); return err })
 		if err != nil {
 			return Evaluated{}, false, fmt.Errorf("look for %q in source %s: %w", query, s.Name(), err)
 		}

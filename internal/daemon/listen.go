@@ -2,41 +2,216 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/config"
 )
 
-// listener serves HTTP on one address.
-type listener struct {
-	net.Listener
+// How long a client may take. Whoever sends slowly is cut off: providers are servers
+// themselves, with good lines.
+const (
+	headerTimeout  = 10 * time.Second
+	bodyTimeout    = 30 * time.Second // header included
+	handlerTimeout = 30 * time.Second
+	writeTimeout   = bodyTimeout + handlerTimeout + 15*time.Second
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 64 << 10
+	// drainTimeout is what requests at work get when the program ends.
+	drainTimeout = 15 * time.Second
+	// certificateAge is how often the files of a certificate are looked at.
+	certificateAge = 10 * time.Second
+)
+
+// Listener serves what is pushed.
+type Listener struct {
 	server *http.Server
+	bound  net.Listener
+	drain  time.Duration
 }
 
-func listen(c *config.Config, l net.Listener, h http.Handler, _ *slog.Logger) (*listener, error) {
-	if l == nil {
+// Listen binds the address of a configuration that has one and serves h there, over
+// TLS if there is a certificate. Nothing is answered before Serve.
+func Listen(ctx context.Context, c *config.SCIM, h http.Handler, log *slog.Logger) (*Listener, error) {
+	bound, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on scim.listen: %w", err)
+	}
+	l, err := listenOn(bound, c, h, log)
+	if err != nil {
+		return nil, errors.Join(err, bound.Close())
+	}
+	return l, nil
+}
+
+// listenOn is what Listen is, for an address that is bound already.
+func listenOn(bound net.Listener, c *config.SCIM, h http.Handler, log *slog.Logger) (*Listener, error) {
+	server := &http.Server{
+		Handler:           bounded(h),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       bodyTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // handshakes of strangers
+	}
+	if c.TLS != nil {
+		pair := &certificate{cert: c.TLS.CertFile, key: c.TLS.KeyFile, log: log, now: time.Now}
+		if _, err := pair.get(nil); err != nil {
+			return nil, err
+		}
+		server.TLSConfig = &tls.Config{GetCertificate: pair.get, MinVersion: tls.VersionTLS12}
+		if c.TLS.MinVersion == "1.3" {
+			server.TLSConfig.MinVersion = tls.VersionTLS13
+		}
+	} else {
+		trusted, err := prefixes(c.TrustedProxies)
+		if err != nil {
+			return nil, err
+		}
+		server.Handler = nearby(trusted, server.Handler)
+	}
+	return &Listener{server: server, bound: bound, drain: drainTimeout}, nil
+}
+
+// Addr is where it listens.
+func (l *Listener) Addr() net.Addr { return l.bound.Addr() }
+
+// Serve answers until ctx ends; requests at work then are finished, if they take no
+// longer than drainTimeout.
+func (l *Listener) Serve(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() {
+		if l.server.TLSConfig != nil {
+			ended <- l.server.ServeTLS(l.bound, "", "")
+			return
+		}
+		ended <- l.server.Serve(l.bound)
+	}()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve scim.listen: %w", err)
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.drain)
+	defer cancel()
+	err := l.server.Shutdown(drain)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("wait for requests at work: %w", err), l.server.Close())
+	}
+	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve scim.listen: %w", served))
+	}
+	return err
+}
+
+// Close gives up an address that Serve was not called for.
+func (l *Listener) Close() error { return l.bound.Close() }
+
+// bounded ends the work on a request after handlerTimeout. The handler sees it in its
+// context and answers itself: what net/http would answer is no SCIM.
+func bounded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), handlerTimeout)
+		defer cancel()
+		h.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// nearby answers over plain HTTP only this machine and trusted proxies. A token that
+// came another way could be read on it.
+func nearby(trusted []netip.Prefix, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, _ := netip.ParseAddrPort(r.RemoteAddr)
+		at := peer.Addr().Unmap().WithZone("")
+		if !at.IsLoopback() && !slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(at) }) {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "plain HTTP is for trusted proxies alone", http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func prefixes(texts []string) ([]netip.Prefix, error) {
+	out := make([]netip.Prefix, len(texts))
+	for i, t := range texts {
 		var err error
-		if l, err = net.Listen("tcp", c.SCIM.Listen); err != nil {
-			return nil, fmt.Errorf("listen: %w", err)
+		if out[i], err = netip.ParsePrefix(t); err != nil {
+			return nil, fmt.Errorf("read scim.trusted_proxies: %w", err)
 		}
 	}
-	return &listener{l, &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}}, nil
+	return out, nil
 }
 
-func (l *listener) Serve(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() {
-		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		_ = l.server.Shutdown(c)
-	})
-	defer stop()
-	if err := l.server.Serve(l.Listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
+// certificate is a pair of files that may be replaced while the program runs.
+type certificate struct {
+	cert, key string
+	log       *slog.Logger
+	now       func() time.Time
+
+	mu     sync.Mutex
+	pair   *tls.Certificate
+	stamps [2]stamp  // of the files that pair was made of
+	looked time.Time // when the files were looked at
+}
+
+// stamp tells one state of a file from another.
+type stamp struct {
+	modified time.Time
+	size     int64
+}
+
+// get gives the certificate, with the files read anew if they have changed. The two
+// may be replaced one after the other: as long as they do not fit, the pair before is
+// in force, and they are looked at again.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	if c.pair != nil && now.Sub(c.looked) < certificateAge {
+		return c.pair, nil
 	}
+	c.looked = now
+	err := c.load()
+	switch {
+	case err == nil:
+	case c.pair == nil:
+		return nil, err
+	default:
+		c.log.Warn("the certificate on disk cannot be used, the one before stays", "error", err)
+	}
+	return c.pair, nil
+}
+
+func (c *certificate) load() error {
+	var stamps [2]stamp
+	for i, name := range []string{c.cert, c.key} {
+		info, err := os.Stat(name)
+		if err != nil {
+			return fmt.Errorf("look at the certificate of scim.tls: %w", err)
+		}
+		stamps[i] = stamp{info.ModTime(), info.Size()}
+	}
+	if c.pair != nil && stamps == c.stamps {
+		return nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+	if err != nil {
+		return fmt.Errorf("load the certificate of scim.tls: %w", err)
+	}
+	if c.pair != nil {
+		c.log.Info("a new certificate is in force", "file", c.cert)
+	}
+	c.pair, c.stamps = &pair, stamps
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/mmsync/mmsync/internal/daemon"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 	"github.com/mmsync/mmsync/internal/pgtest"
+	"github.com/mmsync/mmsync/internal/reconcile"
 )
 
 // served is a service in this process, where the race detector sees it.
@@ -43,7 +44,7 @@ roles: [{role: system_user_manager, source: idp, groups: [helpdesk], grant: allo
 	require.NoError(t, err)
 	d, err := daemon.Open(t.Context(), c, daemon.Options{Version: "test"})
 	require.NoError(t, err)
-	token, err := d.NewToken(t.Context(), daemon.TokenOptions{Source: "idp", Name: "test", By: "test"})
+	_, token, err := reconcile.CreateToken(t.Context(), d.Store, reconcile.RunOptions{RequestedBy: "test"}, reconcile.NewToken{Source: "idp", Name: "test"})
 	require.NoError(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -6,13 +6,17 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/netip"
 	"slices"
 
 	"github.com/mmsync/mmsync/internal/config"
 	protocol "github.com/mmsync/mmsync/internal/scim"
 	"github.com/mmsync/mmsync/internal/sources/scim"
 )
+
+// shownMembers is up to how many members a group is shown in the answer to its PATCH.
+// That spares clients a GET, and some tests of servers insist on it; Entra asks to be
+// spared long lists.
+const shownMembers = 100
 
 // scimSource is a source that is pushed, and how its client is treated.
 type scimSource struct {
@@ -44,12 +48,8 @@ func (d *Daemon) scimHandler(log *slog.Logger) (http.Handler, error) {
 			o.Issuers = append(o.Issuers, issuer(s))
 		}
 	}
-	for _, p := range c.TrustedProxies {
-		prefix, err := netip.ParsePrefix(p)
-		if err != nil {
-			return nil, fmt.Errorf("scim.trusted_proxies: %w", err)
-		}
-		o.TrustedProxies = append(o.TrustedProxies, prefix)
+	if o.TrustedProxies, err = prefixes(c.TrustedProxies); err != nil {
+		return nil, err
 	}
 	seal := key.Derive("short-lived tokens")
 	o.Seal = seal[:]
@@ -61,6 +61,7 @@ func (d *Daemon) scimHandler(log *slog.Logger) (http.Handler, error) {
 			Body: int64(c.Limits.Body), Patch: c.Limits.PatchOperations, BulkOps: c.Limits.BulkOperations, PageMax: c.Limits.Page,
 			Rate: -1, // the gate counts
 		},
+		QuietAbove: shownMembers,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the SCIM endpoint: %w", err)
@@ -108,6 +109,7 @@ func (d *Daemon) scimSource(s *config.Source) *scimSource {
 	}
 	out.backend = scim.NewBackend(scim.BackendOptions{
 		Source: out.Source, Store: d.Store, Engine: d.Engine, Inline: d.Config.SCIM.InlineTimeout, UniqueGroups: s.SCIM.Profile == config.ProfileLenient,
+		Refuse: s.SCIM.MattermostConflicts == config.ConflictsRefuse,
 	})
 	return out
 }

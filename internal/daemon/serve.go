@@ -35,7 +35,12 @@ func (d *Daemon) Serve(ctx context.Context, o ServeOptions) error {
 	if err != nil {
 		return err
 	}
-	l, err := listen(d.Config, o.Listener, handler, o.Logger)
+	var l *Listener
+	if o.Listener != nil {
+		l, err = listenOn(o.Listener, &d.Config.SCIM, handler, o.Logger)
+	} else {
+		l, err = Listen(ctx, &d.Config.SCIM, handler, o.Logger)
+	}
 	if err != nil {
 		return err
 	}

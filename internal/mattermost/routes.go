@@ -38,7 +38,7 @@ func Routes() []Route {
 		{http.MethodGet, "/config", nil, false, "settings that explain refusals"},
 		{http.MethodGet, "/license/client", []string{"format"}, false, "licensed or not"},
 		{http.MethodGet, "/limits/server", nil, false, "seats"},
-		{http.MethodGet, "/bots", []string{"page", "per_page", "include_deleted"}, false, "who owns bots, before an account is adopted"},
+		{http.MethodGet, "/bots", []string{"page", "per_page", "include_deleted"}, false, "who owns bots, before an account is adopted or switched off"},
 		{http.MethodGet, "/bots/{bot_id}", []string{"include_deleted"}, false, "the owner of mmsync's own bot"},
 		{http.MethodGet, "/users", []string{"page", "per_page", "role"}, false, "audit, administrators"},
 		{http.MethodGet, "/users/stats", nil, false, "number of active accounts"},

@@ -202,23 +202,36 @@ func (c *Client) BotOwner(ctx context.Context, botID string) (string, error) {
 	return b.OwnerID, err
 }
 
+// Bot is a bot as far as its owner is concerned.
+type Bot struct {
+	Username string `json:"username"`
+	OwnerID  string `json:"owner_id"`
+}
+
 // BotOwners gives the ids of all accounts that own a bot, deleted bots
 // included, for those can be switched on again.
 func (c *Client) BotOwners(ctx context.Context) (map[string]bool, error) {
 	owners := map[string]bool{}
+	err := c.EachBot(ctx, true, func(b Bot) { owners[b.OwnerID] = true })
+	return owners, err
+}
+
+// EachBot passes all bots on, one page after the other; deleted ones only if asked.
+func (c *Client) EachBot(ctx context.Context, deleted bool, each func(Bot)) error {
 	for page := 0; ; page++ {
-		var list []struct {
-			OwnerID string `json:"owner_id"`
+		var list []Bot
+		query := url.Values{"page": {strconv.Itoa(page)}, "per_page": {strconv.Itoa(usersPerPage)}}
+		if deleted {
+			query.Set("include_deleted", "true")
 		}
-		query := url.Values{"page": {strconv.Itoa(page)}, "per_page": {strconv.Itoa(usersPerPage)}, "include_deleted": {"true"}}
 		if _, err := c.do(ctx, call{method: http.MethodGet, path: "/bots", query: query, decode: into(&list)}); err != nil {
-			return nil, err
+			return err
 		}
 		for _, b := range list {
-			owners[b.OwnerID] = true
+			each(b)
 		}
 		if len(list) == 0 { // a short page may only mean that less is given than was asked for
-			return owners, nil
+			return nil
 		}
 	}
 }

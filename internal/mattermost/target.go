@@ -114,6 +114,34 @@ func (t *Target) OwnBotOrToken(ctx context.Context, ids []string) (map[string]bo
 	return out, nil
 }
 
+// BotsThatStop names, by their owner's id, the bots that the server switches off
+// together with the accounts. Where its configuration may not be read, it is taken
+// to do what it does by default.
+func (t *Target) BotsThatStop(ctx context.Context, owners []string) (map[string][]string, error) {
+	if len(owners) == 0 {
+		return nil, nil
+	}
+	switch s, err := t.c.Settings(ctx); {
+	case err != nil && !IsRefused(err):
+		return nil, fmt.Errorf("read the server's configuration: %w", err)
+	case err == nil && !s.DisableBotsWhenOwnerDeactivated:
+		return nil, nil
+	}
+	out := make(map[string][]string, len(owners))
+	for _, id := range owners {
+		out[id] = nil
+	}
+	err := t.c.EachBot(ctx, false, func(b Bot) {
+		if _, asked := out[b.OwnerID]; asked {
+			out[b.OwnerID] = append(out[b.OwnerID], b.Username)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list bots: %w", err)
+	}
+	return out, nil
+}
+
 // LastActive tells when the accounts were last in use, as far as a session that
 // still lives shows it. It costs one request for each.
 func (t *Target) LastActive(ctx context.Context, ids []string) (map[string]time.Time, error) {

@@ -89,6 +89,35 @@ func TestTarget_OwnBotOrToken(t *testing.T) {
 	require.Empty(t, s.Calls(), "nobody to ask about, nothing sent")
 }
 
+func TestTarget_BotsThatStop(t *testing.T) {
+	t.Parallel()
+	s, target := simulated(t, mmsim.Options{})
+	ada := s.AddUser(mmsim.User{Username: "ada", Email: "ada@example.test"})
+	bob := s.AddUser(mmsim.User{Username: "bob", Email: "bob@example.test"})
+	s.AddUser(mmsim.User{Username: "deploybot", IsBot: true, OwnerID: ada.ID})
+	s.AddUser(mmsim.User{Username: "oldbot", IsBot: true, OwnerID: ada.ID, BotDeleteAt: 5})
+	s.AddUser(mmsim.User{Username: "adminbot", IsBot: true, OwnerID: s.AdminID()})
+	got, err := target.BotsThatStop(t.Context(), []string{ada.ID, bob.ID})
+	require.NoError(t, err)
+	require.Equal(t, []string{"deploybot"}, got[ada.ID], "one that is off already does not stop")
+	require.Empty(t, got[bob.ID])
+	require.Len(t, got, 2)
+
+	s.Fail(mmsim.Fault{Method: "GET", Path: "/config", Status: 403, ErrorID: "api.context.permissions.app_error", Count: 1})
+	got, err = target.BotsThatStop(t.Context(), []string{ada.ID})
+	require.NoError(t, err)
+	require.Equal(t, []string{"deploybot"}, got[ada.ID], "what may not be read is taken to be as it is by default")
+
+	s.ResetCalls()
+	_, err = target.BotsThatStop(t.Context(), nil)
+	require.NoError(t, err)
+	require.Empty(t, s.Calls(), "nobody to ask about, nothing sent")
+	s.Restart(map[string]string{"MM_SERVICESETTINGS_DISABLEBOTSWHENOWNERISDEACTIVATED": "false"})
+	got, err = target.BotsThatStop(t.Context(), []string{ada.ID})
+	require.NoError(t, err)
+	require.Empty(t, got)
+}
+
 func TestTarget_LastActive(t *testing.T) {
 	t.Parallel()
 	s, target := simulated(t, mmsim.Options{})

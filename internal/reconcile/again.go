@@ -288,6 +288,17 @@ func only(list []plan.Decision, keys []identity.Key) []plan.Decision {
 	return slices.DeleteFunc(list, func(d plan.Decision) bool { return !in(d) || partly[d.Chain] })
 }
 
+// afresh is an observation with what is known by now of the account and, from a
+// source that is told of changes, of what is wanted.
+func afresh(ob plan.Observation, k *identity.Link, wanted *identity.Identity, v *view) plan.Observation {
+	ob.Link, ob.Linked, ob.Unseen, ob.ByIntent, ob.ByAuth, ob.ByEmail, ob.ByUsername = k, nil, false, nil, nil, nil, nil
+	if wanted != nil {
+		ob.Desired = wanted
+	}
+	v.attach(&ob)
+	return ob
+}
+
 // regather observes a few people anew, on top of what an earlier gathering of the
 // same run knows of their sources.
 func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls busy) (*gathered, error) {
@@ -325,11 +336,7 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 			others = append(others, ob)
 			continue
 		}
-		ob.Link, ob.Linked, ob.Unseen, ob.ByIntent, ob.ByAuth, ob.ByEmail, ob.ByUsername = g.links[ob.Key], nil, false, nil, nil, nil, nil
-		v.attach(&ob)
-		if id := now[ob.Key]; id != nil {
-			ob.Desired = id
-		}
+		ob = afresh(ob, g.links[ob.Key], now[ob.Key], v)
 		if ob.Desired != nil {
 			w.add(ob.Desired, ob.Linked)
 		}

@@ -163,7 +163,7 @@ func (a *applier) unit(ctx context.Context, u plan.Unit) error {
 			}
 			continue
 		}
-		ok, err := a.step(ctx, ref, d, s.Op)
+		ok, err := a.turn(ctx, ref, d, s.Op)
 		if err != nil {
 			return err
 		}
@@ -181,15 +181,20 @@ func (a *applier) undecided(k identity.Key) bool {
 	return a.open[k]
 }
 
+// turn takes a step unless a push took the person over, and keeps one away meanwhile.
+func (a *applier) turn(ctx context.Context, ref state.OpRef, d *plan.Decision, index int) (ok bool, err error) {
+	if !a.e.claims.enter(d.Key, a.since) {
+		return false, a.yield(ctx, ref, d)
+	}
+	defer a.e.claims.leave(d.Key)
+	return a.step(ctx, ref, d, index)
+}
+
 // step carries out one op. ok false means that it was skipped or failed; an
 // error ends the run.
 func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, index int) (ok bool, err error) {
 	op := d.Ops[index]
 	who := a.people[d.Key]
-	if !a.e.claims.enter(d.Key, a.since) {
-		return false, a.yield(ctx, ref, d)
-	}
-	defer a.e.claims.leave(d.Key)
 	if cause, err := a.look(ctx, who, d, op); err != nil {
 		return false, err
 	} else if cause != "" {
@@ -294,14 +299,7 @@ func (a *applier) relink(ctx context.Context, ref state.OpRef, d *plan.Decision,
 		out.Unlink, who.link, who.account = true, nil, nil
 	} else {
 		link := linkAfter(nil, d.Key, d.Ref, op, *who.account, out.At)
-		link.Origin, link.Written, link.Applied.MatchKey = identity.OriginAuthData, time.Time{}, who.match
-		switch d.Reason {
-		case plan.SameIntent:
-			link.Origin = identity.OriginIntent
-		case plan.Approved, plan.Reverted:
-			link.Origin = identity.OriginOperator
-		default:
-		}
+		link.Origin, link.Written, link.Applied.MatchKey = linkOrigin(d.Reason), time.Time{}, who.match
 		out.Link, who.link = link, link
 	}
 	if err := a.record(ctx, out); err != nil {
@@ -324,107 +322,6 @@ func (a *applier) reread(ctx context.Context, cause error, op state.OpRecord) (*
 	return a.e.effect(ctx, op)
 }
 
-func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, op plan.Op, who *person, cause error) error {
-	row := 0
-	a.count(func() {
-		a.counts.Failed++
-		a.inARow++
-		row = a.inARow
-		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: op.Kind, Error: cause.Error()})
-		switch {
-		case isUnknown(cause):
-			a.open[d.Key] = true
-			a.due[d.Key] = time.Now().Add(a.e.o.SettleAfter)
-		case mismatch(cause) && takes(op) && a.e.o.LookAgain > 0: // lost to another write, and seen to be
-			a.due[d.Key] = time.Now()
-		}
-	})
-	// What may still arrive stays sent and is looked after; so does what no later look
-	// at the account would miss, which the next run repeats.
-	if !isUnknown(cause) && !endsOldSessions(op) {
-		out := state.Outcome{Ref: ref, Status: state.OpFailed, AccountID: who.id(d), At: time.Now(), Before: who.account, Error: cause.Error()}
-		if err := a.record(ctx, out); err != nil {
-			return err
-		}
-	}
-	// The account may not be what it was taken for; a patch of one that is gone
-	// is answered with "invalid body", seen on 11.6.
-	if err := a.unsee(ctx, who); err != nil {
-		return err
-	}
-	switch {
-	case unauthorized(cause):
-		return fmt.Errorf("the server no longer accepts mmsync's token, so the run was stopped; give it a new one: %w", cause)
-	case row >= abortAfter:
-		return fmt.Errorf("%d calls in a row failed, so the run was stopped; the last: %w", row, cause)
-	}
-	return nil
-}
-
 // recordBudget bounds what follows a call: reading the account and recording the
 // outcome.
 const recordBudget = 2 * time.Minute
-
-// abortAfter is how many failures in a row show that the fault is not with the
-// people but with the server, the token or the mapping.
-const abortAfter = 25
-
-func (a *applier) skip(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, cause string) error {
-	a.count(func() {
-		a.counts.Skipped++
-		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: d.Ops[index].Kind, Error: cause})
-	})
-	return a.record(ctx, state.Outcome{Ref: ref, Status: state.OpSkipped, AccountID: d.AccountID, At: time.Now(), Error: cause})
-}
-
-// yield leaves an op to the push that took the person over since the plan was made.
-func (a *applier) yield(ctx context.Context, ref state.OpRef, d *plan.Decision) error {
-	return a.record(ctx, state.Outcome{Ref: ref, Status: state.OpDropped, AccountID: d.AccountID, At: time.Now(), Error: "a push about the person came since the plan was made, and was worked on instead"})
-}
-
-// own is a step that changes ownership alone.
-func (a *applier) own(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, who *person) (ok bool, err error) {
-	why, err := a.heldBack(ctx, d, d.Ops[index])
-	switch {
-	case err != nil:
-		return false, err
-	case why != "":
-		return false, a.keep(ctx, ref, d, index, why, why)
-	}
-	return true, a.relink(ctx, ref, d, d.Ops[index], who)
-}
-
-// keep leaves an op undone, because this kind of call is stopped or an operator
-// stopped it: why is counted, said is recorded with the op.
-func (a *applier) keep(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, why, said string) error {
-	a.mu.Lock()
-	a.stopped[why]++
-	a.mu.Unlock()
-	return a.skip(ctx, ref, d, index, said)
-}
-
-func (a *applier) record(ctx context.Context, o state.Outcome) error {
-	a.e.pending.mu.RLock()
-	err := a.e.o.Store.RecordOp(ctx, a.lease.current(), o)
-	if err == nil {
-		d := &a.plan.Decisions[o.Ref.Decision]
-		a.reserved.did(d, o.Ref.Op)
-		a.e.pending.recorded(d, o)
-	}
-	a.e.pending.mu.RUnlock()
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, state.ErrFenced) {
-		a.lease.cancel(err)
-	}
-	return fmt.Errorf("record op %s: %w", o.Ref, err)
-}
-
-func (a *applier) count(f func()) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	f()
-	a.done++
-	a.e.o.Progress(Progress{Stage: "applying", Done: a.done, Total: a.total})
-}

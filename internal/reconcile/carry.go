@@ -42,6 +42,8 @@ type linkLine struct {
 	DeactivatedAt int64            `json:"deactivated_at,omitempty"`
 	CreatedAt     time.Time        `json:"created_at"`
 	UpdatedAt     time.Time        `json:"updated_at"`
+	// Forgotten says that the values are left out; an export of the links has them.
+	Forgotten bool `json:"forgotten,omitempty"`
 }
 
 func (l linkLine) link() identity.Link {

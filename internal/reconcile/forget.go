@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/mmsync/mmsync/internal/audit"
@@ -21,8 +20,12 @@ type Forgotten struct {
 	Key identity.Key
 	// Others are the ids that the same person had before or since.
 	Others []identity.Key
-	// Rows counts those of the history whose values are gone.
-	Rows int
+	// Rows counts those of the history whose values are gone, Elsewhere those of them
+	// about somebody else, or a run, that named the person in a sentence.
+	Rows, Elsewhere int
+	// Same counts rows of other people that hold the same name or address as theirs, and
+	// Reasons those whose reason, as an operator gave it, names the person. Both stay.
+	Same, Reasons int
 	// Account is what the person is still linked to; "" for nothing.
 	Account string
 }
@@ -71,72 +74,54 @@ func (e *Engine) Forget(ctx context.Context, person string, o RunOptions) (Forgo
 		return out, err
 	}
 	out.Run = run.ID
-	out.Rows, err = e.forget(l, c.key, keys, run.ID)
+	err = e.forget(l, c.key, keys, &out)
 	run.Message = fmt.Sprintf("forgot what %d rows hold of %s", out.Rows, out.Key)
 	return out, e.finish(ctx, &run, &Report{RunID: run.ID, Status: state.RunDone}, err)
 }
 
-func (e *Engine) forget(l *lease, key audit.Key, keys []identity.Key, run string) (int, error) {
-	if err := e.seal(l.ctx, l.current(), run); err != nil { // or values would be gone before they were sealed
-		return 0, err
+func (e *Engine) forget(l *lease, key audit.Key, keys []identity.Key, out *Forgotten) error {
+	if err := e.seal(l.ctx, l.current(), out.Run); err != nil { // or values would be gone before they were sealed
+		return err
 	}
 	rows, err := e.o.Store.AuditRows(l.ctx, state.RowFilter{Keys: keys})
 	if err != nil {
-		return 0, fmt.Errorf("read the history of %s: %w", keys[0], err)
+		return fmt.Errorf("read the history of %s: %w", keys[0], err)
 	}
 	if err := e.unchanged(l.ctx, key, batchesOf(rows)); err != nil {
-		return 0, err
+		return err
 	}
 	f := state.Forgetting{Keys: keys}
+	n, err := e.namesNow(l.ctx, keys)
+	if err != nil {
+		return err
+	}
 	for _, r := range rows {
 		if r.Personal == "" {
 			continue
 		}
 		p, err := audit.ReadPersonal(r)
 		if err != nil {
-			return 0, fmt.Errorf("%w: %w; mmsync audit verify says what became of the history", ErrRefused, err)
+			return fmt.Errorf("%w: %w; mmsync audit verify says what became of the history", ErrRefused, err)
 		}
-		f.Words = append(f.Words, words(p)...)
+		n.learn(p)
 		f.Rows = append(f.Rows, key.Forget(r))
 	}
-	slices.Sort(f.Words)
-	f.Words = slices.Compact(f.Words)
-	said, err := e.runsThatName(l.ctx, f.Words)
+	f.Words = n.words()
+	elsewhere, err := e.mentions(l.ctx, keys, n, out)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if err := e.unchanged(l.ctx, key, batchesOf(said)); err != nil {
-		return 0, err
+	if err := e.unchanged(l.ctx, key, batchesOf(elsewhere)); err != nil {
+		return err
 	}
-	for _, r := range said {
+	for _, r := range elsewhere {
 		f.Rows = append(f.Rows, key.Forget(r))
 	}
 	if err := e.o.Store.ForgetPerson(l.ctx, l.current(), f); err != nil {
-		return 0, err
+		return err
 	}
-	return len(f.Rows), nil
-}
-
-// runsThatName gives the rows about runs as a whole whose message holds a word.
-func (e *Engine) runsThatName(ctx context.Context, words []string) ([]audit.Row, error) {
-	if len(words) == 0 {
-		return nil, nil
-	}
-	rows, err := e.o.Store.AuditRows(ctx, state.RowFilter{Keys: []identity.Key{{}}})
-	if err != nil {
-		return nil, fmt.Errorf("read what runs said: %w", err)
-	}
-	var out []audit.Row
-	for _, r := range rows {
-		p, err := audit.ReadPersonal(r)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w; mmsync audit verify says what became of the history", ErrRefused, err)
-		}
-		if r.Kind == audit.KindRun && slices.ContainsFunc(words, func(w string) bool { return strings.Contains(p.Message, w) }) {
-			out = append(out, r)
-		}
-	}
-	return out, nil
+	out.Rows, out.Elsewhere = len(f.Rows), len(elsewhere)
+	return nil
 }
 
 // rekeyed gives the Key, and those under which the same person was known before or
@@ -239,37 +224,6 @@ func (e *Engine) unnamed(ctx context.Context, p plan.Plan) (plan.Plan, error) {
 		}
 	}
 	return p, nil
-}
-
-// words are what names a person in sentences about others: a username in quotes, an
-// e-mail, a place in the source.
-func words(p audit.Personal) []string {
-	names, plain := []string{p.Username}, []string{p.Ref}
-	for _, c := range p.Values {
-		switch c.Field {
-		case plan.Field(identity.Username):
-			names = append(names, c.From, c.To)
-		case plan.Field(identity.Email):
-			plain = append(plain, c.From, c.To)
-		}
-	}
-	for _, i := range []*audit.Image{p.Before, p.After} {
-		if i != nil {
-			names, plain = append(names, i.Username), append(plain, i.Email)
-		}
-	}
-	var out []string
-	for _, n := range names {
-		if n != "" {
-			out = append(out, strconv.Quote(n))
-		}
-	}
-	for _, w := range plain {
-		if strings.ContainsAny(w, "@=") { // a line of a file would be in too much
-			out = append(out, w)
-		}
-	}
-	return out
 }
 
 // whom finds the one Key that a word names: an anchor, source/anchor, an account's

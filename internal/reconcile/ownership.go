@@ -192,14 +192,10 @@ func (w *ownership) carryOut(ctx context.Context, l *lease, run *state.Run, rep 
 	if err := w.along.bring(ctx, e.o.Store); err != nil {
 		return err
 	}
+	due := w.owners()
 	if w.atOnce {
-		var links []identity.Link
-		for i := range w.steps {
-			links = append(links, *w.steps[i].link)
-			w.steps[i].link = nil
-		}
-		if err := e.o.Store.PutLinks(ctx, l.current(), links); err != nil {
-			return fmt.Errorf("put the links: %w", err)
+		if err := w.putAll(ctx, l); err != nil {
+			return err
 		}
 	}
 	for i := range w.steps {
@@ -224,35 +220,7 @@ func (w *ownership) carryOut(ctx context.Context, l *lease, run *state.Run, rep 
 	if len(w.problems) > 0 {
 		rep.Status = state.RunPartial
 	}
-	return nil
-}
-
-// adopt gives an account that nobody owns to somebody.
-func (w *ownership) adopt(o *plan.Observation, a *identity.Account, detail string) {
-	d := plan.Decision{
-		Key: o.Key, Ref: o.Desired.Ref, Action: plan.Adopt, Reason: plan.Approved, AccountID: a.ID, Username: a.Username, Detail: detail,
-		Ops: []plan.Op{{Kind: plan.LinkAccount}},
-	}
-	link := linkAfter(nil, o.Key, d.Ref, d.Ops[0], *a, w.now)
-	link.Origin, link.Written, link.Applied.MatchKey = identity.OriginOperator, time.Time{}, o.Desired.MatchKey
-	w.steps = append(w.steps, step{decision: d, link: link, account: a})
-}
-
-// move gives the account of one Key to another, with all that is known of it.
-func (w *ownership) move(from, to *plan.Observation, why string) {
-	link := *from.Link
-	link.Key, link.Ref, link.UpdatedAt = to.Key, to.Desired.Ref, w.now
-	if to.Desired.MatchKey != "" {
-		link.Applied.MatchKey = to.Desired.MatchKey
-	}
-	d := plan.Decision{
-		Key: from.Key, Ref: to.Desired.Ref, Action: plan.Adopt, Reason: plan.Rekeyed, AccountID: link.AccountID, Username: from.Linked.Username,
-		Detail: "goes from " + from.Key.String() + " to " + to.Key.String() + " " + wantedName(to) + " (" + why + ")",
-		Ops: []plan.Op{{Kind: plan.LinkAccount, Changes: []plan.Change{
-			{Field: plan.FieldKey, From: from.Key.String(), To: to.Key.String()},
-		}}},
-	}
-	w.steps = append(w.steps, step{decision: d, unlink: true, link: &link, account: from.Linked})
+	return e.dueAgain(ctx, due)
 }
 
 // release takes the account from somebody; it stays as it is.

@@ -56,6 +56,9 @@ type Target interface {
 	Estimate(p plan.Plan) time.Duration
 	// OwnBotOrToken tells which accounts own a bot or a personal access token.
 	OwnBotOrToken(ctx context.Context, ids []string) (map[string]bool, error)
+	// BotsThatStop names, by their owner's id, the bots that the server switches off
+	// together with accounts.
+	BotsThatStop(ctx context.Context, owners []string) (map[string][]string, error)
 	// LastActive tells when accounts were last in use, where the server shows it.
 	LastActive(ctx context.Context, ids []string) (map[string]time.Time, error)
 	// Apply makes one op's call and gives the account as the server shows it

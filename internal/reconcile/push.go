@@ -59,6 +59,21 @@ func (e *Engine) wantedNow(ctx context.Context, keys []identity.Key) (map[identi
 // kindPush is the kind of the runs that work on one person who was pushed.
 const kindPush = "push"
 
+// dueAgain has people worked on again about whom somebody spoke, those of them who
+// are pushed.
+func (e *Engine) dueAgain(ctx context.Context, marks []state.DueMark) error {
+	pushed := e.pushed()
+	marks = slices.DeleteFunc(marks, func(m state.DueMark) bool { return pushed[m.Key.Source] == nil })
+	if len(marks) == 0 {
+		return nil
+	}
+	if err := e.o.Store.MarkDue(ctx, marks); err != nil {
+		return fmt.Errorf("have those worked on again about whom somebody spoke: %w", err)
+	}
+	e.Poke()
+	return nil
+}
+
 const (
 	// pollDue is how often the store is asked who is due, for another process may have
 	// kept a push.

@@ -21,6 +21,9 @@ func (p *pushes) one(ctx context.Context, d state.Due) error {
 		return fmt.Errorf("read the store's clock: %w", err)
 	}
 	left, err := p.plan(ctx, d)
+	if err == nil && left.switched && !left.any() {
+		left, err = p.plan(ctx, d)
+	}
 	switch {
 	case errors.Is(err, state.ErrFenced), ctx.Err() != nil && err != nil:
 		return err
@@ -55,6 +58,9 @@ type leftover struct {
 	held   bool
 	reason string // state.DueApplied: nothing but a look whether it lasts
 	note   string
+	// switched says that the account was switched on or off: what else differs, or is
+	// in the way, is only decided after that.
+	switched bool
 }
 
 // backoff is how long a try waits for the next: 1 s at first, 5 minutes at most.
@@ -100,7 +106,11 @@ func (p *pushes) plan(ctx context.Context, d state.Due) (leftover, error) {
 	if err = e.finish(ctx, &run, &rep, err); err != nil {
 		return leftover{}, err
 	}
-	return p.left(&rep, d, due, g), nil
+	w := p.left(&rep, d, due, g)
+	w.switched = rep.Counts.Done > 0 && slices.ContainsFunc(rep.Plan.Decisions, func(d plan.Decision) bool {
+		return d.Action == plan.Deactivate || d.Action == plan.Reactivate
+	})
+	return w, nil
 }
 
 // left tells what is left to do about somebody.

@@ -37,8 +37,7 @@ func (e *Engine) changedRules(ctx context.Context, g *gathered, p plan.Plan) (*g
 	}
 	missed, oldest := g.missedSince(p)
 	if len(missed) > 0 {
-		// A week more, for the run before the one that first missed somebody.
-		runs, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Since: oldest.Add(-7 * 24 * time.Hour)})
+		runs, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Since: oldest.Add(-changeSlack)})
 		if err != nil {
 			return nil, fmt.Errorf("read what was done by which configuration: %w", err)
 		}
@@ -53,6 +52,9 @@ func (e *Engine) changedRules(ctx context.Context, g *gathered, p plan.Plan) (*g
 	}
 	return out, nil
 }
+
+// changeSlack reaches back to the run before the one that first missed somebody.
+const changeSlack = 7 * 24 * time.Hour
 
 // rulesLookBack is among how many runs the last one is looked for that read a source
 // whole.

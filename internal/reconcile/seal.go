@@ -17,6 +17,12 @@ import (
 type Vault interface {
 	// Key gives the key; with create it makes one if there is none.
 	Key(create bool) (audit.Key, error)
+	// Next gives the key that Switch puts in the place of this one; it makes one if
+	// there is none yet.
+	Next() (audit.Key, error)
+	// Switch makes the next key the key. The one before is kept, and comes with it from
+	// then on.
+	Switch() error
 	// Head gives what SetHead noted last; ok is false if nothing is.
 	Head() (h audit.Head, ok bool, err error)
 	// SetHead notes how far the history is sealed; the zero Head takes the note away.
@@ -59,12 +65,18 @@ type chain struct {
 
 // History makes sure that the store is the one whose head is in the vault. With
 // create a key is made if nothing was sealed yet; without, none is asked for then.
-func History(ctx context.Context, s state.AuditStore, v Vault, create bool) error {
+func History(ctx context.Context, s HistoryStore, v Vault, create bool) error {
 	_, err := history(ctx, s, v, create)
 	return err
 }
 
-func history(ctx context.Context, s state.AuditStore, v Vault, create bool) (chain, error) {
+// HistoryStore is what History asks of a store.
+type HistoryStore interface {
+	state.AuditStore
+	Mark(ctx context.Context, name string) (state.Mark, error)
+}
+
+func history(ctx context.Context, s HistoryStore, v Vault, create bool) (chain, error) {
 	var c chain
 	ends, err := s.AuditBatches(ctx, state.BatchFilter{Limit: 1})
 	if err != nil {
@@ -72,6 +84,13 @@ func history(ctx context.Context, s state.AuditStore, v Vault, create bool) (cha
 	}
 	if len(ends) > 0 {
 		c.last = &ends[0]
+	}
+	rebuilt, err := s.Mark(ctx, rebuiltMark)
+	if err != nil {
+		return c, fmt.Errorf("read whether the links were rebuilt: %w", err)
+	}
+	if err := refuseRebuilt(rebuilt); err != nil {
+		return c, err
 	}
 	head, known, err := v.Head()
 	if err != nil {
@@ -243,6 +262,9 @@ func (e *Engine) AcceptRestore(ctx context.Context, o RunOptions) (audit.Head, e
 	}
 	if err := e.o.Vault.SetHead(audit.Head{}); err != nil {
 		return audit.Head{}, err
+	}
+	if err := e.o.Store.SetMark(l.ctx, l.current(), state.Mark{Name: rebuiltMark}); err != nil {
+		return audit.Head{}, fmt.Errorf("note that the rebuilt links were accepted: %w", err)
 	}
 	u, err := e.o.Store.Unsealed(l.ctx, sealAtOnce)
 	if err != nil {

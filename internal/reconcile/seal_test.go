@@ -469,31 +469,6 @@ func (w *world) dump(table string) string {
 	return b.String()
 }
 
-func TestEngine_PruneAudit(t *testing.T) {
-	t.Parallel()
-	w, v := newWorld(t), vault(t)
-	people := two()
-	for _, title := range []string{"", "Clerk", "Head Clerk"} {
-		people[0].Title = title
-		_, err := w.sync(people, sealing(v))
-		require.NoError(t, err)
-	}
-	s := w.store()
-	defer s.Close()
-	e := w.engine(s, people, sealing(v))
-	batches, rows, err := e.PruneAudit(t.Context(), time.Hour, reconcile.RunOptions{Reason: "none is that old"})
-	require.NoError(t, err)
-	require.Zero(t, batches+rows)
-	batches, rows, err = e.PruneAudit(t.Context(), 0, reconcile.RunOptions{Reason: "all are"})
-	require.NoError(t, err)
-	require.Equal(t, []int64{3, 4}, []int64{batches, rows}, "all but the last, which the run before made")
-	head, _, err := v.Head()
-	require.NoError(t, err)
-	r := w.verify(v, &head)
-	require.Equal(t, audit.Pruned, r.Verdict)
-	require.Equal(t, int64(3), r.Pruned)
-}
-
 // refusing is a vault whose head cannot be noted.
 type refusing struct{ *keyfile.File }
 

@@ -260,6 +260,9 @@ func ReleaseHold(ctx context.Context, store state.Store, o RunOptions, pick func
 	if err := store.EndStops(ctx, ids, o.RequestedBy, now); err != nil {
 		return nil, fmt.Errorf("end holds: %w", err)
 	}
+	if err := store.WakeDue(ctx, string(plan.OnHold)); err != nil {
+		return nil, fmt.Errorf("have those worked on who were held: %w", err)
+	}
 	return list, noteWord(ctx, store, "release", runID(now), now, o, "released "+strings.Join(ids, ", "))
 }
 

@@ -84,31 +84,16 @@ func (e *Engine) Say(ctx context.Context, s Say) (state.Verdict, error) {
 		return v, err
 	}
 	if v.Approves {
-		if err := e.dueAgain(ctx, v.Items); err != nil {
+		var marks []state.DueMark
+		for i := range v.Items {
+			marks = append(marks, state.DueMark{Key: v.Items[i].Key, Leaver: slices.ContainsFunc(v.Items[i].Ops, leaves)})
+		}
+		if err := e.dueAgain(ctx, marks); err != nil {
 			return v, err
 		}
 	}
 	e.log.InfoContext(ctx, "operator spoke", "verdict", v.ID, "run", v.Run, "approves", v.Approves, "items", len(v.Items))
 	return v, nil
-}
-
-// dueAgain has people who are pushed worked on again, now that somebody spoke.
-func (e *Engine) dueAgain(ctx context.Context, items []state.VerdictItem) error {
-	pushed := e.pushed()
-	var marks []state.DueMark
-	for i := range items {
-		if it := &items[i]; pushed[it.Key.Source] != nil {
-			marks = append(marks, state.DueMark{Key: it.Key, Leaver: slices.ContainsFunc(it.Ops, leaves)})
-		}
-	}
-	if len(marks) == 0 {
-		return nil
-	}
-	if err := e.o.Store.MarkDue(ctx, marks); err != nil {
-		return fmt.Errorf("have what was approved carried out: %w", err)
-	}
-	e.Poke()
-	return nil
 }
 
 // run finds the one run of an id or of the beginning of one.

@@ -144,7 +144,7 @@ func (t *ResourceType) values(p place) func(any) []any {
 
 // times is meta as it is compared: its times are no texts.
 func (t *ResourceType) times(r *Resource) Object {
-	meta := Object{"resourceType": t.Name, "version": etag(r.Version)}
+	meta := Object{"resourceType": t.Name, "version": entityTag(r.Version)}
 	if !r.Created.IsZero() {
 		meta["created"] = r.Created
 	}

@@ -38,7 +38,12 @@ type position struct {
 	Created    time.Time `json:"c"`
 	Modified   time.Time `json:"m"`
 	Attributes string    `json:"a,omitempty"` // as JSON: those that are sorted by
+	// Long tells that they are too long to be part of an address: then the row is found
+	// by its id, for as long as it is there.
+	Long bool `json:"o,omitempty"`
 }
+
+const maxKey = 2048 // bytes of Attributes
 
 const cursorVersion = "mmsync scim cursor 1"
 
@@ -114,18 +119,32 @@ func (l *lister) afterSorted(ctx context.Context, q query, last *position) ([]ro
 	}
 	rows := all
 	if last != nil {
-		at, err := l.row(last)
-		if err != nil {
+		if rows, err = l.following(rows, last, compare); err != nil {
 			return nil, 0, false, err
 		}
-		i, found := slices.BinarySearchFunc(rows, at, compare)
-		if found {
-			i++
-		}
-		rows = rows[i:]
 	}
 	n := min(q.count, len(rows))
 	return rows[:n], len(all), n < len(rows), nil
+}
+
+// following gives the rows after a position.
+func (l *lister) following(rows []row, last *position, compare func(a, b row) int) ([]row, error) {
+	if last.Long {
+		i := slices.IndexFunc(rows, func(w row) bool { return w.r.ID == last.ID && w.t.Name == last.Type })
+		if i < 0 {
+			return nil, invalid(ExpiredCursor, "the resource that the page ended with is gone: begin anew")
+		}
+		return rows[i+1:], nil
+	}
+	at, err := l.row(last)
+	if err != nil {
+		return nil, err
+	}
+	i, found := slices.BinarySearchFunc(rows, at, compare)
+	if found {
+		i++
+	}
+	return rows[i:], nil
 }
 
 // row is the row that a position was made of, as far as order goes.
@@ -164,7 +183,9 @@ func (h *Handler) seal(c *call, q query, last row) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("cursor: %w", err)
 		}
-		s.Last.Attributes = string(text)
+		if s.Last.Long = len(text) > maxKey; !s.Last.Long {
+			s.Last.Attributes = string(text)
+		}
 	}
 	text, err := json.Marshal(s)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,6 +105,18 @@ func TestCursor(t *testing.T) {
 		require.Equal(t, json.Number("2"), body["itemsPerPage"])
 		require.NotEmpty(t, body["nextCursor"])
 		require.NotContains(t, body, "previousCursor")
+	})
+	t.Run("values too long for a cursor", func(t *testing.T) {
+		t.Parallel()
+		w := cursorWorld(t)
+		for _, id := range all {
+			w.patch("/Users/"+id, `{"op":"add","path":"nickName","value":"`+strings.Repeat("x", 3000)+id+`"}`).is(200)
+		}
+		require.Equal(t, all, w.walk("/Users?count=2&sortBy=nickName", nil))
+		next := text(w.get("/Users?count=2&sortBy=nickName&cursor=").is(200), "nextCursor")
+		require.Less(t, len(next), 1000)
+		w.do(http.MethodDelete, "/Users/p1", "").is(204)
+		w.get("/Users?count=2&sortBy=nickName&cursor="+next).fails(400, scim.ExpiredCursor)
 	})
 	t.Run("by POST", func(t *testing.T) {
 		t.Parallel()

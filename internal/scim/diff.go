@@ -26,14 +26,13 @@ func diffOf(list []Changed, prefix string, attributes []Attribute, before, after
 	for i := range attributes {
 		a := &attributes[i]
 		was, is := before[a.Name], after[a.Name]
-		if equal(a, was, is) {
-			continue
-		}
 		c := Changed{Attr: prefix + a.Name}
 		if a.MultiValued {
 			c.Added, c.Removed = elementsDiff(a, was, is)
 		}
-		list = append(list, c)
+		if c.Added != nil || c.Removed != nil || !equal(a, was, is) {
+			list = append(list, c)
+		}
 	}
 	return list
 }
@@ -43,18 +42,42 @@ func diffOf(list []Changed, prefix string, attributes []Attribute, before, after
 func elementsDiff(a *Attribute, before, after any) (added, removed []any) {
 	was, _ := before.([]any)
 	is, _ := after.([]any)
-	return without(a, is, was), without(a, was, is)
+	first, last := alike(was, is)
+	shared := slices.Concat(was[:first], was[len(was)-last:])
+	was, is = was[first:len(was)-last], is[first:len(is)-last]
+	return a.missing(is, was, shared), a.missing(was, is, shared)
 }
 
-// without gives the elements of a list that another one has not.
-func without(a *Attribute, elements, other []any) []any {
-	known := make(map[string]bool, len(other))
-	for _, e := range other {
-		known[a.valueKey(e)] = true
+// alike tells how many elements of two lists are the same at their beginning, and
+// of the rest at their end. Most changes of long lists leave little between.
+func alike(x, y []any) (first, last int) {
+	most := min(len(x), len(y))
+	for first < most && same(x[first], y[first]) {
+		first++
+	}
+	for last < most-first && same(x[len(x)-1-last], y[len(y)-1-last]) {
+		last++
+	}
+	return first, last
+}
+
+// missing gives the elements of a list whose value two others have not.
+func (a *Attribute) missing(elements, other, shared []any) []any {
+	if len(elements) == 0 {
+		return nil
+	}
+	absent := make(map[string]bool, len(elements))
+	for _, e := range elements {
+		absent[a.valueKey(e)] = true
+	}
+	for _, list := range [][]any{other, shared} {
+		for _, e := range list {
+			delete(absent, a.valueKey(e))
+		}
 	}
 	var rest []any
 	for _, e := range elements {
-		if !known[a.valueKey(e)] {
+		if absent[a.valueKey(e)] {
 			rest = append(rest, e)
 		}
 	}
@@ -65,10 +88,10 @@ func without(a *Attribute, elements, other []any) []any {
 func (a *Attribute) valueKey(element any) string {
 	if o, ok := element.(Object); ok {
 		if v, ok := o["value"].(string); ok {
-			return "value=" + v
+			return v
 		}
 	}
-	return a.identity(element)
+	return "\x00" + a.identity(element)
 }
 
 // equal compares two values of an attribute; nil is none.
@@ -108,18 +131,13 @@ func sameElements(x, y []any) bool {
 	if len(x) == 0 || &x[0] == &y[0] {
 		return true
 	}
-	from := 0
-	for from < len(x) && same(x[from], y[from]) {
-		from++
-	}
-	if from == len(x) {
-		return true
-	}
-	count := make(map[string]int, len(x)-from)
-	for _, e := range x[from:] {
+	first, last := alike(x, y)
+	x, y = x[first:len(x)-last], y[first:len(y)-last]
+	count := make(map[string]int, len(x))
+	for _, e := range x {
 		count[string(appendValue(nil, e))]++
 	}
-	for _, e := range y[from:] {
+	for _, e := range y {
 		k := string(appendValue(nil, e))
 		if count[k] == 0 {
 			return false

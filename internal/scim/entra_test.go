@@ -92,6 +92,15 @@ func TestQuirk_E08_http(t *testing.T) { // a group's PATCH answers 204
 	require.NotContains(t, a.is(200), "members")
 }
 
+func TestHandler_patch_short_groups_may_be_shown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *scim.Options) { o.QuietAbove = 2 })
+	body := w.patch("/Groups/g1", `{"op":"replace","path":"displayName","value":"Night Crew"}`).is(200)
+	require.Equal(t, "Night Crew", body["displayName"])
+	require.Len(t, body["members"], 2)
+	w.patch("/Groups/g1", `{"op":"add","path":"members","value":[{"value":"u3"}]}`).is(204)
+}
+
 func TestQuirk_E09_http(t *testing.T) { // a user's PATCH answers 200 and the user
 	t.Parallel()
 	w := newWorld(t)

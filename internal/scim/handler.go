@@ -44,6 +44,9 @@ type Options struct {
 	// attributes are asked for or excluded, RFC 7644 section 3.5.2; nil: "Group", for a group's
 	// members may be many.
 	QuietPatch []string
+	// QuietAbove keeps those answers from being quiet about a resource none of whose
+	// lists is longer than that; 0: all are quiet.
+	QuietAbove int
 	// ChangePassword says in ServiceProviderConfig that passwords may be set.
 	ChangePassword bool
 	// DocumentationURI is shown in ServiceProviderConfig; may be empty.
@@ -201,7 +204,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, c *call) (answer
 	if s.Lenient != nil {
 		c.lenient = s.Lenient
 	}
-	if wait := h.buckets.take(s.Name, 1, time.Now()); wait > 0 {
+	if wait := h.buckets.take(s.Name, time.Now()); wait > 0 {
 		return answer{}, RetryAfter(&Error{Status: http.StatusTooManyRequests, Detail: "too many requests: come again later"}, wait)
 	}
 	if c.method == http.MethodHead {

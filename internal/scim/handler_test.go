@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -164,4 +165,27 @@ func TestNew(t *testing.T) {
 			require.NotContains(t, err.Error(), "u:p")
 		})
 	}
+}
+
+func TestHandler_mounted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	get := func(h http.Handler, path string) int {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+		r.Header.Set("Authorization", "Bearer T1")
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		return rec.Code
+	}
+	require.Equal(t, 200, get(w.h, "/scim/v2/Users/u1"))
+	for _, path := range []string{"/Users/u1", "/scim/v2x/Users", "/scim/v2Users", "/scim/v1/Users", "/"} {
+		require.Equal(t, 404, get(w.h, path), path)
+	}
+	bare := newWorld(t, func(o *scim.Options) { o.Prefix = "" })
+	bare.seed("User", "a/b", `{"userName":"ab"}`)
+	require.Equal(t, 200, get(bare.h, "/Users/u1"))
+	stripped := http.StripPrefix("/x", bare.h)
+	require.Equal(t, 200, get(stripped, "/x/Users/u1"))
+	require.Equal(t, 200, get(stripped, "/x/Users/a%2Fb"))
+	require.Equal(t, 200, get(stripped, "/x"))
 }

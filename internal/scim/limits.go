@@ -7,24 +7,26 @@ import (
 
 // Limits bound what a request may cost; zero values mean the defaults.
 type Limits struct {
-	Body       int64 // bytes of a request, also of a bulk; default 4 MiB
-	Depth      int   // of JSON; default 32
-	Patch      int   // operations of a PATCH; default 1000
-	Bulk       time.Duration
-	BulkOps    int           // operations of a bulk; default 1000
-	Page       int           // resources of a page if no count is asked; default 100
-	PageMax    int           // at most; default 1000
-	Sort       int           // resources that are sorted for one request; default 100,000
-	Request    time.Duration // for an answer; default 30 s; of a bulk Bulk, 2 min
+	Body    int64 // bytes of a request, also of a bulk; default 4 MiB
+	Depth   int   // of JSON; default 32
+	Patch   int   // operations of a PATCH; default 1000
+	BulkOps int   // operations of a bulk; default 1000
+	Page    int   // resources of a page if no count is asked; default 100
+	PageMax int   // at most; default 1000
+	Sort    int   // resources that are sorted for one request; default 100,000
+	Tries   int   // to write what others write meanwhile; default 20
+
 	Read       time.Duration // for a body to arrive; default 30 s
+	Request    time.Duration // for an answer after that; default 30 s
+	Bulk       time.Duration // the same for a bulk; default 2 min
 	Scan       time.Duration // for a filter that no index answers, and for sorting; default 10 s
 	Cursor     time.Duration // how long a cursor is good; default 1 h
-	Rate       float64       // requests a second of one session; default 100, negative: any
-	Burst      int           // at once; default 500
-	Tries      int           // to write what others write meanwhile; default 20
 	RetryAfter time.Duration // said with 503; default 5 s
-	// Filter bounds filters: bytes, depth and terms; defaults 8192, 32 and 200.
-	FilterBytes, FilterDepth, FilterTerms int
+
+	Rate  float64 // requests a second of one session; default 100, negative: any
+	Burst int     // at once; default 500
+
+	FilterBytes, FilterDepth, FilterTerms int // defaults 8192, 32 and 200
 }
 
 func (l Limits) withDefaults() Limits {
@@ -72,8 +74,8 @@ func newBuckets(rate float64, burst int) *buckets {
 	return &buckets{rate: rate, burst: float64(max(burst, 1)), of: map[string]*bucket{}}
 }
 
-// take takes n tokens of a session, or says how long until there is one.
-func (b *buckets) take(session string, n int, now time.Time) time.Duration {
+// take takes a token of a session, or says how long until there is one.
+func (b *buckets) take(session string, now time.Time) time.Duration {
 	if b.rate < 0 {
 		return 0
 	}
@@ -90,7 +92,7 @@ func (b *buckets) take(session string, n int, now time.Time) time.Duration {
 	if k.tokens < 1 {
 		return time.Duration((1 - k.tokens) / b.rate * float64(time.Second))
 	}
-	k.tokens -= float64(n)
+	k.tokens--
 	return 0
 }
 

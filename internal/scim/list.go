@@ -16,8 +16,9 @@ type list struct {
 	holes     bool
 	// changed tells that elements may have become equal.
 	changed bool
-	// index finds elements by their identity; nil until it is needed.
-	index map[string]int
+	// index finds elements by their identity; nil until it is worth it.
+	index  map[string]int
+	sought int
 }
 
 // identity is what tells elements apart: the value where it is all that does, such
@@ -27,7 +28,7 @@ func (a *Attribute) identity(element any) string {
 	if !ok {
 		return string(appendValue(nil, element))
 	}
-	if a.keyed() {
+	if v := a.sub("value"); v != nil && v.Mutability == Immutable {
 		value, _ := o["value"].(string)
 		return value
 	}
@@ -70,25 +71,33 @@ func appendValue(b []byte, v any) []byte {
 	return append(b, "null"...)
 }
 
+// find gives the index of the element with an identity. The first few are looked
+// for one by one: an index of thousands is not worth it for one member.
 func (l *list) find(identity string) (int, bool) {
+	const few = 4
+	if l.index == nil && l.sought < few {
+		l.sought++
+		for i, e := range l.elements {
+			if e != nil && l.attribute.identity(e) == identity {
+				return i, true
+			}
+		}
+		return 0, false
+	}
 	if l.index == nil {
 		l.index = make(map[string]int, len(l.elements))
 		for i, e := range l.elements {
 			if e == nil {
 				continue
 			}
-			if id := l.attribute.identity(e); !l.known(id) {
+			id := l.attribute.identity(e)
+			if _, ok := l.index[id]; !ok {
 				l.index[id] = i
 			}
 		}
 	}
 	i, ok := l.index[identity]
 	return i, ok
-}
-
-func (l *list) known(identity string) bool {
-	_, ok := l.index[identity]
-	return ok
 }
 
 // addAll adds elements that are not there yet, RFC 7644 section 3.5.2.1, and gives
@@ -122,7 +131,9 @@ func (l *list) add(element any) int {
 	}
 	l.elements = append(l.elements, element)
 	at = len(l.elements) - 1
-	l.index[id] = at
+	if l.index != nil {
+		l.index[id] = at
+	}
 	return at
 }
 

@@ -108,7 +108,7 @@ func (t *ResourceType) Show(r Resource, base string, p Projection) Object {
 func (t *ResourceType) Meta(r Resource, base string) Object {
 	meta := Object{"resourceType": t.Name, "location": base + t.Endpoint + "/" + url.PathEscape(r.ID)}
 	if r.Version != "" {
-		meta["version"] = etag(r.Version)
+		meta["version"] = entityTag(r.Version)
 	}
 	if !r.Created.IsZero() {
 		meta["created"] = stamp(r.Created)
@@ -120,8 +120,6 @@ func (t *ResourceType) Meta(r Resource, base string) Object {
 }
 
 // etag is a version as an entity tag: weak, for one resource has many forms.
-func etag(version string) string { return `W/"` + version + `"` }
-
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // selectors are the names of a projection that a type has.

@@ -28,7 +28,7 @@ type AuditStore interface {
 	AuditBatches(ctx context.Context, f BatchFilter) ([]audit.Batch, error)
 	// AuditRows lists rows by id.
 	AuditRows(ctx context.Context, f RowFilter) ([]audit.Row, error)
-	// ForgetPerson takes the values of rows away, and what the journal holds of
+	// ForgetPerson takes the values of rows away, of other people's too if they are given, and what the journal holds of
 	// their Keys: usernames, places, values and images; ids, times, kinds and
 	// outcomes stay. What the index holds of their accounts goes until the next walk.
 	// The tombstone of what was pushed under one of the Keys keeps its id, with {} for
@@ -39,6 +39,26 @@ type AuditStore interface {
 	// PruneAudit marks batches as pruned and removes their rows. ErrNotFound if one
 	// is not there.
 	PruneAudit(ctx context.Context, l Lease, batches []audit.Batch) error
+	// PruneRuns removes runs with their decisions and ops, the oldest first, and gives
+	// how many; verdicts that were closed as long ago go too. What is not finished, closed or
+	// sealed yet stays, and so do the runs of what is held, stopped or said and still in
+	// force.
+	PruneRuns(ctx context.Context, l Lease, p Pruning) (int, error)
+}
+
+// Pruning is what is to be removed of the journal.
+type Pruning struct {
+	Before time.Time // what finished before
+	Keep   []string  // runs that stay
+	Limit  int       // at most so many runs at once; at least 1
+}
+
+// CheckPruning returns ErrInvalid for a pruning without a time or a limit.
+func CheckPruning(p Pruning) error {
+	if p.Before.IsZero() || p.Limit < 1 {
+		return fmt.Errorf("runs before %s, %d at once: %w", p.Before, p.Limit, ErrInvalid)
+	}
+	return CheckText("runs to keep", p.Keep...)
 }
 
 // Unsealed is what a batch can be made of.
@@ -67,8 +87,10 @@ type RowFilter struct {
 	// Person is an account's id, an anchor, "source/anchor", or a username as it was
 	// at the time and is not forgotten.
 	Person string
-	Since  time.Time // happened at or after
-	Limit  int       // 0 = all; the newest are kept
+	// Forgotten selects rows whose values were taken away.
+	Forgotten bool
+	Since     time.Time // happened at or after
+	Limit     int       // 0 = all; the newest are kept
 }
 
 // Forgetting is what is to be forgotten.
@@ -110,7 +132,7 @@ func (u Unsealed) op(o *OpRecord) audit.Event {
 }
 
 func runEvent(r *Run) audit.Event {
-	return audit.Event{
+	e := audit.Event{
 		At: r.FinishedAt, Kind: audit.KindRun, Run: r.ID,
 		Body: audit.Body{
 			RunKind: r.Kind, Trigger: r.Trigger, RequestedBy: r.RequestedBy, Why: r.Reason, Status: string(r.Status),
@@ -118,6 +140,10 @@ func runEvent(r *Run) audit.Event {
 		},
 		Personal: audit.Personal{Message: r.Message},
 	}
+	if keys := new(audit.Keys); r.Kind == audit.RunRotate && Decode([]byte(r.Options), keys) == nil {
+		e.Body.Keys = keys
+	}
+	return e
 }
 
 // Needle is the text by which the stored values of a row show that they are of a
@@ -163,13 +189,12 @@ func CheckRowFilter(f RowFilter) error {
 	return CheckText("filter", f.Run, f.Person)
 }
 
-// CheckForgetting returns ErrInvalid for a row that still has values, or is neither
-// of one of the Keys nor about a run.
+// CheckForgetting returns ErrInvalid for a row that still has values.
 func CheckForgetting(f Forgetting) error {
 	for i := range f.Rows {
 		r := &f.Rows[i]
-		if r.Personal != "" || len(r.Salt) > 0 || len(r.ForgetMAC) == 0 || !slices.Contains(f.Keys, r.Key) && r.Kind != audit.KindRun {
-			return fmt.Errorf("audit row %d is not forgotten, or is of somebody else: %w", r.ID, ErrInvalid)
+		if r.Personal != "" || len(r.Salt) > 0 || len(r.ForgetMAC) == 0 {
+			return fmt.Errorf("audit row %d is not forgotten: %w", r.ID, ErrInvalid)
 		}
 	}
 	for _, k := range f.Keys {

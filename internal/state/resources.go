@@ -127,6 +127,8 @@ type ResourceStore interface {
 	// Held, and is neither put off nor Held any longer, and has neither Attempts nor
 	// Reason nor Note.
 	MarkDue(ctx context.Context, marks []DueMark) error
+	// WakeDue has those worked on again who are put off for a Reason.
+	WakeDue(ctx context.Context, reason string) error
 	// Due gives who has to be worked on and is neither put off nor held, leavers first, then the
 	// longest waiting; limit 0 = all.
 	Due(ctx context.Context, limit int) ([]Due, error)

@@ -83,7 +83,8 @@ create table scim_tokens (
 create unique index scim_tokens_name on scim_tokens (source, name) where revoked_at is null;
 
 -- The two below are what every push waits for. They are functions because the server
--- keeps the plans of a function, and planning took longer than writing.
+-- keeps the plans of a function, and planning took longer than writing. Lists of any
+-- length have one plan, and so each statement is one that is fit for long ones.
 
 -- scim_mark marks people of a source, who come once each and in order. The revision
 -- of whoever is marked already is taken with the row's lock held: one from before a
@@ -113,7 +114,7 @@ create function scim_write(
     p_leave_all boolean, p_leave text[], p_join text[], p_join_types text[], p_join_displays text[],
     p_due text[], p_leavers boolean[]
 ) returns scim_resources
-language plpgsql as $$
+language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
     written scim_resources;
 begin

@@ -1,5 +1,6 @@
 // Package keyfile keeps the key that seals the history, and the end of the history,
-// in two files outside of the database: FILE and FILE.head.
+// in two files outside of the database: FILE and FILE.head. Keys that sealed before
+// are in FILE.1, FILE.2 and so on, the last one the newest.
 //
 // It makes no seals and judges none; nothing it returns or prints holds the key but
 // Key itself.
@@ -13,6 +14,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mmsync/mmsync/internal/audit"
@@ -35,23 +38,31 @@ var ErrNoKey = errors.New("there is no key")
 // Key reads the key; with create it makes one, that only its owner may read, if
 // there is none.
 func (f *File) Key(create bool) (audit.Key, error) {
-	key, err := f.read()
+	key, err := f.read(f.path)
+	if err == nil {
+		return f.withEarlier(key)
+	}
 	if !create || !errors.Is(err, fs.ErrNotExist) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return key, fmt.Errorf("%w in %s: put back the file that sealed the history, or correct audit.key_file", ErrNoKey, f.path)
 		}
 		return key, err
 	}
-	secret := make([]byte, audit.KeyBytes)
-	_, _ = rand.Read(secret) // never fails, by its contract
-	if err := f.place(f.path, secret, false); err != nil && !errors.Is(err, fs.ErrExist) {
-		return key, fmt.Errorf("the key that seals the history cannot be made: %w: name a file in a directory that mmsync may write to as audit.key_file", err)
-	}
-	return f.read() // somebody else may have been faster
+	return f.make(f.path)
 }
 
-func (f *File) read() (audit.Key, error) {
-	file, err := os.Open(f.path)
+// make makes a key, unless there is one.
+func (f *File) make(path string) (audit.Key, error) {
+	secret := make([]byte, audit.KeyBytes)
+	_, _ = rand.Read(secret) // never fails, by its contract
+	if err := f.place(path, secret, false); err != nil && !errors.Is(err, fs.ErrExist) {
+		return audit.Key{}, fmt.Errorf("the key that seals the history cannot be made: %w: name a file in a directory that mmsync may write to as audit.key_file", err)
+	}
+	return f.read(path) // somebody else may have been faster
+}
+
+func (f *File) read(path string) (audit.Key, error) {
+	file, err := os.Open(path)
 	if err != nil {
 		return audit.Key{}, fmt.Errorf("read the key that seals the history: %w", err)
 	}
@@ -61,7 +72,7 @@ func (f *File) read() (audit.Key, error) {
 		return audit.Key{}, fmt.Errorf("read the key that seals the history: %w", err)
 	}
 	if info.Mode().Perm()&0o007 != 0 {
-		return audit.Key{}, fmt.Errorf("everybody on this machine may read or write %s, the key that seals the history: chmod 0600 %s", f.path, f.path)
+		return audit.Key{}, fmt.Errorf("everybody on this machine may read or write %s, the key that seals the history: chmod 0600 %s", path, path)
 	}
 	secret, err := io.ReadAll(io.LimitReader(file, audit.KeyBytes+1))
 	if err != nil {
@@ -69,9 +80,76 @@ func (f *File) read() (audit.Key, error) {
 	}
 	key, err := audit.NewKey(secret)
 	if err != nil {
-		return audit.Key{}, fmt.Errorf("%s is no key that seals the history: it must hold exactly %d bytes; correct audit.key_file", f.path, audit.KeyBytes)
+		return audit.Key{}, fmt.Errorf("%s is no key that seals the history: it must hold exactly %d bytes; correct audit.key_file", path, audit.KeyBytes)
 	}
 	return key, nil
+}
+
+// withEarlier adds the keys that sealed before.
+func (f *File) withEarlier(key audit.Key) (audit.Key, error) {
+	numbers, err := f.numbers()
+	if err != nil {
+		return audit.Key{}, err
+	}
+	chain := make([]audit.Key, 0, len(numbers))
+	for _, n := range numbers {
+		k, err := f.read(f.earlier(n))
+		if err != nil {
+			return audit.Key{}, err
+		}
+		if len(chain) > 0 {
+			k = k.After(chain[len(chain)-1])
+		}
+		chain = append(chain, k)
+	}
+	if len(chain) > 0 {
+		key = key.After(chain[len(chain)-1])
+	}
+	return key, nil
+}
+
+// numbers gives those of the files of earlier keys, the oldest first.
+func (f *File) numbers() ([]int, error) {
+	beside, err := os.ReadDir(filepath.Dir(f.path))
+	if err != nil {
+		return nil, fmt.Errorf("look for earlier keys: %w", err)
+	}
+	var out []int
+	for _, e := range beside {
+		suffix, ours := strings.CutPrefix(e.Name(), filepath.Base(f.path)+".")
+		if n, err := strconv.Atoi(suffix); ours && err == nil && n > 0 && strconv.Itoa(n) == suffix {
+			out = append(out, n)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+func (f *File) earlier(n int) string { return f.path + "." + strconv.Itoa(n) }
+
+func (f *File) next() string { return f.path + ".new" }
+
+// Next gives the key that Switch will put in the place of this one, and makes it.
+func (f *File) Next() (audit.Key, error) { return f.make(f.next()) }
+
+// Switch puts what Next made in the place of the key, which is kept beside it. One
+// that was cut off can be done again.
+func (f *File) Switch() error {
+	numbers, err := f.numbers()
+	if err != nil {
+		return err
+	}
+	n := 1
+	if len(numbers) > 0 {
+		n = numbers[len(numbers)-1] + 1
+	}
+	if err := os.Link(f.path, f.earlier(n)); err != nil {
+		return fmt.Errorf("keep the earlier key: %w", err)
+	}
+	if err := os.Rename(f.next(), f.path); err != nil {
+		return fmt.Errorf("put the new key in its place: %w", err)
+	}
+	return nil
 }
 
 // Head gives the end of the history as it was last noted; ok is false if it never

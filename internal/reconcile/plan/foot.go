@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,11 +69,15 @@ func roughly(d time.Duration) string {
 }
 
 // foot is the end of a printed plan: the warnings, and the line that sums it up.
-func foot(b *strings.Builder, p Plan) {
-	for _, w := range p.Warnings {
+func foot(b *strings.Builder, p Plan, s Style) {
+	said := p.Warnings
+	if bots := p.botsLine(s); bots != "" {
+		said = slices.Concat(said, []string{bots})
+	}
+	for _, w := range said {
 		b.WriteString("Warning: " + clean(w) + ".\n")
 	}
-	if len(p.Warnings) > 0 {
+	if len(said) > 0 {
 		b.WriteByte('\n')
 	}
 	b.WriteString("Plan " + p.ShortDigest() + ": " + p.Summary())

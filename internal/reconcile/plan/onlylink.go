@@ -5,7 +5,7 @@ package plan
 // next plan. Warnings are left out, for they are about the whole plan.
 func OnlyLink(p Plan) Plan {
 	out := p
-	out.Decisions, out.Warnings = nil, nil
+	out.Decisions, out.Warnings, out.Bots = nil, nil, nil
 	for _, d := range p.Decisions {
 		if d.Action != Adopt || len(d.Ops) == 0 || d.Ops[0].Kind != LinkAccount {
 			continue

@@ -198,8 +198,10 @@ type Plan struct {
 	Sources   []SourceSummary `json:"sources"`
 	// Warnings are what somebody should know before this plan is carried out,
 	// one sentence each.
-	Warnings []string      `json:"warnings,omitempty"`
-	Target   TargetSummary `json:"target"`
+	Warnings []string `json:"warnings,omitempty"`
+	// Bots stop with the people whom the plan switches off.
+	Bots   []StoppingBot `json:"bots_that_stop,omitempty"`
+	Target TargetSummary `json:"target"`
 }
 
 // Count gives the number of decisions with the given action.

@@ -88,7 +88,7 @@ func Render(w io.Writer, p Plan, s Style) error {
 	}
 	list(&b, p, s)
 	legend(&b, p)
-	foot(&b, p)
+	foot(&b, p, s)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

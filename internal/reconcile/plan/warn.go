@@ -1,5 +1,11 @@
 package plan
 
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
 // warnings says what should be known before the decisions are carried out. They
 // come in a fixed order.
 func warnings(list []Decision, f *Facts, p Policy) []string {
@@ -38,4 +44,64 @@ func (o Op) entersLDAP() bool {
 	default:
 	}
 	return false
+}
+
+// Leavers gives the ids of the accounts that a plan switches off, with their
+// usernames.
+func (p Plan) Leavers() map[string]string {
+	out := map[string]string{}
+	for i := range p.Decisions {
+		d := &p.Decisions[i]
+		for _, op := range d.Ops {
+			if to, _ := op.To(FieldActive); op.Kind == SetActive && to == "false" {
+				out[d.AccountID] = d.Username
+			}
+		}
+	}
+	return out
+}
+
+// StoppingBot is a bot that the server switches off together with its owner.
+type StoppingBot struct {
+	Username string `json:"username"`
+	Owner    string `json:"owner"`
+	OwnerID  string `json:"owner_id"`
+}
+
+// WithBots gives the plan with the bots that stop because of it, given all bots of
+// owners by their ids.
+func (p Plan) WithBots(of map[string][]string) Plan {
+	p.Bots = nil
+	for id, owner := range p.Leavers() {
+		for _, bot := range of[id] {
+			p.Bots = append(p.Bots, StoppingBot{Username: bot, Owner: owner, OwnerID: id})
+		}
+	}
+	slices.SortFunc(p.Bots, func(a, b StoppingBot) int {
+		return cmp.Or(cmp.Compare(a.Username, b.Username), cmp.Compare(a.OwnerID, b.OwnerID))
+	})
+	return p
+}
+
+// mostBots is how many bots are named.
+const mostBots = 10
+
+// botsLine says which bots stop; "" if none does.
+func (p Plan) botsLine(s Style) string {
+	if len(p.Bots) == 0 {
+		return ""
+	}
+	const text = "bots that stop with their owner: "
+	if s.Redact {
+		return text + thousands(len(p.Bots))
+	}
+	var named []string
+	for _, b := range p.Bots[:min(len(p.Bots), mostBots)] {
+		named = append(named, quote(b.Username)+" (owner "+visible(b.Owner)+")")
+	}
+	more := ""
+	if n := len(p.Bots) - len(named); n > 0 {
+		more = " and " + thousands(n) + " more"
+	}
+	return text + strings.Join(named, ", ") + more
 }

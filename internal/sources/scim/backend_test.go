@@ -37,6 +37,13 @@ func (e *engine) Push(_ context.Context, k identity.Key) error {
 
 func (e *engine) Poke() {}
 
+func (e *engine) Forbids(_ context.Context, id identity.Identity) (string, error) {
+	if id.Active && id.Profile.Username == "admin" {
+		return "Another account has the name.", nil
+	}
+	return "", nil
+}
+
 // endpoint is a client's resources behind the real protocol.
 type endpoint struct {
 	t      *testing.T
@@ -74,10 +81,12 @@ func (e *endpoint) newSource(name string, roles ...sources.RoleRule) *scim.Sourc
 
 func (e *endpoint) serve(s *scim.Source) http.Handler {
 	e.t.Helper()
-	b := scim.NewBackend(scim.BackendOptions{Source: s, Store: e.store, Engine: e.engine, Inline: time.Second, UniqueGroups: true})
+	b := scim.NewBackend(scim.BackendOptions{Refuse: s.Name() == "strict", Source: s, Store: e.store, Engine: e.engine, Inline: time.Second, UniqueGroups: true})
 	h, err := protocol.New(protocol.Options{
 		Types: []*protocol.ResourceType{scim.UserType(), protocol.GroupType()}, BaseURL: "https://sync.example/scim/v2", Prefix: "/scim/v2",
-		Open:   func(*http.Request) (protocol.Session, error) { return protocol.Session{Backend: b, Name: s.Name()}, nil },
+		Open: func(*http.Request) (protocol.Session, error) {
+			return protocol.Session{Backend: b, Name: s.Name()}, nil
+		},
 		Limits: protocol.Limits{Rate: -1}, Lenient: protocol.AllLenient(),
 	})
 	require.NoError(e.t, err)
@@ -109,7 +118,7 @@ func (e *endpoint) user(name string) string {
 	e.t.Helper()
 	code, out := e.ask(http.MethodPost, "/Users", fmt.Sprintf(`{"userName":"%s@example.org","externalId":"x-%s","emails":[{"value":"%s@example.org","type":"work"}],"active":true}`, name, name, name))
 	require.Equal(e.t, http.StatusCreated, code, out)
-	return out["id"].(string)
+	return text(out, "id")
 }
 
 func (e *endpoint) group(name string, members ...string) string {
@@ -120,7 +129,7 @@ func (e *endpoint) group(name string, members ...string) string {
 	}
 	code, out := e.ask(http.MethodPost, "/Groups", fmt.Sprintf(`{"displayName":%q,"externalId":"g-%s","members":[%s]}`, name, name, strings.Join(list, ",")))
 	require.Equal(e.t, http.StatusCreated, code, out)
-	return out["id"].(string)
+	return text(out, "id")
 }
 
 func (e *endpoint) patch(path, ops string) (int, map[string]any) {
@@ -159,7 +168,7 @@ func TestBackend_User(t *testing.T) {
 		e := newEndpoint(t)
 		code, out := e.ask(http.MethodPost, "/Users", `{"userName":"nora@example.org","password":"Tmp-pass-1","emails":[{"value":"nora@example.org"}]}`)
 		require.Equal(t, http.StatusCreated, code)
-		id := out["id"].(string)
+		id := text(out, "id")
 		require.Equal(t, []string{id}, e.engine.pushed)
 		require.Equal(t, []string{id}, e.due())
 		kept, err := e.store.Resources(t.Context(), state.ResourceFilter{Source: "idp", Type: "User"})
@@ -205,7 +214,7 @@ func TestBackend_User(t *testing.T) {
 			code, out := e.ask(http.MethodGet, "/Users?filter="+urlEscape(f), "")
 			require.Equal(t, http.StatusOK, code, "%s: %v", f, out)
 			require.EqualValues(t, 1, out["totalResults"], f)
-			require.Equal(t, id, out["Resources"].([]any)[0].(map[string]any)["id"], f)
+			require.Equal(t, id, in(out, "Resources", 0, "id"), f)
 		}
 		_, out := e.ask(http.MethodGet, "/Users?filter="+urlEscape(`externalId eq "X-NORA"`), "")
 		require.EqualValues(t, 0, out["totalResults"])
@@ -215,7 +224,7 @@ func TestBackend_User(t *testing.T) {
 		e := newEndpoint(t)
 		code, out := e.ask(http.MethodPost, "/Users", `{"userName":"nomail"}`)
 		require.Equal(t, http.StatusCreated, code)
-		require.NotEmpty(t, e.wanted(out["id"].(string)).Fault)
+		require.NotEmpty(t, e.wanted(text(out, "id")).Fault)
 	})
 	t.Run("the status shows what is held and what waits", func(t *testing.T) {
 		t.Parallel()
@@ -223,7 +232,8 @@ func TestBackend_User(t *testing.T) {
 		id := e.user("nora")
 		status := func() map[string]any {
 			_, out := e.ask(http.MethodGet, "/Users/"+id, "")
-			return out[scim.StatusURN].(map[string]any)
+			status, _ := in(out, scim.StatusURN).(map[string]any)
+			return status
 		}
 		require.Equal(t, "pending", status()["state"])
 		l, err := e.store.AcquireLease(t.Context(), "reconcile", "test", time.Minute)
@@ -245,6 +255,22 @@ func TestBackend_User(t *testing.T) {
 	})
 }
 
+func TestBackend_Refuse(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	h := e.serve(e.newSource("strict"))
+	code, out := ask(t, h, http.MethodPost, "/Users", `{"userName":"admin","emails":[{"value":"a@example.org"}]}`)
+	require.Equal(t, http.StatusConflict, code)
+	require.Equal(t, "uniqueness", out["scimType"])
+	code, out = ask(t, h, http.MethodPost, "/Users", `{"userName":"nora","emails":[{"value":"a@example.org"}]}`)
+	require.Equal(t, http.StatusCreated, code)
+	path := "/Users/" + text(out, "id")
+	code, _ = ask(t, h, http.MethodPatch, path, `{"Operations":[{"op":"replace","value":{"userName":"admin"}}]}`)
+	require.Equal(t, http.StatusConflict, code)
+	code, _ = ask(t, h, http.MethodPatch, path, `{"Operations":[{"op":"replace","value":{"userName":"admin","active":false}}]}`)
+	require.Equal(t, http.StatusOK, code, "whoever is to leave is never refused")
+}
+
 func TestBackend_Group(t *testing.T) {
 	t.Parallel()
 	admins := func(group string) sources.RoleRule {
@@ -262,7 +288,7 @@ func TestBackend_Group(t *testing.T) {
 		require.True(t, e.wanted(id).Roles.Has(identity.RoleAdmin))
 		require.Contains(t, e.due(), id)
 		_, out = e.ask(http.MethodGet, "/Users/"+id, "")
-		require.Equal(t, "Crew", out["groups"].([]any)[0].(map[string]any)["display"])
+		require.Equal(t, "Crew", in(out, "groups", 0, "display"))
 	})
 	t.Run("a role comes by way of other groups, and goes with the membership", func(t *testing.T) {
 		t.Parallel()
@@ -337,6 +363,29 @@ func TestBackend_Group(t *testing.T) {
 		_, out := ask(t, other, http.MethodGet, "/Users", "")
 		require.EqualValues(t, 0, out["totalResults"])
 	})
+}
+
+// in gives what is at a path of names and positions in an answer; nil if nothing is.
+func in(v any, path ...any) any {
+	for _, step := range path {
+		switch step := step.(type) {
+		case string:
+			o, _ := v.(map[string]any)
+			v = o[step]
+		case int:
+			list, _ := v.([]any)
+			if step >= len(list) {
+				return nil
+			}
+			v = list[step]
+		}
+	}
+	return v
+}
+
+func text(v any, path ...any) string {
+	s, _ := in(v, path...).(string)
+	return s
 }
 
 func urlEscape(s string) string {

@@ -13,8 +13,9 @@ const maxBuckets = 4096
 type buckets struct {
 	perSecond, burst float64
 
-	mu  sync.Mutex
-	all map[string]bucket
+	mu    sync.Mutex
+	all   map[string]bucket
+	swept time.Time // when those that are full were forgotten
 }
 
 type bucket struct {
@@ -32,11 +33,7 @@ func (b *buckets) take(name string, n int, now time.Time) (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, known := b.all[name]; !known && len(b.all) >= maxBuckets {
-		for k, v := range b.all {
-			if b.filled(v, now) == b.burst {
-				delete(b.all, k)
-			}
-		}
+		b.sweep(now)
 		if len(b.all) >= maxBuckets {
 			name = ""
 		}
@@ -50,6 +47,19 @@ func (b *buckets) take(name string, n int, now time.Time) (wait time.Duration) {
 	}
 	b.all[name] = bucket{left - float64(n), now}
 	return 0
+}
+
+// sweep forgets the buckets that are full, once a second at most.
+func (b *buckets) sweep(now time.Time) {
+	if now.Sub(b.swept) < time.Second {
+		return
+	}
+	b.swept = now
+	for k, v := range b.all {
+		if b.filled(v, now) == b.burst {
+			delete(b.all, k)
+		}
+	}
 }
 
 // filled is what a bucket holds by now.

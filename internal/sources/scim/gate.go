@@ -15,10 +15,6 @@ import (
 	"github.com/mmsync/mmsync/internal/state"
 )
 
-// SecretPrefix begins every secret that mmsync gives out, so that scanners for
-// secrets find one that went astray.
-const SecretPrefix = "mms_"
-
 // maxCredential bounds what is looked at; tokens of providers with many groups in
 // them have some KiB.
 const maxCredential = 16 << 10
@@ -114,7 +110,7 @@ func (g *Gate) Open(r *http.Request) (Client, error) {
 	}
 	var c Client
 	switch {
-	case strings.HasPrefix(credential, SecretPrefix):
+	case strings.HasPrefix(credential, state.TokenPrefix):
 		c, err = g.bySecret(r.Context(), credential, from)
 	case strings.HasPrefix(credential, accessPrefix):
 		c, err = g.byAccess(r.Context(), credential, from)

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -108,11 +107,20 @@ func (s *keySet) get(ctx context.Context) ([]jose.JSONWebKey, error) {
 		}
 		from = about.Keys
 	}
-	var set jose.JSONWebKeySet
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
 	if err := s.fetch(ctx, from, &set); err != nil {
 		return nil, err
 	}
-	keys := slices.DeleteFunc(set.Keys, func(k jose.JSONWebKey) bool { return !signs(k) })
+	var keys []jose.JSONWebKey
+	for _, data := range set.Keys {
+		// One that cannot be read is passed over, RFC 7517 section 5.
+		var k jose.JSONWebKey
+		if err := json.Unmarshal(data, &k); err == nil && signs(k) {
+			keys = append(keys, k)
+		}
+	}
 	if len(keys) == 0 {
 		return nil, fmt.Errorf("%s has no key that signs", from)
 	}

@@ -65,11 +65,10 @@ func (g *Gate) bySignature(ctx context.Context, token string) (Client, error) {
 	why, asked := error(refusal("its issuer is none that is configured")), false
 	for _, i := range g.issuers {
 		found, err := i.verify(ctx, token)
-		_, otherIssuer := errors.AsType[otherIssuer](err)
 		switch {
 		case err == nil:
 			fits, claims = append(fits, i), found
-		case !otherIssuer && !asked:
+		case !errors.Is(err, errOtherIssuer) && !asked:
 			why, asked = err, true
 		}
 	}
@@ -83,13 +82,10 @@ func (g *Gate) bySignature(ctx context.Context, token string) (Client, error) {
 	return Client{}, refusal(fmt.Sprintf("it fits the sources %s and %s: audience or claims must tell them apart", fits[0].Source, fits[1].Source))
 }
 
-// otherIssuer says that a token is somebody else's.
-type otherIssuer struct{}
-
-func (otherIssuer) Error() string { return "another issuer" }
+var errOtherIssuer = errors.New("the token is another issuer's")
 
 // verify gives the claims of a token that is the issuer's and valid. The error is a
-// refusal, otherIssuer, or says that the keys could not be had.
+// refusal, errOtherIssuer, or says that the keys could not be had.
 //
 // Keys come from the configured place alone: what the token's own header says of
 // them (jku, x5u, jwk, x5c) is not looked at.
@@ -103,7 +99,7 @@ func (i *issuer) verify(ctx context.Context, token string) (map[string]any, erro
 		return nil, refusal("its claims cannot be read")
 	}
 	if claimed.Issuer != i.Issuer.Issuer {
-		return nil, otherIssuer{}
+		return nil, errOtherIssuer
 	}
 	header := parsed.Headers[0]
 	keys, err := i.keys.find(ctx, header.KeyID, header.Algorithm)

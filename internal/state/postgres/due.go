@@ -35,6 +35,16 @@ func markColumns(marks []state.DueMark) (sources, anchors []string, leavers []bo
 	return sources, anchors, leavers
 }
 
+const wakeDue = `update scim_due set after_at = null where reason = $1 and not is_held`
+
+// WakeDue implements state.ResourceStore.
+func (s *Store) WakeDue(ctx context.Context, reason string) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	_, err := s.pool.Exec(ctx, wakeDue, reason)
+	return s.fault(ctx, "wake who was put off", err)
+}
+
 const selectDue = `
 select source, anchor, is_leaver, revision, since_at, after_at, attempts, is_held, reason, note from scim_due`
 

@@ -206,6 +206,9 @@ func (s *Store) AuditRows(ctx context.Context, f state.RowFilter) ([]audit.Row, 
 		w.and("(account_id = $%d or (source <> '' and (anchor = $%d or source || '/' || anchor = $%d or instr(personal, $%d) > 0)))",
 			f.Person, f.Person, f.Person, needle)
 	}
+	if f.Forgotten {
+		w.and("personal is null")
+	}
 	if !f.Since.IsZero() {
 		w.and("happened_at >= $%d", stamp(f.Since))
 	}
@@ -374,34 +377,4 @@ func opsOf(ctx context.Context, tx *sql.Tx, k identity.Key) ([]state.OpRecord, e
 		out = append(out, o)
 	}
 	return out, rows.Err()
-}
-
-const pruneBatch = `update audit_batches set pruned_at = $2, prune_mac = $3 where id = $1`
-
-const deleteRows = `delete from audit_rows where batch = $1`
-
-// PruneAudit implements state.AuditStore.
-func (s *Store) PruneAudit(ctx context.Context, l state.Lease, batches []audit.Batch) error {
-	if err := state.CheckPrune(batches); err != nil {
-		return fmt.Errorf("prune the audit: %w", err)
-	}
-	return s.write(ctx, "prune the audit", func(tx *sql.Tx) error {
-		if err := fence(ctx, tx, l); err != nil {
-			return err
-		}
-		for i := range batches {
-			b := &batches[i]
-			n, err := affected(tx.ExecContext(ctx, pruneBatch, b.ID, stamp(b.PrunedAt), bytesOf(b.PruneMAC)))
-			if err != nil {
-				return err
-			}
-			if n == 0 {
-				return fmt.Errorf("batch %d: %w", b.ID, state.ErrNotFound)
-			}
-			if _, err := tx.ExecContext(ctx, deleteRows, b.ID); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }

@@ -37,6 +37,16 @@ func mark(ctx context.Context, tx *sql.Tx, marks []state.DueMark, at time.Time) 
 	return err
 }
 
+const wakeDue = `update scim_due set after_at = null where reason = $1 and not is_held`
+
+// WakeDue implements state.ResourceStore.
+func (s *Store) WakeDue(ctx context.Context, reason string) error {
+	return s.write(ctx, "wake who was put off", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, wakeDue, reason)
+		return err
+	})
+}
+
 const selectDue = `
 select source, anchor, is_leaver, revision, since_at, after_at, attempts, is_held, reason, note from scim_due`
 

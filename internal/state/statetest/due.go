@@ -77,6 +77,7 @@ func dues(t *testing.T, open Factory) {
 	open.test(t, "Due/leavers first, then whoever waits longest", dueOrder)
 	open.test(t, "Done/a mark that came later stays", doneKeepsLater)
 	open.test(t, "PutOff/until then, unless marked again", putsOff)
+	open.test(t, "WakeDue/for one reason, and nobody who is held", wakes)
 	open.test(t, "PutOff/held until marked again, and counted from then on", heldUntilMarked)
 	open.test(t, "Done/only with the lease", dueFenced)
 }
@@ -199,4 +200,20 @@ func heldUntilMarked(t *testing.T, s state.Store) {
 	require.Equal(t, state.Due{DueMark: wants(1), Revision: again[0].Revision, Since: again[0].Since}, again[0])
 	require.True(t, again[0].Since.After(was[0].Since), "what was held waits anew")
 	require.Equal(t, was[1].Since, again[1].Since)
+}
+
+func wakes(t *testing.T, s state.Store) {
+	l := acquire(t, s)
+	markDue(t, s, wants(1), wants(2), wants(3))
+	off := dueOf(t, s, key(1), key(2), key(3))
+	for i := range off {
+		off[i].After, off[i].Reason = off[i].Since.Add(time.Hour), "on_hold"
+	}
+	off[1].Reason = "in_grace"
+	off[2].After, off[2].Held = time.Time{}, true
+	require.NoError(t, s.PutOff(t.Context(), l, off))
+	require.NoError(t, s.WakeDue(t.Context(), "on_hold"))
+	got := due(t, s)
+	require.Len(t, got, 1)
+	require.Equal(t, key(1), got[0].Key)
 }

@@ -29,6 +29,10 @@ insert into scim_members (source, group_id, member_id, type, display)
 select source, 'everybody', id, type, 'Zoë ' || id from scim_resources`
 )
 
+// Many is how many people a test of plans needs: a hundred thousand, and fewer where
+// the race detector watches.
+const Many = many
+
 // Seed puts n users beside each other whose names are unique, all of one department
 // and of one group, and none of them due.
 func Seed(t testing.TB, s state.Store, n int) {

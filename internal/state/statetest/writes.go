@@ -47,6 +47,32 @@ func BenchWrites(b *testing.B, open func(t testing.TB) Floor) {
 	})
 }
 
+// BenchMembers measures what a full push of a large group costs: n join an empty one,
+// all of them are pushed again, and all leave by name.
+func BenchMembers(b *testing.B, open Factory) {
+	b.Helper()
+	for _, n := range []int{10_000, 40_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s := open(b)
+			all := make([]state.Member, n)
+			for i := range all {
+				all[i] = member(fmt.Sprintf("m%06d", i))
+			}
+			r := write(b, s, groupWrite("g1"))
+			for b.Loop() {
+				w := next(r, groupWrite("g1", all...))
+				r = write(b, s, w)
+				w.Expect, w.LeaveAll = r.Version, true
+				r = write(b, s, w)
+				w = next(r, groupWrite("g1"))
+				w.Leave = all
+				r = write(b, s, w)
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*n), "µs/member")
+		})
+	}
+}
+
 func benchBody(id string) []byte {
 	return fmt.Appendf(nil, `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":%q,"active":true,`+
 		`"name":{"givenName":"Zoë","familyName":"O'Brien"},"emails":[{"value":"user@example.org","type":"work","primary":true}],`+

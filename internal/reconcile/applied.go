@@ -1,0 +1,112 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
+)
+
+func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, op plan.Op, who *person, cause error) error {
+	row := 0
+	a.count(func() {
+		a.counts.Failed++
+		a.inARow++
+		row = a.inARow
+		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: op.Kind, Error: cause.Error()})
+		switch {
+		case isUnknown(cause):
+			a.open[d.Key] = true
+			a.due[d.Key] = time.Now().Add(a.e.o.SettleAfter)
+		case mismatch(cause) && takes(op) && a.e.o.LookAgain > 0: // lost to another write, and seen to be
+			a.due[d.Key] = time.Now()
+		}
+	})
+	// What may still arrive stays sent and is looked after; so does what no later look
+	// at the account would miss, which the next run repeats.
+	if !isUnknown(cause) && !endsOldSessions(op) {
+		out := state.Outcome{Ref: ref, Status: state.OpFailed, AccountID: who.id(d), At: time.Now(), Before: who.account, Error: cause.Error()}
+		if err := a.record(ctx, out); err != nil {
+			return err
+		}
+	}
+	// The account may not be what it was taken for; a patch of one that is gone
+	// is answered with "invalid body", seen on 11.6.
+	if err := a.unsee(ctx, who); err != nil {
+		return err
+	}
+	switch {
+	case unauthorized(cause):
+		return fmt.Errorf("the server no longer accepts mmsync's token, so the run was stopped; give it a new one: %w", cause)
+	case row >= abortAfter:
+		return fmt.Errorf("%d calls in a row failed, so the run was stopped; the last: %w", row, cause)
+	}
+	return nil
+}
+
+// abortAfter is how many failures in a row show that the fault is not with the
+// people but with the server, the token or the mapping.
+const abortAfter = 25
+
+func (a *applier) skip(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, cause string) error {
+	a.count(func() {
+		a.counts.Skipped++
+		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: d.Ops[index].Kind, Error: cause})
+	})
+	return a.record(ctx, state.Outcome{Ref: ref, Status: state.OpSkipped, AccountID: d.AccountID, At: time.Now(), Error: cause})
+}
+
+// yield leaves an op to the push that took the person over since the plan was made.
+func (a *applier) yield(ctx context.Context, ref state.OpRef, d *plan.Decision) error {
+	return a.record(ctx, state.Outcome{Ref: ref, Status: state.OpDropped, AccountID: d.AccountID, At: time.Now(), Error: "a push about the person came since the plan was made, and was worked on instead"})
+}
+
+// own is a step that changes ownership alone.
+func (a *applier) own(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, who *person) (ok bool, err error) {
+	why, err := a.heldBack(ctx, d, d.Ops[index])
+	switch {
+	case err != nil:
+		return false, err
+	case why != "":
+		return false, a.keep(ctx, ref, d, index, why, why)
+	}
+	return true, a.relink(ctx, ref, d, d.Ops[index], who)
+}
+
+// keep leaves an op undone, because this kind of call is stopped or an operator
+// stopped it: why is counted, said is recorded with the op.
+func (a *applier) keep(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, why, said string) error {
+	a.mu.Lock()
+	a.stopped[why]++
+	a.mu.Unlock()
+	return a.skip(ctx, ref, d, index, said)
+}
+
+func (a *applier) record(ctx context.Context, o state.Outcome) error {
+	a.e.pending.mu.RLock()
+	err := a.e.o.Store.RecordOp(ctx, a.lease.current(), o)
+	if err == nil {
+		d := &a.plan.Decisions[o.Ref.Decision]
+		a.reserved.did(d, o.Ref.Op)
+		a.e.pending.recorded(d, o)
+	}
+	a.e.pending.mu.RUnlock()
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, state.ErrFenced) {
+		a.lease.cancel(err)
+	}
+	return fmt.Errorf("record op %s: %w", o.Ref, err)
+}
+
+func (a *applier) count(f func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f()
+	a.done++
+	a.e.o.Progress(Progress{Stage: "applying", Done: a.done, Total: a.total})
+}
