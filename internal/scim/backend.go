@@ -45,6 +45,12 @@ type Backend interface {
 	Delete(ctx context.Context, t *ResourceType, id, version string) error
 }
 
+// Editor is a Backend for which it is less work to read a resource for changing it.
+type Editor interface {
+	// Edit is what Get is, without the attributes that clients cannot write.
+	Edit(ctx context.Context, t *ResourceType, id string) (Resource, error)
+}
+
 // Query selects resources.
 type Query struct {
 	// Where is the filter as it was asked; nil selects all. filter.Equalities tells

@@ -124,7 +124,7 @@ func (h *Handler) change(ctx context.Context, c *call, t *ResourceType, id strin
 	cond := c.condition()
 	var r Resource
 	err = h.retry(ctx, func() error {
-		before, err := c.session.Backend.Get(ctx, t, id)
+		before, err := edit(ctx, c.session.Backend, t, id)
 		if err != nil {
 			return err
 		}
@@ -138,8 +138,8 @@ func (h *Handler) change(ctx context.Context, c *call, t *ResourceType, id strin
 		}
 		changed := t.Diff(before.Attributes, after)
 		if len(changed) == 0 {
-			r = before
-			return nil
+			r, err = c.session.Backend.Get(ctx, t, id)
+			return err
 		}
 		r, err = c.session.Backend.Replace(ctx, t, Change{Before: before, After: after, Changed: changed})
 		if err == nil {
@@ -148,6 +148,13 @@ func (h *Handler) change(ctx context.Context, c *call, t *ResourceType, id strin
 		return err
 	})
 	return r, err
+}
+
+func edit(ctx context.Context, b Backend, t *ResourceType, id string) (Resource, error) {
+	if e, ok := b.(Editor); ok {
+		return e.Edit(ctx, t, id)
+	}
+	return b.Get(ctx, t, id)
 }
 
 // retry does something again for as long as the version has changed meanwhile.

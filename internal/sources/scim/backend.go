@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -46,28 +47,55 @@ type BackendOptions struct {
 // Backend is what one client has pushed. It implements the protocol's Backend.
 type Backend struct {
 	o BackendOptions
+
+	mu         sync.Mutex
+	hasGroups  bool
+	groupsSeen time.Time
 }
 
 // NewBackend gives a client's resources.
-func NewBackend(o BackendOptions) *Backend { return &Backend{o} }
+func NewBackend(o BackendOptions) *Backend { return &Backend{o: o} }
 
 // fold is the form by which values are found and unique that compare without case.
 func fold(s string) string { return filter.Fold(s) }
 
 // Get implements protocol.Backend.
 func (b *Backend) Get(ctx context.Context, t *protocol.ResourceType, id string) (protocol.Resource, error) {
-	list, err := b.read(ctx, t, state.ResourceFilter{IDs: []string{id}})
+	return one(b.read(ctx, t, state.ResourceFilter{IDs: []string{id}}))
+}
+
+// Edit implements protocol.Editor.
+func (b *Backend) Edit(ctx context.Context, t *protocol.ResourceType, id string) (protocol.Resource, error) {
+	if t.Name == groupType {
+		return b.Get(ctx, t, id)
+	}
+	return one(b.plain(ctx, t, state.ResourceFilter{IDs: []string{id}}))
+}
+
+func one(list []protocol.Resource, err error) (protocol.Resource, error) {
+	if err == nil && len(list) == 0 {
+		err = protocol.ErrNotFound
+	}
 	if err != nil {
 		return protocol.Resource{}, err
-	}
-	if len(list) == 0 {
-		return protocol.Resource{}, protocol.ErrNotFound
 	}
 	return list[0], nil
 }
 
 // read gives resources with all that belongs to them.
 func (b *Backend) read(ctx context.Context, t *protocol.ResourceType, f state.ResourceFilter) ([]protocol.Resource, error) {
+	out, err := b.plain(ctx, t, f)
+	if err != nil || len(out) == 0 {
+		return out, err
+	}
+	if t.Name == groupType {
+		return out, b.addMembers(ctx, out)
+	}
+	return out, errors.Join(b.addGroups(ctx, out), b.addStatus(ctx, out))
+}
+
+// plain gives resources as they were written.
+func (b *Backend) plain(ctx context.Context, t *protocol.ResourceType, f state.ResourceFilter) ([]protocol.Resource, error) {
 	f.Source, f.Type = b.o.Source.o.Name, t.Name
 	stored, err := b.o.Store.Resources(ctx, f)
 	if err != nil {
@@ -79,13 +107,7 @@ func (b *Backend) read(ctx context.Context, t *protocol.ResourceType, f state.Re
 			return nil, err
 		}
 	}
-	if len(out) == 0 {
-		return out, nil
-	}
-	if t.Name == groupType {
-		return out, b.addMembers(ctx, out)
-	}
-	return out, errors.Join(b.addGroups(ctx, out), b.addStatus(ctx, out))
+	return out, nil
 }
 
 func resource(r state.Resource) (protocol.Resource, error) {
@@ -133,6 +155,9 @@ func member(m state.Member) protocol.Object {
 
 // addGroups puts into users the groups they are in directly.
 func (b *Backend) addGroups(ctx context.Context, users []protocol.Resource) error {
+	if any, err := b.grouped(ctx); err != nil || !any {
+		return err
+	}
 	ids := make([]string, len(users))
 	for i := range users {
 		ids[i] = users[i].ID
@@ -177,6 +202,29 @@ func (b *Backend) addGroups(ctx context.Context, users []protocol.Resource) erro
 		}
 	}
 	return nil
+}
+
+// groupsSeenFor is how long it is believed that a source has no groups: another
+// process may have made the first.
+const groupsSeenFor = 5 * time.Second
+
+// grouped tells whether the source has groups at all: most who push only users would
+// pay for a look with every answer.
+func (b *Backend) grouped(ctx context.Context) (bool, error) {
+	b.mu.Lock()
+	has, at := b.hasGroups, b.groupsSeen
+	b.mu.Unlock()
+	if has || time.Since(at) < groupsSeenFor {
+		return has, nil
+	}
+	list, err := b.o.Store.Resources(ctx, state.ResourceFilter{Source: b.o.Source.o.Name, Type: groupType, Limit: 1})
+	if err != nil {
+		return false, fmt.Errorf("read groups: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hasGroups, b.groupsSeen = b.hasGroups || len(list) > 0, time.Now()
+	return b.hasGroups, nil
 }
 
 // Create implements protocol.Backend.
@@ -279,17 +327,24 @@ func (b *Backend) write(ctx context.Context, t *protocol.ResourceType, c protoco
 	if err != nil {
 		return out, err
 	}
-	one := []protocol.Resource{out}
 	if t.Name == groupType {
+		b.mu.Lock()
+		b.hasGroups = true
+		b.mu.Unlock()
 		if members := c.After["members"]; members != nil {
-			one[0].Attributes["members"] = members
+			out.Attributes["members"] = members
 		}
-		return one[0], nil
+		return out, nil
 	}
-	if groups := c.Before.Attributes["groups"]; groups != nil {
-		one[0].Attributes["groups"] = groups
+	users := []protocol.Resource{out}
+	if err := b.addGroups(ctx, users); err != nil {
+		return out, err
 	}
-	return one[0], b.addStatus(ctx, one)
+	if b.o.Inline <= 0 { // nobody can have worked on it
+		out.Attributes[StatusURN] = status(&state.Due{Since: kept.Modified})
+		return out, nil
+	}
+	return out, b.addStatus(ctx, users)
 }
 
 // allowed refuses a person whom Mattermost would not let be so. One that cannot be

@@ -52,26 +52,31 @@ func (b *Backend) addStatus(ctx context.Context, users []protocol.Resource) erro
 	if err != nil {
 		return fmt.Errorf("read who is due: %w", err)
 	}
-	waits := make(map[identity.Key]state.Due, len(due))
-	for _, d := range due {
-		waits[d.Key] = d
+	waits := make(map[identity.Key]*state.Due, len(due))
+	for i := range due {
+		waits[due[i].Key] = &due[i]
 	}
 	for i, k := range keys {
-		status := protocol.Object{"state": "applied"}
-		put := func(name, v string) {
-			if v != "" {
-				status[name] = v
-			}
-		}
-		if d, found := waits[k]; found && d.Reason != state.DueApplied {
-			status["state"], status["since"] = "pending", d.Since.UTC().Format(time.RFC3339)
-			if d.Held {
-				status["state"] = "held"
-			}
-			put("reason", d.Reason)
-			put("detail", d.Note)
-		}
-		users[i].Attributes[StatusURN] = status
+		users[i].Attributes[StatusURN] = status(waits[k])
 	}
 	return nil
+}
+
+// status says what is due of somebody, nil if nothing is.
+func status(d *state.Due) protocol.Object {
+	out := protocol.Object{"state": "applied"}
+	if d == nil || d.Reason == state.DueApplied {
+		return out
+	}
+	out["state"], out["since"] = "pending", d.Since.UTC().Format(time.RFC3339)
+	if d.Held {
+		out["state"] = "held"
+	}
+	if d.Reason != "" {
+		out["reason"] = d.Reason
+	}
+	if d.Note != "" {
+		out["detail"] = d.Note
+	}
+	return out
 }
