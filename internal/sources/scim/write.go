@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"time"
 
+	protocol "github.com/mmsync/mmsync/internal/scim"
+
 	"github.com/mmsync/mmsync/internal/state"
 )
 
