@@ -1,7 +1,12 @@
 package main
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"io/fs"
+	"math/big"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -150,17 +155,38 @@ func TestReasons_commandsExist(t *testing.T) {
 	}
 }
 
-// The README's configuration works.
-func TestReadme_configuration(t *testing.T) {
+// The configurations that are shown whole work.
+func TestDocs_configurations(t *testing.T) {
 	t.Parallel()
-	_, rest, ok := strings.Cut(documents(t)["README.md"], "```yaml\n")
-	require.True(t, ok)
-	text, _, ok := strings.Cut(rest, "```")
-	require.True(t, ok)
-	l := config.Loader{ReadFile: func(string) ([]byte, error) { return []byte("stub\n"), nil }}
-	c, err := l.Parse("/etc/mmsync/config.yaml", []byte(text))
+	pair := certificate(t)
+	for _, path := range []string{"README.md", filepath.Join(repository, "docs", "scim.md")} {
+		_, rest, ok := strings.Cut(documents(t)[path], "```yaml\nversion: 1\n")
+		require.True(t, ok, path)
+		text, _, ok := strings.Cut("version: 1\n"+rest, "```")
+		require.True(t, ok, path)
+		l := config.Loader{ReadFile: func(name string) ([]byte, error) {
+			if filepath.Ext(name) == ".pem" {
+				return pair, nil
+			}
+			return []byte("stub\n"), nil
+		}}
+		c, err := l.Parse("/etc/mmsync/config.yaml", []byte(text))
+		require.NoError(t, err, path)
+		require.NoError(t, daemon.Check(c), path)
+	}
+}
+
+// certificate gives a certificate and its key in one file.
+func certificate(t *testing.T) []byte {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
-	require.NoError(t, daemon.Check(c))
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	require.NoError(t, err)
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...)
 }
 
 func TestDocs_exitCodes(t *testing.T) {

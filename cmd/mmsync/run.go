@@ -113,7 +113,7 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "mmsync",
 		Short:         "keeps Mattermost accounts in step with a directory",
-		Long:          "mmsync keeps Mattermost accounts in step with a directory: it creates, patches and\ndeactivates accounts as LDAP or a file says, and never touches one it does not own.\n\nA first run: mmsync check-config, mmsync doctor, mmsync plan, mmsync sync.",
+		Long:          "mmsync keeps Mattermost accounts in step with a directory: it creates, patches and\ndeactivates accounts as LDAP, a file or an identity provider says, and never touches one it does not own.\n\nA first run: mmsync check-config, mmsync doctor, mmsync plan, mmsync sync.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,

@@ -47,7 +47,7 @@ func (e *Engine) complete(ctx context.Context, g *gathered, v *view, obs []plan.
 	if err != nil {
 		return err
 	}
-	if g.heard, err = e.hear(ctx, g.now); err != nil {
+	if g.heard, err = e.hear(ctx, g); err != nil {
 		return fmt.Errorf("read what operators said: %w", err)
 	}
 	g.problems = append(g.problems, g.heard.problems...)

@@ -180,9 +180,15 @@ type heard struct {
 
 // hear reads what operators said and sees what of it holds: for this server, under
 // this configuration, by the store's clock.
-func (e *Engine) hear(ctx context.Context, now time.Time) (*heard, error) {
+func (e *Engine) hear(ctx context.Context, g *gathered) (*heard, error) {
 	h := &heard{said: map[identity.Key]*plan.Said{}}
-	open, err := e.o.Store.Verdicts(ctx, state.VerdictFilter{Open: true})
+	f := state.VerdictFilter{Open: true}
+	if g.pushed {
+		for i := range g.observations {
+			f.Keys = append(f.Keys, g.observations[i].Key)
+		}
+	}
+	open, err := e.o.Store.Verdicts(ctx, f)
 	if err != nil || len(open) == 0 {
 		return h, err
 	}
@@ -194,7 +200,7 @@ func (e *Engine) hear(ctx context.Context, now time.Time) (*heard, error) {
 		v := &open[i]
 		why := ""
 		switch {
-		case v.Approves && !now.Before(v.Expires):
+		case v.Approves && !g.now.Before(v.Expires):
 			h.stale = append(h.stale, v.ID)
 			h.problems = append(h.problems, fmt.Sprintf("approval %s of run %s, by %s, expired before all of it was used; approve what the newest run holds if it is still right", v.ID, v.Run, v.MadeBy))
 			continue
@@ -203,7 +209,7 @@ func (e *Engine) hear(ctx context.Context, now time.Time) (*heard, error) {
 		case !v.Approves:
 		case v.Policy != e.o.PolicyDigest:
 			why = "it was made under another configuration; approve what a run with this one holds"
-		case now.Before(v.MadeAt):
+		case g.now.Before(v.MadeAt):
 			why = "the store's clock was set back behind it"
 		}
 		if why != "" {
@@ -307,9 +313,9 @@ func (e *Engine) fulfil(ctx context.Context, l *lease, run string, g *gathered, 
 			case over == changed && v.Approves:
 				rep.Problems = append(rep.Problems, fmt.Sprintf("what was approved for %q (%s, approval %s) is not what would be done by now, so it is not done; mmsync history %s shows what is held, approve that if it is right", it.Username, it.Key, v.ID, run))
 			}
-			used = append(used, state.ItemRef{Verdict: v.ID, Position: n})
+			used = append(used, v.Ref(n))
 		}
-		if left == 0 {
+		if left == 0 && !g.pushed { // a push knows its own people alone
 			closed = append(closed, v.ID)
 		}
 	}

@@ -25,6 +25,16 @@ type Verdict struct {
 	ClosedAt       time.Time // zero = in force
 	ClosedBy       string    // the run or the verdict that closed it
 	Items          []VerdictItem
+	// Positions are those of Items where a filter left others out; else nil.
+	Positions []int
+}
+
+// Ref names one of Items.
+func (v *Verdict) Ref(item int) ItemRef {
+	if v.Positions != nil {
+		item = v.Positions[item]
+	}
+	return ItemRef{Verdict: v.ID, Position: item}
 }
 
 // VerdictItem is one person's changes that a Verdict is about.
@@ -50,6 +60,8 @@ type VerdictFilter struct {
 	ID   string
 	Run  string
 	Open bool // in force, expired ones included
+	// Keys, if not empty, leave out all items but theirs.
+	Keys []identity.Key
 }
 
 // VerdictStore keeps what operators said, and the plans they said it about.

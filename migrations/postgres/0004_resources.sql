@@ -173,3 +173,6 @@ begin
 end
 $$;
 -- +goose StatementEnd
+
+-- A push asks what was said about one person.
+create index verdict_items_of on verdict_items (source, anchor);

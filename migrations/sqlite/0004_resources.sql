@@ -78,3 +78,6 @@ create table scim_tokens (
 ) strict;
 
 create unique index scim_tokens_name on scim_tokens (source, name) where revoked_at is null;
+
+-- A push asks what was said about one person.
+create index verdict_items_of on verdict_items (source, anchor);

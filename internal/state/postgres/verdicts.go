@@ -17,8 +17,12 @@ select id, run_id, approves, reason, made_by, server, policy, made_at, expires_a
 from verdicts`
 
 const selectVerdictItems = `
-select i.verdict_id, i.source, i.anchor, i.account_id, i.username, i.action, i.ops, i.used_by
-from verdict_items i where i.verdict_id = any($1) order by i.verdict_id, i.position`
+select i.verdict_id, i.source, i.anchor, i.account_id, i.username, i.action, i.ops, i.used_by, i.position
+from verdict_items i where i.verdict_id = any($1)`
+
+const verdictItemsOf = ` and (i.source, i.anchor) in (select * from unnest($2::text[], $3::text[]))`
+
+const verdictItemsOrder = ` order by i.verdict_id, i.position`
 
 // Verdicts implements state.Store.
 func (s *Store) Verdicts(ctx context.Context, f state.VerdictFilter) ([]state.Verdict, error) {
@@ -63,17 +67,26 @@ func verdicts(ctx context.Context, q querier, f state.VerdictFilter) ([]state.Ve
 	if err != nil || len(out) == 0 {
 		return nil, err
 	}
-	return out, scanEach(ctx, q, selectVerdictItems, []any{ids}, func(row pgx.Rows) error {
+	items, args := selectVerdictItems, []any{ids}
+	if len(f.Keys) > 0 {
+		sources, anchors := columns(f.Keys)
+		items, args = items+verdictItemsOf, append(args, sources, anchors)
+	}
+	return out, scanEach(ctx, q, items+verdictItemsOrder, args, func(row pgx.Rows) error {
 		var id string
 		var it state.VerdictItem
 		var ops []byte
-		err := row.Scan(&id, &it.Key.Source, &it.Key.Anchor, &it.AccountID, &it.Username, &it.Action, &ops, &it.UsedBy)
+		var position int
+		err := row.Scan(&id, &it.Key.Source, &it.Key.Anchor, &it.AccountID, &it.Username, &it.Action, &ops, &it.UsedBy, &position)
 		if err != nil {
 			return err
 		}
 		v := &out[at[id]]
 		err = state.Decode(ops, &it.Ops)
 		v.Items = append(v.Items, it)
+		if len(f.Keys) > 0 {
+			v.Positions = append(v.Positions, position)
+		}
 		return err
 	})
 }

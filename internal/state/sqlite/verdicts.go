@@ -16,8 +16,12 @@ select id, run_id, approves, reason, made_by, server, policy, made_at, expires_a
 from verdicts`
 
 const selectVerdictItems = `
-select i.verdict_id, i.source, i.anchor, i.account_id, i.username, i.action, i.ops, i.used_by
-from verdict_items i where i.verdict_id in (select value from json_each($1)) order by i.verdict_id, i.position`
+select i.verdict_id, i.source, i.anchor, i.account_id, i.username, i.action, i.ops, i.used_by, i.position
+from verdict_items i where i.verdict_id in (select value from json_each($1))`
+
+const verdictItemsOf = ` and (i.source, i.anchor) in (select value ->> 'source', value ->> 'anchor' from json_each($2))`
+
+const verdictItemsOrder = ` order by i.verdict_id, i.position`
 
 // Verdicts implements state.Store.
 func (s *Store) Verdicts(ctx context.Context, f state.VerdictFilter) ([]state.Verdict, error) {
@@ -60,17 +64,25 @@ func verdicts(ctx context.Context, q querier, f state.VerdictFilter) ([]state.Ve
 	if err != nil || len(out) == 0 {
 		return nil, err
 	}
-	return out, scanEach(ctx, q, selectVerdictItems, []any{list(ids)}, func(rows *sql.Rows) error {
+	items, args := selectVerdictItems, []any{list(ids)}
+	if len(f.Keys) > 0 {
+		items, args = items+verdictItemsOf, append(args, list(f.Keys))
+	}
+	return out, scanEach(ctx, q, items+verdictItemsOrder, args, func(rows *sql.Rows) error {
 		var id string
 		var it state.VerdictItem
 		var ops sql.RawBytes
-		err := rows.Scan(&id, &it.Key.Source, &it.Key.Anchor, &it.AccountID, &it.Username, &it.Action, &ops, &it.UsedBy)
+		var position int
+		err := rows.Scan(&id, &it.Key.Source, &it.Key.Anchor, &it.AccountID, &it.Username, &it.Action, &ops, &it.UsedBy, &position)
 		if err != nil {
 			return err
 		}
 		v := &out[at[id]]
 		err = state.Decode(ops, &it.Ops)
 		v.Items = append(v.Items, it)
+		if len(f.Keys) > 0 {
+			v.Positions = append(v.Positions, position)
+		}
 		return err
 	})
 }

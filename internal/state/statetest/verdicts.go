@@ -48,6 +48,12 @@ func verdicts(t *testing.T, open Factory) {
 		require.Equal(t, []state.Verdict{first, second, other}, said(t, s, state.VerdictFilter{}))
 		require.Equal(t, []state.Verdict{first, second}, said(t, s, state.VerdictFilter{Run: "01a"}))
 		require.Equal(t, []state.Verdict{second}, said(t, s, state.VerdictFilter{ID: "a"}))
+		got := said(t, s, state.VerdictFilter{Keys: []identity.Key{key(2)}})
+		require.Len(t, got, 3)
+		require.Equal(t, first.Items[1:], got[0].Items)
+		require.Equal(t, state.ItemRef{Verdict: "b", Position: 1}, got[0].Ref(0))
+		require.Empty(t, got[1].Items)
+		require.Equal(t, state.ItemRef{Verdict: "b", Position: 1}, first.Ref(1))
 	})
 	open.test(t, "AddVerdict/refuses a second one of a kind about somebody, and names the first", func(t *testing.T, s state.Store) {
 		say(t, s, verdict("a", true, 1, 2))
