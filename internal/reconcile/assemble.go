@@ -76,7 +76,7 @@ func (e *Engine) owners(ctx context.Context, g *gathered, v *view) (map[string]i
 		}
 	}
 	var unknown []string
-	if len(v.byID) <= len(g.roster.heads)/2 {
+	if g.pushed || len(v.byID) <= len(g.roster.heads)/2 { // a push reads no roster
 		for id := range v.byID {
 			if out[id].IsZero() {
 				unknown = append(unknown, id)

@@ -81,8 +81,9 @@ const (
 	// idleAfter is how long the lease is kept while nobody is due.
 	idleAfter = 2 * time.Second
 	// sessionMost is how long it is kept at most, and sessionPause how long others can
-	// take it then: a run on the command line works on pushes as well.
-	sessionMost  = 30 * time.Second
+	// take it then: a run on the command line works on pushes as well. Commands wait
+	// 15 s for it if nothing else is said.
+	sessionMost  = 8 * time.Second
 	sessionPause = 500 * time.Millisecond
 	// factsFor is how long what was learnt of the server is believed by pushes.
 	factsFor = 30 * time.Second

@@ -394,3 +394,24 @@ func TestEngine_Push_away(t *testing.T) {
 		<-done
 	})
 }
+
+func TestEngine_Push_taken(t *testing.T) {
+	t.Parallel()
+	t.Run("a name that another person of ours has is taken as soon as he gives it up, and never his account", func(t *testing.T) {
+		t.Parallel()
+		p := newWorld(t).service(newClient(), wiring{})
+		p.push(pushedID(1, nil))
+		one, _ := p.account(1)
+		p.push(pushedID(2, named(1)))
+		due, err := p.store.DueOf(t.Context(), []identity.Key{pushedID(2, nil).Key})
+		require.NoError(t, err)
+		require.Len(t, due, 1)
+		require.Equal(t, "username_taken", due[0].Reason)
+		require.False(t, due[0].Held)
+		links, err := p.store.Links(t.Context(), state.LinkFilter{})
+		require.NoError(t, err)
+		require.Len(t, links, 1)
+		p.push(pushedID(1, named(11)))
+		require.Eventually(t, func() bool { u, found := p.account(1); return found && u.ID != one.ID }, 20*time.Second, time.Millisecond)
+	})
+}

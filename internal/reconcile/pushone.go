@@ -63,9 +63,12 @@ type leftover struct {
 	switched bool
 }
 
-// backoff is how long a try waits for the next: 1 s at first, 5 minutes at most.
+// mostBackoff is how long at most somebody is put off.
+const mostBackoff = 5 * time.Minute
+
+// backoff is how long a try waits for the next: 1 s at first.
 func backoff(attempts int) time.Duration {
-	return min(time.Second<<min(attempts, 9), 5*time.Minute)
+	return min(time.Second<<min(attempts, 9), mostBackoff)
 }
 
 // mostUnclear is how long at most somebody is put off for what may be over at any
@@ -129,7 +132,9 @@ func (p *pushes) left(rep *Report, d state.Due, due map[identity.Key]time.Time, 
 		case dec.Until != nil && dec.Until.After(g.now):
 			return leftover{again: max(dec.Until.Sub(g.now), time.Second), reason: string(reason), note: note}
 		case dec.Action == plan.Hold && reason.Explain().Ender == plan.EndWait, reason == plan.OnHold, waitsForOther(dec):
-			return leftover{again: 4 * backoff(d.Attempts), reason: string(reason), note: note}
+			return leftover{again: min(4*backoff(d.Attempts), mostBackoff), reason: string(reason), note: note}
+		case dec.Open() && takenByOurs(dec, &g.observations[0]):
+			return leftover{again: min(backoff(d.Attempts), mostTaken), reason: string(reason), note: note}
 		case dec.Open():
 			return leftover{held: true, reason: string(reason), note: note}
 		}
@@ -143,6 +148,27 @@ func (p *pushes) left(rep *Report, d state.Due, due map[identity.Key]time.Time, 
 // waitsForOther tells a decision of which something waits for somebody else's change.
 func waitsForOther(d *plan.Decision) bool {
 	return slices.ContainsFunc(d.Notes, func(n plan.Note) bool { return n.Reason.Explain().Ender == plan.EndWait })
+}
+
+// mostTaken is how long at most somebody is put off whose wanted name or address
+// another person of ours has: a push about that one may come at any moment.
+const mostTaken = time.Minute
+
+// takenByOurs tells a decision of which something waits for a value that is another
+// person's of a source. A plan of one does not see whether he is about to give it up.
+func takenByOurs(d *plan.Decision, o *plan.Observation) bool {
+	ours := func(r plan.Reason) bool {
+		var h *plan.Holder
+		switch r {
+		case plan.UsernameTaken:
+			h = o.ByUsername
+		case plan.EmailTaken:
+			h = o.ByEmail
+		default:
+		}
+		return h != nil && !h.Owner.IsZero() && h.Owner != o.Key
+	}
+	return ours(d.Reason) || slices.ContainsFunc(d.Notes, func(n plan.Note) bool { return ours(n.Reason) })
 }
 
 // gather reads what is known of one person who was pushed.

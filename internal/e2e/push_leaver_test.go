@@ -1,0 +1,98 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
+	"github.com/mmsync/mmsync/internal/slapdtest"
+)
+
+func TestPush_LeaverFirst(t *testing.T) {
+	t.Parallel()
+	// fast is how soon somebody who leaves has to be off while others are worked on.
+	const fast = 2 * time.Second
+	leave := func(t *testing.T, w *world, idp *provider, id string, n int) {
+		t.Helper()
+		began := time.Now()
+		idp.patch(id, object{"active": false})
+		within(t, 10*fast, "he is off", func() bool { return !w.user(fmt.Sprintf("p%04d", n)).Active() })
+		took := time.Since(began)
+		t.Logf("off after %s", took.Round(time.Millisecond))
+		require.Less(t, took, fast)
+	}
+	for _, st := range stores() {
+		t.Run(st.name+"/who leaves is off at once while a run changes thousands", func(t *testing.T) {
+			t.Parallel()
+			people := 6000
+			if testing.Short() {
+				people = 500
+			}
+			w := newWorld(t, st, settings{scim: []string{"idp"}, file: true, limits: "  max_updates: {count: 100000}\n  max_creates: {count: 100000}\n"})
+			w.feed(slapdtest.Roster(people))
+			idp := w.provider("idp").to(w.serve())
+			db := w.observed()
+			ids := []string{idp.create(0), idp.create(1), idp.create(2)}
+			w.calm(db, 10*time.Second)
+			w.sim.ResetCalls()
+			reached := make(chan struct{}, people)
+			w.sim.OnCall(func(c mmsim.Call) {
+				if creation(c) {
+					reached <- struct{}{}
+				}
+			})
+			run := w.start("sync", "-q", "--wait-lock", "60s")
+			for i, id := range ids { // near its beginning, and later
+				for range people / 30 * (i + 1) {
+					select {
+					case <-reached:
+					case <-time.After(60 * time.Second):
+						require.Fail(t, "the run does not go on", run.stderr.String())
+					}
+				}
+				leave(t, w, idp, id, i)
+			}
+			w.sim.OnCall(nil)
+			if !testing.Short() {
+				require.Less(t, len(w.sim.Writes()), people, "the run was over before")
+			}
+			run.kill() // the rest of it proves nothing more
+			run.wait()
+		})
+		t.Run(st.name+"/who leaves is off at once while thousands of pushes wait", func(t *testing.T) {
+			t.Parallel()
+			people := 6000
+			if testing.Short() {
+				people = 300
+			}
+			w := newWorld(t, st, settings{scim: []string{"idp"}, inline: "0s", limits: "  max_updates: {count: 100000}\n  max_creates: {count: 100000}\n"})
+			idp := w.provider("idp").to(w.serve())
+			first := idp.create(0)
+			w.calm(w.observed(), 10*time.Second)
+			// A slow server: what is pushed piles up.
+			slow := w.sim.Fail(mmsim.Fault{Method: http.MethodPost, Path: "/users", Latency: 200 * time.Millisecond})
+			defer slow()
+			side(people, 16, func(n int) { idp.create(n + 1) })
+			db := w.observed()
+			waiting, _, err := db.CountDue(t.Context())
+			require.NoError(t, err)
+			t.Logf("%d wait", waiting)
+			require.Greater(t, waiting, people/4)
+			leave(t, w, idp, first, 0)
+			w.mmsync("link", "approve", "--all", "-q").exits(0) // whatever waits, a command has its turn
+			for _, u := range w.pushed(people / 2) {
+				if u != nil && u.Active() {
+					n := 0
+					_, err := fmt.Sscanf(u.Username, "p%04d", &n)
+					require.NoError(t, err)
+					leave(t, w, idp, idp.find(n), n)
+					break
+				}
+			}
+		})
+	}
+}
