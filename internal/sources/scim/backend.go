@@ -151,7 +151,7 @@ func member(m state.Member) protocol.Object {
 
 // addGroups puts into users the groups they are in directly.
 func (b *Backend) addGroups(ctx context.Context, users []protocol.Resource) error {
-	if any, err := b.grouped(ctx); err != nil || !any {
+	if some, err := b.grouped(ctx); err != nil || !some {
 		return err
 	}
 	ids := make([]string, len(users))
