@@ -13,7 +13,6 @@ import (
 	"time"
 
 	protocol "github.com/mmsync/mmsync/internal/scim"
-
 	"github.com/mmsync/mmsync/internal/state"
 )
 
