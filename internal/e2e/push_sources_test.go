@@ -86,13 +86,14 @@ func TestPush_TwoSources(t *testing.T) {
 			})
 			require.NotContains(t, fmt.Sprint(mine.body), "p0001")
 
-			// A name of one source may be one of the other: what Mattermost makes of it is
-			// held, and nothing is refused.
+			// A name of one source may be one of the other: what Mattermost makes of it
+			// waits, and nothing is refused.
 			same := west.create(1)
 			require.NotEmpty(t, same)
-			w.calm(db, 10*time.Second)
-			state, _ := west.user(same).progress()
-			require.Equal(t, "held", state)
+			within(t, 10*time.Second, "he waits for the name", func() bool {
+				state, reason := west.user(same).progress()
+				return state == "pending" && reason == "email_taken"
+			})
 			west.patch(same, object{"active": false})
 			west.do(http.MethodDelete, "/Users/"+same, nil)
 			w.calm(db, 10*time.Second)
