@@ -14,10 +14,7 @@ func TestPush_Existing(t *testing.T) {
 	for _, st := range stores() {
 		t.Run(st.name+"/a provider that is connected to a server full of people finds all of them", func(t *testing.T) {
 			t.Parallel()
-			people, changes := 5000, 50
-			if testing.Short() {
-				people = 300
-			}
+			people, changes := many(500, 5000), 50
 			w := newWorld(t, st, settings{scim: []string{"idp"}, inline: "1s", sections: "matching:\n  - {by: email, adopt: ask}\n"})
 			long := time.Now().Add(-90 * 24 * time.Hour).UnixMilli()
 			there := make([]mmsimUser, people)
@@ -50,6 +47,7 @@ func TestPush_Existing(t *testing.T) {
 			require.Len(t, w.links(), people)
 			require.Empty(t, w.sim.Writes(), "only ownership changes")
 
+			w.calm(db, 60*time.Second)
 			began = time.Now()
 			side(changes, 8, func(n int) { idp.patch(ids[n], object{"title": "Director"}) })
 			idp.patch(ids[changes], object{"active": false})

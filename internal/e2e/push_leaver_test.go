@@ -12,8 +12,8 @@ import (
 	"github.com/mmsync/mmsync/internal/slapdtest"
 )
 
-func TestPush_LeaverFirst(t *testing.T) {
-	t.Parallel()
+// It measures a time, so that nothing of this package runs beside it.
+func TestPush_LeaverFirst(t *testing.T) { //nolint:paralleltest // see above
 	// fast is how soon somebody who leaves has to be off while others are worked on.
 	const fast = 2 * time.Second
 	leave := func(t *testing.T, w *world, idp *provider, id string, n int) {
@@ -27,11 +27,7 @@ func TestPush_LeaverFirst(t *testing.T) {
 	}
 	for _, st := range stores() {
 		t.Run(st.name+"/who leaves is off at once while a run changes thousands", func(t *testing.T) {
-			t.Parallel()
-			people := 6000
-			if testing.Short() {
-				people = 500
-			}
+			people := many(3000, 6000)
 			w := newWorld(t, st, settings{scim: []string{"idp"}, file: true, limits: "  max_updates: {count: 100000}\n  max_creates: {count: 100000}\n"})
 			w.feed(slapdtest.Roster(people))
 			idp := w.provider("idp").to(w.serve())
@@ -57,18 +53,12 @@ func TestPush_LeaverFirst(t *testing.T) {
 				leave(t, w, idp, id, i)
 			}
 			w.sim.OnCall(nil)
-			if !testing.Short() {
-				require.Less(t, len(w.sim.Writes()), people, "the run was over before")
-			}
+			require.Less(t, len(w.sim.Writes()), people, "the run was over before")
 			run.kill() // the rest of it proves nothing more
 			run.wait()
 		})
 		t.Run(st.name+"/who leaves is off at once while thousands of pushes wait", func(t *testing.T) {
-			t.Parallel()
-			people := 6000
-			if testing.Short() {
-				people = 300
-			}
+			people := many(1000, 6000)
 			w := newWorld(t, st, settings{scim: []string{"idp"}, inline: "0s", limits: "  max_updates: {count: 100000}\n  max_creates: {count: 100000}\n"})
 			idp := w.provider("idp").to(w.serve())
 			first := idp.create(0)

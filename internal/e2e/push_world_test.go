@@ -3,12 +3,12 @@ package e2e_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -120,12 +120,7 @@ type provider struct {
 // provider makes a client of a source, with a token.
 func (w *world) provider(source string) *provider {
 	w.t.Helper()
-	secret := "mms_" + strings.Repeat("s", 20) + source + strings.Repeat("t", 30)
-	s := w.openStore()
-	defer s.Close()
-	require.NoError(w.t, s.CreateToken(w.t.Context(), state.Token{
-		ID: "t_" + source, Source: source, Name: "test", Hash: sha256.Sum256([]byte(secret)), CreatedBy: "test",
-	}))
+	secret := strings.TrimSpace(w.mmsync("token", "create", "--source", source, "--name", "test", "-q").exits(0).stdout)
 	pool := &http.Transport{MaxIdleConnsPerHost: 64}
 	w.t.Cleanup(pool.CloseIdleConnections)
 	return &provider{t: w.t, source: source, token: secret, http: &http.Client{Transport: pool}}
@@ -253,6 +248,15 @@ func (p *provider) find(n int) string {
 	o, _ := list[0].(object)
 	id, _ := o["id"].(string)
 	return id
+}
+
+// many is how many people there are where it is about many: all of them if
+// MMSYNC_TEST_EVERY is set, for that takes minutes.
+func many(usual, all int) int {
+	if os.Getenv("MMSYNC_TEST_EVERY") != "" {
+		return all
+	}
+	return usual
 }
 
 // side has f called for 0 to n-1, with so many at a time.

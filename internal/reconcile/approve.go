@@ -9,6 +9,7 @@ import (
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
 )
 
 // Approve links the accounts that were held because only an e-mail, a username
@@ -20,7 +21,14 @@ import (
 // linked.
 func (e *Engine) Approve(ctx context.Context, o RunOptions, people []string) (Report, error) {
 	rep, _, err := e.underLease(ctx, "link", o, e.narrowed(ctx, people))
-	return rep, err
+	if err != nil {
+		return rep, err
+	}
+	marks := make([]state.DueMark, len(rep.Plan.Decisions))
+	for i := range rep.Plan.Decisions {
+		marks[i].Key = rep.Plan.Decisions[i].Key
+	}
+	return rep, e.dueAgain(ctx, marks)
 }
 
 // PlanApproval computes what Approve would link, and writes nothing but its own

@@ -109,6 +109,9 @@ func (p *pushes) plan(ctx context.Context, d state.Due) (leftover, error) {
 	if err = e.finish(ctx, &run, &rep, err); err != nil {
 		return leftover{}, err
 	}
+	if err := p.wake(ctx, &rep); err != nil {
+		return leftover{}, err
+	}
 	w := p.left(&rep, d, due, g)
 	w.switched = rep.Counts.Done > 0 && slices.ContainsFunc(rep.Plan.Decisions, func(d plan.Decision) bool {
 		return d.Action == plan.Deactivate || d.Action == plan.Reactivate
@@ -153,6 +156,27 @@ func waitsForOther(d *plan.Decision) bool {
 // mostTaken is how long at most somebody is put off whose wanted name or address
 // another person of ours has: a push about that one may come at any moment.
 const mostTaken = time.Minute
+
+// wake has those looked at again who wait for what somebody else has, after a plan that
+// may have given it up.
+func (p *pushes) wake(ctx context.Context, rep *Report) error {
+	gives := func(d plan.Decision) bool {
+		return slices.ContainsFunc(d.Ops, func(op plan.Op) bool {
+			return op.Kind == plan.PatchProfile && slices.ContainsFunc(op.Changes, func(c plan.Change) bool {
+				return c.Field == plan.Field(identity.Username) || c.Field == plan.Field(identity.Email)
+			})
+		})
+	}
+	if rep.Counts.Done == 0 || !slices.ContainsFunc(rep.Plan.Decisions, gives) {
+		return nil
+	}
+	for _, r := range []plan.Reason{plan.UsernameTaken, plan.EmailTaken} {
+		if err := p.e.o.Store.WakeDue(ctx, string(r)); err != nil {
+			return fmt.Errorf("have those looked at who wait for what was given up: %w", err)
+		}
+	}
+	return nil
+}
 
 // takenByOurs tells a decision of which something waits for a value that is another
 // person's of a source. A plan of one does not see whether he is about to give it up.
