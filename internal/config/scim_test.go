@@ -25,7 +25,7 @@ func TestSCIM_defaults(t *testing.T) {
 	t.Parallel()
 	c := parse(t, pushed)
 	require.Equal(t, config.SCIM{
-		BasePath: "/scim/v2", InlineTimeout: 3 * time.Second,
+		BasePath: "/scim/v2", InlineTimeout: 3 * time.Second, Status: config.StatusAlways,
 		Limits: config.SCIMLimits{Body: 4 << 20, PatchOperations: 1000, BulkOperations: 1000, Page: 1000, RequestsPerSecond: 50, Burst: 200},
 		OAuth:  config.OAuth{TokenLifetime: time.Hour},
 	}, c.SCIM)

@@ -31,6 +31,7 @@ func (v *validator) scim(s *SCIM) {
 	}
 	v.publicURL(s, loopback)
 	v.lasts("scim.inline_timeout", s.InlineTimeout, 0, 20*time.Second)
+	v.oneOf("scim.status", s.Status, StatusAlways, StatusOnRequest)
 	v.lasts("scim.oauth.token_lifetime", s.OAuth.TokenLifetime, 5*time.Minute, day)
 	l := s.Limits
 	if l.Body < 64<<10 || l.Body > 64<<20 {

@@ -55,7 +55,7 @@ func (d *Daemon) scimHandler(log *slog.Logger, q *quirks) (http.Handler, error) 
 	o.Seal = seal[:]
 	gate := scim.NewGate(o)
 	h, err := protocol.New(protocol.Options{
-		Types: []*protocol.ResourceType{scim.UserType(), protocol.GroupType()}, BaseURL: c.PublicURL + c.BasePath, Prefix: c.BasePath,
+		Types: []*protocol.ResourceType{scim.UserType(c.Status == config.StatusOnRequest), protocol.GroupType()}, BaseURL: c.PublicURL + c.BasePath, Prefix: c.BasePath,
 		Open: opener(gate, served), Noted: q.noted,
 		Logger: log, CursorKey: key.Derive("scim cursors"), Limits: protocol.Limits{
 			Body: int64(c.Limits.Body), Patch: c.Limits.PatchOperations, BulkOps: c.Limits.BulkOperations, PageMax: c.Limits.Page,

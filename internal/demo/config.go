@@ -24,6 +24,7 @@ sources:
     type: scim
 scim:
   listen: %s
+  status: on_request
   limits: {requests_per_second: 1000, burst: 2000}
 mapping:
   defaults:

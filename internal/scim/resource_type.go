@@ -15,6 +15,9 @@ type ResourceType struct {
 type Extension struct {
 	Schema   *Schema
 	Required bool
+	// Unlisted ones are not announced, RFC 7643 section 6: clients that read every
+	// extension that is would read, and write, what is not for them.
+	Unlisted bool
 }
 
 // UserType gives the resource type of users with the enterprise extension, RFC
@@ -40,9 +43,11 @@ func (t *ResourceType) Document() Object {
 		"description": t.Description, "schema": t.Schema.ID,
 	}
 	if len(t.Extensions) > 0 {
-		list := make([]any, len(t.Extensions))
-		for i, x := range t.Extensions {
-			list[i] = Object{"schema": x.Schema.ID, "required": x.Required}
+		list := make([]any, 0, len(t.Extensions))
+		for _, x := range t.Extensions {
+			if !x.Unlisted {
+				list = append(list, Object{"schema": x.Schema.ID, "required": x.Required})
+			}
 		}
 		d["schemaExtensions"] = list
 	}

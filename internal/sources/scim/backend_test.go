@@ -83,7 +83,7 @@ func (e *endpoint) serve(s *scim.Source) http.Handler {
 	e.t.Helper()
 	b := scim.NewBackend(scim.BackendOptions{Refuse: s.Name() == "strict", Source: s, Store: e.store, Engine: e.engine, Inline: time.Second, UniqueGroups: true})
 	h, err := protocol.New(protocol.Options{
-		Types: []*protocol.ResourceType{scim.UserType(), protocol.GroupType()}, BaseURL: "https://sync.example/scim/v2", Prefix: "/scim/v2",
+		Types: []*protocol.ResourceType{scim.UserType(s.Name() == "strict"), protocol.GroupType()}, BaseURL: "https://sync.example/scim/v2", Prefix: "/scim/v2",
 		Open: func(*http.Request) (protocol.Session, error) {
 			return protocol.Session{Backend: b, Name: s.Name()}, nil
 		},
@@ -265,6 +265,9 @@ func TestBackend_Refuse(t *testing.T) {
 	code, out = ask(t, h, http.MethodPost, "/Users", `{"userName":"nora","emails":[{"value":"a@example.org"}]}`)
 	require.Equal(t, http.StatusCreated, code)
 	path := "/Users/" + text(out, "id")
+	require.NotContains(t, out, scim.StatusURN)
+	_, out = ask(t, h, http.MethodGet, path+"?attributes="+scim.StatusURN, "")
+	require.Equal(t, "pending", in(out, scim.StatusURN, "state"), "shown to who asks for it")
 	code, _ = ask(t, h, http.MethodPatch, path, `{"Operations":[{"op":"replace","value":{"userName":"admin"}}]}`)
 	require.Equal(t, http.StatusConflict, code)
 	code, _ = ask(t, h, http.MethodPatch, path, `{"Operations":[{"op":"replace","value":{"userName":"admin","active":false}}]}`)

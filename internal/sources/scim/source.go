@@ -39,7 +39,7 @@ type Source struct {
 // New checks that the mapping names what a User has, and keeps people by their id.
 func New(o Options) (*Source, error) {
 	if o.User == nil {
-		o.User = UserType()
+		o.User = UserType(false)
 	}
 	if name, _, ok := o.Mapper.AnchorAttribute(); !ok || !strings.EqualFold(name, "id") {
 		return nil, fmt.Errorf("source %s: people who are pushed are kept by the id that mmsync gives them; write id_attribute: attr.id", o.Name)

@@ -14,17 +14,22 @@ import (
 // it and cannot write it.
 const StatusURN = "urn:mmsync:params:scim:schemas:extension:status:1.0:User"
 
-// StatusExtension is the extension's schema.
-func StatusExtension() protocol.Extension {
+// statusExtension is the extension's schema, of which clients are shown nothing unless
+// they ask for it if asked is set.
+func statusExtension(asked bool) protocol.Extension {
+	returned := protocol.ReturnedDefault
+	if asked {
+		returned = protocol.ReturnedRequest
+	}
 	attr := func(name, text string, values ...string) protocol.Attribute {
 		return protocol.Attribute{
 			Name: name, Type: protocol.String, Description: text, CanonicalValues: values,
-			Mutability: protocol.ReadOnly, Returned: protocol.ReturnedDefault, Uniqueness: protocol.UniqueNone,
+			Mutability: protocol.ReadOnly, Returned: returned, Uniqueness: protocol.UniqueNone,
 		}
 	}
 	since := attr("since", "Since when that is so.")
 	since.Type = protocol.DateTime
-	return protocol.Extension{Schema: &protocol.Schema{
+	return protocol.Extension{Unlisted: asked, Schema: &protocol.Schema{
 		ID: StatusURN, Name: "Status", Description: "How far Mattermost has followed",
 		Attributes: []protocol.Attribute{
 			attr("state", "applied: Mattermost is as wanted. pending: it is being worked on, or put off. held: something waits for a person, reason and detail say what.", "applied", "pending", "held"),
@@ -35,10 +40,11 @@ func StatusExtension() protocol.Extension {
 	}}
 }
 
-// UserType is the protocol's User with the Status extension.
-func UserType() *protocol.ResourceType {
+// UserType is the protocol's User with the Status extension, which is shown to who asks
+// for it alone if asked is set.
+func UserType(asked bool) *protocol.ResourceType {
 	t := protocol.UserType()
-	t.Extensions = append(t.Extensions, StatusExtension())
+	t.Extensions = append(t.Extensions, statusExtension(asked))
 	return t
 }
 
