@@ -32,7 +32,7 @@ func (p *pushes) one(ctx context.Context, d state.Due) error {
 		return nil
 	case err != nil:
 		p.e.log.WarnContext(ctx, "a push waits", "source", d.Key.Source, "anchor", d.Key.Anchor, "error", err)
-		left = leftover{again: min(backoff(d.Attempts), mostUnclear), note: err.Error()}
+		left = leftover{again: min(backoff(d.Attempts), mostUnclear), note: notNow}
 	}
 	keep := context.WithoutCancel(ctx)
 	if !left.any() {
@@ -74,6 +74,12 @@ func backoff(attempts int) time.Duration {
 // mostUnclear is how long at most somebody is put off for what may be over at any
 // moment, such as answers that break off.
 const mostUnclear = time.Minute
+
+// What a client is told: what the server said is for the log and the history.
+const (
+	notNow  = "It could not be worked on just now and is tried again."
+	notDone = "Mattermost did not take a change, and it is tried again; mmsync explain says more."
+)
 
 func (l leftover) any() bool { return l.again > 0 || l.held }
 
@@ -126,7 +132,7 @@ func (p *pushes) left(rep *Report, d state.Due, due map[identity.Key]time.Time, 
 		if at, found := due[d.Key]; found { // a call may still arrive
 			again = time.Until(at)
 		}
-		return leftover{again: max(again, time.Second), reason: "failed", note: rep.Failures[0].Error}
+		return leftover{again: max(again, time.Second), reason: "failed", note: notDone}
 	}
 	for i := range rep.Plan.Decisions {
 		dec := &rep.Plan.Decisions[i]
