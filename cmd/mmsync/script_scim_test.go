@@ -38,25 +38,27 @@ func cmdPush(ts *testscript.TestScript, neg bool, args []string) {
 			body = os.Expand(ts.ReadFile(body), ts.Getenv)
 		}
 	}
-	var answer *http.Response
+	var text []byte
+	status := 0
 	until(ts, func() bool {
 		r, err := http.NewRequestWithContext(here(ts).tb.Context(), args[1], ts.Getenv("SCIM_URL")+args[2], strings.NewReader(body))
 		ts.Check(err)
 		r.Header.Set("Authorization", "Bearer "+ts.Getenv("SCIM_TOKEN"))
 		r.Header.Set("Content-Type", "application/scim+json")
-		answer, err = http.DefaultClient.Do(r)
+		answer, err := http.DefaultClient.Do(r)
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return false
 		}
 		ts.Check(err)
+		defer answer.Body.Close()
+		status = answer.StatusCode
+		text, err = io.ReadAll(answer.Body)
+		ts.Check(err)
 		return true
 	})
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
+	_, err := ts.Stdout().Write(text)
 	ts.Check(err)
-	_, err = ts.Stdout().Write(text)
-	ts.Check(err)
-	if strconv.Itoa(answer.StatusCode) != args[0] {
-		ts.Fatalf("%s %s is answered with %d, want %s: %s", args[1], args[2], answer.StatusCode, args[0], text)
+	if strconv.Itoa(status) != args[0] {
+		ts.Fatalf("%s %s is answered with %d, want %s: %s", args[1], args[2], status, args[0], text)
 	}
 }

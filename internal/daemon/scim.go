@@ -27,7 +27,7 @@ type scimSource struct {
 
 // scimHandler serves all sources that are pushed, and the endpoint for short-lived
 // tokens if it is switched on. The token of a request tells whose resources it sees.
-func (d *Daemon) scimHandler(log *slog.Logger) (http.Handler, error) {
+func (d *Daemon) scimHandler(log *slog.Logger, q *quirks) (http.Handler, error) {
 	c := d.Config.SCIM
 	key, err := Vault(d.Config).Key(true)
 	if err != nil {
@@ -56,7 +56,7 @@ func (d *Daemon) scimHandler(log *slog.Logger) (http.Handler, error) {
 	gate := scim.NewGate(o)
 	h, err := protocol.New(protocol.Options{
 		Types: []*protocol.ResourceType{scim.UserType(), protocol.GroupType()}, BaseURL: c.PublicURL + c.BasePath, Prefix: c.BasePath,
-		Open:   opener(gate, served),
+		Open: opener(gate, served), Noted: q.noted,
 		Logger: log, CursorKey: key.Derive("scim cursors"), Limits: protocol.Limits{
 			Body: int64(c.Limits.Body), Patch: c.Limits.PatchOperations, BulkOps: c.Limits.BulkOperations, PageMax: c.Limits.Page,
 			Rate: -1, // the gate counts

@@ -31,7 +31,10 @@ func (d *Daemon) Serve(ctx context.Context, o ServeOptions) error {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	handler, err := d.scimHandler(o.Logger.With("component", "scim"))
+	log := o.Logger.With("component", "scim")
+	met := newQuirks(log)
+	defer met.sum()
+	handler, err := d.scimHandler(log, met)
 	if err != nil {
 		return err
 	}
