@@ -15,6 +15,7 @@ func TestPush_Existing(t *testing.T) {
 		t.Run(st.name+"/a provider that is connected to a server full of people finds all of them", func(t *testing.T) {
 			t.Parallel()
 			people, changes := many(500, 5000), 50
+			enough := 20*time.Second + time.Duration(people)*50*time.Millisecond
 			w := newWorld(t, st, settings{scim: []string{"idp"}, inline: "1s", sections: "matching:\n  - {by: email, adopt: ask}\n"})
 			long := time.Now().Add(-90 * 24 * time.Hour).UnixMilli()
 			there := make([]mmsimUser, people)
@@ -31,7 +32,7 @@ func TestPush_Existing(t *testing.T) {
 			began := time.Now()
 			side(people, 16, func(n int) { ids[n] = idp.create(n) })
 			taken := time.Since(began)
-			w.calm(db, 60*time.Second)
+			w.calm(db, enough)
 			t.Logf("%d people were pushed in %s, and looked at %s after the first, with %d calls of Mattermost", people, taken.Round(time.Millisecond), time.Since(began).Round(time.Millisecond), len(w.sim.Calls()))
 			require.Empty(t, w.sim.Writes())
 			state, reason := idp.user(ids[people-1]).progress()
@@ -47,7 +48,7 @@ func TestPush_Existing(t *testing.T) {
 			require.Len(t, w.links(), people)
 			require.Empty(t, w.sim.Writes(), "only ownership changes")
 
-			w.calm(db, 60*time.Second)
+			w.calm(db, enough) // what differs is patched now
 			began = time.Now()
 			side(changes, 8, func(n int) { idp.patch(ids[n], object{"title": "Director"}) })
 			idp.patch(ids[changes], object{"active": false})

@@ -119,6 +119,7 @@ func TestPush_LeaverAlways(t *testing.T) {
 			db := w.observed()
 			for n, c := range cases {
 				for at, verb := range []string{http.MethodPatch, http.MethodPut} {
+					//nolint:paralleltest // they share a world
 					t.Run(fmt.Sprintf("who leaves %s is off, by %s", c.name, verb), func(t *testing.T) {
 						n := 2*n + at
 						id := idp.create(n)

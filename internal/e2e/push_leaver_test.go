@@ -25,7 +25,7 @@ func TestPush_LeaverFirst(t *testing.T) { //nolint:paralleltest // see above
 		t.Logf("off after %s", took.Round(time.Millisecond))
 		require.Less(t, took, fast)
 	}
-	for _, st := range stores() {
+	for _, st := range stores() { //nolint:paralleltest // see above
 		t.Run(st.name+"/who leaves is off at once while a run changes thousands", func(t *testing.T) {
 			people := many(3000, 6000)
 			w := newWorld(t, st, settings{scim: []string{"idp"}, file: true, limits: "  max_updates: {count: 100000}\n  max_creates: {count: 100000}\n"})

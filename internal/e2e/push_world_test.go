@@ -18,7 +18,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/state"
 )
 
@@ -303,6 +302,3 @@ func (w *world) active() int {
 	}
 	return n
 }
-
-// key is how the program knows somebody who was pushed.
-func (p *provider) key(id string) identity.Key { return identity.Key{Source: p.source, Anchor: id} }
