@@ -109,7 +109,8 @@ func (d *Daemon) scimSource(s *config.Source) *scimSource {
 	}
 	out.backend = scim.NewBackend(scim.BackendOptions{
 		Source: out.Source, Store: d.Store, Engine: d.Engine, Inline: d.Config.SCIM.InlineTimeout, UniqueGroups: s.SCIM.Profile == config.ProfileLenient,
-		Refuse: s.SCIM.MattermostConflicts == config.ConflictsRefuse,
+		KnownMembers: s.SCIM.Profile == config.ProfileStrict,
+		Refuse:       s.SCIM.MattermostConflicts == config.ConflictsRefuse,
 	})
 	return out
 }

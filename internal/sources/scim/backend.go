@@ -36,6 +36,9 @@ type BackendOptions struct {
 	// Refuse answers 409 to what Mattermost would not let be, if it is there to be asked.
 	// Without it that is kept, and held by the engine.
 	Refuse bool
+	// KnownMembers refuses members that are not there. Without it they are kept, and
+	// count once they come.
+	KnownMembers bool
 	// UniqueGroups refuses a second group of one displayName, as Entra expects.
 	UniqueGroups bool
 }

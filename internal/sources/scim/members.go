@@ -3,6 +3,7 @@ package scim
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -24,6 +25,9 @@ func (b *Backend) writeGroup(ctx context.Context, w *state.ResourceWrite, c prot
 		case "externalId":
 			touched = append(touched, w.ID) // role rules may name it
 		}
+	}
+	if err := b.knows(ctx, w.Join); err != nil {
+		return err
 	}
 	if err := b.noCircle(ctx, w.ID, w.Join); err != nil {
 		return err
@@ -59,6 +63,33 @@ func members(group string, list []any) []state.Member {
 	}
 	slices.SortFunc(out, func(a, b state.Member) int { return strings.Compare(a.ID, b.ID) })
 	return slices.CompactFunc(out, func(a, b state.Member) bool { return a.ID == b.ID })
+}
+
+// knows refuses members that are not there, where that is asked for.
+func (b *Backend) knows(ctx context.Context, join []state.Member) error {
+	if !b.o.KnownMembers || len(join) == 0 {
+		return nil
+	}
+	there := map[string]bool{}
+	for _, kind := range []string{userType, groupType} {
+		f := state.ResourceFilter{Source: b.o.Source.o.Name, Type: kind}
+		for _, m := range join {
+			f.IDs = append(f.IDs, m.ID)
+		}
+		list, err := b.o.Store.Resources(ctx, f)
+		if err != nil {
+			return fmt.Errorf("read members: %w", err)
+		}
+		for _, r := range list {
+			there[r.ID] = true
+		}
+	}
+	for _, m := range join {
+		if !there[m.ID] {
+			return &protocol.Error{Status: http.StatusBadRequest, Type: protocol.InvalidValue, Detail: fmt.Sprintf("members: there is no user and no group %q", m.ID)}
+		}
+	}
+	return nil
 }
 
 // noCircle refuses a group that would be in itself by those who join it.
