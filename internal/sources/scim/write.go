@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -104,10 +105,23 @@ func (b *Backend) write(ctx context.Context, t *protocol.ResourceType, c protoco
 		return protocol.Resource{}, err
 	}
 	kept, err := b.o.Store.WriteResource(ctx, w)
+	if name := c.Before.Attributes["userName"]; errors.Is(err, state.ErrTaken) && leaves(w) && name != nil && c.After["userName"] != name {
+		// Whoever is to leave is not refused for a name: he leaves under the one he has.
+		c.After = maps.Clone(c.After)
+		c.After["userName"] = name
+		return b.write(ctx, t, c, expect)
+	}
 	if err != nil {
 		return protocol.Resource{}, mended(t, err)
 	}
 	b.settle(ctx, w.Due)
+	return b.written(ctx, t, c, kept)
+}
+
+func leaves(w state.ResourceWrite) bool { return len(w.Due) == 1 && w.Due[0].Leaver }
+
+// written is what was kept, as it is answered.
+func (b *Backend) written(ctx context.Context, t *protocol.ResourceType, c protocol.Change, kept state.Resource) (protocol.Resource, error) {
 	out, err := resource(kept)
 	if err != nil {
 		return out, err
