@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mmsync/mmsync/internal/config"
 	"github.com/mmsync/mmsync/internal/daemon"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -90,13 +91,26 @@ func (a *app) speak(cmd *cobra.Command, args []string, s reconcile.Say, dryRun b
 	}
 	did, then := "rejected", "they stay as they are for as long as the source wants the same"
 	if s.Approves {
-		did, then = "approved", fmt.Sprintf("the next mmsync sync until %s UTC carries out exactly that", when(v.Expires))
+		did, then = "approved", fmt.Sprintf("%s until %s UTC carries out exactly that", whoCarriesOut(d.Config, v.Items), when(v.Expires))
 	}
 	if dryRun {
 		did, then = "would be "+did, "nothing was written"
 	}
 	fmt.Fprintf(a.stdout, "\n%s of run %s %s: %s\n", tally(v.Items), v.Run, did, then)
 	return nil
+}
+
+// whoCarriesOut names what carries an approval out: people who are pushed are worked
+// on at once by a service that runs.
+func whoCarriesOut(c *config.Config, items []state.VerdictItem) string {
+	pushed := map[string]bool{}
+	for i := range c.Sources {
+		pushed[c.Sources[i].Name] = c.Sources[i].SCIM != nil
+	}
+	if slices.ContainsFunc(items, func(it state.VerdictItem) bool { return pushed[it.Key.Source] }) {
+		return "mmsync serve at once, or the next mmsync sync"
+	}
+	return "the next mmsync sync"
 }
 
 // tally counts by action: "150 deactivate, 2 update".
