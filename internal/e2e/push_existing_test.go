@@ -42,13 +42,16 @@ func TestPush_Existing(t *testing.T) {
 			p := w.mmsync("plan", "--limit-lines", "0")
 			t.Logf("planned in %s", time.Since(began).Round(time.Millisecond))
 			require.Equal(t, people, strings.Count(p.stdout, "[match_needs_approval]"), tail(p.stdout))
+			s.end() // it would patch what differs as soon as there are links
 			began = time.Now()
 			w.mmsync("link", "approve", "--all", "--reason", "they are the same").exits(0)
 			t.Logf("linked in %s", time.Since(began).Round(time.Millisecond))
 			require.Len(t, w.links(), people)
 			require.Empty(t, w.sim.Writes(), "only ownership changes")
 
-			w.calm(db, enough) // what differs is patched now
+			s = w.serve()
+			idp.to(s)
+			w.calm(db, enough)
 			began = time.Now()
 			side(changes, 8, func(n int) { idp.patch(ids[n], object{"title": "Director"}) })
 			idp.patch(ids[changes], object{"active": false})
