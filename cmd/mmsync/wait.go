@@ -22,7 +22,7 @@ func waiting(ctx context.Context, run func() (reconcile.Report, error), wait tim
 		select {
 		case <-ctx.Done():
 			return rep, ctx.Err()
-		case <-time.After(250 * time.Millisecond):
+		case <-time.After(reconcile.TryLease):
 		}
 	}
 }

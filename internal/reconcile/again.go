@@ -145,7 +145,7 @@ func (e *Engine) leaseInTurn(ctx context.Context) (*lease, error) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(e.o.LeaseTTL / 10):
+		case <-time.After(TryLease):
 		}
 	}
 }

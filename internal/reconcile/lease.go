@@ -14,6 +14,10 @@ import (
 // because rate, order and budget are one for the whole server.
 const leaseName = "reconcile"
 
+// TryLease is how often whoever waits for the lease should try: whoever works on
+// pushes all the time lets go of it for a moment only.
+const TryLease = 25 * time.Millisecond
+
 // giveUpAfter is how long a lease may stay lapsed before its run ends.
 const giveUpAfter = time.Minute
 

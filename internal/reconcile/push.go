@@ -82,9 +82,9 @@ const (
 	idleAfter = 2 * time.Second
 	// sessionMost is how long it is kept at most, and sessionPause how long others can
 	// take it then: a run on the command line works on pushes as well. Commands wait
-	// 15 s for it if nothing else is said.
-	sessionMost  = 8 * time.Second
-	sessionPause = 500 * time.Millisecond
+	// 15 s for it if nothing else is said, and try every TryLease.
+	sessionMost  = 12 * time.Second
+	sessionPause = 60 * time.Millisecond
 	// factsFor is how long what was learnt of the server is believed by pushes.
 	factsFor = 30 * time.Second
 	// linkedFor is how long a count of linked accounts serves as the guards' base.

@@ -23,7 +23,10 @@ import (
 type roster struct {
 	heads   []head // by source and anchor
 	sources []string
-	places  maphash.Seed
+	// ends is where the heads of each source end: sources are read side by side, and
+	// each looks at its own heads alone.
+	ends   []int
+	places maphash.Seed
 }
 
 // head is one link. Its strings and numbers are all that a run holds of somebody
@@ -85,6 +88,10 @@ func (r *roster) sort(met map[string]uint16) {
 		}
 		return strings.Compare(a.anchor, b.anchor)
 	})
+	r.ends = make([]int, len(r.sources))
+	for i := range r.heads {
+		r.ends[r.heads[i].source] = i + 1
+	}
 }
 
 func (r *roster) place(ref string) uint64 {
@@ -101,9 +108,10 @@ func (r *roster) segment(source string) (from, to int) {
 	if at < 0 {
 		return 0, 0
 	}
-	from, _ = slices.BinarySearchFunc(r.heads, at, func(h head, s int) int { return cmp.Compare(int(h.source), s) })
-	to, _ = slices.BinarySearchFunc(r.heads, at+1, func(h head, s int) int { return cmp.Compare(int(h.source), s) })
-	return from, to
+	if at > 0 {
+		from = r.ends[at-1]
+	}
+	return from, r.ends[at]
 }
 
 // find gives the head of a Key's link; negative if it has none.
