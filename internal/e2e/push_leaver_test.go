@@ -15,7 +15,7 @@ import (
 // It measures a time, so that nothing of this package runs beside it.
 func TestPush_LeaverFirst(t *testing.T) { //nolint:paralleltest // see above
 	// fast is how soon somebody who leaves has to be off while others are worked on.
-	const fast = 2 * time.Second
+	const fast = 5 * time.Second
 	leave := func(t *testing.T, w *world, idp *provider, id string, n int) {
 		t.Helper()
 		began := time.Now()
