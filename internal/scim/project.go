@@ -119,7 +119,6 @@ func (t *ResourceType) Meta(r Resource, base string) Object {
 	return meta
 }
 
-// etag is a version as an entity tag: weak, for one resource has many forms.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // selectors are the names of a projection that a type has.
