@@ -48,7 +48,11 @@ func NormalWrite(w ResourceWrite) (ResourceWrite, error) {
 	if err := w.normalMembers(what); err != nil {
 		return w, err
 	}
+	if w.KeepValues && (w.Expect == 0 || len(w.Values) > 0) {
+		return w, fmt.Errorf("%s: values are given, or there is no version that has some to keep: %w", what, ErrInvalid)
+	}
 	if !w.Deleted.IsZero() {
+		w.KeepValues = false
 		w.Values, w.Join, w.Leave, w.LeaveAll = nil, nil, nil, true
 	}
 	return w, nil

@@ -21,6 +21,8 @@ type Resource struct {
 	// Deleted is when it was taken away; what is left of it says who that was. Zero
 	// while it exists.
 	Deleted time.Time
+	// Due is what is due of it, nil if nothing is or ResourceFilter.WithDue did not ask.
+	Due *Due
 }
 
 // IndexedValue is a value by which resources are found, already folded by whoever
@@ -46,8 +48,10 @@ type ResourceWrite struct {
 	// Expect is the version that is replaced; 0 makes a new one. With Deleted set the
 	// resource is taken away, by the store's clock, and a group loses its members.
 	Expect int64
-	// Values replace all indexed values of the resource; a deleted one has none.
-	Values []IndexedValue
+	// Values replace all indexed values of the resource; a deleted one has none. With
+	// KeepValues they stay as the version that is replaced has them.
+	Values     []IndexedValue
+	KeepValues bool
 	// Join and Leave change the members of a group, whose Group may be empty; joining
 	// again keeps the member as it is, leaving twice is nothing, and who is in both
 	// stays. LeaveAll empties it first: who joins is then as Join says.
@@ -98,6 +102,8 @@ type ResourceFilter struct {
 	Limit        int // 0 = all
 	// Deleted gives those as well that were taken away.
 	Deleted bool
+	// WithDue gives each with what is due of it.
+	WithDue bool
 }
 
 // ResourceStore keeps what clients push, and who has to be worked on for it.
@@ -105,7 +111,7 @@ type ResourceFilter struct {
 type ResourceStore interface {
 	// Resources gives the resources that match; existing ones unless Deleted is set.
 	Resources(ctx context.Context, f ResourceFilter) ([]Resource, error)
-	// CountResources counts them; Skip, Limit and After do not matter.
+	// CountResources counts them; Skip, Limit, After and WithDue do not matter.
 	CountResources(ctx context.Context, f ResourceFilter) (int, error)
 	// EachResource passes on all existing and deleted resources of a source and type
 	// in no order; nothing else may be asked of the store from within each.

@@ -82,9 +82,48 @@ create table scim_tokens (
 
 create unique index scim_tokens_name on scim_tokens (source, name) where revoked_at is null;
 
--- The two below are what every push waits for. They are functions because the server
--- keeps the plans of a function, and planning took longer than writing. Lists of any
--- length have one plan, and so each statement is one that is fit for long ones.
+-- The three below are what every push waits for. They are functions because the server
+-- keeps the plans of a function, and planning took longer than reading and writing.
+-- Lists of any length have one plan, and so each statement is one that is fit for long
+-- ones.
+
+-- scim_read gives what exists of one id or, where that is null, of one value, with what
+-- is due of each if p_due is set. The words that hide that only what exists is asked
+-- for keep the server from walking over all of it in the order of the answer.
+-- +goose StatementBegin
+create function scim_read(
+    p_source text, p_type text, p_id text, p_attr text, p_value text, p_limit integer, p_due boolean
+) returns table (
+    source text, type text, id text, version bigint, body text, created_at timestamptz, modified_at timestamptz, deleted_at timestamptz,
+    is_leaver boolean, revision bigint, since_at timestamptz, after_at timestamptz, attempts integer, is_held boolean, reason text, note text
+)
+language plpgsql stable set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+begin
+    if p_id is not null then
+        return query
+        select r.source, r.type, r.id, r.version, r.body, r.created_at, r.modified_at, r.deleted_at,
+            coalesce(d.is_leaver, false), coalesce(d.revision, 0), d.since_at, d.after_at,
+            coalesce(d.attempts, 0), coalesce(d.is_held, false), coalesce(d.reason, ''), coalesce(d.note, '')
+        from scim_resources r left join scim_due d on p_due and d.source = r.source and d.anchor = r.id
+        where r.source = p_source and r.type = p_type and coalesce(r.deleted_at, 'infinity') = 'infinity'
+            and r.id = p_id;
+    else
+        return query
+        select r.source, r.type, r.id, r.version, r.body, r.created_at, r.modified_at, r.deleted_at,
+            coalesce(d.is_leaver, false), coalesce(d.revision, 0), d.since_at, d.after_at,
+            coalesce(d.attempts, 0), coalesce(d.is_held, false), coalesce(d.reason, ''), coalesce(d.note, '')
+        from scim_resources r left join scim_due d on p_due and d.source = r.source and d.anchor = r.id
+        where r.source = p_source and r.type = p_type and coalesce(r.deleted_at, 'infinity') = 'infinity'
+            and r.id = any(array(
+                select v.id from scim_values v
+                where v.source = p_source and v.type = p_type and v.attr = p_attr and v.value = p_value
+            ))
+        order by r.created_at, r.id limit p_limit;
+    end if;
+end
+$$;
+-- +goose StatementEnd
 
 -- scim_mark marks people of a source, who come once each and in order. The revision
 -- of whoever is marked already is taken with the row's lock held: one from before a
@@ -110,7 +149,7 @@ $$;
 -- +goose StatementBegin
 create function scim_write(
     p_source text, p_type text, p_id text, p_expect bigint, p_body text, p_gone boolean,
-    p_attrs text[], p_values text[], p_uniques boolean[],
+    p_keep_values boolean, p_attrs text[], p_values text[], p_uniques boolean[],
     p_leave_all boolean, p_leave text[], p_join text[], p_join_types text[], p_join_displays text[],
     p_due text[], p_leavers boolean[]
 ) returns scim_resources
@@ -127,26 +166,31 @@ begin
     else
         update scim_resources r set version = r.version + 1, body = p_body, modified_at = statement_timestamp(),
             deleted_at = case when p_gone then statement_timestamp() end
-        where r.source = p_source and r.type = p_type and r.id = p_id and r.version = p_expect and r.deleted_at is null
+        where r.source = p_source and r.type = p_type and r.id = p_id and r.version = p_expect
+            and coalesce(r.deleted_at, 'infinity') = 'infinity' -- not by the index of lists, which may seem as good
         returning r.* into written;
     end if;
     if not found then
         return null;
     end if;
 
-    if p_expect > 0 then
+    if p_expect = 0 then
+        insert into scim_values (source, type, id, attr, value, is_unique)
+        select p_source, p_type, p_id, n.attr, n.value, n.is_unique
+        from unnest(p_attrs, p_values, p_uniques) as n (attr, value, is_unique);
+    elsif not p_keep_values then
         delete from scim_values v
         where v.source = p_source and v.id = p_id
             and not exists (select from unnest(p_attrs, p_values) as n (attr, value) where n.attr = v.attr and n.value = v.value);
+        insert into scim_values (source, type, id, attr, value, is_unique)
+        select p_source, p_type, p_id, n.attr, n.value, n.is_unique
+        from unnest(p_attrs, p_values, p_uniques) as n (attr, value, is_unique)
+        where not exists (
+            select from scim_values v where v.source = p_source and v.id = p_id
+                and v.attr = n.attr and v.value = n.value and v.is_unique = n.is_unique
+        )
+        on conflict (source, id, attr, value) do update set is_unique = excluded.is_unique;
     end if;
-    insert into scim_values (source, type, id, attr, value, is_unique)
-    select p_source, p_type, p_id, n.attr, n.value, n.is_unique
-    from unnest(p_attrs, p_values, p_uniques) as n (attr, value, is_unique)
-    where p_expect = 0 or not exists (
-        select from scim_values v where v.source = p_source and v.id = p_id
-            and v.attr = n.attr and v.value = n.value and v.is_unique = n.is_unique
-    )
-    on conflict (source, id, attr, value) do update set is_unique = excluded.is_unique;
 
     if p_leave_all then
         delete from scim_members m

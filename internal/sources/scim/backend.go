@@ -2,7 +2,6 @@ package scim
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -83,6 +82,7 @@ func one(list []protocol.Resource, err error) (protocol.Resource, error) {
 
 // read gives resources with all that belongs to them.
 func (b *Backend) read(ctx context.Context, t *protocol.ResourceType, f state.ResourceFilter) ([]protocol.Resource, error) {
+	f.WithDue = t.Name == userType
 	out, err := b.plain(ctx, t, f)
 	if err != nil || len(out) == 0 {
 		return out, err
@@ -90,10 +90,11 @@ func (b *Backend) read(ctx context.Context, t *protocol.ResourceType, f state.Re
 	if t.Name == groupType {
 		return out, b.addMembers(ctx, out)
 	}
-	return out, errors.Join(b.addGroups(ctx, out), b.addStatus(ctx, out))
+	return out, b.addGroups(ctx, out)
 }
 
-// plain gives resources as they were written.
+// plain gives resources as they were written, with how far Mattermost has followed if f
+// asks for it.
 func (b *Backend) plain(ctx context.Context, t *protocol.ResourceType, f state.ResourceFilter) ([]protocol.Resource, error) {
 	f.Source, f.Type = b.o.Source.o.Name, t.Name
 	stored, err := b.o.Store.Resources(ctx, f)
@@ -104,6 +105,9 @@ func (b *Backend) plain(ctx context.Context, t *protocol.ResourceType, f state.R
 	for i := range stored {
 		if out[i], err = resource(stored[i]); err != nil {
 			return nil, err
+		}
+		if f.WithDue {
+			out[i].Attributes[StatusURN] = status(stored[i].Due)
 		}
 	}
 	return out, nil

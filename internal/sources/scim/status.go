@@ -1,11 +1,8 @@
 package scim
 
 import (
-	"context"
-	"fmt"
 	"time"
 
-	"github.com/mmsync/mmsync/internal/identity"
 	protocol "github.com/mmsync/mmsync/internal/scim"
 	"github.com/mmsync/mmsync/internal/state"
 )
@@ -46,26 +43,6 @@ func UserType(asked bool) *protocol.ResourceType {
 	t := protocol.UserType()
 	t.Extensions = append(t.Extensions, statusExtension(asked))
 	return t
-}
-
-// addStatus puts into users how far Mattermost has followed.
-func (b *Backend) addStatus(ctx context.Context, users []protocol.Resource) error {
-	keys := make([]identity.Key, len(users))
-	for i := range users {
-		keys[i] = b.key(users[i].ID)
-	}
-	due, err := b.o.Store.DueOf(ctx, keys)
-	if err != nil {
-		return fmt.Errorf("read who is due: %w", err)
-	}
-	waits := make(map[identity.Key]*state.Due, len(due))
-	for i := range due {
-		waits[due[i].Key] = &due[i]
-	}
-	for i, k := range keys {
-		users[i].Attributes[StatusURN] = status(waits[k])
-	}
-	return nil
 }
 
 // status says what is due of somebody, nil if nothing is.

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/mmsync/mmsync/internal/identity"
 	protocol "github.com/mmsync/mmsync/internal/scim"
 	"github.com/mmsync/mmsync/internal/state"
 )
@@ -94,6 +95,9 @@ func (b *Backend) write(ctx context.Context, t *protocol.ResourceType, c protoco
 		return protocol.Resource{}, err
 	}
 	w.Values = b.values(t, c.After)
+	if t.Name == userType && expect > 0 && slices.Equal(w.Values, b.values(t, c.Before.Attributes)) {
+		w.Values, w.KeepValues = nil, true // most changes
+	}
 	if t.Name == groupType {
 		err = b.writeGroup(ctx, &w, c)
 	} else {
@@ -143,7 +147,15 @@ func (b *Backend) written(ctx context.Context, t *protocol.ResourceType, c proto
 		out.Attributes[StatusURN] = status(&state.Due{Since: kept.Modified})
 		return out, nil
 	}
-	return out, b.addStatus(ctx, users)
+	due, err := b.o.Store.DueOf(ctx, []identity.Key{b.key(kept.ID)})
+	if err != nil {
+		return out, fmt.Errorf("read what is due: %w", err)
+	}
+	out.Attributes[StatusURN] = status(nil)
+	for i := range due {
+		out.Attributes[StatusURN] = status(&due[i])
+	}
+	return out, nil
 }
 
 // allowed refuses a person whom Mattermost would not let be so. One that cannot be

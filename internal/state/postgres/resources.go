@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/state"
 )
 
@@ -17,8 +18,44 @@ func (s *Store) Resources(ctx context.Context, f state.ResourceFilter) ([]state.
 	if err := state.CheckResourceFilter(f); err != nil {
 		return nil, fmt.Errorf("list resources: %w", err)
 	}
+	if query, args, ok := readResources(f); ok {
+		return collect(ctx, s, "read resources", query, args, scanResourceDue)
+	}
 	query, args := listResources(f)
+	if f.WithDue {
+		return collect(ctx, s, "list resources", withDue(query), args, scanResourceDue)
+	}
 	return collect(ctx, s, "list resources", query, args, scanResource)
+}
+
+// What clients ask most has its plan in a function: see the migrations.
+const readResource = `select * from scim_read($1, $2, $3, $4, $5, $6, $7)`
+
+// readResources is what existing ones are read by of one id or value; not ok if f is
+// for something else.
+func readResources(f state.ResourceFilter) (query string, args []any, ok bool) {
+	byID, byValue := len(f.IDs) == 1, f.Attr != ""
+	if byID == byValue || len(f.IDs) > 1 || f.Deleted || f.Member != "" || !f.AfterCreated.IsZero() || f.Skip > 0 {
+		return "", nil, false
+	}
+	var id *string
+	var limit *int
+	if byID {
+		id = &f.IDs[0]
+	}
+	if f.Limit > 0 {
+		limit = &f.Limit
+	}
+	return readResource, []any{f.Source, f.Type, id, f.Attr, f.Value, limit, f.WithDue}, true
+}
+
+// withDue adds to resources what is due of each, without nulls but for times.
+func withDue(resources string) string {
+	return `
+select r.*, coalesce(d.is_leaver, false), coalesce(d.revision, 0), d.since_at, d.after_at,
+    coalesce(d.attempts, 0), coalesce(d.is_held, false), coalesce(d.reason, ''), coalesce(d.note, '')
+from (` + resources + `) r left join scim_due d on d.source = r.source and d.anchor = r.id
+order by r.created_at, r.id`
 }
 
 func listResources(f state.ResourceFilter) (query string, args []any) {
@@ -79,6 +116,20 @@ func scanResource(row pgx.CollectableRow) (state.Resource, error) {
 	return r, err
 }
 
+func scanResourceDue(row pgx.CollectableRow) (state.Resource, error) {
+	var r state.Resource
+	var d state.Due
+	var created, modified, deleted, since, after instant
+	err := row.Scan(&r.Source, &r.Type, &r.ID, &r.Version, &r.Body, &created, &modified, &deleted,
+		&d.Leaver, &d.Revision, &since, &after, &d.Attempts, &d.Held, &d.Reason, &d.Note)
+	r.Created, r.Modified, r.Deleted = created.Time, modified.Time, deleted.Time
+	if d.Revision > 0 {
+		d.Key, d.Since, d.After = identity.Key{Source: r.Source, Anchor: r.ID}, since.Time, after.Time
+		r.Due = &d
+	}
+	return r, err
+}
+
 const countResources = `select count(*) from scim_resources`
 
 // CountResources implements state.ResourceStore.
@@ -125,7 +176,7 @@ func (s *Store) EachResource(ctx context.Context, source, typ string, each func(
 // One call writes all: see the migrations for what it does.
 const writeResource = `
 select version, created_at, modified_at, deleted_at
-from scim_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
+from scim_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`
 
 // WriteResource implements state.ResourceStore.
 func (s *Store) WriteResource(ctx context.Context, given state.ResourceWrite) (state.Resource, error) {
@@ -166,7 +217,7 @@ func writeArgs(w *state.ResourceWrite) []any {
 	}
 	_, anchors, leavers := markColumns(w.Due)
 	return []any{
-		w.Source, w.Type, w.ID, w.Expect, string(w.Body), !w.Deleted.IsZero(), attrs, values, unique,
+		w.Source, w.Type, w.ID, w.Expect, string(w.Body), !w.Deleted.IsZero(), w.KeepValues, attrs, values, unique,
 		w.LeaveAll, leave, join, types, displays, anchors, leavers,
 	}
 }

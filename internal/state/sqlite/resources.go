@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/state"
 )
 
@@ -20,7 +21,19 @@ func (s *Store) Resources(ctx context.Context, f state.ResourceFilter) ([]state.
 		return nil, fmt.Errorf("list resources: %w", err)
 	}
 	query, args := listResources(f)
+	if f.WithDue {
+		return collect(ctx, s, "list resources", withDue(query), args, scanResourceDue)
+	}
 	return collect(ctx, s, "list resources", query, args, scanResource)
+}
+
+// withDue adds to resources what is due of each, without nulls but for times.
+func withDue(resources string) string {
+	return `
+select r.*, coalesce(d.is_leaver, 0), coalesce(d.revision, 0), d.since_at, d.after_at,
+    coalesce(d.attempts, 0), coalesce(d.is_held, 0), coalesce(d.reason, ''), coalesce(d.note, '')
+from (` + resources + `) r left join scim_due d on d.source = r.source and d.anchor = r.id
+order by r.created_at, r.id`
 }
 
 func listResources(f state.ResourceFilter) (query string, args []any) {
@@ -78,6 +91,20 @@ func scanResource(rows *sql.Rows) (state.Resource, error) {
 	var created, modified, deleted instant
 	err := rows.Scan(&r.Source, &r.Type, &r.ID, &r.Version, &r.Body, &created, &modified, &deleted)
 	r.Created, r.Modified, r.Deleted = created.Time, modified.Time, deleted.Time
+	return r, err
+}
+
+func scanResourceDue(rows *sql.Rows) (state.Resource, error) {
+	var r state.Resource
+	var d state.Due
+	var created, modified, deleted, since, after instant
+	err := rows.Scan(&r.Source, &r.Type, &r.ID, &r.Version, &r.Body, &created, &modified, &deleted,
+		&d.Leaver, &d.Revision, &since, &after, &d.Attempts, &d.Held, &d.Reason, &d.Note)
+	r.Created, r.Modified, r.Deleted = created.Time, modified.Time, deleted.Time
+	if d.Revision > 0 {
+		d.Key, d.Since, d.After = identity.Key{Source: r.Source, Anchor: r.ID}, since.Time, after.Time
+		r.Due = &d
+	}
 	return r, err
 }
 
@@ -184,6 +211,9 @@ func writeResource(ctx context.Context, tx *sql.Tx, w *state.ResourceWrite, at t
 }
 
 func writeValues(ctx context.Context, tx *sql.Tx, w *state.ResourceWrite) error {
+	if w.KeepValues {
+		return nil
+	}
 	stored := map[state.IndexedValue]bool{}
 	if w.Expect > 0 {
 		err := scanEach(ctx, tx, selectValues, []any{w.Source, w.ID}, func(rows *sql.Rows) error {
