@@ -30,7 +30,9 @@ type pushes struct {
 	// away is why Mattermost was not there when it was asked last, at askedAt.
 	away    error
 	askedAt time.Time
-	sealed  time.Time
+	// seals tells that sealing goes on, sealed when it did last.
+	seals  bool
+	sealed time.Time
 	// strangers are as in gathered; nil until somebody asks.
 	strangers map[string]bool
 }
@@ -68,11 +70,7 @@ func (p *pushes) work(ctx context.Context, idle, most time.Duration) (more bool,
 		if began > 0 || p.busy() {
 			last = time.Now()
 		}
-		if time.Since(p.sealed) > sealPushesEvery {
-			if err := p.seal(ctx); err != nil {
-				return false, err
-			}
-		}
+		p.sealing(ctx)
 		switch {
 		case idle > 0 && time.Since(last) > idle:
 			return false, nil
@@ -87,9 +85,27 @@ func (p *pushes) work(ctx context.Context, idle, most time.Duration) (more bool,
 	}
 }
 
+// sealing seals what pushes have done, if it is time for that, while others are begun.
+func (p *pushes) sealing(ctx context.Context) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.seals || time.Since(p.sealed) < sealPushesEvery {
+		return
+	}
+	p.seals = true
+	p.wg.Go(func() {
+		err := p.seal(ctx)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.seals, p.sealed = false, time.Now()
+		if p.failed == nil {
+			p.failed = err
+		}
+	})
+}
+
 // seal seals what pushes have done since the last time.
 func (p *pushes) seal(ctx context.Context) error {
-	p.sealed = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, sealWithin)
 	defer cancel()
 	return p.e.seal(ctx, p.l.current(), sealedByPushes)
