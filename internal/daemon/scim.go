@@ -124,6 +124,7 @@ func lenient(s *config.SCIMSource) protocol.Lenient {
 	for name, on := range s.Quirks {
 		out[protocol.Quirk(name)] = on
 	}
+	out[protocol.QuirkLeaver] = true // in every profile: nobody stays for a fault beside it
 	return out
 }
 
@@ -135,6 +136,10 @@ func checkQuirks(c *config.Config, i int) error {
 	}
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(c.Sources[i].SCIM.Quirks)) {
+		if name == string(protocol.QuirkLeaver) {
+			faults = append(faults, c.Fault(fmt.Sprintf("sources[%d].quirks.%s", i, name), name+" is always on: whoever is dismissed leaves, whatever else is wrong", "leave the line out"))
+			continue
+		}
 		if !known[name] {
 			faults = append(faults, c.Fault(fmt.Sprintf("sources[%d].quirks.%s", i, name), fmt.Sprintf("no quirk is called %q", name), "docs/scim.md lists them"))
 		}

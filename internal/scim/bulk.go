@@ -199,7 +199,7 @@ func (b *bulkRun) completeOne(ctx context.Context, op *bulkOp) {
 	var r Resource
 	data, err := b.resolve(op, nil)
 	if err == nil {
-		r, err = b.h.change(ctx, op.call, op.t, op.id, func(before Resource) (Object, error) {
+		r, err = b.h.change(ctx, op.call, op.t, op.id, departure{}, func(before Resource) (Object, error) {
 			return op.t.Accept(data, &before, op.call.lenient, op.call.noted)
 		})
 	}

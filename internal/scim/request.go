@@ -49,6 +49,7 @@ func RequestQuirks() []QuirkDoc {
 		{QuirkOpCase, `an operation that is not in lower case: "Replace"`, entra},
 		{QuirkOpDelete, `the operation "delete", taken as remove`, "SailPoint"},
 		{QuirkNoOperations, `a PATCH without operations; nothing is changed`, entra},
+		{QuirkLeaver, `a PUT or PATCH that ends in "active": false and would be refused for something else; that alone is done`, anybody},
 		{QuirkValueText, `the value of an operation without path as JSON in a text`, "scim-for-keycloak"},
 	}
 }

@@ -63,7 +63,7 @@ func (h *Handler) replace(ctx context.Context, c *call, t *ResourceType, id stri
 	if err != nil {
 		return answer{}, err
 	}
-	r, err := h.change(ctx, c, t, id, func(before Resource) (Object, error) {
+	r, err := h.change(ctx, c, t, id, t.ofBody(id, body), func(before Resource) (Object, error) {
 		return t.Accept(body, &before, c.lenient, c.noted)
 	})
 	if err != nil {
@@ -78,11 +78,11 @@ func (h *Handler) patch(ctx context.Context, c *call, t *ResourceType, id string
 	if err != nil {
 		return answer{}, err
 	}
-	ops, err := c.patchOps(doc)
-	if err != nil {
-		return answer{}, err
-	}
-	r, err := h.change(ctx, c, t, id, func(before Resource) (Object, error) {
+	ops, fault := c.patchOps(doc)
+	r, err := h.change(ctx, c, t, id, c.ofPatch(t, id, doc), func(before Resource) (Object, error) {
+		if fault != nil {
+			return nil, fault
+		}
 		return t.Patch(before, ops, c.lenient, c.noted)
 	})
 	if err != nil {
@@ -111,8 +111,11 @@ func (h *Handler) quiet(t *ResourceType, r Resource) bool {
 
 // change writes what next makes of a resource. What is the same already is not
 // written, so that its version stays. What somebody else wrote meanwhile is read
-// again, unless the version was asked for.
-func (h *Handler) change(ctx context.Context, c *call, t *ResourceType, id string, next func(Resource) (Object, error)) (Resource, error) {
+// again, unless the version was asked for. Of a change that is refused the departure is
+// left, if it is one.
+func (h *Handler) change(
+	ctx context.Context, c *call, t *ResourceType, id string, d departure, next func(Resource) (Object, error),
+) (Resource, error) {
 	if err := c.writable(t); err != nil {
 		return Resource{}, err
 	}
@@ -133,20 +136,29 @@ func (h *Handler) change(ctx context.Context, c *call, t *ResourceType, id strin
 			return err
 		}
 		after, err := next(before)
-		if err != nil {
-			return err
-		}
-		changed := t.Diff(before.Attributes, after)
-		if len(changed) == 0 {
-			r, err = c.session.Backend.Get(ctx, t, id)
-			return err
-		}
-		r, err = c.session.Backend.Replace(ctx, t, Change{Before: before, After: after, Changed: changed})
 		if err == nil {
-			c.note(r, changed)
+			r, err = h.put(ctx, c, t, before, after)
+		}
+		if refused(err) {
+			if after, ok := c.leave(t, before, d); ok {
+				r, err = h.put(ctx, c, t, before, after)
+			}
 		}
 		return err
 	})
+	return r, err
+}
+
+// put has the backend keep what a resource is to be, if that is not what it is.
+func (h *Handler) put(ctx context.Context, c *call, t *ResourceType, before Resource, after Object) (Resource, error) {
+	changed := t.Diff(before.Attributes, after)
+	if len(changed) == 0 {
+		return c.session.Backend.Get(ctx, t, before.ID)
+	}
+	r, err := c.session.Backend.Replace(ctx, t, Change{Before: before, After: after, Changed: changed})
+	if err == nil {
+		c.note(r, changed)
+	}
 	return r, err
 }
 
