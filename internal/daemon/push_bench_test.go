@@ -176,6 +176,7 @@ func BenchmarkSCIM_find(b *testing.B) {
 	}
 	wg.Wait()
 	find := func(b *testing.B, i int64) {
+		b.Helper()
 		out := w.ask(http.MethodGet, fmt.Sprintf("/Users?filter=userName+eq+%%22P%d%%40example.org%%22", 1+i*7919%people), "")
 		if !strings.Contains(out.Body.String(), `"totalResults":1`) {
 			b.Error(out.Body)

@@ -28,7 +28,7 @@ func (t *ResourceType) ofBody(id string, body Object) departure {
 }
 
 func (c *call) ofPatch(t *ResourceType, id string, doc Object) departure {
-	v, _, _ := field(doc, "Operations") //nolint:errcheck // two lists say nothing
+	v, _, _ := field(doc, "Operations") // two lists say nothing
 	list, _ := v.([]any)
 	var d departure
 	for _, v := range list {
