@@ -6,7 +6,7 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags timetzdata -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race traps e2e e2e-real conformance storm fuzz bench lint fmt vuln generate golden demo tidy-check check
+.PHONY: help build test race traps e2e e2e-real conformance storm chaos fuzz bench lint fmt vuln generate golden demo tidy-check check
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ traps: ## switch off the rules against Mattermost's traps one by one; the tests 
 
 storm: ## 2,000 random worlds with every fault at once
 	MMSYNC_TEST_SEEDS=2000 CGO_ENABLED=0 $(GO) test -trimpath -tags timetzdata -timeout 20m -run 'Storm$$' ./internal/reconcile
+
+chaos: ## ten minutes of three services that are killed and stopped, and a database that is restarted
+	MMSYNC_TEST_CHAOS=10m $(GO) test -timeout 40m -count=1 -v -run TestChaos ./internal/e2e
 
 FUZZTIME ?= 10s
 fuzz: ## every fuzz target for a while (FUZZTIME=10s each)

@@ -30,16 +30,24 @@ const (
 
 // keeper runs the server and outlives it: when its input ends, because stop
 // closed it or because this process is gone however it went, it stops the server
-// at once, waits for it and removes the directory.
+// at once, waits for it and removes the directory. A server that ends while there
+// is a file "again" is started again, once there is no file "down".
 const keeper = `
 dir=$1; shift
 exec 3<&0
-"$@" </dev/null >"$dir/log" 2>&1 3<&- &
-pid=$!
-(cat <&3 >/dev/null; kill -QUIT $pid) 2>/dev/null &
+(cat <&3 >/dev/null; : >"$dir/end"; kill -QUIT $(cat "$dir/pid")) 2>/dev/null &
 watch=$!
-wait $pid
-code=$?
+while :; do
+	"$@" </dev/null >>"$dir/log" 2>&1 3<&- &
+	pid=$!
+	echo $pid >"$dir/pid"
+	[ ! -e "$dir/end" ] || kill -QUIT $pid
+	wait $pid
+	code=$?
+	while [ -e "$dir/down" ] && [ ! -e "$dir/end" ]; do sleep 0.05; done
+	[ -e "$dir/again" ] && [ ! -e "$dir/end" ] || break
+	rm -f "$dir/again"
+done
 kill $watch 2>/dev/null
 rm -rf "$dir"
 exit $code`
@@ -47,12 +55,13 @@ exit $code`
 // server is a running PostgreSQL and the shell that keeps it.
 type server struct {
 	url  string
+	dir  string
 	stop func()
 }
 
 // startServer makes a cluster in a temporary directory and runs it on a free
 // loopback port, as an unprivileged user if this process is root's.
-func startServer() (*server, error) {
+func startServer(settings ...string) (*server, error) {
 	initdb, postgres, err := binaries()
 	if err != nil {
 		return nil, err
@@ -62,14 +71,14 @@ func startServer() (*server, error) {
 		return nil, err
 	}
 	for try := 1; ; try++ {
-		s, err := tryServer(initdb, postgres, who)
+		s, err := tryServer(initdb, postgres, who, settings)
 		if err == nil || try == startTries {
 			return s, err
 		}
 	}
 }
 
-func tryServer(initdb, postgres string, who *syscall.Credential) (*server, error) {
+func tryServer(initdb, postgres string, who *syscall.Credential, settings []string) (*server, error) {
 	dir, err := os.MkdirTemp("", "mmsync-pg-")
 	if err != nil {
 		return nil, err
@@ -90,9 +99,15 @@ func tryServer(initdb, postgres string, who *syscall.Credential) (*server, error
 	if err != nil {
 		return fail(err)
 	}
-	return keep(ctx, who, dir, port, postgres, "-D", data, "-p", port, "-k", dir,
+	command := []string{
+		postgres, "-D", data, "-p", port, "-k", dir,
 		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "synchronous_commit=off",
-		"-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "max_wal_size=2GB")
+		"-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "max_wal_size=2GB",
+	}
+	for _, s := range settings {
+		command = append(command, "-c", s)
+	}
+	return keep(ctx, who, dir, port, command...)
 }
 
 // makeCluster prefers a linguistic collation, as most real databases have: under
@@ -132,7 +147,7 @@ func keep(ctx context.Context, who *syscall.Credential, dir, port string, comman
 		defer close(ended)
 		_ = cmd.Wait() // a server that was told to quit has no good exit code
 	}()
-	s := &server{url: fmt.Sprintf("postgres://%s@127.0.0.1:%s/postgres?sslmode=disable", owner, port)}
+	s := &server{url: fmt.Sprintf("postgres://%s@127.0.0.1:%s/postgres?sslmode=disable", owner, port), dir: dir}
 	s.stop = func() {
 		_ = input.Close()
 		select {
