@@ -220,6 +220,7 @@ func libraries() []library {
 			why: "goroutines are started by the shell and its adapters, never by the core or the mapping",
 		},
 		{module: "github.com/robfig/cron/v3", in: []string{"internal/schedule"}, why: "what a cron expression means is said in one place, and only its parser is used"},
+		{module: "github.com/coreos/go-systemd/v22", in: []string{"internal/daemon"}, why: "the daemon alone tells the service manager how it is"},
 		{module: "golang.org/x/text", in: []string{"internal/sources", "internal/scim", "internal/scim/filter"}, why: "names are folded and normalised while they are mapped"},
 
 		{module: "github.com/stretchr/testify", tests: true, why: "it is for tests"},

@@ -152,6 +152,8 @@ type RunOptions struct {
 	everybody bool
 	// pick narrows a plan, made of the observations, before the guards judge it.
 	pick func(p plan.Plan, of map[identity.Key]*plan.Observation, people map[identity.Key]bool) (plan.Plan, error)
+	// tick is what the run is for; nil for one that no schedule asks for.
+	tick *Tick
 	// people are those whom a pilot names, among the people of some sources or of all.
 	people, among []string
 }

@@ -1,0 +1,90 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// component is one thing that is at work while mmsync serves.
+type component struct {
+	name string
+	// run works until ctx ends, and then ends what it has begun.
+	run func(ctx context.Context) error
+}
+
+// supervise has components at work until ctx ends or one of them fails. Then they are
+// ended one after another, the last first, so that whoever takes something in is gone
+// before whoever works on it; all of them together within timeout. ready is told when
+// all have begun, stopping when the end begins.
+func supervise(ctx context.Context, parts []component, timeout time.Duration, log *slog.Logger, ready, stopping func()) error {
+	type working struct {
+		name string
+		stop context.CancelCauseFunc
+		done chan struct{}
+	}
+	group, failed := errgroup.WithContext(ctx)
+	list := make([]working, len(parts))
+	for i, p := range parts {
+		own, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+		w := working{p.name, stop, make(chan struct{})}
+		list[i] = w
+		group.Go(func() error {
+			defer close(w.done)
+			err := p.run(own)
+			switch {
+			case err != nil:
+				return fmt.Errorf("%s: %w", p.name, err)
+			case own.Err() == nil:
+				return fmt.Errorf("%s ended by itself", p.name)
+			}
+			return nil
+		})
+	}
+	ready()
+	<-failed.Done()
+	stopping()
+	cause := context.Canceled
+	if ctx.Err() != nil {
+		cause = context.Cause(ctx)
+	}
+	log.InfoContext(ctx, "stopping", "cause", cause, "within", timeout)
+	late := time.NewTimer(timeout)
+	defer late.Stop()
+	for i, w := range slices.Backward(list) {
+		w.stop(cause)
+		began := time.Now()
+		select {
+		case <-w.done:
+			log.InfoContext(ctx, "stopped", "part", w.name, "took", time.Since(began).Round(time.Millisecond))
+		case <-late.C:
+			var names []string
+			for _, w := range list[:i+1] {
+				w.stop(cause)
+				names = append(names, w.name)
+			}
+			return &LateError{Parts: names, After: timeout}
+		}
+	}
+	return group.Wait()
+}
+
+// LateError says that parts were still at work when the time to end was over. What a
+// call that was under way has done is not known; the next run looks.
+type LateError struct {
+	Parts []string
+	After time.Duration
+}
+
+func (e *LateError) Error() string {
+	return fmt.Sprintf("%s did not end within shutdown_timeout (%s); the next run looks what became of calls that were under way", strings.Join(e.Parts, ", "), e.After)
+}
+
+// ErrAnotherServe is wrapped when another process serves from the same SQLite file.
+var ErrAnotherServe = errors.New("another mmsync serve")
