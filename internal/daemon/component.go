@@ -30,11 +30,11 @@ func supervise(ctx context.Context, parts []component, timeout time.Duration, lo
 		done chan struct{}
 	}
 	group, failed := errgroup.WithContext(ctx)
-	list := make([]working, len(parts))
+	list, names := make([]working, len(parts)), make([]string, len(parts))
 	for i, p := range parts {
 		own, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 		w := working{p.name, stop, make(chan struct{})}
-		list[i] = w
+		list[i], names[i] = w, p.name
 		group.Go(func() error {
 			defer close(w.done)
 			err := p.run(own)
@@ -47,6 +47,7 @@ func supervise(ctx context.Context, parts []component, timeout time.Duration, lo
 			return nil
 		})
 	}
+	log.InfoContext(ctx, "serving", "parts", names)
 	ready()
 	<-failed.Done()
 	stopping()
@@ -64,12 +65,10 @@ func supervise(ctx context.Context, parts []component, timeout time.Duration, lo
 		case <-w.done:
 			log.InfoContext(ctx, "stopped", "part", w.name, "took", time.Since(began).Round(time.Millisecond))
 		case <-late.C:
-			var names []string
-			for _, w := range list[:i+1] {
+			for _, w := range list[:i] {
 				w.stop(cause)
-				names = append(names, w.name)
 			}
-			return &LateError{Parts: names, After: timeout}
+			return &LateError{Parts: names[:i+1], After: timeout}
 		}
 	}
 	return group.Wait()

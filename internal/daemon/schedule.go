@@ -135,6 +135,7 @@ func (d *Daemon) jobs(log *slog.Logger) []schedule.Job {
 	out := make([]schedule.Job, len(d.runs))
 	for i, r := range d.runs {
 		log := log.With("schedule", r.name)
+		log.Info("scheduled", "next", r.when.Next(time.Now()).UTC())
 		out[i] = schedule.Job{
 			Name: r.name, Schedule: r.when,
 			Done: func(ctx context.Context) (time.Time, error) {

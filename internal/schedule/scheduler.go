@@ -139,7 +139,7 @@ func (j *job) plan(now time.Time) {
 	}
 	j.tick = j.Schedule.Next(now)
 	j.at = j.tick
-	if max := j.Schedule.Jitter(); max > 0 && !j.tick.IsZero() {
-		j.at = j.tick.Add(rand.N(max)) //nolint:gosec // nobody gains from guessing it
+	if most := j.Schedule.Jitter(); most > 0 && !j.tick.IsZero() {
+		j.at = j.tick.Add(rand.N(most)) //nolint:gosec // nobody gains from guessing it
 	}
 }
