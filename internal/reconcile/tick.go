@@ -116,7 +116,7 @@ func (e *Engine) stillDue(ctx context.Context, t *Tick) error {
 	if err != nil {
 		return fmt.Errorf("read when schedule %s ran last: %w", t.Schedule, err)
 	}
-	if mark.At.IsZero() || mark.At.Before(t.At) {
+	if mark.At.IsZero() || mark.At.Before(t.At.Truncate(time.Microsecond)) { // as exact as the store is
 		return nil
 	}
 	now, err := e.o.Store.Now(ctx)
