@@ -103,6 +103,9 @@ func rules() map[string]rule {
 			tests:   []string{"internal/state/statetest"},
 			why:     whyAdapter,
 		},
+		"internal/schedule": {
+			why: "when something is due is asked by whoever does it, and the answer must not depend on what that is",
+		},
 		"internal/audit/keyfile": {
 			imports: []string{"internal/audit"},
 			why:     whyAdapter,
@@ -124,7 +127,7 @@ func rules() map[string]rule {
 			imports: []string{
 				"internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
 				"internal/reconcile", "internal/audit", "internal/audit/keyfile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
-				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/sources/scim", "internal/scim", "internal/mattermost",
+				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/sources/scim", "internal/scim", "internal/mattermost", "internal/schedule",
 			},
 			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/pgtest"},
 			why:   "the daemon is where adapters meet; nothing below may know it",
@@ -216,6 +219,8 @@ func libraries() []library {
 			},
 			why: "goroutines are started by the shell and its adapters, never by the core or the mapping",
 		},
+		{module: "github.com/robfig/cron/v3", in: []string{"internal/schedule"}, why: "what a cron expression means is said in one place, and only its parser is used"},
+		{module: "github.com/coreos/go-systemd/v22", in: []string{"internal/daemon"}, why: "the daemon alone tells the service manager how it is"},
 		{module: "golang.org/x/text", in: []string{"internal/sources", "internal/scim", "internal/scim/filter"}, why: "names are folded and normalised while they are mapped"},
 
 		{module: "github.com/stretchr/testify", tests: true, why: "it is for tests"},

@@ -12,10 +12,11 @@ import (
 func (a *app) serveCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
-		Short: "take what identity providers push by SCIM, and carry it out, until it is stopped",
-		Long: "Take what identity providers push by SCIM 2.0, and carry it out at once, until it is stopped. It listens\n" +
-			"where scim.listen says. Clients need a token: mmsync token create. All other commands work beside it: plan,\n" +
-			"approve, sync, explain. SIGTERM and Ctrl-C end it when the calls that are being made have ended, with 0.",
+		Short: "make the scheduled runs and take what is pushed by SCIM, until it is stopped",
+		Long: "Make the runs that schedule.runs asks for, and take what identity providers push by SCIM 2.0 and carry it out\n" +
+			"at once, until it is stopped. It listens where scim.listen says. Clients need a token: mmsync token create. All\n" +
+			"other commands work beside it: plan, approve, sync, explain. SIGTERM and Ctrl-C end it when the calls that are\n" +
+			"being made have ended, within shutdown_timeout, with 0.",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			c, err := a.load()
 			if err != nil {
@@ -32,9 +33,9 @@ func (a *app) serveCmd() *cobra.Command {
 			}})
 			switch {
 			case errors.Is(err, daemon.ErrNothingToServe):
-				return &exitError{code: exitConfig, err: errors.New("there is nothing to serve: scim.listen is not set"), hint: "write scim: {listen: 127.0.0.1:8443} and a source of type scim, or run mmsync sync from a timer"}
-			case err != nil && cmd.Context().Err() == nil:
-				return fmt.Errorf("serve: %w", err)
+				return &exitError{code: exitConfig, err: errors.New("there is nothing to serve: neither schedule.runs nor scim.listen is set"), hint: "write schedule: {runs: [{name: quarter-hourly, every: 15m}]}, or scim: {listen: 127.0.0.1:8443} and a source of type scim"}
+			case err != nil: // a signal alone is none
+				return &exitError{code: exitFailed, err: fmt.Errorf("serve: %w", err)}
 			}
 			return nil
 		},

@@ -26,7 +26,11 @@ type Config struct {
 	Guards    Guards     `yaml:"guards"`
 	// SCIM is where the sources of type scim are pushed to.
 	SCIM SCIM `yaml:"scim"`
-	Log  Log  `yaml:"log"`
+	// Schedule says what mmsync serve does by itself.
+	Schedule Schedule `yaml:"schedule"`
+	// ShutdownTimeout is what mmsync serve takes at most to end, 1 s to 10 min.
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+	Log             Log           `yaml:"log"`
 
 	// File is the name the configuration was read under.
 	File string `yaml:"-"`

@@ -52,6 +52,8 @@ type Daemon struct {
 	Target  *mattermost.Target
 	Sources []Source
 	Store   Store
+
+	runs []scheduled
 }
 
 // Store is what commands need of a store beyond what the engine does.
@@ -74,6 +76,10 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 	d := &Daemon{Config: c}
 	var err error
 	if d.Sources, err = buildSources(c, o.Logger, o.Pilot...); err != nil {
+		return nil, err
+	}
+	var bars func(time.Time) []plan.Bar
+	if d.runs, bars, err = schedules(c); err != nil {
 		return nil, err
 	}
 	opts, err := clientOptions(c, o)
@@ -108,7 +114,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 		Store: d.Store, Policy: policy(c), Limits: limits(c), PolicyDigest: digest, TargetURL: c.Mattermost.URL,
 		SinceOverlap: c.Mattermost.SinceOverlap, LookAgain: c.Lifecycle.Deactivate.LookAgain, Version: o.Version,
 		Protect: c.Guards.Protect.Usernames, Workers: c.Mattermost.MaxInFlight, Holder: Holder(), Logger: o.Logger, Progress: o.Progress,
-		Vault: Vault(c),
+		Vault: Vault(c), Bars: bars,
 	})
 	return d, nil
 }

@@ -22,7 +22,8 @@ import (
 // *config.Error where they have a place in the file.
 func Check(c *config.Config) error {
 	_, err := buildSources(c, nil)
-	return err
+	_, _, faults := schedules(c)
+	return errors.Join(err, faults)
 }
 
 // mapper compiles the rules of one source; the people of pilot groups are marked.

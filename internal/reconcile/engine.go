@@ -57,6 +57,8 @@ type Options struct {
 	Vault Vault
 	// Notices takes what somebody should hear of; by default the log does.
 	Notices Notices
+	// Bars gives what is not to be done at a time, whatever the run; nil bars nothing.
+	Bars func(at time.Time) []plan.Bar
 	// Progress is told about progress; it may be called from several goroutines.
 	Progress func(Progress)
 }
@@ -141,6 +143,8 @@ type RunOptions struct {
 	// Keep makes Plan write all that it would do down beside its run, so that it can
 	// be carried out as it is.
 	Keep bool
+	// Bars are what this run does not do, and shows as held.
+	Bars []plan.Bar
 	// Limits replace the engine's for this run, if not nil.
 	Limits *guard.Limits
 
@@ -148,6 +152,8 @@ type RunOptions struct {
 	everybody bool
 	// pick narrows a plan, made of the observations, before the guards judge it.
 	pick func(p plan.Plan, of map[identity.Key]*plan.Observation, people map[identity.Key]bool) (plan.Plan, error)
+	// tick is what the run is for; nil for one that no schedule asks for.
+	tick *Tick
 	// people are those whom a pilot names, among the people of some sources or of all.
 	people, among []string
 }

@@ -47,12 +47,12 @@ type unsettled struct {
 // underLease is one run that writes. narrow, if not nil, picks what is carried
 // out of what was planned.
 func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narrow func(Report) (Report, error)) (Report, unsettled, error) {
-	start := time.Now()
-	l, err := e.takeLease(ctx)
+	l, err := e.leaseFor(ctx, o.tick)
 	if err != nil {
 		return Report{}, unsettled{}, err
 	}
 	defer l.release()
+	start := time.Now()
 	ago, err := e.quiet(l.ctx)
 	if err != nil {
 		return Report{}, unsettled{}, err
@@ -68,7 +68,10 @@ func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narr
 	}
 	rep.Took = time.Since(start)
 	next.token = l.current().Token
-	return rep, next, e.finish(ctx, &run, &rep, err)
+	if err = e.finish(ctx, &run, &rep, err); err == nil && o.tick != nil {
+		err = e.noteTick(ctx, l, *o.tick)
+	}
+	return rep, next, err
 }
 
 func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report) (Report, error)) (Report, unsettled, error) {
