@@ -28,6 +28,8 @@ func (d *Daemon) Serve(ctx context.Context, o ServeOptions) error {
 	if d.Config.SCIM.Listen == "" {
 		return ErrNothingToServe
 	}
+	d.serving.Store(true)
+	defer d.serving.Store(false)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -36,6 +36,9 @@ type Options struct {
 	RootCAs *x509.CertPool
 	// ProxyURL is "" for the environment's proxy, "direct" for none.
 	ProxyURL string
+	// Proxy, if set, is asked for the proxy before each request in the place of
+	// ProxyURL; one that cannot be read leaves the one before in force.
+	Proxy func() (string, error)
 	// AllowHTTP permits plain http to a host that is not loopback; the token
 	// then crosses the network unprotected.
 	AllowHTTP bool
@@ -193,14 +196,20 @@ func newTransport(o Options) (*http.Transport, error) {
 		}
 	}
 	proxy := http.ProxyFromEnvironment
-	switch o.ProxyURL {
-	case "":
-	case "direct":
+	switch {
+	case o.Proxy != nil:
+		p := &proxySource{read: o.Proxy}
+		if _, err := p.get(nil); err != nil {
+			return nil, err
+		}
+		proxy = p.get
+	case o.ProxyURL == "":
+	case o.ProxyURL == "direct":
 		proxy = nil
 	default:
-		u, err := url.Parse(o.ProxyURL)
-		if err != nil || u.Host == "" { // the parse error would show the URL, and with it a password
-			return nil, errors.New("mattermost proxy: not a URL like http://proxy.example.com:3128")
+		u, err := parseProxy(o.ProxyURL)
+		if err != nil {
+			return nil, err
 		}
 		proxy = http.ProxyURL(u)
 	}
