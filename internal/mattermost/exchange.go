@@ -303,6 +303,8 @@ func (c *Client) noAnswer(ctx context.Context, q *call, err error, out *departur
 		err = ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded):
 		err = fmt.Errorf("no answer within %s", c.timeout)
+	case errors.As(err, &cert) && validity(cert, time.Now()) != "":
+		return q.fail(fmt.Errorf("%s: %w", validity(cert, time.Now()), err), false, true)
 	case errors.As(err, &cert):
 		return q.fail(fmt.Errorf("%w; if your own authority signed the server's certificate, set mattermost.ca_file", err), false, true)
 	}

@@ -183,6 +183,9 @@ func (s *Store) fault(ctx context.Context, what string, err error) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		return fmt.Errorf("%s: %w: %w", what, cause, err)
 	}
+	if do := advice(err); do != "" {
+		return fmt.Errorf("%s: %s: %w", what, do, err)
+	}
 	return fmt.Errorf("%s: %w", what, err)
 }
 
