@@ -31,6 +31,21 @@ func TestStore_Pair(t *testing.T) {
 	})
 }
 
+// A pooler gives each transaction whichever connection is free: nothing may lean on what
+// an earlier one left there.
+func TestStore_behindPooler(t *testing.T) {
+	t.Parallel()
+	statetest.Run(t, func(t testing.TB) state.Store { return open(t, pgtest.PooledURL(t)) })
+}
+
+func TestStore_Pair_behindPooler(t *testing.T) {
+	t.Parallel()
+	statetest.RunPair(t, func(t testing.TB) (a, b state.Store) {
+		u := pgtest.PooledURL(t)
+		return open(t, u), open(t, u)
+	})
+}
+
 func TestStore_Upgrade(t *testing.T) {
 	t.Parallel()
 	statetest.RunUpgrade(t, func(t testing.TB, schema int64) statetest.Older {
