@@ -121,7 +121,7 @@ func TestClient_Breaker(t *testing.T) {
 			pings := l.asked()
 			require.GreaterOrEqual(t, len(pings), 15)
 			require.LessOrEqual(t, len(pings), 35)
-			require.Less(t, pings[2].Sub(pings[1]), 2*time.Second)
+			require.Less(t, pings[1].Sub(pings[0]), 1500*time.Millisecond)
 			last := len(pings) - 1
 			require.Greater(t, pings[last].Sub(pings[last-1]), 20*time.Second)
 			require.LessOrEqual(t, pings[last].Sub(pings[last-1]), 40*time.Second)

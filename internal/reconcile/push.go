@@ -119,16 +119,23 @@ func (e *Engine) ServePushes(ctx context.Context) error {
 	told := ""
 	for ctx.Err() == nil {
 		more, err := false, e.o.Target.Reachable(ctx)
-		if err == nil {
+		away := err != nil
+		if !away {
 			more, err = e.pushSession(ctx)
 		}
 		e.stuck.Store(err != nil && !errors.Is(err, state.ErrHeld))
 		switch {
 		case ctx.Err() != nil || err == nil || errors.Is(err, state.ErrHeld):
 			told = ""
-		case told != err.Error(): // said once, not every second
-			e.log.ErrorContext(ctx, "pushes wait", "error", err)
-			told = err.Error()
+		default: // said once, not every second
+			about := err.Error()
+			if away || unauthorized(err) { // whichever call it was
+				about = fmt.Sprintf("away %t", away)
+			}
+			if told != about {
+				e.log.ErrorContext(ctx, "pushes wait", "error", err)
+				told = about
+			}
 		}
 		wait, poke := pollDue, e.poke
 		if more {
