@@ -49,7 +49,7 @@ type Mattermost struct {
 	// CAFile holds PEM certificates to trust beside the system's; "" for none.
 	CAFile string `yaml:"ca_file"`
 	// ProxyURL may hold a password and is a Secret for that.
-	ProxyURL  Secret `yaml:"proxy_url"`
+	ProxyURL  Secret `yaml:"proxy_url,file"`
 	AllowHTTP bool   `yaml:"allow_http"`
 	// RequestTimeout is at least 31 s: the server gives its own queries 30 s,
 	// and a call abandoned before that may still take effect.
@@ -61,6 +61,9 @@ type Mattermost struct {
 	// to read, 1 min to 24 h: a write that the server dates earlier than it shows
 	// it is not missed then.
 	SinceOverlap time.Duration `yaml:"since_overlap"`
+	// OutageWait is how long a run waits for a server that went away in the middle of
+	// it, 0 to 24 h; 0 ends the run at once.
+	OutageWait time.Duration `yaml:"outage_wait"`
 }
 
 // RateLimit bounds the requests sent to Mattermost.

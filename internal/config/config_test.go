@@ -267,6 +267,9 @@ func TestParse_times_at_their_limits(t *testing.T) {
 	for _, overlap := range []string{"1m", "24h"} {
 		parse(t, replace(t, ", token", ", since_overlap: "+overlap+", token"))
 	}
+	for _, wait := range []string{"0s", "24h"} {
+		parse(t, replace(t, ", token", ", outage_wait: "+wait+", token"))
+	}
 	for _, again := range []string{"0s", "10m"} {
 		parse(t, minimal+"lifecycle: {deactivate: {look_again: "+again+"}}\n")
 	}

@@ -10,6 +10,7 @@ func defaultConfig() *Config {
 			RateLimit:      RateLimit{PerSecond: 50},
 			MaxInFlight:    4,
 			SinceOverlap:   45 * time.Minute,
+			OutageWait:     5 * time.Minute,
 		},
 		Mapping:  Mapping{OnDrift: OnDrift{Default: DriftRestore}},
 		Auth:     Auth{MigrateExisting: MigrateExisting{RevokeSessions: true}},

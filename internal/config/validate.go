@@ -60,6 +60,7 @@ func (v *validator) mattermost(m *Mattermost) {
 	}
 	v.between("mattermost.max_in_flight", m.MaxInFlight, 1, 16)
 	v.lasts("mattermost.since_overlap", m.SinceOverlap, time.Minute, 24*time.Hour)
+	v.lasts("mattermost.outage_wait", m.OutageWait, 0, 24*time.Hour)
 	m.CAFile = v.caFile("mattermost.ca_file", m.CAFile)
 	if m.ProxyURL.IsSet() {
 		v.proxyURL(m.ProxyURL)

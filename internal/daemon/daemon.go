@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/config"
@@ -41,6 +42,10 @@ type Options struct {
 	ReadOnly bool
 	// Pilot are groups whose people the sources mark.
 	Pilot []string
+	// TokenChanged, if set, is told when Mattermost does not accept the token any more,
+	// when it does again, and when the file holds another one that was or was not taken.
+	// It must not block.
+	TokenChanged func(mattermost.TokenState)
 	// Progress is passed on to the engine.
 	Progress func(reconcile.Progress)
 }
@@ -54,6 +59,8 @@ type Daemon struct {
 	Store   Store
 
 	runs []scheduled
+	// serving says that nobody reads the error of a single run.
+	serving atomic.Bool
 }
 
 // Store is what commands need of a store beyond what the engine does.
@@ -82,10 +89,8 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 	if d.runs, bars, err = schedules(c); err != nil {
 		return nil, err
 	}
-	opts, err := clientOptions(c, o)
-	if err != nil {
-		return nil, err
-	}
+	opts := clientOptions(c, o)
+	opts.TokenChanged = d.tokenChanged(o)
 	client, err := mattermost.New(opts)
 	if err != nil {
 		return nil, fmt.Errorf("set up the Mattermost client: %w", err)
@@ -187,7 +192,11 @@ func openStore(ctx context.Context, c *config.Config) (Store, error) {
 		}
 		return s, nil
 	}
-	s, err := postgres.Open(ctx, url, postgres.Options{})
+	o := postgres.Options{}
+	if c.State.URL.File() != "" { // it may be replaced by one with another password
+		o.Renewed = c.State.URL.Value
+	}
+	s, err := postgres.Open(ctx, url, o)
 	if err != nil {
 		return nil, err
 	}

@@ -25,11 +25,7 @@ type Part struct {
 // and but for what is kept in the store without it.
 func Examine(c *config.Config, o Options) ([]Part, error) {
 	o.ReadOnly = true
-	opts, err := clientOptions(c, o)
-	if err != nil {
-		return nil, err
-	}
-	client, err := mattermost.New(opts)
+	client, err := mattermost.New(clientOptions(c, o))
 	if err != nil {
 		return nil, fmt.Errorf("set up the Mattermost client: %w", err)
 	}

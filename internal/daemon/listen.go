@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/config"
@@ -43,7 +44,12 @@ type Listener struct {
 // TLS if there is a certificate. Nothing is answered before Serve.
 func Listen(ctx context.Context, c *config.SCIM, h http.Handler, log *slog.Logger) (*Listener, error) {
 	bound, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("listen on scim.listen: another program has %s already; stop it (is mmsync serve running twice?), or set scim.listen to another address: %w", c.Listen, err)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("listen on scim.listen: this user may not listen on %s; set scim.listen to a port of 1024 or above: %w", c.Listen, err)
+	case err != nil:
 		return nil, fmt.Errorf("listen on scim.listen: %w", err)
 	}
 	l, err := listenOn(bound, c, h, log)

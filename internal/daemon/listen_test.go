@@ -192,7 +192,8 @@ func TestListener_a_busy_address_is_said(t *testing.T) {
 	t.Parallel()
 	address, _ := listening(t, config.SCIM{}, hello)
 	_, err := Listen(t.Context(), &config.SCIM{Listen: address}, http.NotFoundHandler(), slog.New(slog.DiscardHandler))
-	require.ErrorContains(t, err, "listen on scim.listen")
+	require.ErrorContains(t, err, "listen on scim.listen: another program has "+address+" already; stop it")
+	require.ErrorContains(t, err, "or set scim.listen to another address")
 }
 
 func TestListener_plain_http_is_for_this_machine_and_trusted_proxies(t *testing.T) {

@@ -32,6 +32,8 @@ func (d *Daemon) Serve(ctx context.Context, o ServeOptions) (err error) {
 	if d.Config.SCIM.Listen == "" && len(d.runs) == 0 {
 		return ErrNothingToServe
 	}
+	d.serving.Store(true)
+	defer d.serving.Store(false)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -228,19 +228,18 @@ func limit(l config.Limit) guard.Limit {
 	return out
 }
 
-func clientOptions(c *config.Config, o Options) (mattermost.Options, error) {
+func clientOptions(c *config.Config, o Options) mattermost.Options {
 	m := c.Mattermost
 	out := mattermost.Options{
 		BaseURL: m.URL, Token: m.Token.Value, CAFile: m.CAFile, AllowHTTP: m.AllowHTTP, Timeout: m.RequestTimeout,
 		RatePerSecond: float64(m.RateLimit.PerSecond), MaxInFlight: m.MaxInFlight, ReadOnly: o.ReadOnly,
 		UserAgent: "mmsync/" + o.Version, Logger: o.Logger,
 	}
-	if m.ProxyURL.IsSet() {
-		proxy, err := m.ProxyURL.Value()
-		if err != nil {
-			return out, fmt.Errorf("read mattermost.proxy_url: %w", err)
-		}
-		out.ProxyURL = proxy
+	if !o.ReadOnly { // whoever only looks is told at once
+		out.RideOut = m.OutageWait
 	}
-	return out, nil
+	if m.ProxyURL.IsSet() {
+		out.Proxy = m.ProxyURL.Value
+	}
+	return out
 }

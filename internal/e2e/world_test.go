@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -46,6 +47,8 @@ type settings struct {
 	limits   string   // further guards, in YAML
 	mapping  string   // the source's own mapping, in YAML
 	grace    string
+	outage   string // outage_wait; 0s unless set
+	inFlight int    // max_in_flight; 4 unless set
 	again    string // look_again; 0s unless set
 	guards   string
 	baseDN   string
@@ -107,11 +110,12 @@ mattermost:
   url: %s
   token: ${MMSYNC_E2E_TOKEN}
   rate_limit: {per_second: 100000}
-  max_in_flight: 4
+  max_in_flight: %d
+  outage_wait: %s
 state:
   url: %s
 sources:
-`, s.url, w.stateURL)
+`, s.url, cmp.Or(s.inFlight, 4), or(s.outage, "0s"), w.stateURL)
 	if s.ldap != "" {
 		fmt.Fprintf(&b, `  - name: corp
     type: ldap

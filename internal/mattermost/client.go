@@ -22,15 +22,23 @@ import (
 type Options struct {
 	// BaseURL is the site URL, below which /api/v4 is found; it may have a path.
 	BaseURL string
-	// Token is asked before each request, so that a token file can be replaced
-	// while mmsync runs.
+	// Token is asked before each call, so that a token file can be replaced while
+	// mmsync runs. Another one than before is tried first, and taken if it works and
+	// is the same account's.
 	Token func() (string, error)
+	// TokenChanged, if set, is told when the server does not accept the token any more,
+	// when it does again, and when another one was taken or not. It must not block, nor
+	// call the client.
+	TokenChanged func(TokenState)
 	// CAFile is a PEM file of authorities trusted besides the system's.
 	CAFile string
 	// RootCAs, if set, stands in for the system's authorities and CAFile.
 	RootCAs *x509.CertPool
 	// ProxyURL is "" for the environment's proxy, "direct" for none.
 	ProxyURL string
+	// Proxy, if set, is asked for the proxy before each request in the place of
+	// ProxyURL; one that cannot be read leaves the one before in force.
+	Proxy func() (string, error)
 	// AllowHTTP permits plain http to a host that is not loopback; the token
 	// then crosses the network unprotected.
 	AllowHTTP bool
@@ -45,6 +53,9 @@ type Options struct {
 	// RetryWait is the pause before a failed read is first repeated; it doubles
 	// twice. Default 250 ms.
 	RetryWait time.Duration
+	// RideOut is how long after the server went away calls wait for it to come back
+	// before they fail; 0 lets them fail at once.
+	RideOut time.Duration
 	// ReadOnly lets no write leave.
 	ReadOnly bool
 	// UserAgent defaults to "mmsync".
@@ -69,7 +80,7 @@ type Options struct {
 // context: its answer is waited for, for Options.Timeout at most.
 type Client struct {
 	base      *url.URL
-	token     func() (string, error)
+	token     credential
 	http      *http.Client
 	timeout   time.Duration
 	retryWait time.Duration
@@ -77,6 +88,7 @@ type Client struct {
 	log       *slog.Logger
 	limit     *limiter
 	slots     chan struct{}
+	breaker   *breaker
 	accounts  keyed
 	readOnly  bool
 
@@ -97,8 +109,8 @@ func New(o Options) (*Client, error) {
 	if o.Token == nil {
 		return nil, errors.New("mattermost token: none configured; set mattermost.token_file")
 	}
-	if o.RatePerSecond < 0 || o.MaxInFlight < 0 || o.Timeout < 0 || o.RetryWait < 0 {
-		return nil, errors.New("mattermost: rate, requests in flight, timeout and retry wait cannot be negative")
+	if o.RatePerSecond < 0 || o.MaxInFlight < 0 || o.Timeout < 0 || o.RetryWait < 0 || o.RideOut < 0 {
+		return nil, errors.New("mattermost: rate, requests in flight, timeout, retry wait and ride-out cannot be negative")
 	}
 	next := o.HTTPTransport
 	if next == nil {
@@ -108,7 +120,6 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{
 		base:      base,
-		token:     o.Token,
 		timeout:   orDefault(o.Timeout, 45*time.Second),
 		retryWait: orDefault(o.RetryWait, 250*time.Millisecond),
 		userAgent: orDefault(o.UserAgent, "mmsync"),
@@ -117,6 +128,11 @@ func New(o Options) (*Client, error) {
 		slots:     make(chan struct{}, orDefault(o.MaxInFlight, 4)),
 		readOnly:  o.ReadOnly,
 	}
+	c.token.source, c.token.told = o.Token, func(TokenState) {}
+	if o.TokenChanged != nil {
+		c.token.told = o.TokenChanged
+	}
+	c.breaker = newBreaker(o.RideOut, c.health, c.sayAway)
 	c.http = &http.Client{
 		Transport: &fence{next: next, base: base, routes: Routes(), readOnly: o.ReadOnly},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
@@ -180,14 +196,20 @@ func newTransport(o Options) (*http.Transport, error) {
 		}
 	}
 	proxy := http.ProxyFromEnvironment
-	switch o.ProxyURL {
-	case "":
-	case "direct":
+	switch {
+	case o.Proxy != nil:
+		p := &proxySource{read: o.Proxy}
+		if _, err := p.get(nil); err != nil {
+			return nil, err
+		}
+		proxy = p.get
+	case o.ProxyURL == "":
+	case o.ProxyURL == "direct":
 		proxy = nil
 	default:
-		u, err := url.Parse(o.ProxyURL)
-		if err != nil || u.Host == "" { // the parse error would show the URL, and with it a password
-			return nil, errors.New("mattermost proxy: not a URL like http://proxy.example.com:3128")
+		u, err := parseProxy(o.ProxyURL)
+		if err != nil {
+			return nil, err
 		}
 		proxy = http.ProxyURL(u)
 	}
@@ -236,29 +258,8 @@ func (s *serverClock) now() time.Time {
 	return s.date.Add(time.Since(s.at))
 }
 
-// readToken asks for the token and checks that it can be a header.
-func (c *Client) readToken() (string, error) {
-	t, err := c.token()
-	if err != nil {
-		return "", fmt.Errorf("read token: %w", err)
-	}
-	t = strings.TrimSpace(t)
-	if t == "" {
-		return "", errors.New("read token: it is empty")
-	}
-	for _, b := range []byte(t) {
-		if b <= ' ' || b >= 0x7f {
-			return "", errors.New("read token: it holds a character that no token has; is the file a token and nothing else?")
-		}
-	}
-	return t, nil
-}
-
-// enter waits for the rate and for a place in flight.
-func (c *Client) enter(ctx context.Context, urgent bool) (leave func(), err error) {
-	if err := c.limit.wait(ctx, urgent); err != nil {
-		return nil, err
-	}
+// place waits for a place in flight.
+func (c *Client) place(ctx context.Context) (leave func(), err error) {
 	select {
 	case c.slots <- struct{}{}:
 		return func() { <-c.slots }, nil

@@ -33,7 +33,7 @@ func departing(t *testing.T, c *Client, method string, at func(cancel context.Ca
 	} else {
 		q.path = "/users/" + strings.Repeat("a", 26) + "/sessions/revoke/all"
 	}
-	req, err := c.request(httptrace.WithClientTrace(sending, at(cancel)), q, body)
+	req, err := c.request(httptrace.WithClientTrace(sending, at(cancel)), q, body, "x")
 	require.NoError(t, err)
 	resp, err := c.http.Do(req)
 	if err == nil {

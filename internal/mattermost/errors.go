@@ -31,9 +31,10 @@ type APIError struct {
 	// Path is the route, with ids filled in and other values not.
 	Path string
 
-	away      bool // 401 or 403 while the server's database did not answer, or not in time
-	unknown   bool // a write whose answer does not tell whether it was done
-	wrongBase bool // a 404 that is not about an account
+	note      string // what is known besides
+	away      bool   // 401 or 403 while the server's database did not answer, or not in time
+	unknown   bool   // a write whose answer does not tell whether it was done
+	wrongBase bool   // a 404 that is not about an account
 }
 
 // Error gives route, status, id and request id, never a value.
@@ -56,6 +57,8 @@ func (e *APIError) Error() string {
 		b.WriteString(": outcome unknown")
 	case e.wrongBase:
 		b.WriteString(": the server does not know this call; check mattermost.url and the server's version")
+	case e.note != "":
+		b.WriteString(": " + e.note)
 	}
 	return b.String()
 }
@@ -171,6 +174,7 @@ type CallError struct {
 
 	write     bool
 	stayed    bool // a write that was kept back because its caller's context was done
+	local     bool // it did not get as far as the network, for a reason of this side's
 	permanent bool // asking again cannot help: redirect, web page, request refused here
 }
 

@@ -38,6 +38,8 @@ type call struct {
 	// account is whose write it is; writes to one account go one at a time.
 	account string
 	limit   int64
+	// token goes in the place of the one in force.
+	token string
 	// sick decodes the body of a 500 as well: the ping answers so.
 	sick   bool
 	decode func(*json.Decoder) error
@@ -103,16 +105,24 @@ func (c *Client) do(ctx context.Context, q call) (answer, error) {
 		}
 		defer unlock()
 	}
+	c.renew(ctx)
+	if err := c.token.denied(&q); err != nil {
+		return answer{}, err
+	}
 	var before error // why the try before came to nothing
 	for attempt := 0; ; attempt++ {
+		tried, _ := c.token.value() // the error is the call's as well
 		a, err := c.once(ctx, &q, body)
 		if denied(err) {
 			a, err = c.confirmDenial(ctx, &q, body, err)
+			if IsUnauthorized(err) {
+				c.token.died(tried, err)
+			}
 		}
 		switch {
 		case keptBack(err) && before != nil:
 			return answer{}, q.unsent(ctx, before)
-		case err == nil || keptBack(err) || attempt == maxRetries || !repeatable(&q, err):
+		case err == nil || keptBack(err) || isAway(err) || attempt == maxRetries || !repeatable(&q, err):
 			return a, err
 		case ctx.Err() == nil && sleep(ctx, c.backoff(attempt)) == nil:
 			before = err
@@ -122,6 +132,11 @@ func (c *Client) do(ctx context.Context, q call) (answer, error) {
 			return answer{}, err
 		}
 	}
+}
+
+func isAway(err error) bool {
+	_, ok := errors.AsType[*AwayError](err)
+	return ok
 }
 
 func repeatable(q *call, err error) bool {
@@ -153,22 +168,79 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// once sends the request and reads its answer.
+// once makes one try, unless the server is away, and notes whether it was answered.
 func (c *Client) once(ctx context.Context, q *call, body []byte) (answer, error) {
-	leave, err := c.enter(ctx, q.urgent)
-	if err != nil && q.write {
-		return answer{}, q.unsent(ctx, nil)
-	}
+	trial, leave, err := c.pass(ctx, q)
 	if err != nil {
-		return answer{}, q.fail(err, false, false)
+		return answer{}, err
+	}
+	a, err := c.send(ctx, q, body)
+	leave()
+	answered, failed := verdict(err)
+	c.breaker.done(ctx, trial, answered, failed)
+	return a, err
+}
+
+// pass waits for the rate, for a server that is away and for a place in flight. The
+// server may have gone while others had the places.
+func (c *Client) pass(ctx context.Context, q *call) (trial bool, leave func(), err error) {
+	if err := c.limit.wait(ctx, q.urgent); err != nil {
+		return false, nil, q.notEntered(ctx, err)
+	}
+	for {
+		if trial, err = c.breaker.enter(ctx, c.breaker.rideOut); err != nil {
+			return false, nil, q.notEntered(ctx, err)
+		}
+		if leave, err = c.place(ctx); err != nil {
+			c.breaker.done(ctx, trial, false, nil)
+			return false, nil, q.notEntered(ctx, err)
+		}
+		if gone, _, _ := c.breaker.status(); !gone || trial {
+			return trial, leave, nil
+		}
+		leave()
+	}
+}
+
+// notEntered describes a call that did not get as far as to be sent.
+func (q *call) notEntered(ctx context.Context, err error) error {
+	if q.write && ctx.Err() != nil {
+		return q.unsent(ctx, nil)
+	}
+	e := q.fail(err, false, false)
+	e.local = true
+	return e
+}
+
+// attempt is one try whether the server is away or not.
+func (c *Client) attempt(ctx context.Context, q *call, body []byte) (answer, error) {
+	if err := c.limit.wait(ctx, q.urgent); err != nil {
+		return answer{}, q.notEntered(ctx, err)
+	}
+	leave, err := c.place(ctx)
+	if err != nil {
+		return answer{}, q.notEntered(ctx, err)
 	}
 	defer leave()
+	return c.send(ctx, q, body)
+}
 
+// send sends the request and reads its answer.
+func (c *Client) send(ctx context.Context, q *call, body []byte) (answer, error) {
 	sending, out, end := c.depart(ctx, q.write)
 	defer end()
-	req, err := c.request(sending, q, body)
+	token, err := q.token, error(nil)
+	if token == "" {
+		token, err = c.token.value()
+	}
+	var req *http.Request
+	if err == nil {
+		req, err = c.request(sending, q, body, token)
+	}
 	if err != nil { // a token file that is just being replaced is read again
-		return answer{}, q.fail(err, false, false)
+		e := q.fail(err, false, false)
+		e.local = true
+		return answer{}, e
 	}
 	if q.write && ctx.Err() != nil {
 		return answer{}, q.unsent(ctx, nil)
@@ -183,6 +255,9 @@ func (c *Client) once(ctx context.Context, q *call, body []byte) (answer, error)
 	defer drain(resp.Body)
 	took := time.Since(started)
 	a, err := c.read(q, resp)
+	if err == nil && q.token == "" && !q.sick {
+		c.token.lives(token)
+	}
 	c.debug(ctx, q, resp.StatusCode, resp.Header.Get("X-Request-Id"), time.Since(started))
 	if err != nil && sending.Err() != nil && (q.write || ctx.Err() == nil) {
 		return answer{}, q.fail(fmt.Errorf("the answer did not end within %s", c.timeout), true, false)
@@ -190,11 +265,7 @@ func (c *Client) once(ctx context.Context, q *call, body []byte) (answer, error)
 	return a, slowDenial(err, took)
 }
 
-func (c *Client) request(ctx context.Context, q *call, body []byte) (*http.Request, error) {
-	token, err := c.readToken()
-	if err != nil {
-		return nil, err
-	}
+func (c *Client) request(ctx context.Context, q *call, body []byte, token string) (*http.Request, error) {
 	target := c.base.String() + apiPrefix + q.path
 	if len(q.query) > 0 {
 		target += "?" + q.query.Encode()
@@ -232,6 +303,8 @@ func (c *Client) noAnswer(ctx context.Context, q *call, err error, out *departur
 		err = ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded):
 		err = fmt.Errorf("no answer within %s", c.timeout)
+	case errors.As(err, &cert) && validity(cert, time.Now()) != "":
+		return q.fail(fmt.Errorf("%s: %w", validity(cert, time.Now()), err), false, true)
 	case errors.As(err, &cert):
 		return q.fail(fmt.Errorf("%w; if your own authority signed the server's certificate, set mattermost.ca_file", err), false, true)
 	}

@@ -17,6 +17,7 @@ import (
 // [IsUnauthorized]. That there is no human administrator is not an error here:
 // HumanAdmins is empty then.
 func (t *Target) Facts(ctx context.Context) (plan.Facts, error) {
+	t.c.breaker.askSoon() // whoever begins anew wants to know
 	conf, err := t.c.ClientConfig(ctx)
 	if err != nil {
 		return plan.Facts{}, fmt.Errorf("read the server's version: %w", err)

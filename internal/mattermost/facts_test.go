@@ -115,6 +115,7 @@ func TestTarget_Facts(t *testing.T) {
 		_, err := target.Facts(t.Context())
 		require.True(t, mattermost.IsUnauthorized(err))
 		s.Fail(mmsim.Fault{DatabaseAway: true})
+		target = mattermost.NewTarget(client(t, s.URL(), "nonsense"), mattermost.TargetOptions{})
 		_, err = target.Facts(t.Context())
 		require.True(t, mattermost.IsTransient(err), "%v", err)
 		require.True(t, mattermost.IsTransient(target.Healthy(t.Context())))

@@ -3,7 +3,6 @@ package mattermost
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -42,22 +41,6 @@ func (t *Target) Client() *Client { return t.c }
 // used up is not used a second time, and what has gathered since need not be waited
 // for.
 func (t *Target) TookOver(ago time.Duration) { t.c.limit.gather(ago) }
-
-// Healthy asks the server whether it and its database are up. nil means yes;
-// any error is a reason to believe no denial and no "not found".
-func (t *Target) Healthy(ctx context.Context) error {
-	h, err := t.c.Ping(ctx)
-	if err != nil {
-		return err
-	}
-	if !h.Database {
-		return &CallError{
-			Method: http.MethodGet, Path: apiPrefix + "/system/ping", Sent: true,
-			Err: errors.New("the server does not reach its database; wait until it does"),
-		}
-	}
-	return nil
-}
 
 // Observe asks for the accounts with these ids, 9,000 a request, one request
 // after another, and passes on those that exist, ordered within a request as

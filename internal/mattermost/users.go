@@ -22,7 +22,11 @@ const (
 
 // Me gives the token's own account.
 func (c *Client) Me(ctx context.Context) (identity.Account, error) {
-	return c.oneUser(ctx, "/users/me", "", false)
+	me, err := c.oneUser(ctx, "/users/me", "", false)
+	if err == nil {
+		c.token.owned(me)
+	}
+	return me, err
 }
 
 // UserByID gives one account, deactivated ones included. The server answers

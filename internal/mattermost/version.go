@@ -84,6 +84,10 @@ func (c *Client) headerVersion() Version {
 	return Version{}
 }
 
+// Version is the server's release as its last answer told it, in the words of
+// plan.Facts: "11.6.0", or "unknown".
+func (t *Target) Version() string { return t.c.Version().told() }
+
 // VersionError tells that the server is older than any mmsync works with.
 type VersionError struct{ Version Version }
 

@@ -25,7 +25,8 @@ const (
 	// EnvURL names a server to use instead of an own one; its user must be allowed
 	// to create schemas in the database.
 	EnvURL = "MMSYNC_TEST_POSTGRES"
-	// EnvRequire lists what must not be skipped; "postgres" is this package's word.
+	// EnvRequire lists what must not be skipped; "postgres" and "pgbouncer" are
+	// this package's words.
 	EnvRequire = "MMSYNC_TEST_REQUIRE"
 )
 
@@ -43,6 +44,7 @@ var shared struct {
 // Without it the server stops as well, a moment after the process.
 func Main(m *testing.M) int {
 	code := m.Run()
+	stopPooler()
 	if shared.server != nil {
 		shared.server.stop()
 	}

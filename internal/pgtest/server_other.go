@@ -2,7 +2,10 @@
 
 package pgtest
 
-import "errors"
+import (
+	"errors"
+	"testing"
+)
 
 type server struct {
 	url  string
@@ -12,3 +15,12 @@ type server struct {
 func startServer(...string) (*server, error) {
 	return nil, errors.New("starting a server needs a Unix: set " + EnvURL)
 }
+
+// PooledURL skips: pgbouncer is run on unix only.
+func PooledURL(t testing.TB) string {
+	t.Helper()
+	t.Skip("no pgbouncer on this system")
+	return ""
+}
+
+func stopPooler() {}

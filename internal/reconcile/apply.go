@@ -30,6 +30,7 @@ type applier struct {
 	offset time.Duration
 	// hidden: this server shows no login data.
 	hidden bool
+	server release
 	// since is the moment from which on a push takes somebody over.
 	since    int64
 	reserved *reservation
@@ -67,6 +68,7 @@ func (p *person) id(d *plan.Decision) string {
 func newApplier(e *Engine, l *lease, run *state.Run, g *gathered, p plan.Plan, offset time.Duration) *applier {
 	a := &applier{e: e, lease: l, runID: run.ID, kind: run.Kind, plan: p, now: time.Now(), planned: run.PlannedAt, offset: offset, people: map[identity.Key]*person{}, due: map[identity.Key]time.Time{}, open: map[identity.Key]bool{}, stopped: map[string]int{}, hidden: !g.facts.AuthDataVisible, since: g.since, reserved: g.reserved}
 	a.counts = run.Counts
+	a.server.facts = g.facts
 	touched := make(map[identity.Key]*plan.Decision, len(p.Decisions))
 	for i := range p.Decisions {
 		if d := &p.Decisions[i]; len(d.Ops) > 0 {
@@ -203,13 +205,17 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	} else if cause != "" {
 		return false, a.skip(ctx, ref, d, index, cause)
 	}
+	if err := a.met(ctx); err != nil {
+		return false, err
+	}
 	if op.Kind == plan.LinkAccount || op.Kind == plan.UnlinkAccount {
 		return a.own(ctx, ref, d, index, who)
 	}
-	after, sent, callErr, err := a.send(ctx, ref, d, who.id(d), op)
+	after, sent, callErr, err := a.insist(ctx, ref, d, who.id(d), op)
 	if err != nil {
 		return false, err
 	}
+	gone := a.there(ctx, callErr)
 	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordBudget)
 	defer cancel()
 	if ctx.Err() != nil && keptBack(callErr) { // the run has ended, and this call did not leave any more
@@ -225,7 +231,7 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		note, callErr = callErr.Error(), nil
 	}
 	if callErr != nil {
-		seen, err := a.reread(callCtx, callErr, state.OpRecord{Key: d.Key, AccountID: who.id(d), Op: op, SentAt: sent})
+		seen, err := a.reread(callCtx, gone, callErr, state.OpRecord{Key: d.Key, AccountID: who.id(d), Op: op, SentAt: sent})
 		if err != nil {
 			// The server is away: the op stays sent, and the next run looks at the
 			// account before it does anything else.
@@ -292,6 +298,35 @@ func (a *applier) send(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	}
 }
 
+// insist is send, and once more where a call was certainly not made because the server
+// was away, and it is back.
+func (a *applier) insist(ctx context.Context, ref state.OpRef, d *plan.Decision, id string, op plan.Op) (after identity.Account, sent time.Time, callErr, err error) {
+	after, sent, callErr, err = a.send(ctx, ref, d, id, op)
+	if err != nil || ctx.Err() != nil || !passing(callErr) || isUnknown(callErr) || a.e.o.Target.Await(ctx) != nil {
+		return after, sent, callErr, err
+	}
+	return a.send(ctx, ref, d, id, op)
+}
+
+// there waits for the server after a call that failed, as long as the run goes on and the
+// server may be waited for; what it gives is why it is not there.
+func (a *applier) there(ctx context.Context, callErr error) error {
+	if callErr == nil || courtesy(callErr) {
+		return nil
+	}
+	if why, _ := notSent(callErr); why != "" {
+		return nil
+	}
+	if ctx.Err() == nil {
+		if err := a.e.o.Target.Await(ctx); err == nil || ctx.Err() == nil {
+			return err
+		}
+	}
+	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordBudget)
+	defer cancel()
+	return a.e.o.Target.Healthy(look)
+}
+
 // relink changes ownership alone; no call is made.
 func (a *applier) relink(ctx context.Context, ref state.OpRef, d *plan.Decision, op plan.Op, who *person) error {
 	out := state.Outcome{Ref: ref, Status: state.OpDone, AccountID: d.AccountID, At: time.Now(), Before: who.account, After: who.account}
@@ -315,9 +350,9 @@ func (a *applier) relink(ctx context.Context, ref state.OpRef, d *plan.Decision,
 // reread looks at the account after a call that failed, for an answer may be lost
 // while the effect is there. nil means that it is not there. A refusal is
 // believed: what the account shows then is somebody else's doing.
-func (a *applier) reread(ctx context.Context, cause error, op state.OpRecord) (*identity.Account, error) {
-	if err := a.e.o.Target.Healthy(ctx); err != nil {
-		return nil, err
+func (a *applier) reread(ctx context.Context, gone, cause error, op state.OpRecord) (*identity.Account, error) {
+	if gone != nil {
+		return nil, gone
 	}
 	if !isUnknown(cause) || op.Op.Kind == plan.RevokeSessions {
 		return nil, nil

@@ -48,3 +48,9 @@ func unauthorized(err error) bool {
 	var dead interface{ Unauthorized() bool }
 	return errors.As(err, &dead) && dead.Unauthorized()
 }
+
+// passing tells a call that may succeed later as it is.
+func passing(err error) bool {
+	var t interface{ Transient() bool }
+	return errors.As(err, &t) && t.Transient()
+}

@@ -66,6 +66,13 @@ type Target interface {
 	Apply(ctx context.Context, accountID string, op plan.Op) (identity.Account, error)
 	// Healthy fails while the server or its database is away.
 	Healthy(ctx context.Context) error
+	// Await is Healthy, and waits for a server that is away as long as it may be waited for.
+	Await(ctx context.Context) error
+	// Reachable fails while calls are kept back because the server is away; it is what
+	// asks whether it is back, as rarely as that is right.
+	Reachable(ctx context.Context) error
+	// Version is the server's release as its last answer told it, as in Facts.
+	Version() string
 	// Canonical applies the server's own rules to what a source wants.
 	Canonical(i identity.Identity) identity.Identity
 }

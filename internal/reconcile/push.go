@@ -89,8 +89,7 @@ const (
 	factsFor = 30 * time.Second
 	// linkedFor is how long a count of linked accounts serves as the guards' base.
 	linkedFor = 5 * time.Minute
-	// askAgain is how often Mattermost is asked whether it is back: it writes to its
-	// database for each answer.
+	// askAgain is how long is waited after something failed that is nobody's in particular.
 	askAgain = time.Second
 	// leaverSlots are workers that only leavers are given to, beyond the usual ones.
 	leaverSlots = 1
@@ -110,7 +109,8 @@ func (e *Engine) Poke() {
 
 // ServePushes works on whoever is due until ctx ends. Each is a plan of one: read,
 // decided, guarded, journaled and applied like everybody in a run. While another
-// process, or a run of this one, has the lease, that one does it.
+// process, or a run of this one, has the lease, that one does it. Nothing that fails ends
+// it: whoever is due stays so.
 func (e *Engine) ServePushes(ctx context.Context) error {
 	if len(e.pushed()) == 0 {
 		<-ctx.Done()
@@ -118,14 +118,24 @@ func (e *Engine) ServePushes(ctx context.Context) error {
 	}
 	told := ""
 	for ctx.Err() == nil {
-		more, err := e.pushSession(ctx)
+		more, err := false, e.o.Target.Reachable(ctx)
+		away := err != nil
+		if !away {
+			more, err = e.pushSession(ctx)
+		}
 		e.stuck.Store(err != nil && !errors.Is(err, state.ErrHeld))
 		switch {
 		case ctx.Err() != nil || err == nil || errors.Is(err, state.ErrHeld):
 			told = ""
-		case told != err.Error(): // said once, not every second
-			e.log.ErrorContext(ctx, "pushes wait", "error", err)
-			told = err.Error()
+		default: // said once, not every second
+			about := err.Error()
+			if away || unauthorized(err) { // whichever call it was
+				about = fmt.Sprintf("away %t", away)
+			}
+			if told != about {
+				e.log.ErrorContext(ctx, "pushes wait", "error", err)
+				told = about
+			}
 		}
 		wait, poke := pollDue, e.poke
 		if more {

@@ -27,9 +27,9 @@ type pushes struct {
 	linkedAt time.Time
 	working  map[identity.Key]bool
 	failed   error
-	// away is why Mattermost was not there when it was asked last, at askedAt.
-	away    error
-	askedAt time.Time
+	// atWork is what those who are worked on run under; it ends when Mattermost goes away.
+	atWork context.Context //nolint:containedctx // it lives between two outages: that is what it says
+	stop   context.CancelCauseFunc
 	// seals tells that sealing goes on, sealed when it did last.
 	seals  bool
 	sealed time.Time
@@ -50,6 +50,11 @@ func (e *Engine) newPushes(l *lease, facts plan.Facts, offset time.Duration) *pu
 func (p *pushes) work(ctx context.Context, idle, most time.Duration) (more bool, err error) {
 	defer func() {
 		p.wg.Wait()
+		p.mu.Lock()
+		if p.stop != nil {
+			p.stop(nil)
+		}
+		p.mu.Unlock()
 		err = errors.Join(err, p.seal(context.WithoutCancel(ctx)))
 	}()
 	start, last := time.Now(), time.Now()
@@ -58,6 +63,9 @@ func (p *pushes) work(ctx context.Context, idle, most time.Duration) (more bool,
 			return false, err
 		}
 		away := p.reachable(ctx)
+		if away != nil && ctx.Err() != nil {
+			return false, nil
+		}
 		if away != nil && idle > 0 {
 			return false, away // the next session begins with asking
 		}
@@ -128,8 +136,9 @@ func (p *pushes) begin(ctx context.Context) (int, error) {
 		}
 		began++
 		p.slots <- struct{}{}
+		work := p.under(ctx)
 		p.wg.Go(func() {
-			err := p.one(ctx, d)
+			err := p.one(work, d)
 			p.give(d.Key, err)
 			p.e.settledPush(d.Key)
 			<-p.slots
@@ -139,31 +148,35 @@ func (p *pushes) begin(ctx context.Context) (int, error) {
 	return began, nil
 }
 
-// lost asks whether Mattermost is there, after somebody's plan broke, and remembers if
-// it is not: then that is nothing of his, and he stays due as he is.
+// lost tells, after somebody's plan broke, whether Mattermost is away: then that is
+// nothing of his, and he stays due as he is.
 func (p *pushes) lost(ctx context.Context) bool {
-	err := p.e.o.Target.Healthy(ctx)
-	if err == nil {
-		return false
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.away, p.askedAt = fmt.Errorf("ask whether Mattermost is there: %w", err), time.Now()
-	return true
+	return errors.Is(context.Cause(ctx), errWentAway) || p.e.o.Target.Reachable(ctx) != nil || p.e.o.Target.Healthy(ctx) != nil
 }
 
-// reachable fails while Mattermost is known to be away; it is asked once in askAgain.
+var errWentAway = errors.New("Mattermost went away")
+
+// reachable fails while Mattermost is away, and has nobody wait for it who is being
+// worked on: he stays due.
 func (p *pushes) reachable(ctx context.Context) error {
-	p.mu.Lock()
-	away, at := p.away, p.askedAt
-	p.mu.Unlock()
-	if away == nil || time.Since(at) < askAgain || p.lost(ctx) {
-		return away
-	}
+	err := p.e.o.Target.Reachable(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.away = nil
-	return nil
+	if err != nil && p.stop != nil {
+		p.stop(errWentAway)
+		p.stop, p.atWork = nil, nil
+	}
+	return err
+}
+
+// under gives what somebody is worked on under.
+func (p *pushes) under(ctx context.Context) context.Context {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.atWork == nil {
+		p.atWork, p.stop = context.WithCancelCause(ctx)
+	}
+	return p.atWork
 }
 
 func (p *pushes) take(k identity.Key) bool {
@@ -203,7 +216,7 @@ func (p *pushes) known(ctx context.Context, anew bool) (plan.Facts, error) {
 	p.mu.Lock()
 	facts, at := p.facts, p.factsAt
 	p.mu.Unlock()
-	if !anew && time.Since(at) < factsFor {
+	if !anew && time.Since(at) < factsFor && p.e.o.Target.Version() == facts.Version {
 		return facts, nil
 	}
 	facts, err := p.e.meet(ctx, p.l)

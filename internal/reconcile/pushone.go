@@ -25,7 +25,9 @@ func (p *pushes) one(ctx context.Context, d state.Due) error {
 		left, err = p.plan(ctx, d)
 	}
 	switch {
-	case errors.Is(err, state.ErrFenced), ctx.Err() != nil && err != nil:
+	case errors.Is(err, state.ErrFenced), ctx.Err() != nil && err != nil && !errors.Is(context.Cause(ctx), errWentAway):
+		return err
+	case unauthorized(err): // nothing of his
 		return err
 	case err != nil && p.lost(ctx):
 		p.e.log.DebugContext(ctx, "a push waits for Mattermost", "source", d.Key.Source, "anchor", d.Key.Anchor, "error", err)

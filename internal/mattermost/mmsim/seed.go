@@ -143,6 +143,16 @@ func (s *Server) addToken(userID, token, description string) string {
 	return token
 }
 
+// EnableToken switches an access token on or off behind the API's back.
+func (s *Server) EnableToken(token string, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.db.pats[token]; p != nil {
+		p.active = on
+		delete(s.db.sessions, token)
+	}
+}
+
 // ExpireSessions ends the login sessions of an account behind the API's back;
 // its access tokens go on working.
 func (s *Server) ExpireSessions(userID string) {

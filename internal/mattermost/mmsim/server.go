@@ -90,6 +90,7 @@ type Server struct {
 	offset    time.Duration
 	bucket    *bucket
 	versionID string // X-Version-Id
+	release   string // instead of the profile's
 	// memory holds the rows that reads by id show where the server's cache is
 	// behind its database.
 	memory map[string]*User
@@ -228,6 +229,15 @@ func (s *Server) Restart(settings map[string]string) {
 	s.bucket = newBucket(s.opts.RateLimit, s.conf)
 	s.versionID = s.newVersionID()
 	s.forgetCaches()
+}
+
+// Upgrade restarts the server as another release, like "11.7.0": it says so in
+// X-Version-Id and config/client, and answers as its profile all the same.
+func (s *Server) Upgrade(release string) {
+	s.mu.Lock()
+	s.release = release
+	s.mu.Unlock()
+	s.Restart(nil)
 }
 
 func (s *Server) forgetCaches() {

@@ -64,6 +64,9 @@ func (s *Server) newVersionID() string {
 		return "5.37.0.." + hex.EncodeToString(sum[:]) + ".false"
 	}
 	sum := sha256.Sum256(raw)
+	if s.release != "" {
+		return s.release + "." + s.release + "." + hex.EncodeToString(sum[:]) + ".false"
+	}
 	return "11.6.0.11.6.0." + hex.EncodeToString(sum[:]) + ".false"
 }
 
@@ -121,6 +124,9 @@ func (s *Server) clientValues(full bool) map[string]string {
 		}
 	}
 	maps.Copy(out, s.conf.followed(full && s.profile != Profile538))
+	if s.release != "" {
+		out["Version"] = s.release
+	}
 	out["TelemetryId"], out["DiagnosticId"] = s.serverID, s.serverID
 	out["AsymmetricSigningPublicKey"] = s.publicKey
 	if s.profile != Profile538 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -129,6 +130,14 @@ func oneLine(err error) string {
 	return sources.Printable(text)
 }
 
+// validity says of a certificate that is not valid now why, and what to do.
+func validity(c *x509.Certificate, now time.Time) string {
+	if now.Before(c.NotBefore) {
+		return "the certificate is valid from " + c.NotBefore.UTC().Format(time.DateTime) + " UTC on; set this machine's clock, or the server's certificate"
+	}
+	return "the certificate expired on " + c.NotAfter.UTC().Format(time.DateTime) + " UTC; renew the server's certificate"
+}
+
 func tlsHint(err error) string {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
@@ -139,6 +148,8 @@ func tlsHint(err error) string {
 		return "set ca_file to the authority that signed the server's certificate"
 	case errors.As(err, &host), strings.Contains(text, "certificate is valid for"):
 		return "use the name in the certificate, or set server_name to it"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
+		return validity(invalid.Cert, time.Now())
 	case errors.As(err, &invalid), strings.Contains(text, "expired"):
 		return "renew the server's certificate"
 	case errors.Is(err, context.DeadlineExceeded), strings.Contains(text, "timeout"):

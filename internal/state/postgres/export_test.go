@@ -103,3 +103,13 @@ func (s *Store) ExplainResources(t testing.TB, f state.ResourceFilter) string {
 
 // Instant gives what a column of times takes.
 func (s *Store) Instant(at time.Time) any { return stamp(at) }
+
+// User is as whom the store is connected.
+func (s *Store) User(t testing.TB) (name string) {
+	t.Helper()
+	require.NoError(t, s.pool.QueryRow(t.Context(), "select current_user").Scan(&name))
+	return name
+}
+
+// Reset has every connection made anew.
+func (s *Store) Reset() { s.pool.Reset() }

@@ -31,6 +31,10 @@ type Options struct {
 	// ConnectTimeout limits one attempt to connect; 0 means what the URL says in
 	// connect_timeout, or 10 s.
 	ConnectTimeout time.Duration
+	// Renewed, if set, is asked for the URL before each new connection: its user and
+	// password are those to connect with. One that cannot be read or parsed leaves those
+	// before in force; anything else that it says is not looked at.
+	Renewed func() (string, error)
 	// CallTimeout limits each method, waiting for a connection included; 0 means
 	// one minute. It is kept on this side and the server is told to cancel: a
 	// statement_timeout of the session would not survive a pooler.
@@ -109,7 +113,26 @@ func parse(stateURL string, o Options) (*pgxpool.Config, error) {
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "mmsync"
 	}
+	if o.Renewed != nil {
+		cfg.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+			renewed(c, o.Renewed)
+			return nil
+		}
+	}
 	return cfg, nil
+}
+
+// renewed takes user and password of the URL as it is now.
+func renewed(c *pgx.ConnConfig, read func() (string, error)) {
+	text, err := read()
+	if err != nil {
+		return
+	}
+	now, err := pgx.ParseConfig(text)
+	if err != nil || now.User == "" {
+		return
+	}
+	c.User, c.Password = now.User, now.Password
 }
 
 // redacted gives the URL without password and parameters, which may hold one.
@@ -159,6 +182,9 @@ func (s *Store) fault(ctx context.Context, what string, err error) error {
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		return fmt.Errorf("%s: %w: %w", what, cause, err)
+	}
+	if do := advice(err); do != "" {
+		return fmt.Errorf("%s: %s: %w", what, do, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +31,21 @@ func TestStore_Pair(t *testing.T) {
 	})
 }
 
+// A pooler gives each transaction whichever connection is free: nothing may lean on what
+// an earlier one left there.
+func TestStore_behindPooler(t *testing.T) {
+	t.Parallel()
+	statetest.Run(t, func(t testing.TB) state.Store { return open(t, pgtest.PooledURL(t)) })
+}
+
+func TestStore_Pair_behindPooler(t *testing.T) {
+	t.Parallel()
+	statetest.RunPair(t, func(t testing.TB) (a, b state.Store) {
+		u := pgtest.PooledURL(t)
+		return open(t, u), open(t, u)
+	})
+}
+
 func TestStore_Upgrade(t *testing.T) {
 	t.Parallel()
 	statetest.RunUpgrade(t, func(t testing.TB, schema int64) statetest.Older {
@@ -39,6 +55,52 @@ func TestStore_Upgrade(t *testing.T) {
 		s.MigrateTo(t, schema)
 		return statetest.Older{Store: s, Write: s.Exec, Time: func(at time.Time) any { return at }}
 	})
+}
+
+// A password that was changed lets new connections in, and so does a user that came in
+// the place of another, as a vault makes them.
+func TestOpen_renewedCredentials(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(pgtest.EnvURL) != "" {
+		t.Skip("makes a role, which a server that was named may not let it")
+	}
+	first := pgtest.URL(t)
+	u, err := url.Parse(first)
+	require.NoError(t, err)
+	schema := u.Query().Get("search_path")
+	ctx := t.Context()
+	var now atomic.Pointer[string]
+	now.Store(&first)
+	s, err := postgres.Open(ctx, first, postgres.Options{Renewed: func() (string, error) {
+		if text := *now.Load(); text != "" {
+			return text, nil
+		}
+		return "", os.ErrNotExist
+	}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	_, err = s.Migrate(ctx)
+	require.NoError(t, err)
+	role := schema + "_role"
+	s.Exec(t, "create role "+role+" login superuser")
+	user := u.User.Username()
+	require.Equal(t, user, s.User(t))
+
+	u.User = url.UserPassword(role, "new")
+	second := u.String()
+	now.Store(&second)
+	s.Reset()
+	require.Equal(t, role, s.User(t))
+
+	for _, broken := range []string{"", "nonsense"} { // in the middle of a change
+		now.Store(&broken)
+		s.Reset()
+		require.NotEmpty(t, s.User(t))
+	}
+	now.Store(&first)
+	s.Reset()
+	require.Equal(t, user, s.User(t))
+	s.Exec(t, "drop role "+role)
 }
 
 func BenchmarkStore(b *testing.B) {

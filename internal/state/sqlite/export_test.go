@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -66,3 +67,13 @@ func (s *Store) ExplainResources(t testing.TB, f state.ResourceFilter) string {
 
 // Instant gives what a column of times takes.
 func (s *Store) Instant(at time.Time) any { return stamp(at) }
+
+// Limit lets the file grow by so many pages and no further, as a full disk would.
+func (s *Store) Limit(t testing.TB, more int) {
+	t.Helper()
+	var pages int
+	require.NoError(t, s.writer.QueryRowContext(t.Context(), "pragma page_count").Scan(&pages))
+	var limit int
+	require.NoError(t, s.writer.QueryRowContext(t.Context(), fmt.Sprintf("pragma max_page_count = %d", pages+more)).Scan(&limit))
+	require.Equal(t, pages+more, limit)
+}

@@ -173,6 +173,9 @@ func (s *Store) fault(what string, err error) error {
 		(strings.Contains(se.Error(), "no such table") || strings.Contains(se.Error(), "no such column")) {
 		return fmt.Errorf("%s: %w: %w", what, state.ErrSchema, err)
 	}
+	if do := s.advice(err); do != "" {
+		return fmt.Errorf("%s: %s: %w", what, do, err)
+	}
 	return fmt.Errorf("%s: %w", what, err)
 }
 
