@@ -106,6 +106,10 @@ func rules() map[string]rule {
 		"internal/schedule": {
 			why: "when something is due is asked by whoever does it, and the answer must not depend on what that is",
 		},
+		"internal/admin": {
+			imports: []string{"internal/state", "internal/reconcile/plan", "internal/identity"},
+			why:     "whoever watches is told what others found and counted; what is looked at comes as a probe, so that health knows no adapter",
+		},
 		"internal/audit/keyfile": {
 			imports: []string{"internal/audit"},
 			why:     whyAdapter,
@@ -128,6 +132,7 @@ func rules() map[string]rule {
 				"internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
 				"internal/reconcile", "internal/audit", "internal/audit/keyfile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
 				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/sources/scim", "internal/scim", "internal/mattermost", "internal/schedule",
+				"internal/admin",
 			},
 			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/pgtest"},
 			why:   "the daemon is where adapters meet; nothing below may know it",
@@ -208,8 +213,12 @@ func libraries() []library {
 		{module: "github.com/go-jose/go-jose/v4", in: []string{"internal/sources/scim"}, why: "signed tokens are looked at where a SCIM client is let in, and nowhere else"},
 		{module: "github.com/go-asn1-ber/asn1-ber", in: []string{"internal/sources/ldap", "internal/slapdtest"}, why: "only the LDAP source reads controls, and its tests fake a server on the wire"},
 		{module: "github.com/spf13/cobra", in: []string{"cmd/mmsync"}, why: "flags and commands end where the program begins"},
-		{module: "go.yaml.in/yaml/v4", in: []string{"internal/config", "cmd/mmsync"}, why: "only the configuration is YAML, and what a command prints as YAML"},
+		{module: "go.yaml.in/yaml/v4", in: []string{"internal/config", "cmd/mmsync", "internal/admin"}, why: "only the configuration is YAML, what a command prints as YAML, and the alerts, which the tests of admin read"},
 		{module: "github.com/lmittmann/tint", in: []string{"cmd/mmsync", "internal/daemon"}, why: "how a log looks is decided once, at the top"},
+		{
+			module: "github.com/prometheus/client_golang", in: []string{"internal/admin", "internal/daemon"},
+			why: "what is counted is counted in one place; everything below tells it by plain functions",
+		},
 		{module: "golang.org/x/term", in: []string{"cmd/mmsync", "internal/daemon"}, why: "only the command talks to a terminal"},
 		{
 			module: "golang.org/x/sync",

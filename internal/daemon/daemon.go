@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mmsync/mmsync/internal/admin"
 	"github.com/mmsync/mmsync/internal/config"
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/mattermost"
@@ -57,8 +58,13 @@ type Daemon struct {
 	Target  *mattermost.Target
 	Sources []Source
 	Store   Store
+	// Metrics counts what this process does.
+	Metrics *admin.Metrics
 
-	runs []scheduled
+	o      Options
+	holder string
+	reads  failedReads
+	runs   []scheduled
 	// serving says that nobody reads the error of a single run.
 	serving atomic.Bool
 }
@@ -80,7 +86,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Daemon{Config: c}
+	d := &Daemon{Config: c, Metrics: admin.NewMetrics(o.Version), o: o, holder: Holder()}
 	var err error
 	if d.Sources, err = buildSources(c, o.Logger, o.Pilot...); err != nil {
 		return nil, err
@@ -90,7 +96,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 		return nil, err
 	}
 	opts := clientOptions(c, o)
-	opts.TokenChanged = d.tokenChanged(o)
+	opts.Requested, opts.TokenChanged = d.Metrics.Asked, d.tokenChanged(o)
 	client, err := mattermost.New(opts)
 	if err != nil {
 		return nil, fmt.Errorf("set up the Mattermost client: %w", err)
@@ -118,8 +124,8 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 		Sources: wired, Target: target{d.Target, mattermost.ApplyOptions{EmailVerified: create.EmailVerified, Welcome: create.Welcome}},
 		Store: d.Store, Policy: policy(c), Limits: limits(c), PolicyDigest: digest, TargetURL: c.Mattermost.URL,
 		SinceOverlap: c.Mattermost.SinceOverlap, LookAgain: c.Lifecycle.Deactivate.LookAgain, Version: o.Version,
-		Protect: c.Guards.Protect.Usernames, Workers: c.Mattermost.MaxInFlight, Holder: Holder(), Logger: o.Logger, Progress: o.Progress,
-		Vault: Vault(c), Bars: bars,
+		Protect: c.Guards.Protect.Usernames, Workers: c.Mattermost.MaxInFlight, Holder: d.holder, Logger: o.Logger, Progress: o.Progress,
+		Vault: Vault(c), Watch: d.watcher(), Bars: bars,
 	})
 	return d, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
@@ -20,6 +21,10 @@ type ServeOptions struct {
 	Logger *slog.Logger
 	// Listener, if not nil, is used in the place of one that is made for scim.listen.
 	Listener net.Listener
+	// AdminListener is the same for admin.listen.
+	AdminListener net.Listener
+	// Page answers what health and metrics do not on the admin listener; may be nil.
+	Page http.Handler
 	// Listening is told the address that is listened on; may be nil.
 	Listening func(address string)
 }
@@ -56,31 +61,43 @@ func (d *Daemon) Serve(ctx context.Context, o ServeOptions) (err error) {
 
 // components are what is at work, in the order in which it begins; it ends the other
 // way round.
-func (d *Daemon) components(ctx context.Context, o ServeOptions) ([]component, error) {
-	parts := watchdog(o.Logger)
-	parts = append(parts, component{"pushes", d.Engine.ServePushes})
+func (d *Daemon) components(ctx context.Context, o ServeOptions) (parts []component, err error) {
+	parts = append(watchdog(o.Logger), component{"pushes", d.Engine.ServePushes})
 	if len(d.runs) > 0 {
 		parts = append(parts, component{"scheduler", schedule.New(d.jobs(o.Logger.With("component", "schedule"))).Run})
 	}
+	var pushed net.Addr
 	if d.Config.SCIM.Listen != "" {
-		c, err := d.scimListener(ctx, o)
+		l, err := d.scimListener(ctx, o)
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, c)
+		parts, pushed = append(parts, component{"scim", l.Serve}), l.Addr()
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, l.Close())
+			}
+		}()
+	}
+	if d.Config.Admin.Listen != "" || o.AdminListener != nil {
+		watched, err := d.admin(ctx, o, pushed)
+		if err != nil {
+			return nil, err
+		}
+		// It ends first: whoever is about to end is not ready.
+		parts = append(parts, component{"admin", watched})
 	}
 	return parts, nil
 }
 
-// scimListener binds the address that clients push to. It is closed by the end of the
-// component.
-func (d *Daemon) scimListener(ctx context.Context, o ServeOptions) (component, error) {
+// scimListener binds the address that clients push to.
+func (d *Daemon) scimListener(ctx context.Context, o ServeOptions) (*Listener, error) {
 	log := o.Logger.With("component", "scim")
-	met := newQuirks(log)
-	handler, err := d.scimHandler(log, met)
+	handler, err := d.scimHandler(log, newQuirks(log, d.Metrics))
 	if err != nil {
-		return component{}, err
+		return nil, err
 	}
+	handler = d.Metrics.Requests(handler)
 	var l *Listener
 	if o.Listener != nil {
 		l, err = listenOn(o.Listener, &d.Config.SCIM, handler, o.Logger)
@@ -88,14 +105,11 @@ func (d *Daemon) scimListener(ctx context.Context, o ServeOptions) (component, e
 		l, err = Listen(ctx, &d.Config.SCIM, handler, o.Logger)
 	}
 	if err != nil {
-		return component{}, err
+		return nil, err
 	}
 	l.drain = min(l.drain, d.Config.ShutdownTimeout)
 	if o.Listening != nil {
 		o.Listening(l.Addr().String())
 	}
-	return component{"scim", func(ctx context.Context) error {
-		defer met.sum()
-		return l.Serve(ctx)
-	}}, nil
+	return l, nil
 }

@@ -63,6 +63,9 @@ type Options struct {
 	// Logger gets one debug line a request: route, ids, status, duration. nil
 	// means none.
 	Logger *slog.Logger
+	// Requested, if not nil, is told each request that was made: whether it writes, the
+	// status of its answer, 0 without one, and how long that took.
+	Requested func(write bool, status int, took time.Duration)
 	// HTTPTransport stands in for the network in tests; CAFile, RootCAs and
 	// ProxyURL then mean nothing. Unless it is an *http.Transport, a write counts
 	// as having left when it is handed over.
@@ -91,6 +94,7 @@ type Client struct {
 	breaker   *breaker
 	accounts  keyed
 	readOnly  bool
+	requested func(write bool, status int, took time.Duration)
 
 	// What answers told in passing.
 	versionID     atomic.Pointer[string]  // X-Version-Id
@@ -127,6 +131,7 @@ func New(o Options) (*Client, error) {
 		limit:     newLimiter(orDefault(o.RatePerSecond, 50)),
 		slots:     make(chan struct{}, orDefault(o.MaxInFlight, 4)),
 		readOnly:  o.ReadOnly,
+		requested: o.Requested,
 	}
 	c.token.source, c.token.told = o.Token, func(TokenState) {}
 	if o.TokenChanged != nil {
