@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -117,6 +118,30 @@ func TestBars(t *testing.T) {
 		u, ok := w.sim.UserByName(people[0].UID)
 		require.True(t, ok)
 		require.NotZero(t, u.DeleteAt)
+	})
+	t.Run("who would go because the configuration changed still needs a word when the time is over", func(t *testing.T) {
+		t.Parallel()
+		w, people := crowdOf(t, 100)
+		g := &gate{kinds: []plan.Action{plan.Deactivate}, lasts: time.Hour}
+		rules := func(o *reconcile.Options) {
+			g.wiring().change(o)
+			o.PolicyDigest = "another filter"
+		}
+		people = slices.Clone(people)
+		for i := range 7 {
+			people[i].Left = "yes"
+		}
+		g.shut.Store(true)
+		rep, err := w.sync(people, w.on(0, rules))
+		require.NoError(t, err)
+		require.Empty(t, w.offs())
+		require.Equal(t, plan.NotNow, rep.Plan.Decisions[0].Reason)
+		g.shut.Store(false)
+		rep, err = w.sync(people, w.on(time.Hour, rules))
+		require.NoError(t, err)
+		require.Empty(t, w.offs())
+		require.True(t, rep.Verdict.Tripped())
+		require.Equal(t, 7, rep.Verdict.Trips[0].Planned)
 	})
 	t.Run("a push waits, the leaver's does not, and it is carried out by itself afterwards", func(t *testing.T) {
 		t.Parallel()
