@@ -112,6 +112,12 @@ func rules() map[string]rule {
 			why:   "migrations are SQL files and nothing else",
 		},
 
+		// words about one person, for the command line and the page
+		"internal/explain": {
+			imports: []string{"internal/reconcile", "internal/reconcile/plan", "internal/identity", "internal/state", "internal/sources"},
+			why:     "a terminal and a browser are told the same about a person, so the words are made in neither",
+		},
+
 		// composition
 		"internal/config": {
 			why: "the configuration is a leaf of plain values; adapters take their own options, so that they can be tested without YAML",
@@ -125,13 +131,14 @@ func rules() map[string]rule {
 				"internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
 				"internal/reconcile", "internal/audit", "internal/audit/keyfile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
 				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/sources/scim", "internal/scim", "internal/mattermost",
+				"internal/explain",
 			},
 			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/pgtest"},
 			why:   "the daemon is where adapters meet; nothing below may know it",
 		},
 		"cmd/mmsync": {
 			imports: []string{
-				"internal/daemon", "internal/config", "internal/demo", "internal/identity", "internal/audit",
+				"internal/daemon", "internal/config", "internal/demo", "internal/explain", "internal/identity", "internal/audit",
 				"internal/reconcile/plan", "internal/reconcile/guard", "internal/reconcile", "internal/state",
 				"internal/mattermost/mmsim", // what the demo runs against
 			},
