@@ -26,7 +26,9 @@ type Config struct {
 	Guards    Guards     `yaml:"guards"`
 	// SCIM is where the sources of type scim are pushed to.
 	SCIM SCIM `yaml:"scim"`
-	Log  Log  `yaml:"log"`
+	// Admin is the listener for people and machines that look after the service.
+	Admin Admin `yaml:"admin"`
+	Log   Log   `yaml:"log"`
 
 	// File is the name the configuration was read under.
 	File string `yaml:"-"`
@@ -76,6 +78,16 @@ type Audit struct {
 	// KeyFile holds the key that seals it, outside of the state; beside it stands
 	// KeyFile.head. It is made if it is not there.
 	KeyFile string `yaml:"key_file"`
+}
+
+// Admin says how the service is looked after.
+type Admin struct {
+	// PublicURL is what people write to get to the status page; "" if they reach it at
+	// the address that is listened on.
+	PublicURL string `yaml:"public_url"`
+	// Token logs in to the status page, and may approve. Not set: nobody can.
+	Token Secret `yaml:"token,file"`
+	Login Login  `yaml:"login"`
 }
 
 // Log says what is logged and how.
