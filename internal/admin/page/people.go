@@ -41,13 +41,16 @@ func (p *Page) lookFor(w http.ResponseWriter, r *http.Request, query string) {
 		http.Redirect(w, r, "/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 		return
 	}
-	v := peopleView{Query: query}
+	v := peopleView{}
+	if explain.Printable(query) == query { // else the box itself would carry out what is asked for
+		v.Query = query
+	}
 	switch {
 	case query == "":
 		p.show(w, r, http.StatusOK, "people", "People", v)
 		return
 	case len(query) > mostQuery:
-		v.Query, v.Fault = "", "That is too long to be anybody's name or id."
+		v.Fault = "That is too long to be anybody's name or id."
 		p.show(w, r, http.StatusBadRequest, "people", "People", v)
 		return
 	}
