@@ -41,11 +41,11 @@ func (t *tries) add(now time.Time) { t.n, t.last = t.left(now)+1, now }
 func (t *throttle) allowed(address string, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.all.left(now) >= triesByAll {
+	if t.all.left(now) > triesByAll-1 {
 		return false
 	}
 	one := t.by[address]
-	return one == nil || one.left(now) < triesByOne
+	return one == nil || one.left(now) <= triesByOne-1
 }
 
 // fail counts a try.
