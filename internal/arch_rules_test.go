@@ -233,6 +233,7 @@ func libraries() []library {
 		},
 		{module: "golang.org/x/text", in: []string{"internal/sources", "internal/scim", "internal/scim/filter"}, why: "names are folded and normalised while they are mapped"},
 
+		{module: "github.com/chromedp/cdproto", in: []string{"internal/daemon"}, tests: true, why: "a browser looks at the page in tests, and nowhere else"},
 		{module: "github.com/chromedp/chromedp", in: []string{"internal/daemon"}, tests: true, why: "a browser looks at the page in tests, and nowhere else"},
 		{module: "github.com/stretchr/testify", tests: true, why: "it is for tests"},
 		{module: "github.com/rogpeppe/go-internal", tests: true, why: "it is for tests"},

@@ -51,4 +51,3 @@ func TestText(t *testing.T) {
 	require.Equal(t, `""`, value(""))
 	require.Len(t, []rune(value(strings.Repeat("x", 1000))), mostShown+1)
 }
-
