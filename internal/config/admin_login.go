@@ -2,6 +2,16 @@ package config
 
 import "time"
 
+// Admin is what those see who look after the service.
+type Admin struct {
+	// PublicURL is what people write to get to the status page; "" if they reach it at
+	// the address that is listened on.
+	PublicURL string `yaml:"public_url"`
+	// Token logs in to the status page, and may approve. Not set: nobody can.
+	Token Secret `yaml:"token,file"`
+	Login Login  `yaml:"login"`
+}
+
 // Login says who may look at people on the status page, and who may speak about what
 // is held. Whoever is not logged in sees numbers alone.
 type Login struct {

@@ -26,7 +26,7 @@ type Config struct {
 	Guards    Guards     `yaml:"guards"`
 	// SCIM is where the sources of type scim are pushed to.
 	SCIM SCIM `yaml:"scim"`
-	// Admin is the listener for people and machines that look after the service.
+	// Admin is where health and metrics are.
 	Admin Admin `yaml:"admin"`
 	Log   Log   `yaml:"log"`
 
@@ -78,16 +78,6 @@ type Audit struct {
 	// KeyFile holds the key that seals it, outside of the state; beside it stands
 	// KeyFile.head. It is made if it is not there.
 	KeyFile string `yaml:"key_file"`
-}
-
-// Admin says how the service is looked after.
-type Admin struct {
-	// PublicURL is what people write to get to the status page; "" if they reach it at
-	// the address that is listened on.
-	PublicURL string `yaml:"public_url"`
-	// Token logs in to the status page, and may approve. Not set: nobody can.
-	Token Secret `yaml:"token,file"`
-	Login Login  `yaml:"login"`
 }
 
 // Log says what is logged and how.

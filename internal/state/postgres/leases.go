@@ -89,7 +89,7 @@ func (s *Store) ReleaseLease(ctx context.Context, l state.Lease) error {
 
 const selectNow = `select clock_timestamp()`
 
-const selectHeldLease = `
+const selectLease = `
 select holder, token, expires_at from leases where name = $1 and expires_at > clock_timestamp() and holder <> ''`
 
 // HeldLease implements state.Store.
@@ -98,7 +98,7 @@ func (s *Store) HeldLease(ctx context.Context, name string) (state.Lease, bool, 
 	defer cancel()
 	l := state.Lease{Name: name}
 	var until instant
-	err := s.pool.QueryRow(ctx, selectHeldLease, name).Scan(&l.Holder, &l.Token, &until)
+	err := s.pool.QueryRow(ctx, selectLease, name).Scan(&l.Holder, &l.Token, &until)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return state.Lease{}, false, nil

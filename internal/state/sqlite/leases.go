@@ -83,13 +83,13 @@ func (s *Store) ReleaseLease(ctx context.Context, l state.Lease) error {
 	})
 }
 
-const selectHeldLease = `select holder, token, expires_at from leases where name = $1 and expires_at > $2 and holder <> ''`
+const selectLease = `select holder, token, expires_at from leases where name = $1 and expires_at > $2 and holder <> ''`
 
 // HeldLease implements state.Store.
 func (s *Store) HeldLease(ctx context.Context, name string) (state.Lease, bool, error) {
 	l := state.Lease{Name: name}
 	var until instant
-	err := s.readers.QueryRowContext(ctx, selectHeldLease, name, stamp(now())).Scan(&l.Holder, &l.Token, &until)
+	err := s.readers.QueryRowContext(ctx, selectLease, name, stamp(now())).Scan(&l.Holder, &l.Token, &until)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return state.Lease{}, false, nil
