@@ -165,6 +165,7 @@ func explainLink(s *sheet, x Person) {
 	}
 }
 
+// Account describes an account in a line; nil is none.
 func Account(a *identity.Account) string {
 	if a == nil {
 		return "none"

@@ -77,7 +77,7 @@ func (p *Page) fail(w http.ResponseWriter, r *http.Request, status int, sentence
 
 // broken shows that something did not work; what, the log says.
 func (p *Page) broken(w http.ResponseWriter, r *http.Request, what string, err error) {
-	p.log.ErrorContext(r.Context(), "the status page could not "+what, "error", err)
+	p.log.ErrorContext(r.Context(), "the status page could not do what was asked", "what", what, "error", err)
 	p.fail(w, r, http.StatusInternalServerError, "This could not be read just now; the log of mmsync says why. Load the page again, and look whether the store is there.")
 }
 
