@@ -119,6 +119,18 @@ func rules() map[string]rule {
 			why:   "migrations are SQL files and nothing else",
 		},
 
+		// words about one person, for the command line and the page
+		"internal/explain": {
+			imports: []string{"internal/reconcile", "internal/reconcile/plan", "internal/identity", "internal/state", "internal/sources"},
+			why:     "a terminal and a browser are told the same about a person, so the words are made in neither",
+		},
+
+		"internal/admin/page": {
+			imports: []string{"internal/explain", "internal/reconcile", "internal/reconcile/plan", "internal/identity", "internal/state"},
+			tests:   []string{"internal/state/sqlite"},
+			why:     "the page shows what the store and the engine tell, whichever store that is; it listens nowhere and is mounted by whoever does",
+		},
+
 		// composition
 		"internal/config": {
 			why: "the configuration is a leaf of plain values; adapters take their own options, so that they can be tested without YAML",
@@ -132,14 +144,14 @@ func rules() map[string]rule {
 				"internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
 				"internal/reconcile", "internal/audit", "internal/audit/keyfile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
 				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/sources/scim", "internal/scim", "internal/mattermost", "internal/schedule",
-				"internal/admin",
+				"internal/explain", "internal/admin", "internal/admin/page",
 			},
 			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/pgtest"},
 			why:   "the daemon is where adapters meet; nothing below may know it",
 		},
 		"cmd/mmsync": {
 			imports: []string{
-				"internal/daemon", "internal/config", "internal/demo", "internal/identity", "internal/audit",
+				"internal/daemon", "internal/config", "internal/demo", "internal/explain", "internal/identity", "internal/audit",
 				"internal/reconcile/plan", "internal/reconcile/guard", "internal/reconcile", "internal/state",
 				"internal/mattermost/mmsim", // what the demo runs against
 			},
@@ -211,6 +223,8 @@ func libraries() []library {
 			why:    "LDAP is seen by its source alone",
 		},
 		{module: "github.com/go-jose/go-jose/v4", in: []string{"internal/sources/scim"}, why: "signed tokens are looked at where a SCIM client is let in, and nowhere else"},
+		{module: "github.com/coreos/go-oidc/v3", in: []string{"internal/admin/page"}, why: "people log in at the status page, and nowhere else"},
+		{module: "golang.org/x/oauth2", in: []string{"internal/admin/page"}, why: "people log in at the status page, and nowhere else"},
 		{module: "github.com/go-asn1-ber/asn1-ber", in: []string{"internal/sources/ldap", "internal/slapdtest"}, why: "only the LDAP source reads controls, and its tests fake a server on the wire"},
 		{module: "github.com/spf13/cobra", in: []string{"cmd/mmsync"}, why: "flags and commands end where the program begins"},
 		{module: "go.yaml.in/yaml/v4", in: []string{"internal/config", "cmd/mmsync", "internal/admin"}, why: "only the configuration is YAML, what a command prints as YAML, and the alerts, which the tests of admin read"},
@@ -232,6 +246,8 @@ func libraries() []library {
 		{module: "github.com/coreos/go-systemd/v22", in: []string{"internal/daemon"}, why: "the daemon alone tells the service manager how it is"},
 		{module: "golang.org/x/text", in: []string{"internal/sources", "internal/scim", "internal/scim/filter"}, why: "names are folded and normalised while they are mapped"},
 
+		{module: "github.com/chromedp/cdproto", in: []string{"internal/daemon"}, tests: true, why: "a browser looks at the page in tests, and nowhere else"},
+		{module: "github.com/chromedp/chromedp", in: []string{"internal/daemon"}, tests: true, why: "a browser looks at the page in tests, and nowhere else"},
 		{module: "github.com/stretchr/testify", tests: true, why: "it is for tests"},
 		{module: "github.com/rogpeppe/go-internal", tests: true, why: "it is for tests"},
 		{module: "go.uber.org/goleak", tests: true, why: "it is for tests"},

@@ -1,15 +1,13 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/mmsync/mmsync/internal/daemon"
+	"github.com/mmsync/mmsync/internal/explain"
 	"github.com/mmsync/mmsync/internal/identity"
-	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 )
@@ -36,50 +34,19 @@ func (a *app) explainCmd() *cobra.Command {
 				p.clear()
 				return err
 			}
-			e := explained{Explanation: x, everything: everything}
-			e.trace(ctx, d)
+			e := explain.Person{Explanation: x, Everything: everything}
+			d.Look(ctx, &e)
 			p.clear()
 			a.warn(x.Report)
 			if a.output == "json" {
 				return a.printJSON(newExplainDocument(e))
 			}
-			_, err = fmt.Fprint(a.stdout, explainText(e))
+			_, err = fmt.Fprint(a.stdout, explain.New(e).String())
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&everything, "attributes", false, "show every attribute of the entry, not only those that the mapping reads")
 	return cmd
-}
-
-// explained is an Explanation with what the source's entry says.
-type explained struct {
-	reconcile.Explanation
-	everything bool
-	entry      *daemon.Traced
-	// unread says why there is no entry, though the source has one.
-	unread string
-}
-
-// trace looks at the entry. That it cannot be looked at is told, not an error: all
-// else is known.
-func (e *explained) trace(ctx context.Context, d *daemon.Daemon) {
-	if e.Unmanaged {
-		return
-	}
-	ref := ""
-	switch {
-	case e.Desired != nil:
-		ref = e.Desired.Ref
-	case e.Link != nil:
-		ref = e.Link.Ref
-	}
-	t, found, err := d.Trace(ctx, e.Key, ref)
-	switch {
-	case err != nil:
-		e.unread = err.Error()
-	case found:
-		e.entry = &t
-	}
 }
 
 type explainDocument struct {
@@ -108,10 +75,10 @@ type explainDocument struct {
 }
 
 type entryDocument struct {
-	Ref        string             `json:"ref"`
-	Attributes []daemon.Attribute `json:"attributes"`
-	Groups     []string           `json:"groups,omitempty"`
-	Mapping    []mappingStep      `json:"mapping"`
+	Ref        string              `json:"ref"`
+	Attributes []explain.Attribute `json:"attributes"`
+	Groups     []string            `json:"groups,omitempty"`
+	Mapping    []mappingStep       `json:"mapping"`
 }
 
 type mappingStep struct {
@@ -141,21 +108,21 @@ type historyOp struct {
 	Error   string         `json:"error,omitempty"`
 }
 
-func newExplainDocument(x explained) explainDocument {
+func newExplainDocument(x explain.Person) explainDocument {
 	d := explainDocument{
-		FormatVersion: plan.FormatVersion, Managed: !x.Unmanaged, Account: x.Account, Match: x.Match, Decision: x.Decision, Summary: summary(x),
-		Meaning: x.Decision.Reason.Explain().Sentence, Next: next(x), Untouched: x.Untouched, Near: x.Near, Past: x.Past, Others: x.Others, Holders: x.Holders,
+		FormatVersion: plan.FormatVersion, Managed: !x.Unmanaged, Account: x.Account, Match: x.Match, Decision: x.Decision, Summary: explain.Summary(x),
+		Meaning: x.Decision.Reason.Explain().Sentence, Next: explain.Next(x), Untouched: x.Untouched, Near: x.Near, Past: x.Past, Others: x.Others, Holders: x.Holders,
 		History: []historyOp{},
 	}
 	if x.Unmanaged {
-		d.Meaning = unmanagedMeaning
+		d.Meaning = explain.UnmanagedMeaning
 	} else {
 		d.Key = &x.Key
 	}
-	if t := x.entry; t != nil {
-		e := entryDocument{Ref: t.Ref, Groups: t.Groups, Attributes: []daemon.Attribute{}, Mapping: []mappingStep{}}
+	if t := x.Entry; t != nil {
+		e := entryDocument{Ref: t.Ref, Groups: t.Groups, Attributes: []explain.Attribute{}, Mapping: []mappingStep{}}
 		for _, at := range t.Attributes {
-			if at.Used || x.everything {
+			if at.Used || x.Everything {
 				e.Attributes = append(e.Attributes, at)
 			}
 		}
@@ -176,5 +143,3 @@ func newExplainDocument(x explained) explainDocument {
 	}
 	return d
 }
-
-const unmanagedMeaning = "No source lists this person and mmsync does not own the account, so it never changes it."

@@ -28,7 +28,7 @@ func TestShell(t *testing.T) {
 		t.Run("what is shown means itself: "+printable(s), func(t *testing.T) {
 			t.Parallel()
 			word := plan.Shell(s)
-			require.Equal(t, oneLine(word), word, "and can be shown")
+			require.Equal(t, safe(word), word, "and can be shown")
 			out, err := exec.CommandContext(t.Context(), bash, "-c", "export LC_ALL=C.UTF-8; printf %s "+word).Output()
 			require.NoError(t, err)
 			require.Equal(t, s, string(out))

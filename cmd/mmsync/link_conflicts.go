@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mmsync/mmsync/internal/explain"
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -119,7 +120,7 @@ func (a *app) printConflicts(list []reconcile.Conflict) error {
 }
 
 func describeCandidate(c *reconcile.Conflict) string {
-	s := fmt.Sprintf("%s, %q, made on %s", describeAccount(c.Account), c.Account.Email, when(time.UnixMilli(c.Account.CreateAt)))
+	s := fmt.Sprintf("%s, %q, made on %s", explain.Account(c.Account), c.Account.Email, when(time.UnixMilli(c.Account.CreateAt)))
 	if !c.LastActive.IsZero() {
 		s += ", last in use on " + when(c.LastActive)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/mmsync/mmsync/internal/explain"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -115,26 +116,11 @@ func cell(s string) string {
 
 // printable shows control characters, escapes and direction marks instead of
 // sending them to the terminal.
-func printable(s string) string {
-	if q := strconv.Quote(s); q != `"`+s+`"` {
-		return q
-	}
-	return s
-}
+func printable(s string) string { return explain.Printable(s) }
 
 // safe shows the same characters as escapes within a sentence, and leaves its
 // quotes and lines alone.
-func safe(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if r == '\n' || strconv.IsPrint(r) {
-			b.WriteRune(r)
-			continue
-		}
-		b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-	}
-	return b.String()
-}
+func safe(s string) string { return explain.Safe(s) }
 
 // say prints a sentence on stderr, each of its lines with the program's name.
 func (a *app) say(sentence string) {
@@ -158,12 +144,7 @@ func round(d time.Duration) time.Duration {
 	return d.Round(100 * time.Millisecond)
 }
 
-func when(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.UTC().Format("2006-01-02 15:04:05")
-}
+func when(t time.Time) string { return explain.When(t) }
 
 // rfc3339 is nil for a time that has not come.
 func rfc3339(t time.Time) *time.Time {

@@ -20,7 +20,7 @@ const FormatVersion = "1.0"
 type Options struct {
 	Health  *Health
 	Metrics *Metrics
-	// Page answers all other paths; nil answers 404 there.
+	// Page answers all other paths, and sees to it who may ask; nil answers 404 there.
 	Page http.Handler
 	// Profiles serves /debug/pprof, which shows what the program is doing.
 	Profiles bool
@@ -42,10 +42,16 @@ func New(o Options) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	if o.Page != nil {
-		mux.Handle("/", o.Page)
+	own := o.guarded(mux)
+	if o.Page == nil {
+		return own
 	}
-	return o.guarded(mux)
+	all := http.NewServeMux()
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/debug/"} {
+		all.Handle(path, own)
+	}
+	all.Handle("/", o.Page)
+	return all
 }
 
 // guarded refuses what a browser was led here to ask.

@@ -6,12 +6,18 @@ import "net"
 // at. Nothing that is pushed comes in here.
 type Admin struct {
 	// Listen is host:port; "" means that there is no listener. Whoever reaches it may
-	// read health and metrics.
+	// read health and metrics, and sees numbers and no names on the page.
 	Listen string `yaml:"listen"`
 	// TLS is nil if the section is not there: the listener speaks plain HTTP.
 	TLS *TLS `yaml:"tls"`
 	// PProf serves profiles of the program, on loopback alone.
 	PProf bool `yaml:"pprof"`
+	// PublicURL is what people write to get to the status page; "" if they reach it at
+	// the address that is listened on.
+	PublicURL string `yaml:"public_url"`
+	// Token logs in to the status page, and may approve. Not set: nobody can.
+	Token Secret `yaml:"token,file"`
+	Login Login  `yaml:"login"`
 }
 
 // Local tells whether only this machine can reach the listener.

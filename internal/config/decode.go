@@ -147,6 +147,8 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value, single bool)
 			v.Set(reflect.ValueOf(defaultGroups()))
 		case is[*JWT](v.Type()):
 			v.Set(reflect.ValueOf(defaultJWT()))
+		case is[*OIDC](v.Type()):
+			v.Set(reflect.ValueOf(defaultOIDC()))
 		case is[*TLS](v.Type()):
 			v.Set(reflect.ValueOf(defaultTLS()))
 		}

@@ -42,6 +42,7 @@ func defaultConfig() *Config {
 			Protect:          Protect{NeverBelow: 1},
 		},
 		SCIM:            defaultSCIM(),
+		Admin:           Admin{Login: defaultLogin()},
 		Schedule:        Schedule{Timezone: "UTC"},
 		ShutdownTimeout: 30 * time.Second,
 		Log:             Log{Level: "info", Format: "auto"},

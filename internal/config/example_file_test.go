@@ -31,7 +31,7 @@ func exampleLoader() config.Loader {
 			if name == examplePath {
 				return os.ReadFile(name)
 			}
-			return []byte("stub\n"), nil
+			return []byte(strings.Repeat("stub", 16) + "\n"), nil
 		},
 	}
 }
@@ -73,7 +73,7 @@ func TestExample_what_is_commented_out_works(t *testing.T) {
 		if strings.HasSuffix(name, ".pem") {
 			return certificate, nil
 		}
-		return []byte("stub\n"), nil
+		return []byte(strings.Repeat("stub", 16) + "\n"), nil
 	}
 	c, err := l.Parse("config.yaml", []byte(strings.Join(lines, "\n")))
 	require.NoError(t, err, render(t, err))

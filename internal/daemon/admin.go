@@ -36,9 +36,13 @@ func (d *Daemon) admin(ctx context.Context, o ServeOptions, pushed net.Addr) (fu
 			return nil, err
 		}
 	}
+	page, err := d.page(bound.Addr().String(), o.Logger.With("component", "admin"))
+	if err != nil {
+		return nil, errors.Join(err, bound.Close())
+	}
 	health := admin.NewHealth(probes)
 	d.Metrics.Watch(health)
-	handler := bounded(admin.New(admin.Options{Health: health, Metrics: d.Metrics, Page: o.Page, Profiles: c.PProf, Local: local}))
+	handler := bounded(admin.New(admin.Options{Health: health, Metrics: d.Metrics, Page: page, Profiles: c.PProf, Local: local}))
 	l, err := newListener("admin", bound, c.TLS, handler, o.Logger)
 	if err != nil {
 		return nil, errors.Join(err, bound.Close())

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
@@ -23,8 +22,6 @@ type ServeOptions struct {
 	Listener net.Listener
 	// AdminListener is the same for admin.listen.
 	AdminListener net.Listener
-	// Page answers what health and metrics do not on the admin listener; may be nil.
-	Page http.Handler
 	// Listening is told the address that is listened on; may be nil.
 	Listening func(address string)
 }

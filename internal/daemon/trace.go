@@ -7,33 +7,37 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/mmsync/mmsync/internal/explain"
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/sources"
 )
 
-// Attribute is one attribute of an entry, fit to be shown: secrets and pictures
-// are left out, long values cut.
-type Attribute struct {
-	Name   string   `json:"name"`
-	Values []string `json:"values,omitempty"`
-	// Kept says why values are not shown, or how many more there are.
-	Kept string `json:"kept,omitempty"`
-	// Used tells whether the mapping reads it.
-	Used bool `json:"used"`
-}
-
-// Traced is one person's entry and what the mapping makes of it.
-type Traced struct {
-	Ref        string
-	Attributes []Attribute
-	Groups     []string
-	Steps      []sources.Step
+// Look adds to what is known of a person what the source's entry says. That it cannot
+// be looked at is told, not an error: all else is known.
+func (d *Daemon) Look(ctx context.Context, p *explain.Person) {
+	if p.Unmanaged {
+		return
+	}
+	ref := ""
+	switch {
+	case p.Desired != nil:
+		ref = p.Desired.Ref
+	case p.Link != nil:
+		ref = p.Link.Ref
+	}
+	t, found, err := d.Trace(ctx, p.Key, ref)
+	switch {
+	case err != nil:
+		p.Unread = err.Error()
+	case found:
+		p.Entry = &t
+	}
 }
 
 // Trace reads the entry of a person straight from his source, by the place it was
 // last seen at or by its anchor. found is false if it is not there, or if another
 // person stands in that place now.
-func (d *Daemon) Trace(ctx context.Context, k identity.Key, ref string) (t Traced, found bool, err error) {
+func (d *Daemon) Trace(ctx context.Context, k identity.Key, ref string) (t explain.Entry, found bool, err error) {
 	i := slices.IndexFunc(d.Sources, func(s Source) bool { return s.Name() == k.Source })
 	if i < 0 {
 		return t, false, nil
@@ -59,7 +63,7 @@ func (d *Daemon) Trace(ctx context.Context, k identity.Key, ref string) (t Trace
 				steps[i].Value = "(from a secret, not shown)"
 			}
 		}
-		return Traced{Ref: rec.Ref, Attributes: shown(rec, m.Attributes()), Groups: rec.Groups, Steps: steps}, true, nil
+		return explain.Entry{Ref: rec.Ref, Attributes: shown(rec, m.Attributes()), Groups: rec.Groups, Steps: steps}, true, nil
 	}
 	return t, false, nil
 }
@@ -70,15 +74,15 @@ const (
 )
 
 // shown makes a Record fit to be shown: those that the mapping reads first.
-func shown(rec sources.Record, used []string) []Attribute {
+func shown(rec sources.Record, used []string) []explain.Attribute {
 	reads := func(name string) bool {
 		return slices.ContainsFunc(used, func(u string) bool { return strings.EqualFold(u, name) })
 	}
-	var out []Attribute
+	var out []explain.Attribute
 	for _, name := range rec.Names() {
 		out = append(out, attribute(name, rec.Values(name), reads(name)))
 	}
-	slices.SortStableFunc(out, func(a, b Attribute) int {
+	slices.SortStableFunc(out, func(a, b explain.Attribute) int {
 		switch {
 		case a.Used == b.Used:
 			return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
@@ -90,8 +94,8 @@ func shown(rec sources.Record, used []string) []Attribute {
 	return out
 }
 
-func attribute(name string, values []string, used bool) Attribute {
-	a := Attribute{Name: name, Used: used}
+func attribute(name string, values []string, used bool) explain.Attribute {
+	a := explain.Attribute{Name: name, Used: used}
 	size, binary := 0, false
 	for _, v := range values {
 		size += len(v)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mmsync/mmsync/internal/explain"
 	"github.com/mmsync/mmsync/internal/sources"
 )
 
@@ -22,15 +23,15 @@ func TestShown(t *testing.T) {
 	rec.Add("pwdLastSet", "133")
 	rec.Add("empty")
 	list := shown(rec, []string{"UID"})
-	by := map[string]Attribute{}
+	by := map[string]explain.Attribute{}
 	for _, a := range list {
 		by[a.Name] = a
 		require.NotContains(t, a.Values, "hush", a.Name)
 	}
-	require.Equal(t, Attribute{Name: "uid", Values: []string{"ann"}, Used: true}, list[0], "what the mapping reads comes first")
-	require.Equal(t, Attribute{Name: "jpegPhoto", Kept: "5 bytes that are no text"}, by["jpegPhoto"])
+	require.Equal(t, explain.Attribute{Name: "uid", Values: []string{"ann"}, Used: true}, list[0], "what the mapping reads comes first")
+	require.Equal(t, explain.Attribute{Name: "jpegPhoto", Kept: "5 bytes that are no text"}, by["jpegPhoto"])
 	require.Equal(t, []string{strings.Repeat("ä", 80) + "…"}, by["description"].Values)
-	require.Equal(t, Attribute{Name: "memberOf", Values: []string{"a", "b", "c"}, Kept: "and 2 more"}, by["memberOf"])
+	require.Equal(t, explain.Attribute{Name: "memberOf", Values: []string{"a", "b", "c"}, Kept: "and 2 more"}, by["memberOf"])
 	require.Equal(t, []string{"133"}, by["pwdLastSet"].Values)
 	require.Empty(t, by["empty"].Kept)
 }

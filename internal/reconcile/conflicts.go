@@ -39,6 +39,9 @@ var questions = []plan.Reason{ //nolint:gochecknoglobals // a constant list
 	plan.Contested, plan.HandOver, plan.DeactivatedOther,
 }
 
+// Question tells whether a reason waits for a person's word about ownership.
+func Question(r plan.Reason) bool { return slices.Contains(questions, r) }
+
 // Conflicts lists all questions about ownership, in the order of the plan. It
 // writes nothing but its own run row.
 func (e *Engine) Conflicts(ctx context.Context, o RunOptions) (Report, []Conflict, error) {

@@ -292,6 +292,9 @@ func (e *Engine) quiet(ctx context.Context) (time.Duration, error) {
 // removes people: it proves nothing about the rest.
 const partOnly = `{"part":true}`
 
+// Whole tells whether a run planned for everybody.
+func Whole(r *state.Run) bool { return r.Options != partOnly }
+
 func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions, token int64) (state.Run, error) {
 	now, err := e.o.Store.Now(ctx)
 	if err != nil {

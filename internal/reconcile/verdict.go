@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,9 @@ type Say struct {
 	People []string
 	Reason string
 	By     string
-	TTL    time.Duration // of an approval; 0 = ApprovalTTL
+	// Trigger is where it was said; "" = cli.
+	Trigger string
+	TTL     time.Duration // of an approval; 0 = ApprovalTTL
 	// Try only finds out what it would be about.
 	Try bool
 }
@@ -78,7 +81,7 @@ func (e *Engine) Say(ctx context.Context, s Say) (state.Verdict, error) {
 	if s.Approves {
 		said, kind = "approved", "approve"
 	}
-	o := RunOptions{Trigger: "cli", RequestedBy: s.By, Reason: s.Reason}
+	o := RunOptions{Trigger: cmp.Or(s.Trigger, "cli"), RequestedBy: s.By, Reason: s.Reason}
 	message := fmt.Sprintf("%s %d held changes of run %s (%s)", said, len(v.Items), v.Run, v.ID)
 	if err := noteWord(ctx, e.o.Store, kind, runID(v.MadeAt), v.MadeAt, o, message); err != nil {
 		return v, err

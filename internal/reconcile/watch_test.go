@@ -55,7 +55,9 @@ func (x *witness) wiring(more ...func(*reconcile.Options)) wiring {
 				x.note("ran", r.Kind, string(r.Status))
 			},
 			Changed: func(a plan.Action, s state.OpStatus) { x.note("changed", string(a), string(s)) },
-			Read:    func(source string, err error) { x.note("read", source, map[bool]string{true: "well", false: "failed"}[err == nil]) },
+			Read: func(source string, err error) {
+				x.note("read", source, map[bool]string{true: "well", false: "failed"}[err == nil])
+			},
 		}
 		for _, f := range more {
 			f(o)

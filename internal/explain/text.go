@@ -1,86 +1,43 @@
-package main
+package explain
 
 import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 )
 
-// sheet is a page of sections: a label in the first column, and lines beside it.
-type sheet struct {
-	b     strings.Builder
-	label string
-}
-
-func (s *sheet) section(label string) { s.label = label }
-
-// line writes one line of the section; it is made safe for a terminal.
-func (s *sheet) line(format string, args ...any) {
-	fmt.Fprintf(&s.b, "%-9s %s\n", s.label, strings.TrimRight(oneLine(fmt.Sprintf(format, args...)), " "))
-	s.label = ""
-}
-
-// oneLine makes a sentence safe for a terminal and for the page.
-func oneLine(text string) string { return strings.ReplaceAll(safe(text), "\n", `\n`) }
-
-// table writes rows with aligned columns, the last of which may be ragged.
-func (s *sheet) table(rows [][]string) {
-	var width []int
-	for _, r := range rows {
-		for i, cell := range r {
-			if i == len(width) {
-				width = append(width, 0)
-			}
-			if n := utf8.RuneCountInString(cell); n <= 40 {
-				width[i] = max(width[i], n)
-			}
-		}
-	}
-	for _, r := range rows {
-		var b strings.Builder
-		for i, cell := range r {
-			if b.WriteString(cell); i < len(r)-1 {
-				b.WriteString(strings.Repeat(" ", max(0, width[i]-utf8.RuneCountInString(cell))+2))
-			}
-		}
-		s.line("%s", b.String())
-	}
-}
-
-func (s *sheet) gap() { s.b.WriteByte('\n') }
-
-// explainText begins with what an administrator asks first: what happens, why, and
-// what is to be done. What that follows from comes after it.
-func explainText(x explained) string {
+// New begins with what an administrator asks first: what happens, why, and what is to
+// be done. What that follows from comes after it.
+func New(x Person) Sheet {
 	var s sheet
 	if x.Unmanaged {
+		s.Title = Printable(x.Decision.Username) + ": not managed"
 		explainUnmanaged(&s, x)
-		return s.b.String()
+		return s.Sheet
 	}
-	fmt.Fprintf(&s.b, "%s (%s): %s\n\n", printable(x.Decision.Username), oneLine(x.Key.String()), summary(x))
+	s.Title = fmt.Sprintf("%s (%s): %s", Printable(x.Decision.Username), oneLine(x.Key.String()), Summary(x))
 	explainDecision(&s, x)
 	s.gap()
 	explainSource(&s, x)
 	explainMapping(&s, x)
 	s.section("Account")
-	s.line("%s", describeAccount(x.Account))
+	s.line("%s", Account(x.Account))
 	if m := x.Match; m != nil {
 		s.section("Match")
-		s.line("%s", describeAccount(m))
-		s.line("e-mail %q, name %q, made on %s UTC", m.Email, strings.TrimSpace(m.FirstName+" "+m.LastName), when(time.UnixMilli(m.CreateAt)))
+		s.line("%s", Account(m))
+		s.line("e-mail %q, name %q, made on %s UTC", m.Email, strings.TrimSpace(m.FirstName+" "+m.LastName), When(time.UnixMilli(m.CreateAt)))
 	}
 	explainLink(&s, x)
 	explainValues(&s, x)
 	explainHistory(&s, x)
-	return s.b.String()
+	return s.Sheet
 }
 
-func explainDecision(s *sheet, x explained) {
+func explainDecision(s *sheet, x Person) {
 	d := x.Decision
 	s.section("Why")
 	s.line("%s", d.Reason.Explain().Sentence)
@@ -108,7 +65,7 @@ func explainDecision(s *sheet, x explained) {
 		s.line("%s", who)
 	}
 	s.section("Next")
-	for l := range strings.SplitSeq(next(x), "\n") {
+	for l := range strings.SplitSeq(Next(x), "\n") {
 		s.line("%s", l)
 	}
 	s.section("See also")
@@ -116,7 +73,7 @@ func explainDecision(s *sheet, x explained) {
 		s.line("mmsync explain %s, who fits as well", plan.Shell(k.String()))
 	}
 	for i := range x.Holders {
-		s.line("mmsync explain %s, the account %s, which has something that is wanted here", x.Holders[i].ID, printable(x.Holders[i].Username))
+		s.line("mmsync explain %s, the account %s, which has something that is wanted here", x.Holders[i].ID, Printable(x.Holders[i].Username))
 	}
 }
 
@@ -151,10 +108,9 @@ func opLines(op plan.Op) []string {
 	return out
 }
 
-func explainUnmanaged(s *sheet, x explained) {
-	fmt.Fprintf(&s.b, "%s: not managed\n\n", printable(x.Decision.Username))
+func explainUnmanaged(s *sheet, x Person) {
 	s.section("Why")
-	s.line("%s", unmanagedMeaning)
+	s.line("%s", UnmanagedMeaning)
 	for _, why := range x.Untouched {
 		s.line("It %s.", why)
 	}
@@ -165,12 +121,12 @@ func explainUnmanaged(s *sheet, x explained) {
 		s.line("It was linked to %s before.", k)
 	}
 	s.section("Next")
-	for l := range strings.SplitSeq(next(x), "\n") {
+	for l := range strings.SplitSeq(Next(x), "\n") {
 		s.line("%s", l)
 	}
 	s.gap()
 	s.section("Account")
-	s.line("%s", describeAccount(x.Account))
+	s.line("%s", Account(x.Account))
 	s.line("e-mail %q", x.Account.Email)
 	explainHistory(s, x)
 }
@@ -189,31 +145,32 @@ var origins = map[identity.Origin]string{ //nolint:gochecknoglobals // read-only
 	identity.OriginOperator: "linked by an operator",
 }
 
-func explainLink(s *sheet, x explained) {
+func explainLink(s *sheet, x Person) {
 	s.section("Link")
 	k := x.Link
 	if k == nil {
 		s.line("none: mmsync owns no account for this person")
 		return
 	}
-	text := origins[k.Origin] + " on " + when(k.CreatedAt) + " UTC"
+	text := origins[k.Origin] + " on " + When(k.CreatedAt) + " UTC"
 	if k.Part == identity.Contributor {
 		text += "; another source owns the account, this one only knows the person as well"
 	}
 	s.line("%s", text)
 	if k.DeactivatedAt != 0 {
-		s.line("mmsync switched it off on %s UTC", when(time.UnixMilli(k.DeactivatedAt)))
+		s.line("mmsync switched it off on %s UTC", When(time.UnixMilli(k.DeactivatedAt)))
 	}
 	if k.Undone > 0 {
 		s.line("what mmsync took was undone %d times in a row", k.Undone)
 	}
 }
 
-func describeAccount(a *identity.Account) string {
+// Account describes an account in a line; nil is none.
+func Account(a *identity.Account) string {
 	if a == nil {
 		return "none"
 	}
-	s := printable(a.Username) + " (" + a.ID + "), "
+	s := Printable(a.Username) + " (" + a.ID + "), "
 	switch {
 	case a.Bot:
 		s += "a bot, "
@@ -225,7 +182,7 @@ func describeAccount(a *identity.Account) string {
 	if a.Active() {
 		s += "active"
 	} else {
-		s += "switched off on " + when(time.UnixMilli(a.DeleteAt)) + " UTC"
+		s += "switched off on " + When(time.UnixMilli(a.DeleteAt)) + " UTC"
 	}
 	service := a.Auth.Service
 	if service == "" {
@@ -248,7 +205,7 @@ func login(a identity.Auth) string {
 
 // explainValues shows each attribute that the source owns: what is there and, if it
 // differs, what is wanted and what mmsync set last.
-func explainValues(s *sheet, x explained) {
+func explainValues(s *sheet, x Person) {
 	w := x.Desired
 	if w == nil || w.Fault != "" || x.Account == nil {
 		return
@@ -284,7 +241,7 @@ func explainValues(s *sheet, x explained) {
 	s.table(rows)
 }
 
-func explainHistory(s *sheet, x explained) {
+func explainHistory(s *sheet, x Person) {
 	s.section("History")
 	if len(x.History) == 0 {
 		s.line("nothing was ever done")
@@ -303,7 +260,7 @@ func explainHistory(s *sheet, x explained) {
 		if o.Error != "" {
 			status += " (" + o.Error + ")"
 		}
-		rows = append(rows, []string{when(later(o.ClosedAt, o.PlannedAt)), "run " + o.Ref.Run, status + ": " + what})
+		rows = append(rows, []string{When(later(o.ClosedAt, o.PlannedAt)), "run " + o.Ref.Run, status + ": " + what})
 	}
 	s.table(rows)
 }

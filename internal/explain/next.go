@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"slices"
@@ -7,8 +7,8 @@ import (
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
-// summary says in half a sentence what the next run does.
-func summary(x explained) string {
+// Summary says in half a sentence what the next run does.
+func Summary(x Person) string {
 	d := x.Decision
 	switch {
 	case x.Unmanaged:
@@ -18,7 +18,7 @@ func summary(x explained) string {
 	case d.Locked():
 		return "differs from the source, and that stays"
 	case d.Reason == plan.InGrace && d.Until != nil && d.Until.After(x.Now):
-		return "is switched off after " + when(*d.Until) + " UTC, unless seen again"
+		return "is switched off after " + When(*d.Until) + " UTC, unless seen again"
 	case d.Action == plan.Hold && d.Held != "":
 		return held[d.Held] + ", but that is held back"
 	case d.Action == plan.Hold:
@@ -52,7 +52,7 @@ var held = map[plan.Action]string{ //nolint:gochecknoglobals // read-only words
 }
 
 // waitsFor names who has to act before anything goes on.
-func waitsFor(x explained) string {
+func waitsFor(x Person) string {
 	ender := x.Decision.Reason.Explain().Ender
 	if x.Decision.Action != plan.Hold {
 		ender = ""
@@ -69,15 +69,15 @@ func waitsFor(x explained) string {
 		return "an administrator"
 	case plan.EndWait:
 		if u := x.Decision.Until; u != nil && u.After(x.Now) {
-			return "time, until " + when(*u) + " UTC"
+			return "time, until " + When(*u) + " UTC"
 		}
 		return "a later run"
 	}
 	return ""
 }
 
-// next says what happens next, or what has to be done, with the command.
-func next(x explained) string {
+// Next says what happens next, or what has to be done, with the command.
+func Next(x Person) string {
 	d := x.Decision
 	var out []string
 	add := func(r plan.Reason) {
@@ -107,7 +107,7 @@ func next(x explained) string {
 		add(n.Reason)
 	}
 	if k := x.Link; k != nil && !k.Recheck.IsZero() {
-		out = append(out, "The next run makes sure that what was taken on "+when(k.Recheck)+" UTC lasts.")
+		out = append(out, "The next run makes sure that what was taken on "+When(k.Recheck)+" UTC lasts.")
 	}
 	if len(out) > 0 {
 		return strings.Join(out, "\n")
@@ -123,11 +123,11 @@ func next(x explained) string {
 	return "Nothing, until the source or the account changes."
 }
 
-func nextUnmanaged(x explained) string {
+func nextUnmanaged(x Person) string {
 	var out []string
 	for _, d := range x.Near {
 		if d.Reason == plan.MatchNeedsWord || d.Reason == plan.MatchPrivileged {
-			out = append(out, "If it is "+safe(d.Key.String())+"'s: mmsync link approve "+plan.Shell(d.Key.String()))
+			out = append(out, "If it is "+Safe(d.Key.String())+"'s: mmsync link approve "+plan.Shell(d.Key.String()))
 		}
 	}
 	if len(out) > 0 {

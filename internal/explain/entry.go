@@ -1,37 +1,35 @@
-package main
+package explain
 
 import (
 	"fmt"
 	"strings"
-
-	"github.com/mmsync/mmsync/internal/daemon"
 )
 
-func explainSource(s *sheet, x explained) {
+func explainSource(s *sheet, x Person) {
 	s.section("Source")
 	switch w := x.Desired; {
 	case w == nil && x.Missing != nil && !x.Missing.Complete:
 		s.line("%s: not in its last read, which proves nothing: %s", x.Key.Source, x.Missing.Doubt)
 	case w == nil && x.Missing != nil && !x.Missing.Since.IsZero():
-		s.line("%s: missing since %s UTC, in %s", x.Key.Source, when(x.Missing.Since), reads(x.Missing.Reads))
+		s.line("%s: missing since %s UTC, in %s", x.Key.Source, When(x.Missing.Since), reads(x.Missing.Reads))
 	case w == nil:
 		s.line("%s: not there", x.Key.Source)
 	case w.Active:
-		s.line("%s: active, %s", x.Key.Source, printable(w.Ref))
+		s.line("%s: active, %s", x.Key.Source, Printable(w.Ref))
 	default:
-		s.line("%s: has left (disabled), %s", x.Key.Source, printable(w.Ref))
+		s.line("%s: has left (disabled), %s", x.Key.Source, Printable(w.Ref))
 	}
 	if w := x.Desired; w != nil && w.Fault != "" {
 		s.line("cannot be used: %s", w.Fault)
 	}
 	switch {
-	case x.unread != "":
-		s.line("the entry could not be looked at: %s", x.unread)
-	case x.entry == nil && x.Link != nil && x.Link.Ref != "" && x.Desired == nil:
-		s.line("last seen at %s", printable(x.Link.Ref))
-	case x.entry == nil:
+	case x.Unread != "":
+		s.line("the entry could not be looked at: %s", x.Unread)
+	case x.Entry == nil && x.Link != nil && x.Link.Ref != "" && x.Desired == nil:
+		s.line("last seen at %s", Printable(x.Link.Ref))
+	case x.Entry == nil:
 	case x.Desired == nil:
-		s.line("asked directly, it has %s", printable(x.entry.Ref))
+		s.line("asked directly, it has %s", Printable(x.Entry.Ref))
 		explainEntry(s, x)
 	default:
 		explainEntry(s, x)
@@ -39,17 +37,17 @@ func explainSource(s *sheet, x explained) {
 }
 
 // explainEntry shows the attributes that the mapping reads.
-func explainEntry(s *sheet, x explained) {
+func explainEntry(s *sheet, x Person) {
 	var rows [][]string
 	rest := 0
-	for _, at := range x.entry.Attributes {
-		if !at.Used && !x.everything {
+	for _, at := range x.Entry.Attributes {
+		if !at.Used && !x.Everything {
 			rest++
 			continue
 		}
-		rows = append(rows, []string{"  " + safe(at.Name), values(at)})
+		rows = append(rows, []string{"  " + Safe(at.Name), values(at)})
 	}
-	for _, g := range x.entry.Groups {
+	for _, g := range x.Entry.Groups {
 		rows = append(rows, []string{"  in group", fmt.Sprintf("%q", g)})
 	}
 	s.table(rows)
@@ -61,7 +59,7 @@ func explainEntry(s *sheet, x explained) {
 	}
 }
 
-func values(at daemon.Attribute) string {
+func values(at Attribute) string {
 	parts := make([]string, 0, len(at.Values)+1)
 	for _, v := range at.Values {
 		parts = append(parts, fmt.Sprintf("%q", v))
@@ -78,13 +76,13 @@ func values(at daemon.Attribute) string {
 	return text
 }
 
-func explainMapping(s *sheet, x explained) {
-	if x.entry == nil {
+func explainMapping(s *sheet, x Person) {
+	if x.Entry == nil {
 		return
 	}
 	s.section("Mapping")
 	var rows [][]string
-	for _, st := range x.entry.Steps {
+	for _, st := range x.Entry.Steps {
 		value := fmt.Sprintf("%q", cut(st.Value))
 		switch {
 		case st.Fault != "":
