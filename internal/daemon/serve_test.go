@@ -393,3 +393,28 @@ func TestServe_nothing_to_serve(t *testing.T) {
 	var log logs
 	require.ErrorIs(t, s.open(t, &log, "").Serve(t.Context(), daemon.ServeOptions{}), daemon.ErrNothingToServe)
 }
+
+func TestServe_a_schedule_works_on_its_sources_alone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	other := filepath.Join(t.TempDir(), "guests.csv")
+	require.NoError(t, os.WriteFile(other, []byte("id,login,mail\ng1,guest,guest@example.test\n"), 0o600))
+	c, err := config.Parse(filepath.Join(filepath.Dir(s.people), "config.yaml"), fmt.Appendf(nil, `version: 1
+mattermost: {url: "%s", token: "%s", rate_limit: {per_second: 10000}}
+state: {url: "%s"}
+sources: [{name: hr, type: file, path: "%s"}, {name: guests, type: file, path: "%s"}]
+mapping: {defaults: {id_attribute: attr.id, username_attribute: attr.login, email_attribute: attr.mail}}
+lifecycle: {deactivate: {look_again: 0s}}
+schedule: {runs: [{name: quick, every: 1s, sources: [hr]}, {name: yearly, cron: "0 0 1 1 *"}]}
+`, s.url, s.sim.AdminToken(), s.store, s.people, other), nil)
+	require.NoError(t, err)
+	var log logs
+	d, err := daemon.Open(t.Context(), c, daemon.Options{Version: "test"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close()) })
+	stop := begin(t, d, &log)
+	require.Eventually(t, func() bool { return strings.Count(log.String(), "a scheduled run was made") >= 2 }, soon, often)
+	require.NoError(t, stop())
+	require.True(t, s.has("ada"))
+	require.False(t, s.has("guest"))
+}
