@@ -278,7 +278,7 @@ func TestServe_of_two_replicas_one_makes_each_run(t *testing.T) {
 		require.Empty(t, ticks[m[1]], "%s and %s are for one tick", m[2], ticks[m[1]])
 		ticks[m[1]] = m[2]
 	}
-	require.GreaterOrEqual(t, len(ticks), 5)
+	require.GreaterOrEqual(t, len(ticks), 4, "of six that were begun two can have been cut off")
 	list := runs(t, b)
 	require.LessOrEqual(t, len(list)-len(ticks), 2, "but for those that were cut off, each run is some tick's")
 	for _, r := range list {
