@@ -83,10 +83,10 @@ func TestHealth_Report(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			release := make(chan struct{})
-			looks := 0
+			var looks atomic.Int64
 			other := fine("other")
 			check := other.Check
-			other.Check = func(ctx context.Context) []admin.Status { looks++; return check(ctx) }
+			other.Check = func(ctx context.Context) []admin.Status { looks.Add(1); return check(ctx) }
 			h := admin.NewHealth([]admin.Probe{{
 				Parts: []string{"hangs", "behind"}, Every: 2 * time.Second, Within: time.Second, Hangs: "mend it",
 				Check: func(context.Context) []admin.Status { // heeds nothing
@@ -102,7 +102,7 @@ func TestHealth_Report(t *testing.T) {
 			require.Equal(t, "hangs", part(t, r, "behind").Because)
 			require.True(t, part(t, r, "other").OK)
 			time.Sleep(time.Minute)
-			require.Greater(t, looks, 25)
+			require.Greater(t, looks.Load(), int64(25))
 			close(release)
 			synctest.Wait()
 			require.True(t, h.Report().Ready)

@@ -18,6 +18,7 @@ import (
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/sources/scim"
 	"github.com/mmsync/mmsync/internal/state"
 )
 
@@ -143,18 +144,22 @@ func (d *Daemon) count(ctx context.Context, log *slog.Logger) {
 // countRuns shows when each source last had a run that ended well, and what the last
 // whole plan decided, whichever process made it. shown is the run that is shown.
 func (d *Daemon) countRuns(ctx context.Context, shown *string) error {
-	names := make([]string, len(d.Sources))
-	for i, s := range d.Sources {
-		names[i] = s.Name()
+	var names []string
+	for _, s := range d.Sources {
+		if _, pushed := s.(*scim.Source); !pushed { // the silence of one means nothing
+			names = append(names, s.Name())
+		}
 	}
 	last, err := LastSuccess(ctx, d.Store, names)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
+		at := time.Unix(0, 0) // never, which is longer ago than any limit
 		if r, ok := last[name]; ok {
-			d.Metrics.LastSuccess(name, r.StartedAt)
+			at = r.StartedAt
 		}
+		d.Metrics.LastSuccess(name, at)
 	}
 	run, ok, err := LastWhole(ctx, d.Store)
 	if err != nil || !ok || run.ID == *shown {

@@ -70,7 +70,7 @@ scim: {listen: "127.0.0.1:0"}
 	}()
 	t.Cleanup(func() {
 		stop()
-		<-done // whatever a test has broken
+		_ = <-done // whatever a test has broken
 		_ = w.d.Close()
 	})
 	w.until(t, nil)
