@@ -93,8 +93,9 @@ type Page struct {
 	current standings
 }
 
-// explainTimeout is how long the page waits until a person is explained.
-const explainTimeout = time.Minute
+// explainTimeout is how long the page waits until a person is explained: less than the
+// half minute that the listener gives a request, so that there is time to say so.
+const explainTimeout = 25 * time.Second
 
 // maxBody is how many bytes a form may have: those of all that one page shows.
 const maxBody = 1 << 20

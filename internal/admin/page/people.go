@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/mmsync/mmsync/internal/explain"
 	"github.com/mmsync/mmsync/internal/identity"
@@ -54,8 +53,6 @@ func (p *Page) lookFor(w http.ResponseWriter, r *http.Request, query string) {
 		p.show(w, r, http.StatusBadRequest, "people", "People", v)
 		return
 	}
-	// The listener may give answers less time than a source takes.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(explainTimeout + 10*time.Second))
 	ctx, cancel := context.WithTimeout(r.Context(), explainTimeout)
 	defer cancel()
 	x, err := p.explain(ctx, query)
