@@ -133,6 +133,7 @@ type Store interface {
 	VerdictStore
 	AuditStore
 	ResourceStore
+	ToldStore
 
 	// Close releases the connections.
 	Close() error
