@@ -17,6 +17,8 @@ type Told struct {
 	// Text is as it was told last; it may name people only if the receiver was told
 	// their names.
 	Text string
+	// People is how many people it was about when it was told last; 0 if about none.
+	People int
 	// Since is when it was told first, At when last; both by the store's clock.
 	Since, At time.Time
 }

@@ -8,6 +8,7 @@ create table notices (
     kind     text             not null,
     severity text             not null,
     text     text             not null,
+    people   bigint           not null, -- how many it was about
     since_at timestamptz,               -- when it was told first
     told_at  timestamptz,               -- when it was told last
     primary key (sink, key)

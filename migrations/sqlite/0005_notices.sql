@@ -8,6 +8,7 @@ create table notices (
     kind     text not null,
     severity text not null,
     text     text not null,
+    people   integer not null, -- how many it was about
     since_at integer,       -- when it was told first
     told_at  integer,       -- when it was told last
     primary key (sink, key)

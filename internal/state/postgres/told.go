@@ -10,7 +10,7 @@ import (
 	"github.com/mmsync/mmsync/internal/state"
 )
 
-const selectTold = `select sink, key, kind, severity, text, since_at, told_at from notices order by sink, key`
+const selectTold = `select sink, key, kind, severity, text, people, since_at, told_at from notices order by sink, key`
 
 // Told implements state.ToldStore.
 func (s *Store) Told(ctx context.Context) ([]state.Told, error) {
@@ -20,16 +20,16 @@ func (s *Store) Told(ctx context.Context) ([]state.Told, error) {
 func scanTold(row pgx.CollectableRow) (state.Told, error) {
 	var t state.Told
 	var since, at instant
-	err := row.Scan(&t.Sink, &t.Key, &t.Kind, &t.Severity, &t.Text, &since, &at)
+	err := row.Scan(&t.Sink, &t.Key, &t.Kind, &t.Severity, &t.Text, &t.People, &since, &at)
 	t.Since, t.At = since.Time, at.Time
 	return t, err
 }
 
 const putTold = `
-insert into notices (sink, key, kind, severity, text, since_at, told_at)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[])
+insert into notices (sink, key, kind, severity, text, people, since_at, told_at)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::timestamptz[])
 on conflict (sink, key) do update set kind = excluded.kind, severity = excluded.severity, text = excluded.text,
-    since_at = excluded.since_at, told_at = excluded.told_at`
+    people = excluded.people, since_at = excluded.since_at, told_at = excluded.told_at`
 
 const deleteTold = `
 delete from notices where (sink, key) in (select * from unnest($1::text[], $2::text[]))`
@@ -44,8 +44,10 @@ func (s *Store) Tell(ctx context.Context, l state.Lease, told, over []state.Told
 		gone[0], gone[1] = append(gone[0], t.Sink), append(gone[1], t.Key)
 	}
 	var texts [5][]string
+	var people []int
 	var times [2][]*time.Time
 	for _, t := range told {
+		people = append(people, t.People)
 		for i, v := range []string{t.Sink, t.Key, t.Kind, t.Severity, t.Text} {
 			texts[i] = append(texts[i], v)
 		}
@@ -58,7 +60,7 @@ func (s *Store) Tell(ctx context.Context, l state.Lease, told, over []state.Told
 		if _, err := tx.Exec(ctx, deleteTold, gone[0], gone[1]); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, putTold, texts[0], texts[1], texts[2], texts[3], texts[4], times[0], times[1])
+		_, err := tx.Exec(ctx, putTold, texts[0], texts[1], texts[2], texts[3], texts[4], people, times[0], times[1])
 		return err
 	})
 }

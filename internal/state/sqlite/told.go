@@ -9,7 +9,7 @@ import (
 	"github.com/mmsync/mmsync/internal/state"
 )
 
-const selectTold = `select sink, key, kind, severity, text, since_at, told_at from notices order by sink, key`
+const selectTold = `select sink, key, kind, severity, text, people, since_at, told_at from notices order by sink, key`
 
 // Told implements state.ToldStore.
 func (s *Store) Told(ctx context.Context) ([]state.Told, error) {
@@ -19,14 +19,14 @@ func (s *Store) Told(ctx context.Context) ([]state.Told, error) {
 func scanTold(rows *sql.Rows) (state.Told, error) {
 	var t state.Told
 	var since, at instant
-	err := rows.Scan(&t.Sink, &t.Key, &t.Kind, &t.Severity, &t.Text, &since, &at)
+	err := rows.Scan(&t.Sink, &t.Key, &t.Kind, &t.Severity, &t.Text, &t.People, &since, &at)
 	t.Since, t.At = since.Time, at.Time
 	return t, err
 }
 
 const putTold = `
-insert or replace into notices (sink, key, kind, severity, text, since_at, told_at)
-values ($1, $2, $3, $4, $5, $6, $7)`
+insert or replace into notices (sink, key, kind, severity, text, people, since_at, told_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8)`
 
 const deleteTold = `delete from notices where sink = $1 and key = $2`
 
@@ -44,7 +44,7 @@ func (s *Store) Tell(ctx context.Context, l state.Lease, told, over []state.Told
 			return err
 		}
 		return each(ctx, tx, putTold, told, func(t *state.Told) ([]any, error) {
-			return []any{t.Sink, t.Key, t.Kind, t.Severity, t.Text, stamp(t.Since), stamp(t.At)}, nil
+			return []any{t.Sink, t.Key, t.Kind, t.Severity, t.Text, t.People, stamp(t.Since), stamp(t.At)}, nil
 		})
 	})
 }

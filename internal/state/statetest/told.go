@@ -12,7 +12,7 @@ import (
 
 // told gives what a sink was told, with every field set.
 func told(sink, key string) state.Told {
-	return state.Told{Sink: sink, Key: key, Kind: "guard_tripped", Severity: "alarm", Text: "“5” are held & wait", Since: at(1), At: at(7)}
+	return state.Told{Sink: sink, Key: key, Kind: "guard_tripped", Severity: "alarm", Text: "“5” are held & wait", People: 5, Since: at(1), At: at(7)}
 }
 
 func allTold(t testing.TB, s state.Store) []state.Told {
@@ -34,7 +34,7 @@ func tells(t *testing.T, open Factory) {
 		l := acquire(t, s)
 		require.NoError(t, s.Tell(t.Context(), l, []state.Told{told("mail", "a"), told("ops", "a"), told("ops", "b")}, nil))
 		again := told("ops", "b")
-		again.At, again.Text, again.Kind, again.Severity = at(9), "another text", "expiring", "warn"
+		again.At, again.Text, again.Kind, again.Severity, again.People = at(9), "another text", "expiring", "warn", 0
 		require.NoError(t, s.Tell(t.Context(), l, []state.Told{again}, []state.Told{{Sink: "ops", Key: "a"}, {Sink: "ops", Key: "never"}}))
 		require.Equal(t, []state.Told{told("mail", "a"), again}, allTold(t, s))
 		require.NoError(t, s.Tell(t.Context(), l, nil, nil))
