@@ -126,7 +126,7 @@ func guards(s Snapshot) []Notice {
 		x.runs = slices.Compact(x.runs)
 		n := Notice{
 			Kind: GuardTripped, Key: key(GuardTripped, source), Severity: Alarm, Count: x.people,
-			Text: fmt.Sprintf("A guard holds back changes of %s of source %s, %d of which would be switched off.", people(x.people), source, x.off),
+			Text: fmt.Sprintf("A guard holds back changes of %s of source %s, %d of whom would be switched off.", people(x.people), source, x.off),
 			Next: "Read what is held; if it is right, approve exactly that.",
 		}
 		if n.Command = "mmsync plan"; len(x.runs) == 1 && x.runs[0] != "" {
@@ -188,7 +188,7 @@ func leavers(s Snapshot, l Limits) []Notice {
 	for source, names := range of {
 		n := Notice{
 			Kind: LeaverHeld, Key: key(LeaverHeld, source), Severity: Alarm, Count: len(names),
-			Text: fmt.Sprintf("%s of source %s should be switched off since %s or longer, and can still log in.", capital(people(len(names))), source, span(l.LeaverHeldAfter)),
+			Text: fmt.Sprintf("%s of source %s who left can still log in; what would switch them off is held back for %s or longer.", people(len(names)), source, span(l.LeaverHeldAfter)),
 			Next: "See what holds each of them; mmsync deactivate PERSON --now switches one off whatever that is.", Command: "mmsync plan",
 		}
 		slices.Sort(names)
@@ -212,7 +212,7 @@ func failing(s Snapshot, l Limits) []Notice {
 	return []Notice{{
 		Kind: RunsFailing, Key: key(RunsFailing), Severity: Alarm,
 		Text: fmt.Sprintf("The last %d runs failed, the first of them at %s; nobody is created, changed or switched off by runs meanwhile.", n, clock(s.Runs[n-1].FinishedAt)),
-		Next: "Read why the last one ended, and let mmsync doctor look at every part.", Command: "mmsync history " + plan.Shell(s.Runs[0].ID),
+		Next: "Read why the last one ended; mmsync doctor looks at every part.", Command: "mmsync history " + plan.Shell(s.Runs[0].ID),
 	}}
 }
 

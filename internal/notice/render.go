@@ -94,7 +94,7 @@ func (n Notice) heading() string {
 // and what is code are the only markup in it.
 func (n Notice) Chat() string {
 	lines := []string{"mmsync " + n.heading(), neutral(n.Text)}
-	if len(n.People) > 0 {
+	if len(n.People) > 0 && !n.Over {
 		names := make([]string, len(n.People))
 		for i, p := range n.People {
 			names[i] = code(p)
