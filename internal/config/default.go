@@ -40,8 +40,9 @@ func defaultConfig() *Config {
 			MinSourceEntries: Shrink{PercentOfLast: 80},
 			Protect:          Protect{NeverBelow: 1},
 		},
-		SCIM: defaultSCIM(),
-		Log:  Log{Level: "info", Format: "auto"},
+		SCIM:    defaultSCIM(),
+		Notices: defaultNotices(),
+		Log:     Log{Level: "info", Format: "auto"},
 	}
 }
 

@@ -36,6 +36,7 @@ func (v *validator) run() {
 	v.lifecycle(&c.Lifecycle)
 	v.roles(c.Roles)
 	v.guards(&c.Guards)
+	v.notices(&c.Notices)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
 }
