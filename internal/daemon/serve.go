@@ -38,6 +38,10 @@ func (d *Daemon) Serve(ctx context.Context, o ServeOptions) error {
 	if err != nil {
 		return err
 	}
+	told, err := d.notices(o.Logger, "")
+	if err != nil {
+		return err
+	}
 	var l *Listener
 	if o.Listener != nil {
 		l, err = listenOn(o.Listener, &d.Config.SCIM, handler, o.Logger)
@@ -53,5 +57,6 @@ func (d *Daemon) Serve(ctx context.Context, o ServeOptions) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.Engine.ServePushes(ctx) })
 	g.Go(func() error { return l.Serve(ctx) })
+	g.Go(func() error { return told.Run(ctx) })
 	return g.Wait()
 }

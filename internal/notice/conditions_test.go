@@ -52,10 +52,10 @@ func TestConditions_texts(t *testing.T) {
 		"guard": {Held: []state.HeldItem{
 			{Key: of("corp", 1), Run: "run7", Ops: off()}, {Key: of("corp", 2), Run: "run7", Ops: renames()}, {Key: of("okta", 1), Run: "run8", Ops: off()}, {Key: of("okta", 2), Run: "run9", Ops: off()},
 		}},
-		"guard-shrink":   {Runs: []state.Run{run("run7", state.RunWithheld, ago(time.Hour))}},
-		"approval":       {Run: "run7", Asked: map[plan.Reason]int{plan.NeedsApproval: 1, plan.MatchNeedsWord: 12, plan.MatchPrivileged: 2}},
+		"guard-shrink":    {Runs: []state.Run{run("run7", state.RunWithheld, ago(time.Hour))}},
+		"approval":        {Run: "run7", Asked: map[plan.Reason]int{plan.NeedsApproval: 1, plan.MatchNeedsWord: 12, plan.MatchPrivileged: 2}},
 		"approval-pushed": {Asked: map[plan.Reason]int{plan.NeedsApproval: 2, plan.MatchNeedsWord: 0}},
-		"leavers": {Leavers: []Leaver{{"corp", "k.lee"}, {"corp", ""}, {"corp", "a.kahn"}, {"okta", "m.rossi"}}},
+		"leavers":         {Leavers: []Leaver{{"corp", "k.lee"}, {"corp", ""}, {"corp", "a.kahn"}, {"okta", "m.rossi"}}},
 		"runs": {Runs: []state.Run{
 			run("run9", state.RunFailed, ago(time.Minute)), run("run8", state.RunFailed, ago(time.Hour)), run("run7", state.RunFailed, ago(2*time.Hour)), run("run6", state.RunDone, ago(3*time.Hour)),
 		}},
