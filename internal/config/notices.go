@@ -57,15 +57,15 @@ type Sink struct {
 
 	// Channel is team/channel as in its address, or the channel's id. Of mattermost.
 	Channel string `yaml:"channel"`
-	// Details lets the channel see usernames. Of mattermost.
-	Details bool `yaml:"details"`
+	// Details lets the channel see usernames; nil is no. Of mattermost.
+	Details *bool `yaml:"details"`
 
 	// URL is where a webhook posts to.
 	URL Secret `yaml:"url,file"`
 	// Secret signs what a webhook posts, if it is set.
 	Secret Secret `yaml:"secret,file"`
-	// AllowHTTP lets a webhook post in the clear to another machine.
-	AllowHTTP bool `yaml:"allow_http"`
+	// AllowHTTP lets a webhook post in the clear to another machine; nil is no.
+	AllowHTTP *bool `yaml:"allow_http"`
 
 	// Server is host:port of a mail server.
 	Server string `yaml:"server"`
@@ -87,3 +87,9 @@ func defaultNotices() Notices {
 		ExpiringWithin: 14 * 24 * time.Hour,
 	}
 }
+
+// ShowsPeople tells whether Details is true.
+func (s *Sink) ShowsPeople() bool { return s.Details != nil && *s.Details }
+
+// TakesHTTP tells whether AllowHTTP is true.
+func (s *Sink) TakesHTTP() bool { return s.AllowHTTP != nil && *s.AllowHTTP }

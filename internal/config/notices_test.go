@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,16 @@ func TestNotices_sinks(t *testing.T) {
 	text, err := c.Effective()
 	require.NoError(t, err)
 	noCanary(t, string(text))
+	require.NotContains(t, string(text), "allow_http: true")
+	require.True(t, list[0].ShowsPeople())
+	require.False(t, list[1].ShowsPeople())
+	require.False(t, list[2].TakesHTTP())
+	// A key that is not of its type must not be shown: it would be a fault when it is read.
+	_, mail, _ := strings.Cut(string(text), "name: mail")
+	mail, _, _ = strings.Cut(mail, "repeat_after")
+	require.NotContains(t, mail, "details")
+	require.NotContains(t, mail, "allow_http")
+	require.NotContains(t, mail, "url")
 }
 
 func TestNotices_nobody_hears_of_a_dead_token(t *testing.T) {

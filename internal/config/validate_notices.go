@@ -129,7 +129,7 @@ func (v *validator) webhook(at string, s *Sink) {
 	switch {
 	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
 		v.fault(key, "is not an address", "write https://hooks.example.com/…")
-	case u.Scheme == "http" && !s.AllowHTTP && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !s.TakesHTTP() && !isLoopback(u.Hostname()):
 		v.fault(key, "over http anybody on the way could read it", "write https://, or set allow_http: true if the network between is yours")
 	}
 }

@@ -53,11 +53,11 @@ func receivers(c *config.Config, chat notice.Poster) ([]notice.Receiver, error) 
 		}
 		switch s.Type {
 		case config.SinkMattermost:
-			r.Sink, r.People = &notice.Channel{Poster: chat, Name: s.Channel}, s.Details
+			r.Sink, r.People = &notice.Channel{Poster: chat, Name: s.Channel}, s.ShowsPeople()
 			// It would go the way that is closed.
 			r.Never = []notice.Kind{notice.TokenDead}
 		case config.SinkWebhook:
-			o := notice.WebhookOptions{URL: s.URL.Value, Roots: roots, AllowHTTP: s.AllowHTTP, UserAgent: "mmsync"}
+			o := notice.WebhookOptions{URL: s.URL.Value, Roots: roots, AllowHTTP: s.TakesHTTP(), UserAgent: "mmsync"}
 			if s.Secret.IsSet() {
 				o.Secret = s.Secret.Value
 			}
