@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/mmsync/mmsync/internal/daemon"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 	"github.com/mmsync/mmsync/internal/pgtest"
+	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/state"
 )
 
@@ -133,4 +135,88 @@ func TestTryNotices(t *testing.T) {
 	require.ErrorContains(t, list[0].Err, "post the notice to channel ops/identity")
 	require.NoError(t, list[1].Err)
 	require.Equal(t, "test", (<-got).State)
+}
+
+// What the engine writes down is what is told, the command that is shown lets it
+// through, and then it is over.
+func TestDaemon_Serve_tells_of_a_guard(t *testing.T) {
+	t.Parallel()
+	sim := mmsim.New(mmsim.Options{})
+	url, got := hook(t)
+	dir := t.TempDir()
+	people := func(left int) {
+		text := "id,login,mail,status\n"
+		for i := range 30 {
+			status := "here"
+			if i < left {
+				status = "left"
+			}
+			text += fmt.Sprintf("e%d,user%d,user%d@example.test,%s\n", i, i, i, status)
+		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "people.csv"), []byte(text), 0o600))
+	}
+	c, err := config.Parse(filepath.Join(dir, "config.yaml"), fmt.Appendf(nil, `version: 1
+mattermost: {url: "%s", token: "%s", rate_limit: {per_second: 10000}}
+state: {url: "sqlite:%s/state.db"}
+sources: [{name: hr, type: file, path: people.csv, disabled_when: 'attr.status == "left"'}, {name: idp, type: scim}]
+mapping: {defaults: {id_attribute: attr.id, username_attribute: attr.login, email_attribute: attr.mail}}
+guards: {max_deactivations: {count: 5}}
+lifecycle: {deactivate: {look_again: 0s}}
+scim: {listen: "127.0.0.1:0"}
+notices:
+  sinks:
+    - name: hook
+      type: webhook
+      url: %s
+`, sim.Start(t), sim.AdminToken(), dir, url), nil)
+	require.NoError(t, err)
+	hears := func() told {
+		select {
+		case x := <-got:
+			return x
+		case <-time.After(30 * time.Second):
+			t.Fatal("nobody heard of it")
+			return told{}
+		}
+	}
+	served := func(work func(d *daemon.Daemon)) told {
+		d, err := daemon.Open(t.Context(), c, daemon.Options{Version: "test"})
+		require.NoError(t, err)
+		work(d)
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- d.Serve(ctx, daemon.ServeOptions{Listener: l}) }()
+		x := hears()
+		stop()
+		require.NoError(t, <-done)
+		require.NoError(t, d.Close())
+		return x
+	}
+	sync := func(d *daemon.Daemon) reconcile.Report {
+		rep, err := d.Engine.Sync(t.Context(), reconcile.RunOptions{Trigger: "test"})
+		require.NoError(t, err)
+		return rep
+	}
+	var run string
+	x := served(func(d *daemon.Daemon) {
+		people(0)
+		require.Equal(t, 30, sync(d).Counts.Done)
+		people(10)
+		rep := sync(d)
+		require.True(t, rep.Verdict.Tripped())
+		run = rep.RunID
+	})
+	require.Equal(t, "guard_tripped/hr", x.Key)
+	require.Equal(t, "mmsync approve "+run+" --reason …", x.Command)
+	require.Contains(t, x.Text, "changes of 10 people of source hr, 10 of whom would be switched off")
+	x = served(func(d *daemon.Daemon) {
+		_, err := d.Engine.Say(t.Context(), reconcile.Say{Run: run, Approves: true, Reason: "r", By: "test"})
+		require.NoError(t, err)
+		require.Equal(t, 10, sync(d).Counts.Done)
+	})
+	require.Equal(t, "guard_tripped/hr", x.Key)
+	require.Equal(t, "over", x.State)
+	require.Empty(t, x.Command)
 }

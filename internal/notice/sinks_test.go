@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -149,5 +148,5 @@ func TestChannel_Send(t *testing.T) {
 	require.NoError(t, json.Unmarshal(calls[len(calls)-1].Body, &post))
 	require.Equal(t, "mmsync warn: approval_needed\n@"+blank+"all: changes of ‹corp› wait.\nAmong them: `k.lee`\nRead them.\n`mmsync plan`\nhttps://sync.example.com", post.Message)
 	require.ErrorContains(t, (&Channel{Poster: c, Name: "ops/nowhere"}).Send(t.Context(), sample()), "post the notice to channel ops/nowhere")
-	require.False(t, strings.Contains(post.Message, "@all"))
+	require.NotContains(t, post.Message, "@all")
 }

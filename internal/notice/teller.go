@@ -96,6 +96,9 @@ const (
 	// more people.
 	growsEvery = 15 * time.Minute
 
+	// endWithin is how long what is under way may take when the program ends.
+	endWithin = 5 * time.Second
+
 	firstPause = 30 * time.Second
 	mostPause  = 30 * time.Minute
 )
@@ -137,31 +140,33 @@ func (t *Teller) Run(ctx context.Context) error {
 			return nil
 		})
 	}
+	var lease state.Lease
 	g.Go(func() error {
-		t.watch(ctx, boxes)
+		t.watch(ctx, &lease, boxes)
 		return nil
 	})
-	return g.Wait()
+	err := g.Wait()
+	t.release(ctx, lease) // after the last notice was noted under it
+	return err
+}
+
+func (t *Teller) release(ctx context.Context, l state.Lease) {
+	if l.Token == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
+	defer cancel()
+	if err := t.o.Ledger.ReleaseLease(ctx, l); err != nil {
+		t.log.DebugContext(ctx, "the lease of notices was not given back and runs out", "error", err)
+	}
 }
 
 // watch looks again and again, and gives every receiver what it found last.
-func (t *Teller) watch(ctx context.Context, boxes []chan batch) {
-	var lease state.Lease
-	defer func() {
-		t.until.Store(0)
-		if lease.Token == 0 {
-			return
-		}
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if err := t.o.Ledger.ReleaseLease(end, lease); err != nil {
-			t.log.DebugContext(end, "the lease of notices was not given back and runs out", "error", err)
-		}
-	}()
+func (t *Teller) watch(ctx context.Context, lease *state.Lease, boxes []chan batch) {
 	tick := time.NewTicker(t.o.Every)
 	defer tick.Stop()
 	for {
-		b, err := t.look(ctx, &lease)
+		b, err := t.look(ctx, lease)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -263,7 +268,7 @@ func (t *Teller) pass(ctx context.Context, r *Receiver, b batch) error {
 	}
 	told = slices.DeleteFunc(told, func(x state.Told) bool { return x.Sink != r.Name })
 	for i, n := range t.news(r, b, told) {
-		if i == perPass || !t.ours() {
+		if i == perPass || !t.ours() || ctx.Err() != nil {
 			return nil
 		}
 		if err := t.one(ctx, r, b.lease, n, told); err != nil {
@@ -274,7 +279,7 @@ func (t *Teller) pass(ctx context.Context, r *Receiver, b batch) error {
 }
 
 func (t *Teller) one(ctx context.Context, r *Receiver, l state.Lease, n Notice, told []state.Told) error {
-	sending, cancel := context.WithTimeout(ctx, sendWithin)
+	sending, cancel := outliving(ctx, sendWithin)
 	defer cancel()
 	if err := r.Sink.Send(sending, r.fitted(n)); err != nil {
 		return err
@@ -285,7 +290,7 @@ func (t *Teller) one(ctx context.Context, r *Receiver, l state.Lease, n Notice, 
 		x.Since = told[i].Since
 	}
 	// It was sent, whatever becomes of ctx now.
-	noting, done := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	noting, done := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
 	defer done()
 	put, over := []state.Told{x}, []state.Told(nil)
 	if n.Over {
@@ -295,6 +300,23 @@ func (t *Teller) one(ctx context.Context, r *Receiver, l state.Lease, n Notice, 
 		return fmt.Errorf("note that %s was told: %w", r.Name, err)
 	}
 	return nil
+}
+
+// outliving gives a context that lasts for within, and endWithin beyond the end of ctx:
+// a notice that is cut off on its way may have arrived, and would come twice.
+func outliving(ctx context.Context, within time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-out.Done():
+		case <-time.After(endWithin):
+			cancel()
+		}
+	})
+	return out, func() {
+		stop()
+		cancel()
+	}
 }
 
 // news is what a receiver has to be told: what it was not told yet, what has become

@@ -300,6 +300,46 @@ func TestTeller_many_come_in_parts(t *testing.T) {
 	})
 }
 
+func TestTeller_what_is_under_way_at_the_end_is_noted(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, s *sqlite.Store, w *world) {
+		slow := slowly{box: &inbox{}, takes: 3 * time.Second}
+		w.set(func(s *Snapshot) { s.Leavers = []Leaver{{"corp", "k.lee"}} })
+		stop := tell(t, s, w, "a", Receiver{Name: "ops", Sink: slow})
+		pass(time.Second)
+		stop()
+		require.Equal(t, []string{"leaver_held/corp"}, slow.box.take())
+		stop = tell(t, s, w, "b", Receiver{Name: "ops", Sink: slow})
+		pass(time.Minute)
+		require.Empty(t, slow.box.take(), "it was noted, and the lease given back after that")
+		w.set(func(s *Snapshot) { s.Server = &Server{SeatsLeft: 3} })
+		pass(time.Minute)
+		slow.box.take()
+		hung := slowly{box: &inbox{}, takes: time.Hour}
+		stop()
+		stop = tell(t, s, w, "c", Receiver{Name: "other", Sink: hung})
+		pass(time.Second)
+		start := time.Now()
+		stop()
+		require.Equal(t, endWithin, time.Since(start), "what hangs keeps nobody from ending")
+	})
+}
+
+// slowly is a receiver that takes its time.
+type slowly struct {
+	box   *inbox
+	takes time.Duration
+}
+
+func (s slowly) Send(ctx context.Context, n Notice) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(s.takes):
+		return s.box.Send(ctx, n)
+	}
+}
+
 func TestTry(t *testing.T) {
 	t.Parallel()
 	fine, away := &inbox{}, &inbox{away: errors.New("away")}

@@ -75,8 +75,9 @@ const (
 	// mostWaiting bounds what is read of people who wait: while Mattermost is away that
 	// may be everybody, and the longest waiting leavers come first.
 	mostWaiting = 2000
-	// readsWithin is how far back the reads of a source are looked through first.
-	readsWithin = 7 * 24 * time.Hour
+	// readsLately and readsWithin are how far back the reads of a source are looked
+	// through before all of them are.
+	readsLately, readsWithin = time.Hour, 7 * 24 * time.Hour
 )
 
 // Look gives what is the matter now.
@@ -167,7 +168,9 @@ func (w *Watcher) people(ctx context.Context, s *Snapshot) error {
 			asked[d.Key] = r
 		}
 		if d.Leaver && s.Now.Sub(d.Since) >= w.o.Limits.LeaverHeldAfter && !quiet(plan.Reason(d.Reason)) {
-			on[d.Key] = on[d.Key]
+			if _, known := on[d.Key]; !known {
+				on[d.Key] = "" // the account says
+			}
 		}
 	}
 	s.Asked = map[plan.Reason]int{}
@@ -254,7 +257,7 @@ func quiet(r plan.Reason) bool {
 }
 
 func (w *Watcher) reads(ctx context.Context, s *Source, now time.Time) error {
-	for _, since := range []time.Time{now.Add(-readsWithin), time.Unix(0, 0)} {
+	for _, since := range []time.Time{now.Add(-readsLately), now.Add(-readsWithin), time.Unix(0, 0)} {
 		list, err := w.o.Store.Reads(ctx, s.Name, since)
 		if err != nil {
 			return fmt.Errorf("list the reads of source %s: %w", s.Name, err)

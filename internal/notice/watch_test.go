@@ -193,7 +193,9 @@ func TestWatcher_sources_and_tokens(t *testing.T) {
 			x.Read, x.Complete, x.Request = x.Read.Truncate(time.Millisecond), x.Complete.Truncate(time.Millisecond), x.Request.Truncate(time.Millisecond)
 		}
 		require.Equal(t, []Source{
-			{Name: "corp", Read: before(time.Hour), Complete: before(30 * day)}, {Name: "fine", Read: before(time.Hour), Complete: before(time.Hour)}, {Name: "new"},
+			{Name: "corp", Read: before(time.Hour), Complete: before(30 * day)},
+			{Name: "fine", Read: before(time.Hour), Complete: before(time.Hour)},
+			{Name: "new"},
 			{Name: "okta", Pushed: true, Request: before(time.Hour)}, {Name: "entra", Pushed: true, Request: before(20 * day)}, {Name: "jwt", Pushed: true},
 		}, got.Sources)
 		require.Len(t, got.Ends, 2)

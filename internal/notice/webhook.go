@@ -158,8 +158,7 @@ func Signature(secret, timestamp string, body []byte) string {
 
 // bare takes the address out of an error of net/http.
 func bare(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err
