@@ -189,7 +189,7 @@ func leavers(s Snapshot, l Limits) []Notice {
 		n := Notice{
 			Kind: LeaverHeld, Key: key(LeaverHeld, source), Severity: Alarm, Count: len(names),
 			Text: fmt.Sprintf("%s of source %s who left can still log in; what would switch them off is held back for %s or longer.", people(len(names)), source, span(l.LeaverHeldAfter)),
-			Next: "See what holds each of them; mmsync deactivate PERSON --now switches one off whatever that is.", Command: "mmsync plan",
+			Next: "See what holds each of them; mmsync deactivate PERSON --now --reason … switches one off whatever that is.", Command: "mmsync plan",
 		}
 		slices.Sort(names)
 		for _, name := range slices.Compact(names) {

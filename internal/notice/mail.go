@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 
 	"github.com/wneessen/go-mail"
 )
@@ -99,7 +100,11 @@ func (m *Mail) client() (*mail.Client, error) {
 		// What the server offers is looked for, and a password is never sent in the clear.
 		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(m.o.Username), mail.WithPassword(password))
 	}
-	client, err := mail.NewClient(m.host, options...)
+	host := m.host
+	if strings.Contains(host, ":") { // the library puts the port behind it as it is
+		host = "[" + host + "]"
+	}
+	client, err := mail.NewClient(host, options...)
 	if err != nil {
 		return nil, fmt.Errorf("set up the way to mail server %s: %w", m.o.Server, err)
 	}

@@ -24,6 +24,7 @@ type smtpd struct {
 	l     net.Listener
 	tls   *tls.Config
 	plain bool // offers no STARTTLS
+	addr  string
 	wg    sync.WaitGroup
 
 	mu    sync.Mutex
@@ -38,7 +39,7 @@ func startSMTP(t *testing.T, secure func(*smtpd)) (s *smtpd, roots *x509.CertPoo
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, IsCA: true, BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	require.NoError(t, err)
 	cert, err := x509.ParseCertificate(der)
@@ -49,7 +50,12 @@ func startSMTP(t *testing.T, secure func(*smtpd)) (s *smtpd, roots *x509.CertPoo
 	if secure != nil {
 		secure(s)
 	}
-	s.l, err = net.Listen("tcp", "127.0.0.1:0")
+	if s.addr == "" {
+		s.addr = "127.0.0.1:0"
+	}
+	if s.l, err = net.Listen("tcp", s.addr); err != nil && s.addr != "127.0.0.1:0" {
+		t.Skipf("this machine has no %s: %v", s.addr, err)
+	}
 	require.NoError(t, err)
 	s.wg.Go(func() {
 		for {
@@ -193,6 +199,23 @@ func TestMail_security(t *testing.T) {
 		m, err := NewMail(MailOptions{Server: s.l.Addr().String(), Security: MailPlain, From: "a@example.com", To: []string{"refused@example.com"}})
 		require.NoError(t, err)
 		require.ErrorContains(t, m.Send(t.Context(), sample()), "550")
+	})
+	t.Run("by IPv6", func(t *testing.T) {
+		t.Parallel()
+		s, roots := startSMTP(t, func(s *smtpd) { s.addr = "[::1]:0" })
+		m, err := NewMail(MailOptions{Server: s.l.Addr().String(), Security: MailStartTLS, Username: "u", Password: value("s3cret"), From: "a@example.com", To: []string{"b@example.com"}, Roots: roots})
+		require.NoError(t, err)
+		require.NoError(t, m.Send(t.Context(), sample()))
+	})
+	t.Run("no password is sent in the clear", func(t *testing.T) {
+		t.Parallel()
+		s, _ := startSMTP(t, func(s *smtpd) { s.plain = true })
+		m, err := NewMail(MailOptions{Server: s.l.Addr().String(), Security: MailPlain, Username: "u", Password: value("s3cret"), From: "a@example.com", To: []string{"b@example.com"}})
+		require.NoError(t, err)
+		require.Error(t, m.Send(t.Context(), sample()))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		require.NotContains(t, s.calls, "AUTH")
 	})
 	_, err := NewMail(MailOptions{Server: "example.com"})
 	require.Error(t, err)

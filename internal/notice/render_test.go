@@ -1,10 +1,12 @@
 package notice
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 )
 
 func TestNotice_texts(t *testing.T) {
@@ -45,4 +47,31 @@ func TestCode(t *testing.T) {
 	require.Equal(t, "`` a`b ``", code("a`b"))
 	require.Empty(t, code("a``b"), "it would end the code")
 	require.Equal(t, `a\n@all`, strings.Trim(code("a\n@all"), "`"))
+}
+
+// Whatever comes from outside, nobody is called, nothing becomes a link, and no line is
+// made of it.
+func TestNotice_Chat_means_nothing(t *testing.T) {
+	t.Parallel()
+	pieces := []string{"@", "all", "<", "!channel", ">", "[", "]", "(", ")", "://", "http", "www", ".", "com", "~", "town", "`", "``", "\n", "\r", "\\", "*", "_", "#", ":", "|", " ", "\u202e", "\xff", "é"}
+	mark := regexp.MustCompile(`@[\pL\pN]|<|\]\(|://|www\.[\pL]|~[\pL]|#[\pL]|[*\\]`)
+	rapid.Check(t, func(t *rapid.T) {
+		word := rapid.Custom(func(t *rapid.T) string {
+			return strings.Join(rapid.SliceOf(rapid.SampledFrom(pieces)).Draw(t, "word"), "")
+		})
+		n := Notice{Kind: GuardTripped, Severity: Warn, Text: word.Draw(t, "text"), Next: "n" + word.Draw(t, "next")}
+		lines := strings.Split(n.Chat(), "\n")
+		if len(lines) != 3 {
+			t.Fatalf("%q has %d lines", n.Chat(), len(lines))
+		}
+		for _, line := range lines[1:] {
+			if found := mark.FindString(line); found != "" || strings.Contains(line, "`") {
+				t.Fatalf("%q still has %q", line, found)
+			}
+		}
+		n.Command = word.Draw(t, "command")
+		if c := code(n.Command); c != "" && strings.Count(c, "`") > strings.Count(n.Command, "`")+4 || strings.ContainsAny(c, "\n\r") {
+			t.Fatalf("%q is not one piece of code", c)
+		}
+	})
 }

@@ -343,7 +343,7 @@ func (t *Teller) news(r *Receiver, b batch, told []state.Told) []Notice {
 		if !lasts[x.Key] && !b.snapshot.unknown(x.Key) {
 			out = append(out, Notice{
 				Kind: Kind(x.Kind), Key: x.Key, Severity: Severity(x.Severity), At: b.snapshot.Now, Over: true, Link: t.o.Link,
-				Text: "This is over; it lasted since " + clock(x.Since) + " or a little before: " + x.Text,
+				Text: "It is over. What was told, first at " + clock(x.Since) + ", was: “" + x.Text + "”",
 			})
 		}
 	}
