@@ -24,6 +24,8 @@ const (
 	canaryBind  = "canary-bind-Pässword!"
 	canaryState = "canary-state-p@ss/word"
 	canaryProxy = "canary-proxy-password"
+	canaryHook  = "canary-hook-address"
+	canaryMail  = "canary-mail-Pässword!"
 )
 
 // everyCommand gives arguments for each command that does something; a command
@@ -75,6 +77,8 @@ func everyCommand() map[string][][]string {
 		"state rebind":          {{"mattermost", "--reason", "test"}},
 		"state rebuild":         {{"--from", "nowhere.jsonl", "--reason", "test"}},
 		"state status":          {{}},
+		"notify":                {{}},
+		"notify test":           {{}, {"-o", "json"}, {"hook"}},
 		"serve":                 {{"--timeout", "500ms"}},
 		"sync":                  {{}, {"-o", "json"}, {"--dry-run"}},
 		"token":                 {{}},
@@ -179,7 +183,15 @@ sources:
 scim: {listen: "127.0.0.1:0"}
 mapping:
   defaults: {id_attribute: attr.entryUUID, username_attribute: attr.uid, email_attribute: attr.mail}
-`, target, w.extra, directory.URL, slapdtest.ReaderDN, canaryBind, slapdtest.BaseDN), 0o600))
+notices:
+  sinks:
+    - {name: chat, type: mattermost, channel: ops/identity}
+    - name: hook
+      type: webhook
+      url: http://127.0.0.1:1/%[7]s
+      secret: %[8]s
+    - {name: mail, type: email, server: "127.0.0.1:1", username: mmsync, password: "%[8]s", from: a@example.com, to: b@example.com}
+`, target, w.extra, directory.URL, slapdtest.ReaderDN, canaryBind, slapdtest.BaseDN, canaryHook, canaryMail), 0o600))
 }
 
 func (w *secretWorld) env(name string) (string, bool) {
@@ -221,10 +233,10 @@ func (w *secretWorld) run(t *testing.T, args ...string) {
 // canaries are the secrets and the forms they take in URLs.
 func canaries() []string {
 	var out []string
-	for _, s := range []string{canaryToken, canaryBind, canaryState, canaryProxy} {
+	for _, s := range []string{canaryToken, canaryBind, canaryState, canaryProxy, canaryHook, canaryMail} {
 		out = append(out, s, url.QueryEscape(s), url.PathEscape(s), url.UserPassword("", s).String()[1:])
 	}
-	return append(out, canaryToken[:12], canaryBind[:12], canaryState[:12], canaryProxy[:12])
+	return append(out, canaryToken[:12], canaryBind[:12], canaryState[:12], canaryProxy[:12], canaryHook[:12], canaryMail[:12])
 }
 
 // requireNoneKept looks into the files of the store.

@@ -267,9 +267,10 @@ func (t *Teller) pass(ctx context.Context, r *Receiver, b batch) error {
 		return fmt.Errorf("read what was told: %w", err)
 	}
 	told = slices.DeleteFunc(told, func(x state.Told) bool { return x.Sink != r.Name })
-	for i, n := range t.news(r, b, told) {
-		if i == perPass || !t.ours() || ctx.Err() != nil {
-			return nil
+	news := t.news(r, b, told)
+	for _, n := range news[:min(len(news), perPass)] {
+		if !t.ours() {
+			break
 		}
 		if err := t.one(ctx, r, b.lease, n, told); err != nil {
 			return err
@@ -278,7 +279,11 @@ func (t *Teller) pass(ctx context.Context, r *Receiver, b batch) error {
 	return nil
 }
 
+// one sends a notice, if there still is time for it, and notes that it was sent.
 func (t *Teller) one(ctx context.Context, r *Receiver, l state.Lease, n Notice, told []state.Told) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	sending, cancel := outliving(ctx, sendWithin)
 	defer cancel()
 	if err := r.Sink.Send(sending, r.fitted(n)); err != nil {

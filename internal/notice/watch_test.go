@@ -196,7 +196,9 @@ func TestWatcher_sources_and_tokens(t *testing.T) {
 			{Name: "corp", Read: before(time.Hour), Complete: before(30 * day)},
 			{Name: "fine", Read: before(time.Hour), Complete: before(time.Hour)},
 			{Name: "new"},
-			{Name: "okta", Pushed: true, Request: before(time.Hour)}, {Name: "entra", Pushed: true, Request: before(20 * day)}, {Name: "jwt", Pushed: true},
+			{Name: "okta", Pushed: true, Request: before(time.Hour)},
+			{Name: "entra", Pushed: true, Request: before(20 * day)},
+			{Name: "jwt", Pushed: true},
 		}, got.Sources)
 		require.Len(t, got.Ends, 2)
 		require.Equal(t, "token/t_a", got.Ends[0].Key)
