@@ -114,6 +114,11 @@ func rules() map[string]rule {
 			imports: []string{"internal/audit"},
 			why:     whyAdapter,
 		},
+		"internal/notice": {
+			imports: []string{"internal/state", "internal/reconcile/plan", "internal/identity"},
+			tests:   []string{"internal/state/sqlite", "internal/state/postgres", "internal/pgtest", "internal/mattermost", "internal/mattermost/mmsim"},
+			why:     whyAdapter,
+		},
 		"migrations": {
 			tests: []string{"internal/pgtest"},
 			why:   "migrations are SQL files and nothing else",
@@ -144,7 +149,7 @@ func rules() map[string]rule {
 				"internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
 				"internal/reconcile", "internal/audit", "internal/audit/keyfile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
 				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/sources/scim", "internal/scim", "internal/mattermost", "internal/schedule",
-				"internal/explain", "internal/admin", "internal/admin/page",
+				"internal/explain", "internal/notice", "internal/admin", "internal/admin/page",
 			},
 			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/pgtest"},
 			why:   "the daemon is where adapters meet; nothing below may know it",
@@ -225,6 +230,7 @@ func libraries() []library {
 		{module: "github.com/go-jose/go-jose/v4", in: []string{"internal/sources/scim"}, why: "signed tokens are looked at where a SCIM client is let in, and nowhere else"},
 		{module: "github.com/coreos/go-oidc/v3", in: []string{"internal/admin/page"}, why: "people log in at the status page, and nowhere else"},
 		{module: "golang.org/x/oauth2", in: []string{"internal/admin/page"}, why: "people log in at the status page, and nowhere else"},
+		{module: "github.com/wneessen/go-mail", in: []string{"internal/notice"}, why: "mail is one way of telling people, and nothing else sends any"},
 		{module: "github.com/go-asn1-ber/asn1-ber", in: []string{"internal/sources/ldap", "internal/slapdtest"}, why: "only the LDAP source reads controls, and its tests fake a server on the wire"},
 		{module: "github.com/spf13/cobra", in: []string{"cmd/mmsync"}, why: "flags and commands end where the program begins"},
 		{module: "go.yaml.in/yaml/v4", in: []string{"internal/config", "cmd/mmsync", "internal/admin"}, why: "only the configuration is YAML, what a command prints as YAML, and the alerts, which the tests of admin read"},
@@ -238,7 +244,7 @@ func libraries() []library {
 			module: "golang.org/x/sync",
 			in: []string{
 				"internal/reconcile", "internal/mattermost", "internal/sources/ldap", "internal/state/postgres", "internal/state/sqlite",
-				"internal/state/statetest", "internal/daemon", "internal/e2e", "cmd/mmsync",
+				"internal/state/statetest", "internal/notice", "internal/daemon", "internal/e2e", "cmd/mmsync",
 			},
 			why: "goroutines are started by the shell and its adapters, never by the core or the mapping",
 		},

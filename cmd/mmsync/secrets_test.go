@@ -29,6 +29,8 @@ const (
 	canaryBind  = "canary-bind-Pässword!"
 	canaryState = "canary-state-p@ss/word"
 	canaryProxy = "canary-proxy-password"
+	canaryHook  = "canary-hook-address"
+	canaryMail  = "canary-mail-Pässword!"
 )
 
 // everyCommand gives arguments for each command that does something; a command
@@ -81,6 +83,8 @@ func everyCommand() map[string][][]string {
 		"state rebuild":         {{"--from", "nowhere.jsonl", "--reason", "test"}},
 		"state status":          {{}},
 		"status":                {{}, {"-o", "json"}, {"--fail-older-than", "1ns"}},
+		"notify":                {{}},
+		"notify test":           {{}, {"-o", "json"}, {"hook"}},
 		"serve":                 {{"--timeout", "500ms"}},
 		"sync":                  {{}, {"-o", "json"}, {"--dry-run"}},
 		"token":                 {{}},
@@ -192,7 +196,15 @@ scim: {listen: "127.0.0.1:0"}
 admin: {listen: "%s"}
 mapping:
   defaults: {id_attribute: attr.entryUUID, username_attribute: attr.uid, email_attribute: attr.mail}
-`, target, w.extra, directory.URL, slapdtest.ReaderDN, canaryBind, slapdtest.BaseDN, w.admin), 0o600))
+notices:
+  sinks:
+    - {name: chat, type: mattermost, channel: ops/identity}
+    - name: hook
+      type: webhook
+      url: http://127.0.0.1:1/%[8]s
+      secret: %[9]s
+    - {name: mail, type: email, server: "127.0.0.1:1", username: mmsync, password: "%[9]s", from: a@example.com, to: b@example.com}
+`, target, w.extra, directory.URL, slapdtest.ReaderDN, canaryBind, slapdtest.BaseDN, w.admin, canaryHook, canaryMail), 0o600))
 }
 
 // watch asks a service what it tells those who watch it, once it has looked at all parts,
@@ -290,10 +302,10 @@ func (w *secretWorld) run(t *testing.T, args ...string) {
 // canaries are the secrets and the forms they take in URLs.
 func canaries() []string {
 	var out []string
-	for _, s := range []string{canaryToken, canaryBind, canaryState, canaryProxy} {
+	for _, s := range []string{canaryToken, canaryBind, canaryState, canaryProxy, canaryHook, canaryMail} {
 		out = append(out, s, url.QueryEscape(s), url.PathEscape(s), url.UserPassword("", s).String()[1:])
 	}
-	return append(out, canaryToken[:12], canaryBind[:12], canaryState[:12], canaryProxy[:12])
+	return append(out, canaryToken[:12], canaryBind[:12], canaryState[:12], canaryProxy[:12], canaryHook[:12], canaryMail[:12])
 }
 
 // requireNoneKept looks into the files of the store.

@@ -30,6 +30,8 @@ type Config struct {
 	Admin Admin `yaml:"admin"`
 	// Schedule says what mmsync serve does by itself.
 	Schedule Schedule `yaml:"schedule"`
+	// Notices are told to people who are not looking.
+	Notices Notices `yaml:"notices"`
 	// ShutdownTimeout is what mmsync serve takes at most to end, 1 s to 10 min.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
 	Log             Log           `yaml:"log"`

@@ -44,6 +44,7 @@ func defaultConfig() *Config {
 		SCIM:            defaultSCIM(),
 		Admin:           Admin{Login: defaultLogin()},
 		Schedule:        Schedule{Timezone: "UTC"},
+		Notices:         defaultNotices(),
 		ShutdownTimeout: 30 * time.Second,
 		Log:             Log{Level: "info", Format: "auto"},
 	}

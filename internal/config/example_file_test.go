@@ -73,6 +73,9 @@ func TestExample_what_is_commented_out_works(t *testing.T) {
 		if strings.HasSuffix(name, ".pem") {
 			return certificate, nil
 		}
+		if strings.HasSuffix(name, "_url") {
+			return []byte("https://hooks.example.com/x\n"), nil
+		}
 		return []byte(strings.Repeat("stub", 16) + "\n"), nil
 	}
 	c, err := l.Parse("config.yaml", []byte(strings.Join(lines, "\n")))

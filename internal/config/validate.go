@@ -40,6 +40,7 @@ func (v *validator) run() {
 	v.schedule(&c.Schedule)
 	v.lasts("shutdown_timeout", c.ShutdownTimeout, time.Second, 10*time.Minute)
 	v.login(&c.Admin)
+	v.notices(&c.Notices)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
 }

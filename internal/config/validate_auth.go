@@ -84,6 +84,9 @@ func (c *Config) Warnings() []*Error {
 	if c.SCIM.Listen != "" && pushed < 0 {
 		warn("scim.listen", "nobody can push anything: there is no source of type scim", "add one, or remove listen")
 	}
+	if c.Notices.deafSinks() {
+		warn("notices.sinks", "all are channels of Mattermost: nobody hears that it takes mmsync's token no more", "add one of type email or webhook")
+	}
 	for i, r := range c.Auth.Policy {
 		if r.Service == "ldap" && !c.Lifecycle.Deactivate.DeleteEndpoint {
 			warn(indexPath("auth.policy", i)+".service",

@@ -18,7 +18,7 @@ const examplePath = "../../config.example.yaml"
 // cannot stand beside what is in force, or name a file that is read.
 var (
 	shown   = regexp.MustCompile(`^(\s*)# ((?: {2})*(?:- )?\{?[a-z_]+:(?: .*)?)$`)
-	instead = regexp.MustCompile(`^\s*# (token|url|url_file|proxy_url_file|bind_password|ca_file):|^\s*#\s+(tls|cert_file|key_file|min_version|discovery):`)
+	instead = regexp.MustCompile(`^\s*# (token|url|url_file|proxy_url_file|bind_password|ca_file):|^\s*#\s+(tls|cert_file|key_file|min_version|discovery|ca_file):`)
 )
 
 func env(name string) (string, bool) {
@@ -31,7 +31,12 @@ func env(name string) (string, bool) {
 // parse reads a configuration with a stub in place of every file it names.
 func parse(t *testing.T, text string) *config.Config {
 	t.Helper()
-	l := config.Loader{Env: env, ReadFile: func(string) ([]byte, error) { return []byte("stub\n"), nil }}
+	l := config.Loader{Env: env, ReadFile: func(name string) ([]byte, error) {
+		if strings.HasSuffix(name, "_url") {
+			return []byte("https://hooks.example.com/stub\n"), nil
+		}
+		return []byte("stub\n"), nil
+	}}
 	c, err := l.Parse("config.yaml", []byte(text))
 	require.NoError(t, err)
 	return c

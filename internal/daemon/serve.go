@@ -63,6 +63,11 @@ func (d *Daemon) components(ctx context.Context, o ServeOptions) (parts []compon
 	if len(d.runs) > 0 {
 		parts = append(parts, component{"scheduler", schedule.New(d.jobs(o.Logger.With("component", "schedule"))).Run})
 	}
+	told, err := d.notices(o.Logger, d.Config.Admin.PublicURL)
+	if err != nil {
+		return nil, err
+	}
+	parts = append(parts, component{"notices", told.Run})
 	var pushed net.Addr
 	if d.Config.SCIM.Listen != "" {
 		l, err := d.scimListener(ctx, o)

@@ -19,7 +19,7 @@ const apiPrefix = "/api/v4"
 type Route struct {
 	Method string
 	// Path is below /api/v4; {user_id} and {bot_id} stand for a 26-character
-	// id, {email} and {username} for one segment.
+	// id, {email}, {username}, {team} and {channel} for one segment.
 	Path string
 	// Query lists the only parameters that may be sent.
 	Query []string
@@ -48,6 +48,7 @@ func Routes() []Route {
 		{http.MethodGet, "/users/{user_id}/sessions", nil, false, "when an account was last in use, for a question about its owner"},
 		{http.MethodGet, "/users/username/{username}", nil, false, "one account"},
 		{http.MethodGet, "/users/email/{email}", nil, false, "one account"},
+		{http.MethodGet, "/teams/name/{team}/channels/name/{channel}", nil, false, "the channel that notices go to"},
 		{http.MethodPost, "/users/ids", []string{"since"}, false, "many accounts by id"},
 		{http.MethodPost, "/users/usernames", nil, false, "many accounts by username"},
 
@@ -60,6 +61,7 @@ func Routes() []Route {
 		{http.MethodPost, "/users/{user_id}/sessions/revoke/all", nil, true, "end sessions"},
 		{http.MethodPost, "/users/{user_id}/email/verify/member", nil, true, "mark the e-mail verified"},
 		{http.MethodPost, "/users/password/reset/send", nil, true, "mail a password reset link"},
+		{http.MethodPost, "/posts", nil, true, "notices to a channel"},
 	}
 }
 
@@ -124,7 +126,7 @@ func (r Route) matches(path string) bool {
 			if !validID(got[i]) {
 				return false
 			}
-		case "{email}", "{username}":
+		case "{email}", "{username}", "{team}", "{channel}":
 			if got[i] == "" || got[i] == "." || got[i] == ".." {
 				return false
 			}

@@ -155,6 +155,7 @@ func TestRoutes_agreeWithTheClient(t *testing.T) {
 	note(c.RevokeSessions(ctx, someID))
 	note(c.VerifyEmail(ctx, someID))
 	note(c.SendPasswordReset(ctx, "a@b"))
+	note(c.Post(ctx, "ops/identity", "hello"))
 	require.NoError(t, errors.Join(errs...))
 
 	for _, rt := range mattermost.Routes() {

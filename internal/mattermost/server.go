@@ -92,6 +92,8 @@ func (c *Client) ClientConfig(ctx context.Context) (ClientConfig, error) {
 type License struct {
 	Licensed bool
 	SKU      string // "" without a licence
+	// Until is when it ends; zero without one, and where the server does not say.
+	Until time.Time
 }
 
 // License reads license/client.
@@ -99,11 +101,16 @@ func (c *Client) License(ctx context.Context) (License, error) {
 	var b struct {
 		IsLicensed   string `json:"IsLicensed"`
 		SkuShortName string `json:"SkuShortName"`
+		ExpiresAt    string `json:"ExpiresAt"` // milliseconds; for administrators alone
 	}
 	_, err := c.do(ctx, call{
 		method: http.MethodGet, path: "/license/client", query: url.Values{"format": {"old"}}, decode: into(&b),
 	})
-	return License{Licensed: b.IsLicensed == "true", SKU: b.SkuShortName}, err
+	l := License{Licensed: b.IsLicensed == "true", SKU: b.SkuShortName}
+	if at, bad := strconv.ParseInt(b.ExpiresAt, 10, 64); bad == nil && at > 0 && l.Licensed {
+		l.Until = time.UnixMilli(at).UTC()
+	}
+	return l, err
 }
 
 // Limits is how many accounts may be active.

@@ -136,6 +136,7 @@ type Store interface {
 	VerdictStore
 	AuditStore
 	ResourceStore
+	ToldStore
 
 	// Close releases the connections.
 	Close() error

@@ -20,6 +20,7 @@ func channelRoutes(p Profile) []route {
 		del("channels/{channel}/members/{user}", (*Server).removeChannelMember).writes(),
 		put("channels/{channel}/members/{user}/roles", (*Server).setChannelRoles).writes(),
 		put("channels/{channel}/members/{user}/schemeRoles", (*Server).setChannelScheme).writes(),
+		post("posts", (*Server).createPost).writes(),
 	}
 	if p == Profile538 { // of 11.6 there is no recording of this one, and of 5.38 none of the other
 		return append(routes, get("users/{id}/teams/{team}/channels/members", (*Server).userTeamChannels))

@@ -41,6 +41,7 @@ func Run(t *testing.T, open Factory) {
 	groups(t, open)
 	dues(t, open)
 	tokens(t, open)
+	tells(t, open)
 	prunes(t, open)
 	texts(t, open)
 	concurrency(t, open)

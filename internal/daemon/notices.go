@@ -1,0 +1,177 @@
+package daemon
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/mmsync/mmsync/internal/config"
+	"github.com/mmsync/mmsync/internal/mattermost"
+	"github.com/mmsync/mmsync/internal/notice"
+)
+
+// notices makes what tells the configured receivers what needs somebody. Its Run goes
+// on until its context ends, and returns at once in no other case. link is shown with
+// every notice; "" for none.
+func (d *Daemon) notices(log *slog.Logger, link string) (*notice.Teller, error) {
+	to, err := receivers(d.Config, d.Target.Client())
+	if err != nil {
+		return nil, err
+	}
+	n := d.Config.Notices
+	limits := notice.Limits{
+		LeaverHeldAfter: n.LeaverHeldAfter, RunsFailed: n.RunsFailed, SourceStale: n.SourceStaleAfter, IDPSilent: n.IDPSilentAfter,
+		SeatsLeft: n.SeatsLeft, ExpiringWithin: n.ExpiringWithin,
+	}
+	var watched []notice.WatchedSource
+	for i := range d.Config.Sources {
+		s := &d.Config.Sources[i]
+		watched = append(watched, notice.WatchedSource{Name: s.Name, Pushed: s.SCIM != nil, Signed: s.SCIM != nil && s.SCIM.JWT != nil})
+	}
+	w := notice.NewWatcher(notice.WatchOptions{
+		Store: d.Store, Sources: watched, Limits: limits, Server: d.askServer,
+		Ends: func() []notice.End { return listenerEnds(d.Config) },
+	})
+	return notice.NewTeller(notice.Options{
+		Receivers: to, Ledger: d.Store, Look: w.Look, Limits: limits, Repeat: n.RepeatAfter, Holder: Holder(), Link: link, Logger: log,
+	}), nil
+}
+
+// receivers wires the sinks of a configuration. Secrets are read when they are used.
+func receivers(c *config.Config, chat notice.Poster) ([]notice.Receiver, error) {
+	var out []notice.Receiver
+	for i := range c.Notices.Sinks {
+		s := &c.Notices.Sinks[i]
+		r := notice.Receiver{Name: s.Name, Least: notice.Severity(s.MinSeverity)}
+		roots, err := trusted(s.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("set up sink %s: %w", s.Name, err)
+		}
+		switch s.Type {
+		case config.SinkMattermost:
+			r.Sink, r.People = &notice.Channel{Poster: chat, Name: s.Channel}, s.ShowsPeople()
+			// It would go the way that is closed.
+			r.Never = []notice.Kind{notice.TokenDead}
+		case config.SinkWebhook:
+			o := notice.WebhookOptions{URL: s.URL.Value, Roots: roots, AllowHTTP: s.TakesHTTP(), UserAgent: "mmsync"}
+			if s.Secret.IsSet() {
+				o.Secret = s.Secret.Value
+			}
+			r.Sink = notice.NewWebhook(o)
+		case config.SinkEmail:
+			m, err := notice.NewMail(notice.MailOptions{
+				Server: s.Server, Security: notice.MailSecurity(s.Security), Username: s.Username, Password: s.Password.Value, From: s.From, To: s.To, Roots: roots,
+			})
+			if err != nil {
+				return nil, fmt.Errorf("set up sink %s: %w", s.Name, err)
+			}
+			r.Sink = m
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// trusted gives the system's authorities and those of a file; nil without a file.
+func trusted(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil //nolint:nilnil // nil is what stands for the system's
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read ca_file: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("read ca_file: %s holds no PEM certificate", file)
+	}
+	return pool, nil
+}
+
+// answerWithin is how long Mattermost may take to say how it is.
+const answerWithin = 20 * time.Second
+
+// askServer asks Mattermost whether it takes the token, how many seats are left, and
+// until when its licence lasts.
+func (d *Daemon) askServer(ctx context.Context) (notice.Server, time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	c := d.Target.Client()
+	if _, err := c.Me(ctx); mattermost.IsUnauthorized(err) {
+		return notice.Server{TokenDead: true}, time.Time{}, nil
+	} else if err != nil {
+		return notice.Server{}, time.Time{}, fmt.Errorf("read the token's own account: %w", err)
+	}
+	limits, err := c.Limits(ctx)
+	if err != nil {
+		return notice.Server{}, time.Time{}, fmt.Errorf("read the server's seat limit: %w", err)
+	}
+	licence, err := c.License(ctx)
+	if err != nil {
+		return notice.Server{}, time.Time{}, fmt.Errorf("read the server's licence: %w", err)
+	}
+	return notice.Server{SeatsLeft: limits.SeatsLeft()}, licence.Until, nil
+}
+
+// listenerEnds gives when the certificates of the listeners end. A file that cannot be
+// read is for the listener to complain about.
+func listenerEnds(c *config.Config) []notice.End {
+	var out []notice.End
+	for _, l := range []struct {
+		section string
+		tls     *config.TLS
+		hurt    string
+	}{
+		{"admin", c.Admin.TLS, "no browser shows the status page"},
+		{"scim", c.SCIM.TLS, "no identity provider connects"},
+	} {
+		if l.tls == nil {
+			continue
+		}
+		at, err := certificateEnds(l.tls.CertFile)
+		if err != nil {
+			continue
+		}
+		out = append(out, notice.End{
+			Key: "certificate/" + l.section + ".tls", What: "the certificate of " + l.section + ".tls", At: at,
+			Next: "Put a new pair where " + l.section + ".tls says; it is read by itself. Without one " + l.hurt + ".",
+		})
+	}
+	return out
+}
+
+// Tried is what became of a test notice.
+type Tried struct {
+	Sink, Type string
+	Err        error // nil: it was taken
+	Took       time.Duration
+}
+
+// TryNotices sends a test to the sinks of a configuration of the given names, or to
+// all. It needs no store.
+func TryNotices(ctx context.Context, c *config.Config, o Options, names ...string) ([]Tried, error) {
+	client, err := mattermost.New(clientOptions(c, o))
+	if err != nil {
+		return nil, fmt.Errorf("set up the Mattermost client: %w", err)
+	}
+	defer client.CloseIdle()
+	to, err := receivers(c, client)
+	if err != nil {
+		return nil, err
+	}
+	types := map[string]string{}
+	for i := range c.Notices.Sinks {
+		types[c.Notices.Sinks[i].Name] = c.Notices.Sinks[i].Type
+	}
+	var out []Tried
+	for _, x := range notice.Try(ctx, to, "", names...) {
+		out = append(out, Tried{Sink: x.Name, Type: types[x.Name], Err: x.Err, Took: x.Took})
+	}
+	return out, nil
+}
