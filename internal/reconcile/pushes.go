@@ -179,6 +179,18 @@ func (p *pushes) under(ctx context.Context) context.Context {
 	return p.atWork
 }
 
+// applying gives what a plan is carried out under: it goes on to its end when the work
+// on pushes ends, and does not wait for a Mattermost that went away.
+func (p *pushes) applying(ctx context.Context) (context.Context, func()) {
+	out, cancel := context.WithCancelCause(p.l.ctx)
+	unhook := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), errWentAway) {
+			cancel(errWentAway)
+		}
+	})
+	return out, func() { unhook(); cancel(nil) }
+}
+
 func (p *pushes) take(k identity.Key) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
