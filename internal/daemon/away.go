@@ -13,9 +13,9 @@ func (d *Daemon) tokenChanged(o Options) func(mattermost.TokenState) {
 	return func(s mattermost.TokenState) {
 		switch {
 		case s.Dead && d.serving.Load():
-			log.Error(s.Why, slog.Time("since", s.Since.UTC()))
+			log.Error("the token", "problem", s.Why, slog.Time("since", s.Since.UTC()))
 		case !s.Dead && s.Why != "":
-			log.Warn(s.Why)
+			log.Warn("the token", "problem", s.Why)
 		case !s.Dead && d.serving.Load():
 			log.Info("Mattermost accepts the token; calls go on")
 		}

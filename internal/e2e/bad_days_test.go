@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -270,5 +269,5 @@ func TestBadDay_token(t *testing.T) {
 	put(w.sim.AddToken(w.sim.AdminID()))
 	within(t, 10*time.Second, "all who left are off", func() bool { return w.active() == 0 })
 	s.end()
-	require.Equal(t, 1, strings.Count(s.stderr.String(), says+", so that nothing is written"), fmt.Sprintf("once:\n%s", s.stderr.String()))
+	require.Equal(t, 1, strings.Count(s.stderr.String(), says+", so that nothing is written"), "once:\n%s", s.stderr.String())
 }

@@ -154,7 +154,7 @@ func (p *pushes) lost(ctx context.Context) bool {
 	return errors.Is(context.Cause(ctx), errWentAway) || p.e.o.Target.Reachable(ctx) != nil || p.e.o.Target.Healthy(ctx) != nil
 }
 
-var errWentAway = errors.New("Mattermost went away")
+var errWentAway = errors.New("the server went away")
 
 // reachable fails while Mattermost is away, and has nobody wait for it who is being
 // worked on: he stays due.
