@@ -1,10 +1,6 @@
 package daemon
 
-import (
-	"log/slog"
-
-	"github.com/mmsync/mmsync/internal/mattermost"
-)
+import "github.com/mmsync/mmsync/internal/mattermost"
 
 // tokenChanged says how the token is, once for each change. A command has its own error to
 // say that a token is dead; a service has nobody it could return one to.
@@ -13,9 +9,9 @@ func (d *Daemon) tokenChanged(o Options) func(mattermost.TokenState) {
 	return func(s mattermost.TokenState) {
 		switch {
 		case s.Dead && d.serving.Load():
-			log.Error(s.Why, slog.Time("since", s.Since.UTC()))
+			log.Error("the token", "problem", s.Why, "since", s.Since.UTC())
 		case !s.Dead && s.Why != "":
-			log.Warn(s.Why)
+			log.Warn("the token", "problem", s.Why)
 		case !s.Dead && d.serving.Load():
 			log.Info("Mattermost accepts the token; calls go on")
 		}

@@ -73,6 +73,21 @@ func TestRestart(t *testing.T) {
 			w.quiet()
 		})
 	}
+	t.Run("one that is set back to a release that does less ends the run, and the next one decides anew", func(t *testing.T) {
+		t.Parallel()
+		people := slapdtest.Roster(100)
+		w := newWorld(t, sqliteStore(), settings{file: true, outage: "1m"})
+		w.feed(people)
+		w.sim.ResetCalls()
+		var once sync.Once
+		w.atCreation(40, func() { once.Do(func() { w.sim.Upgrade("10.1.0") }) })
+		w.mmsync("sync", "-q").exits(1).says("the server is 10.1.0 now, was 11.6.0 when this run began, and does not do all as before")
+		w.sim.OnCall(nil)
+		require.Less(t, len(w.managed()), 60)
+		w.mmsync("sync", "-q").exits(0)
+		requireStaff(t, w, people)
+		requireJournal(t, w, time.Time{})
+	})
 	t.Run("one that does not come back ends the run when outage_wait is over, and the next one goes on", func(t *testing.T) {
 		t.Parallel()
 		people := slapdtest.Roster(100)

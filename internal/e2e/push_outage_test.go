@@ -113,7 +113,7 @@ func TestPush_Outage(t *testing.T) {
 		t.Run(c.store.name+"/"+c.name+": all is taken, and carried out when Mattermost is back", func(t *testing.T) {
 			t.Parallel()
 			const people, before = 100, 20
-			w := newWorld(t, c.store, settings{scim: []string{"idp"}})
+			w := newWorld(t, c.store, settings{scim: []string{"idp"}, outage: "5m"})
 			idp := w.provider("idp")
 			s := w.serve()
 			idp.to(s)

@@ -345,7 +345,7 @@ func (c *Client) reachable(ctx context.Context, patience time.Duration) error {
 			return err
 		}
 		q := call{method: http.MethodGet, path: "/users/me", urgent: true}
-		_, err = c.attempt(ctx, &q, nil)
+		err = c.attempt(ctx, &q)
 		answered, failed := verdict(err)
 		c.breaker.done(ctx, true, answered, failed)
 		if answered {

@@ -199,7 +199,7 @@ func TestClient_Breaker(t *testing.T) {
 			start, sent := time.Now(), len(l.asked())
 			err := c.SetActive(t.Context(), someID, false)
 			require.True(t, mattermost.IsTransient(err))
-			require.False(t, errors.Is(err, mattermost.ErrOutcomeUnknown))
+			require.NotErrorIs(t, err, mattermost.ErrOutcomeUnknown)
 			require.ErrorContains(t, err, "Mattermost has been away since 2000-01-01 00:00:0")
 			require.ErrorContains(t, err, "connection refused")
 			require.Zero(t, time.Since(start))

@@ -212,17 +212,18 @@ func (q *call) notEntered(ctx context.Context, err error) error {
 	return e
 }
 
-// attempt is one try whether the server is away or not.
-func (c *Client) attempt(ctx context.Context, q *call, body []byte) (answer, error) {
+// attempt is one try of a call without a body, whether the server is away or not.
+func (c *Client) attempt(ctx context.Context, q *call) error {
 	if err := c.limit.wait(ctx, q.urgent); err != nil {
-		return answer{}, q.notEntered(ctx, err)
+		return q.notEntered(ctx, err)
 	}
 	leave, err := c.place(ctx)
 	if err != nil {
-		return answer{}, q.notEntered(ctx, err)
+		return q.notEntered(ctx, err)
 	}
 	defer leave()
-	return c.send(ctx, q, body)
+	_, err = c.send(ctx, q, nil)
+	return err
 }
 
 // send sends the request and reads its answer.

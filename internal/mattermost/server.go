@@ -35,7 +35,7 @@ func (c *Client) ping(ctx context.Context) (Health, error) {
 		method: http.MethodGet, path: "/system/ping", query: url.Values{"get_server_status": {"true"}},
 		urgent: true, sick: true, decode: into(&b),
 	}
-	_, err := c.attempt(ctx, &q, nil)
+	err := c.attempt(ctx, &q)
 	return Health{Database: b.Database == "OK", FileStore: b.FileStore == "OK"}, err
 }
 

@@ -251,7 +251,7 @@ func (e *Engine) round(l *lease, u unsettled, o RunOptions, keys []identity.Key)
 	if err != nil {
 		return nil, nil, err
 	}
-	rep, due, err := e.carryOut(l, &run, g, rep, u.offset)
+	rep, due, err := e.carryOut(l.ctx, l, &run, g, rep, u.offset)
 	for k, t := range due {
 		if u.rounds[k]++; u.rounds[k] < mostRounds {
 			more[k] = t

@@ -192,6 +192,9 @@ func (a *applier) turn(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		return false, a.yield(ctx, ref, d)
 	}
 	defer a.e.claims.leave(d.Key)
+	if err := a.met(ctx); err != nil {
+		return false, err
+	}
 	return a.step(ctx, ref, d, index)
 }
 
@@ -204,9 +207,6 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		return false, err
 	} else if cause != "" {
 		return false, a.skip(ctx, ref, d, index, cause)
-	}
-	if err := a.met(ctx); err != nil {
-		return false, err
 	}
 	if op.Kind == plan.LinkAccount || op.Kind == plan.UnlinkAccount {
 		return a.own(ctx, ref, d, index, who)

@@ -133,7 +133,7 @@ func (e *Engine) switchOff(l *lease, run *state.Run, o RunOptions, off state.Sto
 		// What is refused must not lie in wait for a day on which it is not.
 		return rep, nil, errors.Join(err, e.o.Store.EndStops(l.ctx, []string{off.ID}, "mmsync, which refused it", g.now))
 	}
-	rep, due, err := e.carryOut(l, run, g, rep, offset)
+	rep, due, err := e.carryOut(l.ctx, l, run, g, rep, offset)
 	if ob := &g.observations[0]; err == nil && !ob.Busy.IsZero() {
 		due[off.Key] = later(g.busy.people[off.Key], g.busy.accounts[ob.Link.AccountID])
 	}

@@ -136,7 +136,7 @@ func (e *Engine) changeOwners(ctx context.Context, w *ownership, l *lease, run *
 		run.PlannedAt = w.now
 		return rep, nil
 	case w.calls:
-		rep, _, err = e.carryOut(l, run, w.g, rep, w.offset)
+		rep, _, err = e.carryOut(l.ctx, l, run, w.g, rep, w.offset)
 		return rep, err
 	}
 	return rep, w.carryOut(ctx, l, run, &rep)

@@ -154,7 +154,7 @@ func (p *pushes) lost(ctx context.Context) bool {
 	return errors.Is(context.Cause(ctx), errWentAway) || p.e.o.Target.Reachable(ctx) != nil || p.e.o.Target.Healthy(ctx) != nil
 }
 
-var errWentAway = errors.New("Mattermost went away")
+var errWentAway = errors.New("the server went away")
 
 // reachable fails while Mattermost is away, and has nobody wait for it who is being
 // worked on: he stays due.
@@ -177,6 +177,18 @@ func (p *pushes) under(ctx context.Context) context.Context {
 		p.atWork, p.stop = context.WithCancelCause(ctx)
 	}
 	return p.atWork
+}
+
+// applying gives what a plan is carried out under: it goes on to its end when the work
+// on pushes ends, and does not wait for a Mattermost that went away.
+func (p *pushes) applying(ctx context.Context) (context.Context, func()) {
+	out, cancel := context.WithCancelCause(p.l.ctx)
+	unhook := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), errWentAway) {
+			cancel(errWentAway)
+		}
+	})
+	return out, func() { unhook(); cancel(nil) }
 }
 
 func (p *pushes) take(k identity.Key) bool {

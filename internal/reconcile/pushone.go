@@ -109,7 +109,9 @@ func (p *pushes) plan(ctx context.Context, d state.Due) (leftover, error) {
 	}
 	run := e.runOf(kindPush, o, p.l.current().Token, g.now)
 	run.Options = partOnly
-	rep, due, err := e.carryOut(p.l, &run, g, rep, p.offset)
+	applying, applied := p.applying(ctx)
+	rep, due, err := e.carryOut(applying, p.l, &run, g, rep, p.offset)
+	applied()
 	if err == nil {
 		err = e.fulfil(ctx, p.l, run.ID, g, &rep, false)
 	}

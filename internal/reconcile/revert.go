@@ -38,7 +38,7 @@ func (e *Engine) Revert(ctx context.Context, o RunOptions, id string) (Report, e
 			return rep, err
 		}
 		rep.Pinned = len(pins)
-		if rep, _, err = e.carryOut(l, run, r.g, rep, offset); err != nil {
+		if rep, _, err = e.carryOut(l.ctx, l, run, r.g, rep, offset); err != nil {
 			return rep, err
 		}
 		return rep, e.fulfil(l.ctx, l, run.ID, r.g, &rep, false)

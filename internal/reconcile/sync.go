@@ -123,7 +123,7 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 			return rep, next, err
 		}
 	}
-	rep, due, err := e.carryOut(l, run, g, rep, next.offset)
+	rep, due, err := e.carryOut(ctx, l, run, g, rep, next.offset)
 	if err != nil || narrow != nil {
 		return rep, next, err
 	}
@@ -181,9 +181,8 @@ func waitingFor(calls busy, p plan.Plan) map[identity.Key]time.Time {
 }
 
 // carryOut journals a plan and applies it. due are the people to look at again,
-// and from when on.
-func (e *Engine) carryOut(l *lease, run *state.Run, g *gathered, rep Report, offset time.Duration) (Report, map[identity.Key]time.Time, error) {
-	ctx := l.ctx
+// and from when on. ctx is the lease's or one within it.
+func (e *Engine) carryOut(ctx context.Context, l *lease, run *state.Run, g *gathered, rep Report, offset time.Duration) (Report, map[identity.Key]time.Time, error) {
 	rep.RunID, rep.Verdict = run.ID, rep.Verdict.Of(run.ID)
 	describe(run, rep)
 	if err := refuse(g.facts, rep.Plan); err != nil {

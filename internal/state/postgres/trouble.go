@@ -1,7 +1,10 @@
 package postgres
 
 import (
+	"context"
 	"errors"
+	"io"
+	"net"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -27,8 +30,14 @@ func advice(err error) string {
 			return "the pooler has no connection left for mmsync; raise max_client_conn there"
 		}
 	}
-	if ce, ok := errors.AsType[*pgconn.ConnectError](err); ok && c == "" && ce != nil {
+	if c != "" || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return ""
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return "the database is not there; see that it runs and that state.url names its host and port"
+	}
+	if _, ok := errors.AsType[net.Error](err); ok || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return "the connection to the database broke; see that it runs and that nothing in between cuts connections"
 	}
 	return ""
 }

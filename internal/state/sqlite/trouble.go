@@ -21,7 +21,9 @@ func (s *Store) advice(err error) string {
 		return s.path + " cannot be written: see the rights of the file and of its folder, and whether the disk is mounted read-only"
 	case sqlite3.SQLITE_IOERR:
 		return "the disk that holds " + s.path + " does not read or write as it should; look at the system's log, and whether it is full"
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+	case sqlite3.SQLITE_NOTADB:
+		return s.path + " is no SQLite database; see that state.url names the right file"
+	case sqlite3.SQLITE_CORRUPT:
 		return s.path + " is damaged; put back its last backup, then see mmsync state accept-restore"
 	}
 	return ""

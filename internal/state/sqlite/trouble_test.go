@@ -46,5 +46,5 @@ func TestStore_fileThatCannotBeUsed(t *testing.T) {
 	url := fileURL(t)
 	require.NoError(t, os.WriteFile(strings.TrimPrefix(url, sqlite.Scheme), []byte(strings.Repeat("this is no database ", 500)), 0o600))
 	_, err := sqlite.Open(t.Context(), url, sqlite.Options{})
-	require.ErrorContains(t, err, "is damaged; put back its last backup")
+	require.ErrorContains(t, err, "is no SQLite database; see that state.url names the right file")
 }
