@@ -221,3 +221,26 @@ func TestPage_the_plan_of_a_run_has_its_diff_and_outcomes(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, v.get(t, "/runs/nothing").status)
 	require.Equal(t, http.StatusNotFound, v.get(t, "/nothing").status)
 }
+
+func TestPage_a_later_run_about_one_person_counts_for_that_one(t *testing.T) {
+	t.Parallel()
+	w := newPage(t, "token: "+pageToken, staff(6, 0)...)
+	w.sync(t)
+	people := staff(6, 3)
+	w.write(t, people...)
+	w.sync(t)
+	v := w.visitor(t).login(t)
+	require.Contains(t, v.get(t, "/held").body, "person01", "it is held")
+	people[1]["status"], people[1]["title"] = "here", "Director"
+	w.write(t, people...)
+	rep, err := w.Engine.Sync(t.Context(), reconcile.RunOptions{Trigger: "test"}.Select(reconcile.Selection{People: []string{"person01"}}))
+	require.NoError(t, err)
+	require.Equal(t, 1, rep.Counts.Done)
+	require.Eventually(t, func() bool { // a page may be some seconds behind
+		return !strings.Contains(v.get(t, "/held").body, "person01")
+	}, 15*time.Second, 200*time.Millisecond)
+	body := v.get(t, "/held").body
+	require.Contains(t, body, "person00")
+	require.Contains(t, body, "person02")
+	require.Contains(t, body, "and 1 run since")
+}
