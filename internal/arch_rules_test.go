@@ -103,6 +103,11 @@ func rules() map[string]rule {
 			tests:   []string{"internal/state/statetest"},
 			why:     whyAdapter,
 		},
+		"internal/state/archive": {
+			imports: []string{"internal/state"},
+			tests:   []string{"internal/identity", "internal/state/sqlite", "internal/state/postgres", "internal/pgtest"},
+			why:     "a backup is a file that either store writes and reads; it is told in the words of the port",
+		},
 		"internal/audit/keyfile": {
 			imports: []string{"internal/audit"},
 			why:     whyAdapter,
@@ -133,6 +138,7 @@ func rules() map[string]rule {
 			imports: []string{
 				"internal/daemon", "internal/config", "internal/demo", "internal/identity", "internal/audit",
 				"internal/reconcile/plan", "internal/reconcile/guard", "internal/reconcile", "internal/state",
+				"internal/state/archive",
 				"internal/mattermost/mmsim", // what the demo runs against
 			},
 			tests: []string{"internal/slapdtest", "internal/pgtest"},
@@ -204,6 +210,7 @@ func libraries() []library {
 		},
 		{module: "github.com/go-jose/go-jose/v4", in: []string{"internal/sources/scim"}, why: "signed tokens are looked at where a SCIM client is let in, and nowhere else"},
 		{module: "github.com/go-asn1-ber/asn1-ber", in: []string{"internal/sources/ldap", "internal/slapdtest"}, why: "only the LDAP source reads controls, and its tests fake a server on the wire"},
+		{module: "filippo.io/age", in: []string{"internal/state/archive"}, why: "a backup is encrypted where it becomes a file, and nowhere else"},
 		{module: "github.com/spf13/cobra", in: []string{"cmd/mmsync"}, why: "flags and commands end where the program begins"},
 		{module: "go.yaml.in/yaml/v4", in: []string{"internal/config", "cmd/mmsync"}, why: "only the configuration is YAML, and what a command prints as YAML"},
 		{module: "github.com/lmittmann/tint", in: []string{"cmd/mmsync", "internal/daemon"}, why: "how a log looks is decided once, at the top"},

@@ -132,7 +132,7 @@ type Store interface {
 	ResourceStore
 	VerdictStore
 	AuditStore
-	ResourceStore
+	Backups
 
 	// Close releases the connections.
 	Close() error

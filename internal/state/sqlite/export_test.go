@@ -66,3 +66,21 @@ func (s *Store) ExplainResources(t testing.TB, f state.ResourceFilter) string {
 
 // Instant gives what a column of times takes.
 func (s *Store) Instant(at time.Time) any { return stamp(at) }
+
+// Columns gives the columns of every table there is.
+func (s *Store) Columns(t testing.TB) map[string][]string {
+	t.Helper()
+	type column struct{ table, name string }
+	list, err := collect(t.Context(), s, "list columns",
+		"select m.name, c.name from sqlite_master m, pragma_table_info(m.name) c where m.type = 'table' order by m.name, c.cid", nil,
+		func(rows *sql.Rows) (column, error) {
+			var c column
+			return c, rows.Scan(&c.table, &c.name)
+		})
+	require.NoError(t, err)
+	out := map[string][]string{}
+	for _, c := range list {
+		out[c.table] = append(out[c.table], c.name)
+	}
+	return out
+}
