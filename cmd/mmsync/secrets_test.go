@@ -77,6 +77,8 @@ func everyCommand() map[string][][]string {
 		"state status":          {{}},
 		"serve":                 {{"--timeout", "500ms"}},
 		"sync":                  {{}, {"-o", "json"}, {"--dry-run"}},
+		"state backup":          {{"-"}, {"nowhere/secrets.backup"}},
+		"state restore":         {{"config.yaml"}, {"nowhere.backup"}, {"config.yaml", "--identity", "config.yaml"}},
 		"token":                 {{}},
 		"token create":          {{"--source", "push", "--name", "second"}},
 		"token list":            {{"--all"}, {"-o", "json"}},
