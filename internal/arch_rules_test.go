@@ -108,6 +108,10 @@ func rules() map[string]rule {
 			tests:   []string{"internal/identity", "internal/state/sqlite", "internal/state/postgres", "internal/pgtest"},
 			why:     "a backup is a file that either store writes and reads; it is told in the words of the port",
 		},
+		"internal/admin": {
+			imports: []string{"internal/state", "internal/reconcile/plan", "internal/identity"},
+			why:     "whoever watches is told what others found and counted; what is looked at comes as a probe, so that health knows no adapter",
+		},
 		"internal/audit/keyfile": {
 			imports: []string{"internal/audit"},
 			why:     whyAdapter,
@@ -130,6 +134,7 @@ func rules() map[string]rule {
 				"internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
 				"internal/reconcile", "internal/audit", "internal/audit/keyfile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
 				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/sources/scim", "internal/scim", "internal/mattermost",
+				"internal/admin",
 			},
 			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/pgtest"},
 			why:   "the daemon is where adapters meet; nothing below may know it",
@@ -214,6 +219,10 @@ func libraries() []library {
 		{module: "github.com/spf13/cobra", in: []string{"cmd/mmsync"}, why: "flags and commands end where the program begins"},
 		{module: "go.yaml.in/yaml/v4", in: []string{"internal/config", "cmd/mmsync"}, why: "only the configuration is YAML, and what a command prints as YAML"},
 		{module: "github.com/lmittmann/tint", in: []string{"cmd/mmsync", "internal/daemon"}, why: "how a log looks is decided once, at the top"},
+		{
+			module: "github.com/prometheus/client_golang", in: []string{"internal/admin", "internal/daemon"},
+			why: "what is counted is counted in one place; everything below tells it by plain functions",
+		},
 		{module: "golang.org/x/term", in: []string{"cmd/mmsync", "internal/daemon"}, why: "only the command talks to a terminal"},
 		{
 			module: "golang.org/x/sync",

@@ -26,7 +26,9 @@ type Config struct {
 	Guards    Guards     `yaml:"guards"`
 	// SCIM is where the sources of type scim are pushed to.
 	SCIM SCIM `yaml:"scim"`
-	Log  Log  `yaml:"log"`
+	// Admin is where health and metrics are.
+	Admin Admin `yaml:"admin"`
+	Log   Log   `yaml:"log"`
 
 	// File is the name the configuration was read under.
 	File string `yaml:"-"`

@@ -29,6 +29,7 @@ func (v *validator) run() {
 	v.state(&c.State)
 	v.audit(&c.Audit, c.State.URL)
 	v.scim(&c.SCIM)
+	v.admin(&c.Admin, c.SCIM.Listen)
 	v.sources(c.Sources)
 	v.mapping(&c.Mapping)
 	v.auth(&c.Auth)

@@ -18,13 +18,13 @@ import (
 
 func (v *validator) scim(s *SCIM) {
 	v.basePath(s)
-	loopback := v.listen(s.Listen)
+	loopback := v.listen("scim.listen", "127.0.0.1:8443 behind a proxy on this machine, or :8443 for all addresses", s.Listen)
 	for i, p := range s.TrustedProxies {
 		v.prefix(indexPath("scim.trusted_proxies", i), p)
 	}
 	v.unique("scim.trusted_proxies", s.TrustedProxies, same)
 	if s.TLS != nil {
-		v.certificate(s.TLS)
+		v.certificate("scim.tls.", s.TLS)
 	}
 	if s.Listen != "" && !v.doc.isBad("scim.listen") {
 		v.plain(s, loopback)
@@ -55,14 +55,13 @@ func (v *validator) basePath(s *SCIM) {
 var pathOnly = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
 
 // listen checks an address and tells whether only this machine can reach it.
-func (v *validator) listen(address string) (loopback bool) {
-	const at = "scim.listen"
+func (v *validator) listen(at, form, address string) (loopback bool) {
 	if address == "" {
 		return false
 	}
 	host, port, err := net.SplitHostPort(address)
 	if _, badPort := strconv.ParseUint(port, 10, 16); err != nil || badPort != nil || strings.ContainsAny(host, "/@ ") {
-		v.fault(at, v.quote(at)+" is not host:port", "write 127.0.0.1:8443 behind a proxy on this machine, or :8443 for all addresses")
+		v.fault(at, v.quote(at)+" is not host:port", "write "+form)
 		return false
 	}
 	return isLoopback(host)
@@ -80,9 +79,9 @@ func (v *validator) prefix(at, text string) {
 	}
 }
 
-// certificate reads the pair, so that a wrong file is found before a restart.
-func (v *validator) certificate(t *TLS) {
-	const at = "scim.tls."
+// certificate reads the pair of the section at (with a dot behind it), so that a wrong
+// file is found before a restart.
+func (v *validator) certificate(at string, t *TLS) {
 	v.oneOf(at+"min_version", t.MinVersion, "1.2", "1.3")
 	if t.CertFile == "" || t.KeyFile == "" {
 		return

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mmsync/mmsync/internal/admin"
 	"github.com/mmsync/mmsync/internal/config"
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/mattermost"
@@ -52,6 +53,12 @@ type Daemon struct {
 	Target  *mattermost.Target
 	Sources []Source
 	Store   Store
+	// Metrics counts what this process does.
+	Metrics *admin.Metrics
+
+	o      Options
+	holder string
+	reads  failedReads
 }
 
 // Store is what commands need of a store beyond what the engine does.
@@ -71,7 +78,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Daemon{Config: c}
+	d := &Daemon{Config: c, Metrics: admin.NewMetrics(o.Version), o: o, holder: Holder()}
 	var err error
 	if d.Sources, err = buildSources(c, o.Logger, o.Pilot...); err != nil {
 		return nil, err
@@ -80,6 +87,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	opts.Requested = d.Metrics.Asked
 	client, err := mattermost.New(opts)
 	if err != nil {
 		return nil, fmt.Errorf("set up the Mattermost client: %w", err)
@@ -107,8 +115,8 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 		Sources: wired, Target: target{d.Target, mattermost.ApplyOptions{EmailVerified: create.EmailVerified, Welcome: create.Welcome}},
 		Store: d.Store, Policy: policy(c), Limits: limits(c), PolicyDigest: digest, TargetURL: c.Mattermost.URL,
 		SinceOverlap: c.Mattermost.SinceOverlap, LookAgain: c.Lifecycle.Deactivate.LookAgain, Version: o.Version,
-		Protect: c.Guards.Protect.Usernames, Workers: c.Mattermost.MaxInFlight, Holder: Holder(), Logger: o.Logger, Progress: o.Progress,
-		Vault: Vault(c),
+		Protect: c.Guards.Protect.Usernames, Workers: c.Mattermost.MaxInFlight, Holder: d.holder, Logger: o.Logger, Progress: o.Progress,
+		Vault: Vault(c), Watch: d.watcher(),
 	})
 	return d, nil
 }

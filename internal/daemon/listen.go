@@ -32,19 +32,20 @@ const (
 	certificateAge = 10 * time.Second
 )
 
-// Listener serves what is pushed.
+// Listener serves one section of a configuration that has an address: scim or admin.
 type Listener struct {
-	server *http.Server
-	bound  net.Listener
-	drain  time.Duration
+	section string
+	server  *http.Server
+	bound   net.Listener
+	drain   time.Duration
 }
 
 // Listen binds the address of a configuration that has one and serves h there, over
 // TLS if there is a certificate. Nothing is answered before Serve.
 func Listen(ctx context.Context, c *config.SCIM, h http.Handler, log *slog.Logger) (*Listener, error) {
-	bound, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
+	bound, err := bind(ctx, "scim", c.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen on scim.listen: %w", err)
+		return nil, err
 	}
 	l, err := listenOn(bound, c, h, log)
 	if err != nil {
@@ -53,10 +54,31 @@ func Listen(ctx context.Context, c *config.SCIM, h http.Handler, log *slog.Logge
 	return l, nil
 }
 
+func bind(ctx context.Context, section, address string) (net.Listener, error) {
+	bound, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s.listen: %w", section, err)
+	}
+	return bound, nil
+}
+
 // listenOn is what Listen is, for an address that is bound already.
 func listenOn(bound net.Listener, c *config.SCIM, h http.Handler, log *slog.Logger) (*Listener, error) {
+	h = bounded(h)
+	if c.TLS == nil {
+		trusted, err := prefixes(c.TrustedProxies)
+		if err != nil {
+			return nil, err
+		}
+		h = nearby(trusted, h)
+	}
+	return newListener("scim", bound, c.TLS, h, log)
+}
+
+// newListener serves h on an address that is bound already, over TLS if t is not nil.
+func newListener(section string, bound net.Listener, t *config.TLS, h http.Handler, log *slog.Logger) (*Listener, error) {
 	server := &http.Server{
-		Handler:           bounded(h),
+		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       bodyTimeout,
 		WriteTimeout:      writeTimeout,
@@ -64,23 +86,17 @@ func listenOn(bound net.Listener, c *config.SCIM, h http.Handler, log *slog.Logg
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // handshakes of strangers
 	}
-	if c.TLS != nil {
-		pair := &certificate{cert: c.TLS.CertFile, key: c.TLS.KeyFile, log: log, now: time.Now}
+	if t != nil {
+		pair := &certificate{section: section, cert: t.CertFile, key: t.KeyFile, log: log, now: time.Now}
 		if _, err := pair.get(nil); err != nil {
 			return nil, err
 		}
 		server.TLSConfig = &tls.Config{GetCertificate: pair.get, MinVersion: tls.VersionTLS12}
-		if c.TLS.MinVersion == "1.3" {
+		if t.MinVersion == "1.3" {
 			server.TLSConfig.MinVersion = tls.VersionTLS13
 		}
-	} else {
-		trusted, err := prefixes(c.TrustedProxies)
-		if err != nil {
-			return nil, err
-		}
-		server.Handler = nearby(trusted, server.Handler)
 	}
-	return &Listener{server: server, bound: bound, drain: drainTimeout}, nil
+	return &Listener{section: section, server: server, bound: bound, drain: drainTimeout}, nil
 }
 
 // Addr is where it listens.
@@ -99,7 +115,7 @@ func (l *Listener) Serve(ctx context.Context) error {
 	}()
 	select {
 	case err := <-ended:
-		return fmt.Errorf("serve scim.listen: %w", err)
+		return fmt.Errorf("serve %s.listen: %w", l.section, err)
 	case <-ctx.Done():
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.drain)
@@ -109,7 +125,7 @@ func (l *Listener) Serve(ctx context.Context) error {
 		err = errors.Join(fmt.Errorf("wait for requests at work: %w", err), l.server.Close())
 	}
 	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, fmt.Errorf("serve scim.listen: %w", served))
+		err = errors.Join(err, fmt.Errorf("serve %s.listen: %w", l.section, served))
 	}
 	return err
 }
@@ -155,6 +171,7 @@ func prefixes(texts []string) ([]netip.Prefix, error) {
 
 // certificate is a pair of files that may be replaced while the program runs.
 type certificate struct {
+	section   string // whose tls it is
 	cert, key string
 	log       *slog.Logger
 	now       func() time.Time
@@ -198,7 +215,7 @@ func (c *certificate) load() error {
 	for i, name := range []string{c.cert, c.key} {
 		info, err := os.Stat(name)
 		if err != nil {
-			return fmt.Errorf("look at the certificate of scim.tls: %w", err)
+			return fmt.Errorf("look at the certificate of %s.tls: %w", c.section, err)
 		}
 		stamps[i] = stamp{info.ModTime(), info.Size()}
 	}
@@ -207,7 +224,7 @@ func (c *certificate) load() error {
 	}
 	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
 	if err != nil {
-		return fmt.Errorf("load the certificate of scim.tls: %w", err)
+		return fmt.Errorf("load the certificate of %s.tls: %w", c.section, err)
 	}
 	if c.pair != nil {
 		c.log.Info("a new certificate is in force", "file", c.cert)

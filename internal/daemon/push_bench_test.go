@@ -52,7 +52,7 @@ guards: {max_deactivations: {count: 100000}}
 	b.Cleanup(func() { require.NoError(b, d.Close()) })
 	_, token, err := reconcile.CreateToken(b.Context(), d.Store, reconcile.RunOptions{RequestedBy: "bench"}, reconcile.NewToken{Source: "idp", Name: "bench"})
 	require.NoError(b, err)
-	h, err := d.scimHandler(slog.New(slog.DiscardHandler), newQuirks(slog.New(slog.DiscardHandler)))
+	h, err := d.scimHandler(slog.New(slog.DiscardHandler), newQuirks(slog.New(slog.DiscardHandler), d.Metrics))
 	require.NoError(b, err)
 	return &bench{d, h, token, sim}
 }

@@ -1,21 +1,22 @@
 package daemon
 
 import (
-	"cmp"
 	"log/slog"
-	"maps"
-	"slices"
+	"strings"
 	"sync"
 
+	"github.com/mmsync/mmsync/internal/admin"
 	protocol "github.com/mmsync/mmsync/internal/scim"
 )
 
-// quirks counts which client deviates how often, so that an operator sees what a
-// stricter profile would break.
+// quirks counts which source's clients deviate how often, so that an operator sees what
+// a stricter profile would break.
 type quirks struct {
-	log *slog.Logger
+	log     *slog.Logger
+	metrics *admin.Metrics
+
 	mu  sync.Mutex
-	met map[quirk]int
+	met map[quirk]bool
 }
 
 type quirk struct {
@@ -23,26 +24,20 @@ type quirk struct {
 	name   protocol.Quirk
 }
 
-func newQuirks(log *slog.Logger) *quirks { return &quirks{log: log, met: map[quirk]int{}} }
+func newQuirks(log *slog.Logger, m *admin.Metrics) *quirks {
+	return &quirks{log: log, metrics: m, met: map[quirk]bool{}}
+}
 
-// noted counts one, and says so the first time.
+// noted counts one, and says so the first time. A client is named source/name.
 func (q *quirks) noted(client string, name protocol.Quirk) {
+	source, _, _ := strings.Cut(client, "/")
+	q.metrics.Quirk(source, string(name))
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	at := quirk{client, name}
-	if q.met[at]++; q.met[at] == 1 {
-		q.log.Info("a client deviates from the RFCs, and that is put up with", "client", client, "quirk", string(name))
+	if q.met[at] {
+		return
 	}
-}
-
-// sum says how often each was met.
-func (q *quirks) sum() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	met := slices.SortedFunc(maps.Keys(q.met), func(a, b quirk) int {
-		return cmp.Or(cmp.Compare(a.client, b.client), cmp.Compare(a.name, b.name))
-	})
-	for _, at := range met {
-		q.log.Info("requests with a deviation", "client", at.client, "quirk", string(at.name), "times", q.met[at])
-	}
+	q.met[at] = true
+	q.log.Info("a client deviates from the RFCs, and that is put up with", "client", client, "quirk", string(name))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -18,6 +19,10 @@ type ServeOptions struct {
 	Logger *slog.Logger
 	// Listener, if not nil, is used in the place of one that is made for scim.listen.
 	Listener net.Listener
+	// AdminListener is the same for admin.listen.
+	AdminListener net.Listener
+	// Page answers what health and metrics do not on the admin listener; may be nil.
+	Page http.Handler
 	// Listening is told the address that is listened on; may be nil.
 	Listening func(address string)
 }
@@ -32,12 +37,11 @@ func (d *Daemon) Serve(ctx context.Context, o ServeOptions) error {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	log := o.Logger.With("component", "scim")
-	met := newQuirks(log)
-	defer met.sum()
-	handler, err := d.scimHandler(log, met)
+	handler, err := d.scimHandler(log, newQuirks(log, d.Metrics))
 	if err != nil {
 		return err
 	}
+	handler = d.Metrics.Requests(handler)
 	var l *Listener
 	if o.Listener != nil {
 		l, err = listenOn(o.Listener, &d.Config.SCIM, handler, o.Logger)
@@ -50,7 +54,12 @@ func (d *Daemon) Serve(ctx context.Context, o ServeOptions) error {
 	if o.Listening != nil {
 		o.Listening(l.Addr().String())
 	}
+	watched, err := d.admin(ctx, o, l.Addr())
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return watched(ctx) })
 	g.Go(func() error { return d.Engine.ServePushes(ctx) })
 	g.Go(func() error { return l.Serve(ctx) })
 	return g.Wait()

@@ -52,6 +52,9 @@ type Options struct {
 	// Logger gets one debug line a request: route, ids, status, duration. nil
 	// means none.
 	Logger *slog.Logger
+	// Requested, if not nil, is told each request that was made: whether it writes, the
+	// status of its answer, 0 without one, and how long that took.
+	Requested func(write bool, status int, took time.Duration)
 	// HTTPTransport stands in for the network in tests; CAFile, RootCAs and
 	// ProxyURL then mean nothing. Unless it is an *http.Transport, a write counts
 	// as having left when it is handed over.
@@ -79,6 +82,7 @@ type Client struct {
 	slots     chan struct{}
 	accounts  keyed
 	readOnly  bool
+	requested func(write bool, status int, took time.Duration)
 
 	// What answers told in passing.
 	versionID     atomic.Pointer[string]  // X-Version-Id
@@ -116,6 +120,7 @@ func New(o Options) (*Client, error) {
 		limit:     newLimiter(orDefault(o.RatePerSecond, 50)),
 		slots:     make(chan struct{}, orDefault(o.MaxInFlight, 4)),
 		readOnly:  o.ReadOnly,
+		requested: o.Requested,
 	}
 	c.http = &http.Client{
 		Transport: &fence{next: next, base: base, routes: Routes(), readOnly: o.ReadOnly},

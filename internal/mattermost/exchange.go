@@ -343,7 +343,11 @@ func drain(body io.Reader) {
 	_, _ = io.CopyN(io.Discard, body, 64<<10) // best effort
 }
 
+// debug tells of one request, whoever listens.
 func (c *Client) debug(ctx context.Context, q *call, status int, requestID string, took time.Duration) {
+	if c.requested != nil {
+		c.requested(q.write, status, took)
+	}
 	if c.log == nil {
 		return
 	}

@@ -32,7 +32,12 @@ func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, o
 		if err := a.record(ctx, out); err != nil {
 			return err
 		}
+	} else {
+		a.e.o.Watch.changed(d.Action, state.OpSent)
 	}
+	// What the server said may name the person: it is in the history.
+	a.e.log.InfoContext(ctx, "not changed", "run", a.runID, "source", d.Key.Source, "anchor", d.Key.Anchor,
+		"account", who.id(d), "action", string(d.Action), "reason", string(d.Reason), "op", string(op.Kind))
 	// The account may not be what it was taken for; a patch of one that is gone
 	// is answered with "invalid body", seen on 11.6.
 	if err := a.unsee(ctx, who); err != nil {
@@ -95,6 +100,7 @@ func (a *applier) record(ctx context.Context, o state.Outcome) error {
 	}
 	a.e.pending.mu.RUnlock()
 	if err == nil {
+		a.e.o.Watch.changed(a.plan.Decisions[o.Ref.Decision].Action, o.Status)
 		return nil
 	}
 	if errors.Is(err, state.ErrFenced) {

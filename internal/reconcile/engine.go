@@ -59,6 +59,8 @@ type Options struct {
 	Notices Notices
 	// Progress is told about progress; it may be called from several goroutines.
 	Progress func(Progress)
+	// Watch is told what was done.
+	Watch Watcher
 }
 
 // Progress is how far a run has come.
@@ -340,6 +342,7 @@ func (e *Engine) finish(ctx context.Context, run *state.Run, rep *Report, err er
 	if saveErr := e.o.Store.SaveRun(ctx, *run); saveErr != nil {
 		return errors.Join(err, fmt.Errorf("record the end of the run: %w", saveErr))
 	}
+	e.o.Watch.ran(run, rep)
 	head, sealErr := e.sealed(ctx, run, err)
 	if sealErr != nil {
 		e.log.ErrorContext(ctx, "the history could not be sealed; the next run does it", "run", run.ID, "error", sealErr)

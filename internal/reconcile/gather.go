@@ -256,6 +256,9 @@ func (e *Engine) readSources(ctx context.Context, g *gathered, o RunOptions) ([]
 		group.Go(func() error {
 			e.o.Progress(Progress{Stage: "reading " + src.Name()})
 			s, err := src.Snapshot(gctx, known[i].has)
+			if gctx.Err() == nil {
+				e.o.Watch.read(src.Name(), err)
+			}
 			if failed[i] = err; err == nil {
 				snaps[i] = &s
 			}

@@ -12,7 +12,10 @@ import (
 
 // leaseName is the one lease: whoever holds it plans and talks to Mattermost,
 // because rate, order and budget are one for the whole server.
-const leaseName = "reconcile"
+const leaseName = LeaseName
+
+// LeaseName names the lease in the store.
+const LeaseName = "reconcile"
 
 // TryLease is how often whoever waits for the lease should try: whoever works on
 // pushes all the time lets go of it for a moment only.

@@ -34,6 +34,9 @@ type Store interface {
 	RenewLease(ctx context.Context, l Lease, ttl time.Duration) (Lease, error)
 	// ReleaseLease gives it up; releasing a lost one is no error.
 	ReleaseLease(ctx context.Context, l Lease) error
+	// HeldLease gives the named lease as it is held now, by the store's clock; ok is
+	// false if nobody has it.
+	HeldLease(ctx context.Context, name string) (l Lease, ok bool, err error)
 	// Now is the store's clock, by which graces and leases are measured.
 	Now(ctx context.Context) (time.Time, error)
 

@@ -48,3 +48,15 @@ func (s *Source) Check(ctx context.Context) []identity.Finding {
 func (r *read) unknownNames() []string {
 	return slices.DeleteFunc(r.o.Mapper.Attributes(), func(n string) bool { return r.names[strings.ToLower(n)] != "" })
 }
+
+// Reach tells whether the file can be opened, without reading it.
+func (s *Source) Reach(context.Context) error {
+	f, err := s.open()
+	if err != nil {
+		return fmt.Errorf("source %s: %w", s.o.Name, err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("source %s: %w", s.o.Name, err)
+	}
+	return nil
+}

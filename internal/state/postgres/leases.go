@@ -89,6 +89,26 @@ func (s *Store) ReleaseLease(ctx context.Context, l state.Lease) error {
 
 const selectNow = `select clock_timestamp()`
 
+const selectLease = `
+select holder, token, expires_at from leases where name = $1 and expires_at > clock_timestamp() and holder <> ''`
+
+// HeldLease implements state.Store.
+func (s *Store) HeldLease(ctx context.Context, name string) (state.Lease, bool, error) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	l := state.Lease{Name: name}
+	var until instant
+	err := s.pool.QueryRow(ctx, selectLease, name).Scan(&l.Holder, &l.Token, &until)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return state.Lease{}, false, nil
+	case err != nil:
+		return state.Lease{}, false, s.fault(ctx, "read who has lease "+name, err)
+	}
+	l.Expires = until.Time
+	return l, true, nil
+}
+
 // Now implements state.Store.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	ctx, cancel := s.bounded(ctx)

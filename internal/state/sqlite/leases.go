@@ -83,6 +83,23 @@ func (s *Store) ReleaseLease(ctx context.Context, l state.Lease) error {
 	})
 }
 
+const selectLease = `select holder, token, expires_at from leases where name = $1 and expires_at > $2 and holder <> ''`
+
+// HeldLease implements state.Store.
+func (s *Store) HeldLease(ctx context.Context, name string) (state.Lease, bool, error) {
+	l := state.Lease{Name: name}
+	var until instant
+	err := s.readers.QueryRowContext(ctx, selectLease, name, stamp(now())).Scan(&l.Holder, &l.Token, &until)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return state.Lease{}, false, nil
+	case err != nil:
+		return state.Lease{}, false, s.fault("read who has lease "+name, err)
+	}
+	l.Expires = until.Time
+	return l, true, nil
+}
+
 // Now implements state.Store.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	return now(), ctx.Err()

@@ -1,0 +1,45 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/config"
+)
+
+func TestAdmin_defaults(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, config.Admin{}, parse(t, pushed).Admin, "nothing listens unless it is asked for")
+	c := parse(t, pushed+"admin: {listen: \"127.0.0.1:9095\", pprof: true}\n")
+	require.Equal(t, config.Admin{Listen: "127.0.0.1:9095", PProf: true}, c.Admin)
+	require.True(t, c.Admin.Local())
+	require.False(t, parse(t, pushed+"admin: {listen: \":9095\"}\n").Admin.Local())
+}
+
+func TestAdmin_faults(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ section, want string }{
+		"an address without a port":         {"{listen: localhost}", `10:17: admin.listen: "localhost" is not host:port`},
+		"profiles for everybody":            {`{listen: ":9095", pprof: true}`, "10:33: admin.pprof: profiles show what the program is doing"},
+		"profiles without a listener":       {"{pprof: true}", "10:16: admin.pprof: there is no listener"},
+		"the address of identity providers": {`{listen: "127.0.0.1:8443"}`, "10:18: admin.listen: is the address of scim.listen"},
+		"half a certificate":                {`{listen: ":9095", tls: {cert_file: a.pem}}`, "admin.tls.key_file: is required"},
+		"a certificate that is none":        {`{listen: ":9095", tls: {cert_file: a.pem, key_file: b.pem}}`, "admin.tls.cert_file: file"},
+		"another version of TLS":            {`{tls: {cert_file: "", key_file: "", min_version: "1.1"}}`, "admin.tls.min_version"},
+		"a key that is not there":           {"{metrics: true}", "10:9: admin.metrics"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := config.Parse("config.yaml", []byte(pushed+`scim: {listen: "127.0.0.1:8443"}
+mapping: {}
+log: {level: info}
+admin: `+c.section+"\n"), env)
+			require.Error(t, err)
+			var text strings.Builder
+			require.NoError(t, config.Render(&text, err))
+			require.Contains(t, text.String(), c.want)
+		})
+	}
+}
