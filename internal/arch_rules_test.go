@@ -112,6 +112,9 @@ func rules() map[string]rule {
 			imports: []string{"internal/state", "internal/reconcile/plan", "internal/identity"},
 			why:     "whoever watches is told what others found and counted; what is looked at comes as a probe, so that health knows no adapter",
 		},
+		"internal/schedule": {
+			why: "when something is due is asked by whoever does it, and the answer must not depend on what that is",
+		},
 		"internal/audit/keyfile": {
 			imports: []string{"internal/audit"},
 			why:     whyAdapter,
@@ -134,7 +137,7 @@ func rules() map[string]rule {
 				"internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
 				"internal/reconcile", "internal/audit", "internal/audit/keyfile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
 				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/sources/scim", "internal/scim", "internal/mattermost",
-				"internal/admin",
+				"internal/admin", "internal/schedule",
 			},
 			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/pgtest"},
 			why:   "the daemon is where adapters meet; nothing below may know it",
@@ -232,6 +235,7 @@ func libraries() []library {
 			},
 			why: "goroutines are started by the shell and its adapters, never by the core or the mapping",
 		},
+		{module: "github.com/robfig/cron/v3", in: []string{"internal/schedule"}, why: "what a cron expression means is said in one place, and only its parser is used"},
 		{module: "golang.org/x/text", in: []string{"internal/sources", "internal/scim", "internal/scim/filter"}, why: "names are folded and normalised while they are mapped"},
 
 		{module: "github.com/stretchr/testify", tests: true, why: "it is for tests"},

@@ -26,6 +26,10 @@ type Config struct {
 	Guards    Guards     `yaml:"guards"`
 	// SCIM is where the sources of type scim are pushed to.
 	SCIM SCIM `yaml:"scim"`
+	// Schedule says what mmsync serve does by itself.
+	Schedule Schedule `yaml:"schedule"`
+	// ShutdownTimeout is what mmsync serve takes at most to end, 1 s to 10 min.
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
 	// Admin is where health and metrics are.
 	Admin Admin `yaml:"admin"`
 	Log   Log   `yaml:"log"`

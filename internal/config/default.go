@@ -40,8 +40,10 @@ func defaultConfig() *Config {
 			MinSourceEntries: Shrink{PercentOfLast: 80},
 			Protect:          Protect{NeverBelow: 1},
 		},
-		SCIM: defaultSCIM(),
-		Log:  Log{Level: "info", Format: "auto"},
+		SCIM:            defaultSCIM(),
+		Schedule:        Schedule{Timezone: "UTC"},
+		ShutdownTimeout: 30 * time.Second,
+		Log:             Log{Level: "info", Format: "auto"},
 	}
 }
 

@@ -37,6 +37,8 @@ func (v *validator) run() {
 	v.lifecycle(&c.Lifecycle)
 	v.roles(c.Roles)
 	v.guards(&c.Guards)
+	v.schedule(&c.Schedule)
+	v.lasts("shutdown_timeout", c.ShutdownTimeout, time.Second, 10*time.Minute)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
 }

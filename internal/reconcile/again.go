@@ -306,6 +306,7 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 	g := &gathered{
 		rules: first.rules, roster: first.roster, summaries: first.summaries, target: first.target,
 		busy: calls, auditAge: first.auditAge, links: map[identity.Key]*identity.Link{}, since: e.claims.now(), claims: e.claims,
+		bars: first.bars,
 	}
 	var err error
 	if g.now, err = e.o.Store.Now(ctx); err != nil {

@@ -141,6 +141,9 @@ func (a *applier) unit(ctx context.Context, u plan.Unit) error {
 			a.reserved.done(a.plan.Decisions[s.Decision].Key)
 		}
 	}()
+	if why := a.barredBy(u); why != "" {
+		return a.leave(ctx, u, why)
+	}
 	for _, s := range u.Steps {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)

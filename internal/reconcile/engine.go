@@ -57,6 +57,8 @@ type Options struct {
 	Vault Vault
 	// Notices takes what somebody should hear of; by default the log does.
 	Notices Notices
+	// Bars gives what is not to be done at a time, whatever the run; nil bars nothing.
+	Bars func(at time.Time) []plan.Bar
 	// Progress is told about progress; it may be called from several goroutines.
 	Progress func(Progress)
 	// Watch is told what was done.
@@ -143,6 +145,8 @@ type RunOptions struct {
 	// Keep makes Plan write all that it would do down beside its run, so that it can
 	// be carried out as it is.
 	Keep bool
+	// Bars are what this run does not do, and shows as held.
+	Bars []plan.Bar
 	// Limits replace the engine's for this run, if not nil.
 	Limits *guard.Limits
 

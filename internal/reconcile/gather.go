@@ -52,6 +52,8 @@ type gathered struct {
 	busy      busy
 	heard     *heard
 	stops     stops
+	// bars are what this run does not do.
+	bars []plan.Bar
 	// settled counts those who are as they were when nothing was to be done.
 	settled int
 	// logins are the heads of settled people by the hash of their login data, one map
@@ -98,7 +100,7 @@ func newView() *view {
 // without one it writes nothing. Whoever is as he was when nothing was to be done
 // is counted and otherwise left alone.
 func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.Facts, calls busy) (*gathered, error) {
-	g := &gathered{auditAge: -1, facts: facts, rules: e.rules(facts), busy: calls, links: map[identity.Key]*identity.Link{}, since: e.claims.now(), claims: e.claims}
+	g := &gathered{auditAge: -1, facts: facts, rules: e.rules(facts), busy: calls, links: map[identity.Key]*identity.Link{}, since: e.claims.now(), claims: e.claims, bars: o.Bars}
 	var err error
 	if g.now, err = e.o.Store.Now(ctx); err != nil {
 		return nil, fmt.Errorf("read the store's clock: %w", err)

@@ -239,7 +239,7 @@ func retained(p plan.Plan, v guard.Verdict, r *guard.Rules) map[identity.Key][]p
 	for i := range p.Decisions {
 		// What an operator puts off now would go by itself once he lets it.
 		d := &p.Decisions[i]
-		if off := d.Reason == plan.OnHold || d.Reason == plan.ServerSetBack; off && r != nil && r.Keys[d.Key] && slices.ContainsFunc(d.Withheld, leaves) {
+		if off := d.Reason == plan.OnHold || d.Reason == plan.NotNow || d.Reason == plan.ServerSetBack; off && r != nil && r.Keys[d.Key] && slices.ContainsFunc(d.Withheld, leaves) {
 			out[d.Key] = d.Withheld
 		}
 	}

@@ -123,8 +123,10 @@ const bySource = "the source, which says the same by now"
 // has come to agree with ends here, and the usual rules hold again.
 func (e *Engine) heed(ctx context.Context, g *gathered, l *lease) error {
 	var agreed []string
+	bars := e.barred(g)
 	for i := range g.observations {
 		ob := &g.observations[i]
+		ob.Barred = bars
 		ob.Stopped, ob.Off = g.stops.hold(ob.Key), nil
 		off, found := g.stops.offs[ob.Key]
 		if !found {

@@ -119,7 +119,7 @@ func (e *Engine) held(ctx context.Context, run string, people []string) ([]state
 	}
 	var held []*plan.Decision
 	for i := range decisions {
-		if d := &decisions[i].Decision; len(d.Withheld) > 0 && d.Reason != plan.OnHold { // what is on hold waits for its release
+		if d := &decisions[i].Decision; len(d.Withheld) > 0 && d.Reason != plan.OnHold && d.Reason != plan.NotNow { // what is on hold waits for its release, and the rest for its time
 			held = append(held, d)
 		}
 	}

@@ -18,7 +18,7 @@ func finish(d Decision, o *Observation, p Policy) Decision {
 	switch {
 	case o.gone(p):
 		return recreate(d, o)
-	case d.Action == Hold && d.Reason != CallInFlight && d.Reason != ServerSetBack && d.Reason != OnHold && o.left() && o.off():
+	case d.Action == Hold && d.Reason != CallInFlight && d.Reason != ServerSetBack && d.Reason != OnHold && d.Reason != NotNow && o.left() && o.off():
 		// Of somebody who has left and is off nothing is kept back that anybody
 		// would miss, unless it is only put off.
 		return d.none(AlreadyOff)

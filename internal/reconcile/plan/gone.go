@@ -25,7 +25,7 @@ func recreate(d Decision, o *Observation) Decision {
 		return d
 	case d.Reason == CallInFlight || d.Reason == ServerSetBack || d.Reason == Rejected || d.Reason == KeptOff:
 		return d
-	case d.Reason == OnHold:
+	case d.Reason == OnHold || d.Reason == NotNow:
 		if d.Held == Create {
 			d.Withheld = append([]Op{{Kind: UnlinkAccount}}, d.Withheld...)
 		}

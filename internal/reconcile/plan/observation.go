@@ -35,6 +35,8 @@ type Observation struct {
 	// Off is set while an operator said that the person is off, whatever the source
 	// says. It ends when the source agrees.
 	Off *Word
+	// Barred is what is not to be done to anybody now, in order of importance.
+	Barred []Bar
 	// ByIntent is an account that an interrupted run meant to create for this
 	// Key: same username, e-mail and auth, made within that call's time.
 	ByIntent *identity.Account

@@ -28,7 +28,7 @@ func pause(d Decision, o *Observation) Decision {
 		case o.Facts.SetBack && !o.approves(d) && destructive(&d, o):
 			why, detail = ServerSetBack, setBackDetail
 		default:
-			return d
+			return o.barred(d)
 		}
 	}
 	if d.Detail != "" && d.Action != Create {

@@ -65,6 +65,7 @@ const (
 	DriftReported    Reason = "drift_reported"
 	OnHold           Reason = "on_hold"
 	KeptOff          Reason = "kept_off"
+	NotNow           Reason = "not_now"
 )
 
 // Explanation is what a Reason means to an administrator.
@@ -136,6 +137,7 @@ func Explanations() []Explanation {
 		{GuardTripped, "Too many changes of this kind at once, or changes that somebody has to agree to first.", "Read what is held; if it is right, let exactly that through with mmsync approve, as the guard's message says.", EndOperator},
 		{OnHold, "An operator holds this person, the source or everything, so nothing is done.", "Run mmsync hold release with the id that the line names; if the line names a time, it ends by itself then.", EndOperator},
 		{KeptOff, "An operator switched the person off, and the source does not say yet that the person has left.", "It ends by itself when the source says so; to let the person in again, run mmsync hold release with the id that the line names.", EndWait},
+		{NotNow, "Changes of this kind are not made now: a window of schedule.blackout is open, or the schedule of this run is not for them.", "It ends by itself at the time that the line names, or with the next run that is for such changes; for somebody who must not wait, mmsync deactivate does not.", EndWait},
 	}
 }
 

@@ -226,7 +226,7 @@ func (b *builder) judge(i int, f identity.Attribute) verdict {
 		return verdict{why: inThisRun, end: key}
 	}
 	o := &b.obs[i]
-	if kept := o.kept(); kept != "" && o.Linked != nil && o.Desired != nil && o.Desired.Owned.Has(f) && !has(o, Field(f)) {
+	if kept := b.kept(i); kept != "" && o.Linked != nil && o.Desired != nil && o.Desired.Owned.Has(f) && !has(o, Field(f)) {
 		return verdict{why: kept, end: key}
 	}
 	if n := slices.IndexFunc(d.Notes, func(n Note) bool { return n.Field == Field(f) }); n >= 0 {
@@ -291,5 +291,17 @@ func (b *builder) changes(i int, f identity.Attribute) bool {
 // kept.
 func (b *builder) movable(i int) bool {
 	d := &b.decisions[i]
-	return b.obs[i].kept() == "" && (d.Action == Update || (d.Action == Hold && d.Held == Update))
+	return b.kept(i) == "" && (d.Action == Update || (d.Action == Hold && d.Held == Update))
+}
+
+// kept says why nothing that a chain needs may be sent for somebody now; "" if it may.
+func (b *builder) kept(i int) string {
+	if why := b.obs[i].kept(); why != "" {
+		return why
+	}
+	d := &b.decisions[i]
+	if bar := b.obs[i].bar(&Decision{Action: Update, Reason: d.Reason, Approval: d.Approval}); bar != nil {
+		return bar.sentence()
+	}
+	return ""
 }

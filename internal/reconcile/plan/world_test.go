@@ -33,6 +33,7 @@ type world struct {
 	said     map[identity.Key]*plan.Said
 	stops    map[identity.Key]*plan.Word // the zero Key: everybody; one without an anchor: a source
 	offs     map[identity.Key]*plan.Word
+	bars     []plan.Bar
 	formerly map[string]bool
 	owns     map[string]bool
 	refused  map[identity.Key][]string
@@ -106,7 +107,7 @@ func (w *world) observe() []plan.Observation {
 		if w.busy[k].After(w.now) {
 			o.Busy = w.busy[k]
 		}
-		o.Stopped, o.Off = w.stopped(k), w.offs[k]
+		o.Stopped, o.Off, o.Barred = w.stopped(k), w.offs[k], w.bars
 		own := ""
 		if o.Link != nil {
 			own = o.Link.AccountID
@@ -195,6 +196,8 @@ func parseWorld(t *testing.T, text string) *world {
 			w.said[key(t, f[1])] = &plan.Said{ID: "a1", Approves: f[2] == "yes", Words: "ann@host said no on 2026-11-22: not her"}
 		case "hold":
 			w.readWord(t, w.stops, f[1:])
+		case "bar":
+			w.readBar(t, f[1:])
 		case "off":
 			w.readWord(t, w.offs, f[1:])
 			w.offs[key(t, f[2])].About = "switched off"
@@ -536,6 +539,19 @@ func (w *world) stopped(k identity.Key) *plan.Word {
 		}
 	}
 	return nil
+}
+
+func (w *world) readBar(t *testing.T, f []string) {
+	t.Helper()
+	b := plan.Bar{Why: f[1]}
+	for word := range strings.SplitSeq(f[0], ",") {
+		require.Contains(t, plan.Actions(), plan.Action(word))
+		b.Actions = append(b.Actions, plan.Action(word))
+	}
+	if len(f) > 2 {
+		b.Until = moment(t, strings.TrimPrefix(f[2], "until="))
+	}
+	w.bars = append(w.bars, b)
 }
 
 func (w *world) readWord(t *testing.T, list map[identity.Key]*plan.Word, f []string) {
