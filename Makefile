@@ -5,14 +5,26 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 # zones inside, so that it runs in an empty container.
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags timetzdata -ldflags='-s -w'
 
+RELEASE := $(GO) tool -modfile=tools/release/go.mod
+
 .DEFAULT_GOAL := help
-.PHONY: help build test race traps e2e e2e-real conformance storm fuzz bench lint fmt vuln generate golden demo tidy-check check
+.PHONY: help build packages sbom reproducible test race traps e2e e2e-real conformance storm fuzz bench lint fmt vuln generate golden demo tidy-check check
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## the static binary, bin/mmsync
 	$(BUILD) -o bin/mmsync ./cmd/mmsync
+
+packages: ## a .deb and an .rpm of it, in dist/
+	GO='$(GO)' scripts/packages
+
+sbom: ## what is linked into the binary, as CycloneDX: dist/mmsync.cdx.json
+	@mkdir -p dist
+	CGO_ENABLED=0 GOFLAGS='-tags=timetzdata' $(RELEASE) cyclonedx-gomod app -json -licenses -main cmd/mmsync -output dist/mmsync.cdx.json .
+
+reproducible: ## build it twice, in two folders and without a cache between them, and compare
+	GO='$(GO)' scripts/reproducible
 
 test: ## all tests under the race detector, against real slapd and PostgreSQL (installed if that is allowed)
 	scripts/test-deps
@@ -74,6 +86,8 @@ demo: ## five minutes with mmsync: a simulated server, a small directory, a firs
 tidy-check: ## go.mod and go.sum say exactly what is needed, and what is cached is what they say
 	$(GO) mod tidy -diff
 	cd tools && $(GO) mod tidy -diff
+	cd tools/release && $(GO) mod tidy -diff
+	cd deploy && $(GO) mod tidy -diff
 	$(GO) mod verify
 
 check: ## everything that has to pass before a change goes in
