@@ -201,6 +201,6 @@ func TestDocs_exitCodes(t *testing.T) {
 				}
 			}
 		}
-		require.Equal(t, []int{exitOK, exitFailed, exitChanges, exitGuard, exitPartial, exitStale, exitLocked, exitUsage, exitConfig, exitSIGINT, exitSIGTERM}, got, path)
+		require.Equal(t, []int{exitOK, exitFailed, exitChanges, exitGuard, exitPartial, exitStale, exitLocked, exitOverdue, exitUsage, exitConfig, exitSIGINT, exitSIGTERM}, got, path)
 	}
 }

@@ -27,6 +27,7 @@ const (
 	exitPartial  = 4   // finished, with some items failed, held or not considered
 	exitStale    = 5   // apply: the saved plan is not what would be done now, or is another store's
 	exitLocked   = 6   // another run holds the lease
+	exitOverdue  = 8   // status: a source had no good run for too long
 	exitUsage    = 64  // the command line is wrong
 	exitConfig   = 78  // the configuration, or the store it names, is wrong
 	exitSIGINT   = 130 // interrupted; state is consistent, the next run goes on

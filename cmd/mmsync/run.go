@@ -39,6 +39,7 @@ type app struct {
 	noProgress bool
 	logLevel   string
 	logFormat  string
+	service    bool // nothing but the log says what happens
 	timeout    time.Duration
 
 	bar  *progress // what is on the terminal now, nil for nothing
@@ -147,7 +148,7 @@ func (a *app) root() *cobra.Command {
 	f.DurationVar(&a.timeout, "timeout", 0, "give up after this time (0: never)")
 	f.Bool("non-interactive", false, "accepted and without effect: mmsync asks nothing")
 	_ = f.MarkHidden("non-interactive") // the flag exists, one line up
-	root.AddCommand(a.demoCmd(), a.planCmd(), a.applyCmd(), a.syncCmd(), a.serveCmd(), a.approveCmd(), a.rejectCmd(), a.explainCmd(), a.historyCmd(), a.auditCmd(), a.linkCmd(), a.holdCmd(), a.deactivateCmd(), a.tokenCmd(),
+	root.AddCommand(a.demoCmd(), a.planCmd(), a.applyCmd(), a.syncCmd(), a.serveCmd(), a.approveCmd(), a.rejectCmd(), a.explainCmd(), a.statusCmd(), a.historyCmd(), a.auditCmd(), a.linkCmd(), a.holdCmd(), a.deactivateCmd(), a.tokenCmd(),
 		a.evalCmd(), a.checkConfigCmd(), a.doctorCmd(), a.stateCmd(), a.versionCmd())
 	finish(root)
 	return root
@@ -292,7 +293,7 @@ func (a *app) open(ctx context.Context, readOnly bool, p *progress, pilot ...str
 }
 
 // logger writes to stderr. On a terminal the result is on the screen already,
-// so only warnings are added unless more is asked for.
+// so only warnings are added unless more is asked for, or the log is all there is.
 func (a *app) logger(c *config.Config) *slog.Logger {
 	level, format := slog.LevelInfo, "auto"
 	if c != nil {
@@ -307,7 +308,7 @@ func (a *app) logger(c *config.Config) *slog.Logger {
 		level = slog.LevelDebug
 	case a.verbose == 1:
 		level = slog.LevelInfo
-	case a.quiet || tty:
+	case a.quiet || tty && !a.service:
 		level = max(level, slog.LevelWarn)
 	}
 	if a.logFormat != "" {

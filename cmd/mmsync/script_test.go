@@ -49,8 +49,8 @@ func TestScript(t *testing.T) {
 			"slapd": cmdSlapd, "ldap-delete": cmdLDAPDelete, "fakeldap": cmdFakeLDAP,
 			"exits": cmdExits, "json": cmdJSON, "jsonenv": cmdJSONEnv, "norm": cmdNorm, "interrupt": cmdInterrupt, "people": cmdPeople,
 			"newer-schema": cmdNewerSchema, "busy-port": cmdBusyPort, "lines": cmdLines, "waitwrites": cmdWaitWrites,
+			"holds-text": cmdHoldsText, "pruned": cmdPruned, "free-port": cmdFreePort, "push": cmdPush, "ask": cmdAsk,
 			"sql": cmdSQL, "postgres": cmdPostgres,
-			"holds-text": cmdHoldsText, "pruned": cmdPruned, "free-port": cmdFreePort, "push": cmdPush,
 		},
 	})
 }
@@ -206,6 +206,8 @@ func cmdNorm(ts *testscript.TestScript, neg bool, args []string) {
 		{`\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?Z?`, "[time]"},
 		{`\b\d+(\.\d+)?(ms|s)\b`, "[took]"},
 		{`\b\d+\.\d s\b`, "[took]"},
+		{`\b\d+ (s|min) ago\b`, "[ago]"},
+		{`(STARTED|\[ago\]) +(\w|-)`, "$1 $2"},
 		{`127\.0\.0\.1:\d+`, "[address]"},
 		{`(TOOK|\[took\]) +(\w)`, "$1 $2"},
 		{`of "?person\d{3}\b"?`, "of [somebody]"},

@@ -2,13 +2,18 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
@@ -75,6 +80,7 @@ func everyCommand() map[string][][]string {
 		"state rebind":          {{"mattermost", "--reason", "test"}},
 		"state rebuild":         {{"--from", "nowhere.jsonl", "--reason", "test"}},
 		"state status":          {{}},
+		"status":                {{}, {"-o", "json"}, {"--fail-older-than", "1ns"}},
 		"serve":                 {{"--timeout", "500ms"}},
 		"sync":                  {{}, {"-o", "json"}, {"--dry-run"}},
 		"state backup":          {{"-"}, {"nowhere/secrets.backup"}},
@@ -132,6 +138,7 @@ func TestSecrets_areNeverPrinted(t *testing.T) {
 				}
 			}
 			require.Greater(t, w.printed, 5_000, "the commands did print something")
+			w.watch(t)
 			w.requireNoneKept(t)
 		})
 	}
@@ -145,6 +152,7 @@ type secretWorld struct {
 	store, proxy, extra string
 	only                []string // commands; empty is all
 
+	admin   string // address
 	dir     string
 	printed int
 	issued  string // the secret of a token; "" if none could be made
@@ -161,6 +169,10 @@ func (w *secretWorld) write(t *testing.T) {
 	if w.proxy != "" {
 		w.extra += "  proxy_url: " + w.proxy + "\n"
 	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	w.admin = l.Addr().String()
+	require.NoError(t, l.Close())
 	w.dir = t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "token"), []byte(canaryToken+"\n"), 0o644)) //nolint:gosec // doctor is to warn of it
 	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "config.yaml"), fmt.Appendf(nil, `version: 1
@@ -179,9 +191,66 @@ sources:
     user_filter: (objectClass=inetOrgPerson)
   - {name: push, type: scim}
 scim: {listen: "127.0.0.1:0"}
+admin: {listen: "%s"}
 mapping:
   defaults: {id_attribute: attr.entryUUID, username_attribute: attr.uid, email_attribute: attr.mail}
-`, target, w.extra, directory.URL, slapdtest.ReaderDN, canaryBind, slapdtest.BaseDN), 0o600))
+`, target, w.extra, directory.URL, slapdtest.ReaderDN, canaryBind, slapdtest.BaseDN, w.admin), 0o600))
+}
+
+// watch asks a service what it tells those who watch it, once it has looked at all parts,
+// if there is a service: most of these worlds let none begin, or break what it needs.
+func (w *secretWorld) watch(t *testing.T) {
+	t.Helper()
+	if len(w.only) > 0 {
+		return
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var out bytes.Buffer
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"serve", "-vv"}, &out, &out, w.env) }()
+	begun := true
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		body := ""
+		for start := time.Now(); begun && time.Since(start) < time.Minute; time.Sleep(50 * time.Millisecond) {
+			body = askOnce(t, "http://"+w.admin+path)
+			select {
+			case code := <-ended:
+				require.NotEqual(t, exitOK, code, "it did not begin")
+				begun = false
+			default:
+			}
+			if body != "" && !strings.Contains(body, "not looked at yet") && !strings.Contains(body, "not asked yet") {
+				break
+			}
+		}
+		require.NotContains(t, body, "not looked at yet")
+		require.Equal(t, begun, body != "", path)
+		for _, secret := range w.secrets() {
+			require.NotContains(t, body, secret, path)
+		}
+	}
+	stop()
+	if begun {
+		<-ended
+	}
+	for _, secret := range w.secrets() {
+		require.NotContains(t, out.String(), secret)
+	}
+}
+
+// askOnce gives the body of an answer; "" if there is none.
+func askOnce(t *testing.T, url string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return string(body)
 }
 
 func (w *secretWorld) env(name string) (string, bool) {

@@ -21,6 +21,7 @@ func (a *app) serveCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.service = true
 			log := a.logger(c)
 			d, err := daemon.Open(cmd.Context(), c, daemon.Options{Logger: log, Version: version()})
 			if err != nil {

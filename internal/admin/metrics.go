@@ -39,6 +39,7 @@ func NewMetrics(version string) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	m.counters()
 	m.gauges(version)
+	m.begin()
 	m.registry.MustRegister(&m.health, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -64,6 +65,32 @@ func (m *Metrics) counters() {
 	m.runTime = histogram("run_duration_seconds", "How long runs took that ended.", []float64{.1, .5, 1, 5, 10, 30, 60, 300, 900, 3600}, "kind")
 	m.requestTime = histogram("scim_request_duration_seconds", "How long answers of the SCIM listener took.", []float64{.005, .01, .025, .05, .1, .25, .5, 1, 3, 10, 30}, "method")
 	m.askedTime = histogram("mattermost_request_duration_seconds", "How long Mattermost took to answer.", []float64{.005, .01, .025, .05, .1, .25, .5, 1, 3, 10, 30, 45}, "kind")
+}
+
+// begin gives what is alerted on a value of 0: the first of something would not show as
+// an increase otherwise.
+func (m *Metrics) begin() {
+	for _, kind := range []string{"sync", "push"} {
+		for _, s := range []state.RunStatus{state.RunDone, state.RunPartial, state.RunWithheld, state.RunFailed, state.RunInterrupted} {
+			m.runs.WithLabelValues(kind, string(s))
+		}
+	}
+	for _, a := range plan.Actions() {
+		if a == plan.Hold || a == plan.NoOp {
+			continue
+		}
+		for _, s := range []state.OpStatus{state.OpDone, state.OpFailed, state.OpSkipped, state.OpSent} {
+			m.changes.WithLabelValues(string(a), result(s))
+		}
+	}
+}
+
+// result is how the outcome of a change is called.
+func result(s state.OpStatus) string {
+	if s == state.OpSent {
+		return "unknown"
+	}
+	return string(s)
 }
 
 func (m *Metrics) gauges(version string) {
@@ -137,11 +164,7 @@ func (m *Metrics) Planned(r state.Run, decisions []plan.Decision) {
 
 // Changed counts an op that was closed, or sent and not answered.
 func (m *Metrics) Changed(a plan.Action, s state.OpStatus) {
-	result := string(s)
-	if s == state.OpSent {
-		result = "unknown"
-	}
-	m.changes.WithLabelValues(string(a), result).Inc()
+	m.changes.WithLabelValues(string(a), result(s)).Inc()
 }
 
 // Read counts a reading of a source.

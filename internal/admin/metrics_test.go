@@ -69,10 +69,6 @@ func TestMetrics_values(t *testing.T) {
 	t.Parallel()
 	m := filled(t)
 	require.NoError(t, testutil.GatherAndCompare(m.Gatherer(), strings.NewReader(`
-# HELP mmsync_changes_total Changes that this process tried, by the action they are part of and their result.
-# TYPE mmsync_changes_total counter
-mmsync_changes_total{action="create",result="done"} 1
-mmsync_changes_total{action="create",result="unknown"} 1
 # HELP mmsync_guard_trips_total Limits that plans of this process went over.
 # TYPE mmsync_guard_trips_total counter
 mmsync_guard_trips_total{guard="deactivations"} 1
@@ -107,13 +103,6 @@ mmsync_plan_actions{action="update"} 0
 # HELP mmsync_queue_depth People who were pushed and are to be worked on.
 # TYPE mmsync_queue_depth gauge
 mmsync_queue_depth 2
-# HELP mmsync_runs_total Runs of this process that ended, by kind and result.
-# TYPE mmsync_runs_total counter
-mmsync_runs_total{kind="other",result="done"} 1
-mmsync_runs_total{kind="plan",result="planned"} 1
-mmsync_runs_total{kind="sync",result="done"} 1
-mmsync_runs_total{kind="sync",result="partial"} 1
-mmsync_runs_total{kind="sync",result="withheld"} 1
 # HELP mmsync_scim_requests_total Requests to the SCIM listener, by method and class of status.
 # TYPE mmsync_scim_requests_total counter
 mmsync_scim_requests_total{class="2xx",method="GET"} 1
@@ -123,8 +112,22 @@ mmsync_scim_requests_total{class="4xx",method="PATCH"} 1
 # TYPE mmsync_source_reads_total counter
 mmsync_source_reads_total{result="failed",source="corp"} 1
 mmsync_source_reads_total{result="ok",source="corp"} 1
-`), "mmsync_changes_total", "mmsync_guard_trips_total", "mmsync_held", "mmsync_last_success_timestamp_seconds", "mmsync_leader", "mmsync_links",
-		"mmsync_mattermost_requests_total", "mmsync_plan_actions", "mmsync_queue_depth", "mmsync_runs_total", "mmsync_scim_requests_total", "mmsync_source_reads_total"))
+`), "mmsync_guard_trips_total", "mmsync_held", "mmsync_last_success_timestamp_seconds", "mmsync_leader", "mmsync_links",
+		"mmsync_mattermost_requests_total", "mmsync_plan_actions", "mmsync_queue_depth", "mmsync_scim_requests_total", "mmsync_source_reads_total"))
+	w := ask(t, admin.New(admin.Options{Health: admin.NewHealth(nil), Metrics: m, Local: true}), http.MethodGet, "/metrics")
+	for _, line := range []string{
+		`mmsync_changes_total{action="create",result="done"} 1`,
+		`mmsync_changes_total{action="create",result="unknown"} 1`,
+		`mmsync_changes_total{action="deactivate",result="failed"} 0`, // so that the first one is an increase
+		`mmsync_runs_total{kind="other",result="done"} 1`,
+		`mmsync_runs_total{kind="plan",result="planned"} 1`,
+		`mmsync_runs_total{kind="push",result="withheld"} 0`,
+		`mmsync_runs_total{kind="sync",result="done"} 1`,
+		`mmsync_runs_total{kind="sync",result="partial"} 1`,
+		`mmsync_runs_total{kind="sync",result="withheld"} 1`,
+	} {
+		require.Contains(t, w.Body.String(), line+"\n")
+	}
 	families, err := m.Gatherer().Gather()
 	require.NoError(t, err)
 	for _, f := range families {

@@ -154,24 +154,20 @@ func (d *Daemon) countRuns(ctx context.Context, shown *string) error {
 			d.Metrics.LastSuccess(name, r.StartedAt)
 		}
 	}
-	runs, err := d.Store.Runs(ctx, state.RunFilter{Kind: "sync", Statuses: []state.RunStatus{state.RunDone, state.RunPartial, state.RunWithheld}, Limit: 20})
-	if err != nil {
-		return fmt.Errorf("list runs: %w", err)
+	run, ok, err := LastWhole(ctx, d.Store)
+	if err != nil || !ok || run.ID == *shown {
+		return err
 	}
-	i := slices.IndexFunc(runs, wholeRun)
-	if i < 0 || runs[i].ID == *shown {
-		return nil
-	}
-	list, err := d.Store.Decisions(ctx, runs[i].ID)
+	list, err := d.Store.Decisions(ctx, run.ID)
 	if err != nil {
-		return fmt.Errorf("list the decisions of run %s: %w", runs[i].ID, err)
+		return fmt.Errorf("list the decisions of run %s: %w", run.ID, err)
 	}
 	decisions := make([]plan.Decision, len(list))
 	for n := range list {
 		decisions[n] = list[n].Decision
 	}
-	d.Metrics.Planned(runs[i], decisions)
-	*shown = runs[i].ID
+	d.Metrics.Planned(run, decisions)
+	*shown = run.ID
 	return nil
 }
 
@@ -200,6 +196,19 @@ func wholeRun(r state.Run) bool { return r.Options == "" }
 
 // manyRuns is how many runs are looked through for one that ended well.
 const manyRuns = 200
+
+// LastWhole gives the newest run that decided about everybody and came to its end.
+func LastWhole(ctx context.Context, s state.Store) (r state.Run, ok bool, err error) {
+	runs, err := s.Runs(ctx, state.RunFilter{Kind: "sync", Statuses: []state.RunStatus{state.RunDone, state.RunPartial, state.RunWithheld}, Limit: manyRuns})
+	if err != nil {
+		return r, false, fmt.Errorf("list runs: %w", err)
+	}
+	i := slices.IndexFunc(runs, wholeRun)
+	if i < 0 {
+		return r, false, nil
+	}
+	return runs[i], true, nil
+}
 
 // LastSuccess gives, by source, the newest run about everybody that read the source
 // completely and ended well; held people and single changes that failed do not count

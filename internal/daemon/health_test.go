@@ -359,4 +359,3 @@ func (x *line) close() {
 	x.mu.Unlock()
 	x.wg.Wait()
 }
-

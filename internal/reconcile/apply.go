@@ -247,8 +247,7 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 		return false, err
 	}
 	who.link, who.account, who.fresh = out.Link, &after, time.Now()
-	a.e.log.InfoContext(ctx, "changed", "run", a.runID, "source", d.Key.Source, "anchor", d.Key.Anchor,
-		"account", after.ID, "action", string(d.Action), "reason", string(d.Reason), "op", string(op.Kind))
+	a.changed(ctx, d, op, after.ID)
 	a.count(func() {
 		a.counts.Done++
 		a.inARow = 0
@@ -308,8 +307,15 @@ func (a *applier) relink(ctx context.Context, ref state.OpRef, d *plan.Decision,
 	if err := a.record(ctx, out); err != nil {
 		return err
 	}
+	a.changed(ctx, d, op, out.AccountID)
 	a.count(func() { a.counts.Done++ })
 	return nil
+}
+
+// changed is the one line of the log about a change: ids alone.
+func (a *applier) changed(ctx context.Context, d *plan.Decision, op plan.Op, account string) {
+	a.e.log.InfoContext(ctx, "changed", "run", a.runID, "source", d.Key.Source, "anchor", d.Key.Anchor,
+		"account", account, "action", string(d.Action), "reason", string(d.Reason), "op", string(op.Kind))
 }
 
 // reread looks at the account after a call that failed, for an answer may be lost
