@@ -8,10 +8,10 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags timetzdata -ldflags='-s -w'
 RELEASE := $(GO) tool -modfile=tools/release/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help build packages sbom reproducible test race traps e2e e2e-real conformance storm fuzz bench lint fmt vuln generate golden demo tidy-check check
+.PHONY: help build packages sbom deploy-check reproducible test race traps e2e e2e-real conformance storm fuzz bench lint fmt vuln generate golden demo tidy-check check
 
 help: ## list these targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## the static binary, bin/mmsync
 	$(BUILD) -o bin/mmsync ./cmd/mmsync
@@ -19,9 +19,14 @@ build: ## the static binary, bin/mmsync
 packages: ## a .deb and an .rpm of it, in dist/
 	GO='$(GO)' scripts/packages
 
-sbom: ## what is linked into the binary, as CycloneDX: dist/mmsync.cdx.json
+sbom: build ## what is linked into the binary, as CycloneDX: dist/mmsync.cdx.json
 	@mkdir -p dist
-	CGO_ENABLED=0 GOFLAGS='-tags=timetzdata' $(RELEASE) cyclonedx-gomod app -json -licenses -main cmd/mmsync -output dist/mmsync.cdx.json .
+	$(RELEASE) cyclonedx-gomod bin -json -licenses -std -noserial -notimestamp \
+		-version "$$(bin/mmsync version | cut -d' ' -f2)" -output dist/mmsync.cdx.json bin/mmsync
+
+deploy-check: ## the files in deploy/: read strictly, packages made and unpacked
+	scripts/test-deps deploy
+	cd deploy && MMSYNC_TEST_REQUIRE="systemd-analyze,dpkg-deb,rpm,$$MMSYNC_TEST_REQUIRE" $(GO) test -count=1 -timeout 20m ./...
 
 reproducible: ## build it twice, in two folders and without a cache between them, and compare
 	GO='$(GO)' scripts/reproducible
