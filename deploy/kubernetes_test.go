@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -170,7 +171,16 @@ func TestKubernetes_fitsTogether(t *testing.T) {
 	e := manifests(t)
 	c := e.container()
 	for path, probe := range map[string]*corev1.Probe{"/healthz": c.LivenessProbe, "/readyz": c.ReadinessProbe} {
-		require.Equal(t, path, probe.HTTPGet.Path)
+		asked, err := url.Parse(probe.HTTPGet.Path)
+		require.NoError(t, err)
+		require.Equal(t, path, asked.Path)
+		for _, part := range asked.Query()["exclude"] {
+			if source, ok := strings.CutPrefix(part, "source "); ok {
+				require.Contains(t, e.config.Data["config.yaml"], "- name: "+source+"\n")
+			} else {
+				require.Contains(t, read(t, "../internal/daemon/health.go"), `= "`+part+`"`, "there is no such part")
+			}
+		}
 		require.Equal(t, "admin", probe.HTTPGet.Port.StrVal)
 		require.Contains(t, read(t, "../internal/admin/handler.go"), `"GET `+path+`"`)
 	}
