@@ -19,7 +19,7 @@ import (
 
 const envRequire = "MMSYNC_TEST_REQUIRE"
 
-var binary string //nolint:gochecknoglobals // built once for all tests
+var binary string // built once for all tests
 
 func TestMain(m *testing.M) { os.Exit(tests(m)) }
 

@@ -47,7 +47,9 @@ func manifests(t *testing.T) everything {
 	}
 }
 
-func (e *everything) container() *corev1.Container { return &e.deployment.Spec.Template.Spec.Containers[0] }
+func (e *everything) container() *corev1.Container {
+	return &e.deployment.Spec.Template.Spec.Containers[0]
+}
 
 // Every file is known to these tests, says which type it is of, and names no namespace.
 func TestKubernetes_decodesStrictly(t *testing.T) {

@@ -38,7 +38,7 @@ func TestMigrations_TakeNothingFromTheVersionBefore(t *testing.T) {
 	t.Parallel()
 	for _, fsys := range []fs.FS{migrations.Postgres(), migrations.SQLite()} {
 		for _, n := range names(t, fsys) {
-			for _, line := range strings.Split(strings.ToLower(read(t, fsys, n)), "\n") {
+			for line := range strings.SplitSeq(strings.ToLower(read(t, fsys, n)), "\n") {
 				statement, _, _ := strings.Cut(line, "--")
 				require.NotRegexp(t, `\bdrop (table|column|view|function|sequence)\b|\brename\b|\balter column\b|\badd (constraint|check|unique)\b`, statement, n)
 				if strings.Contains(statement, "add column") && strings.Contains(statement, "not null") {

@@ -69,10 +69,10 @@ func (a *app) printBackup(file string, h state.BackupHead, rows int64, encrypted
 	}
 	if a.output == "json" {
 		return a.printJSON(map[string]any{
-			"format_version": plan.FormatVersion, "file": file, "schema": h.Schema, "made_at": h.MadeAt, "rows": rows, "links": keptIn(h, "links"), "encrypted": encrypted,
+			"format_version": plan.FormatVersion, "file": file, "schema": h.Schema, "made_at": h.MadeAt, "rows": rows, "links": linksIn(h), "encrypted": encrypted,
 		})
 	}
-	fmt.Fprintf(a.stdout, "wrote %s, %s among them, to %s", counted(rows, "row"), counted(keptIn(h, "links"), "link"), file)
+	fmt.Fprintf(a.stdout, "wrote %s, %s among them, to %s", counted(rows, "row"), counted(linksIn(h), "link"), file)
 	if encrypted {
 		fmt.Fprint(a.stdout, ", encrypted")
 	}
@@ -80,9 +80,9 @@ func (a *app) printBackup(file string, h state.BackupHead, rows int64, encrypted
 	return nil
 }
 
-func keptIn(h state.BackupHead, table string) int64 {
+func linksIn(h state.BackupHead) int64 {
 	for i := range h.Tables {
-		if h.Tables[i].Name == table {
+		if h.Tables[i].Name == "links" {
 			return h.Tables[i].Rows
 		}
 	}
@@ -205,10 +205,10 @@ func openBackup(name, identity string) (*archive.Reader, func(), error) {
 func (a *app) printRestored(h state.BackupHead, r *archive.Reader) error {
 	if a.output == "json" {
 		return a.printJSON(map[string]any{
-			"format_version": plan.FormatVersion, "schema": h.Schema, "made_at": h.MadeAt, "made_by": r.Program(), "rows": r.Rows(), "links": keptIn(h, "links"),
+			"format_version": plan.FormatVersion, "schema": h.Schema, "made_at": h.MadeAt, "made_by": r.Program(), "rows": r.Rows(), "links": linksIn(h),
 		})
 	}
-	fmt.Fprintf(a.stdout, "restored %s, %s among them, as they were on %s\n", counted(r.Rows(), "row"), counted(keptIn(h, "links"), "link"), h.MadeAt.UTC().Format(time.DateTime))
+	fmt.Fprintf(a.stdout, "restored %s, %s among them, as they were on %s\n", counted(r.Rows(), "row"), counted(linksIn(h), "link"), h.MadeAt.UTC().Format(time.DateTime))
 	fmt.Fprintln(a.stdout, "read mmsync plan; until mmsync state accept-restore --reason … nothing is written to Mattermost")
 	return nil
 }

@@ -86,7 +86,7 @@ func LeftOut() map[string]string {
 
 func keptTable(name, order, columns string) KeptTable {
 	t := KeptTable{Name: name, Order: strings.Fields(order)}
-	for _, field := range strings.Fields(columns) {
+	for field := range strings.FieldsSeq(columns) {
 		column, kind, typed := strings.Cut(field, ":")
 		if !typed {
 			kind = string(ColumnText)

@@ -59,7 +59,7 @@ func ready(t *testing.T, s store, err error) store {
 
 const rowsEach = 3
 
-var madeAt = time.Date(2026, 3, 4, 5, 6, 7, 123456000, time.UTC) //nolint:gochecknoglobals // a constant, if times could be one
+var madeAt = time.Date(2026, 3, 4, 5, 6, 7, 123456000, time.UTC)
 
 // sample gives a row with every column set; every third also with null where the schema
 // lets it. Ids that tables share agree.
@@ -133,7 +133,7 @@ func samplesHead(t *testing.T, s store) state.BackupHead {
 	return h
 }
 
-var mark = state.Mark{Name: state.MarkRestored, ServerDate: madeAt, At: madeAt.Add(time.Hour)} //nolint:gochecknoglobals // a constant, if structs could be one
+var mark = state.Mark{Name: state.MarkRestored, ServerDate: madeAt, At: madeAt.Add(time.Hour)}
 
 // filled gives a store with rows in every table.
 func filled(t *testing.T, open func(*testing.T) store) store {
@@ -269,7 +269,7 @@ func TestRestore_FencesWhoWasThere(t *testing.T) {
 	}
 }
 
-var person = identity.Key{Source: "okta", Anchor: "e1"} //nolint:gochecknoglobals // a constant, if structs could be one
+var person = identity.Key{Source: "okta", Anchor: "e1"}
 
 func due() []state.DueMark { return []state.DueMark{{Key: person}} }
 

@@ -23,7 +23,7 @@ func Kept(t *testing.T, columns map[string][]string) {
 	}
 	out := state.LeftOut()
 	for table := range columns {
-		require.True(t, kept[table] != (out[table] != ""),
+		require.NotEqual(t, kept[table], out[table] != "",
 			"table %s: a backup has to hold it (state.Kept), or there has to be a reason why not (state.LeftOut)", table)
 	}
 }
