@@ -5,14 +5,31 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 # zones inside, so that it runs in an empty container.
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags timetzdata -ldflags='-s -w'
 
+RELEASE := $(GO) tool -modfile=tools/release/go.mod
+
 .DEFAULT_GOAL := help
-.PHONY: help build test race traps e2e e2e-real conformance storm chaos fuzz bench lint fmt vuln generate golden demo tidy-check check
+.PHONY: help build packages sbom deploy-check reproducible test race traps e2e e2e-real conformance storm chaos fuzz bench lint fmt vuln generate golden demo tidy-check check
 
 help: ## list these targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## the static binary, bin/mmsync
 	$(BUILD) -o bin/mmsync ./cmd/mmsync
+
+packages: ## a .deb and an .rpm of it, in dist/
+	GO='$(GO)' scripts/packages
+
+sbom: build ## what is linked into the binary, as CycloneDX: dist/mmsync.cdx.json
+	@mkdir -p dist
+	$(RELEASE) cyclonedx-gomod bin -json -licenses -std -noserial -notimestamp \
+		-version "$$(bin/mmsync version | cut -d' ' -f2)" -output dist/mmsync.cdx.json bin/mmsync
+
+deploy-check: ## the files in deploy/: read strictly, packages made and unpacked
+	scripts/test-deps deploy
+	cd deploy && MMSYNC_TEST_REQUIRE="systemd-analyze,dpkg-deb,rpm,$$MMSYNC_TEST_REQUIRE" $(GO) test -count=1 -timeout 20m ./...
+
+reproducible: ## build it twice, in two folders and without a cache between them, and compare
+	GO='$(GO)' scripts/reproducible
 
 test: ## all tests under the race detector, against real slapd and PostgreSQL (installed if that is allowed)
 	scripts/test-deps
@@ -77,6 +94,8 @@ demo: ## five minutes with mmsync: a simulated server, a small directory, a firs
 tidy-check: ## go.mod and go.sum say exactly what is needed, and what is cached is what they say
 	$(GO) mod tidy -diff
 	cd tools && $(GO) mod tidy -diff
+	cd tools/release && $(GO) mod tidy -diff
+	cd deploy && $(GO) mod tidy -diff
 	$(GO) mod verify
 
 check: ## everything that has to pass before a change goes in

@@ -106,6 +106,11 @@ func rules() map[string]rule {
 		"internal/schedule": {
 			why: "when something is due is asked by whoever does it, and the answer must not depend on what that is",
 		},
+		"internal/state/archive": {
+			imports: []string{"internal/state"},
+			tests:   []string{"internal/identity", "internal/state/sqlite", "internal/state/postgres", "internal/pgtest"},
+			why:     "a backup is a file that either store writes and reads; it is told in the words of the port",
+		},
 		"internal/admin": {
 			imports: []string{"internal/state", "internal/reconcile/plan", "internal/identity"},
 			why:     "whoever watches is told what others found and counted; what is looked at comes as a probe, so that health knows no adapter",
@@ -158,6 +163,7 @@ func rules() map[string]rule {
 			imports: []string{
 				"internal/daemon", "internal/config", "internal/demo", "internal/explain", "internal/identity", "internal/audit",
 				"internal/reconcile/plan", "internal/reconcile/guard", "internal/reconcile", "internal/state",
+				"internal/state/archive",
 				"internal/mattermost/mmsim", // what the demo runs against
 			},
 			tests: []string{"internal/slapdtest", "internal/pgtest"},
@@ -232,6 +238,7 @@ func libraries() []library {
 		{module: "golang.org/x/oauth2", in: []string{"internal/admin/page"}, why: "people log in at the status page, and nowhere else"},
 		{module: "github.com/wneessen/go-mail", in: []string{"internal/notice"}, why: "mail is one way of telling people, and nothing else sends any"},
 		{module: "github.com/go-asn1-ber/asn1-ber", in: []string{"internal/sources/ldap", "internal/slapdtest"}, why: "only the LDAP source reads controls, and its tests fake a server on the wire"},
+		{module: "filippo.io/age", in: []string{"internal/state/archive"}, why: "a backup is encrypted where it becomes a file, and nowhere else"},
 		{module: "github.com/spf13/cobra", in: []string{"cmd/mmsync"}, why: "flags and commands end where the program begins"},
 		{module: "go.yaml.in/yaml/v4", in: []string{"internal/config", "cmd/mmsync", "internal/admin"}, why: "only the configuration is YAML, what a command prints as YAML, and the alerts, which the tests of admin read"},
 		{module: "github.com/lmittmann/tint", in: []string{"cmd/mmsync", "internal/daemon"}, why: "how a log looks is decided once, at the top"},

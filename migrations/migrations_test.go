@@ -32,6 +32,23 @@ func TestMigrations_NumberedWithoutGapsForwardOnly(t *testing.T) {
 	}
 }
 
+// A program that is at work while a newer one migrates goes on with the tables and
+// columns it knows: none is taken away or renamed, and it need not fill new ones.
+func TestMigrations_TakeNothingFromTheVersionBefore(t *testing.T) {
+	t.Parallel()
+	for _, fsys := range []fs.FS{migrations.Postgres(), migrations.SQLite()} {
+		for _, n := range names(t, fsys) {
+			for line := range strings.SplitSeq(strings.ToLower(read(t, fsys, n)), "\n") {
+				statement, _, _ := strings.Cut(line, "--")
+				require.NotRegexp(t, `\bdrop (table|column|view|function|sequence)\b|\brename\b|\balter column\b|\badd (constraint|check|unique)\b`, statement, n)
+				if strings.Contains(statement, "add column") && strings.Contains(statement, "not null") {
+					require.Contains(t, statement, "default", n)
+				}
+			}
+		}
+	}
+}
+
 func names(t *testing.T, fsys fs.FS) []string {
 	t.Helper()
 	list, err := fs.Glob(fsys, "*.sql")

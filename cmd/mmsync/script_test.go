@@ -49,8 +49,8 @@ func TestScript(t *testing.T) {
 			"slapd": cmdSlapd, "ldap-delete": cmdLDAPDelete, "fakeldap": cmdFakeLDAP,
 			"exits": cmdExits, "json": cmdJSON, "jsonenv": cmdJSONEnv, "norm": cmdNorm, "interrupt": cmdInterrupt, "people": cmdPeople,
 			"newer-schema": cmdNewerSchema, "busy-port": cmdBusyPort, "lines": cmdLines, "waitwrites": cmdWaitWrites,
-			"sql":        cmdSQL,
 			"holds-text": cmdHoldsText, "pruned": cmdPruned, "free-port": cmdFreePort, "push": cmdPush, "ask": cmdAsk,
+			"sql": cmdSQL, "postgres": cmdPostgres,
 		},
 	})
 }

@@ -87,6 +87,8 @@ func everyCommand() map[string][][]string {
 		"notify test":           {{}, {"-o", "json"}, {"hook"}},
 		"serve":                 {{"--timeout", "500ms"}},
 		"sync":                  {{}, {"-o", "json"}, {"--dry-run"}},
+		"state backup":          {{"-"}, {"nowhere/secrets.backup"}},
+		"state restore":         {{"config.yaml"}, {"nowhere.backup"}, {"config.yaml", "--identity", "config.yaml"}},
 		"token":                 {{}},
 		"token create":          {{"--source", "push", "--name", "second"}},
 		"token list":            {{"--all"}, {"-o", "json"}},

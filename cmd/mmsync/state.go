@@ -28,7 +28,7 @@ func (a *app) stateCmd() *cobra.Command {
 		Short: "say which schema version the store has",
 		RunE:  a.withStore(a.stateStatus),
 	})
-	cmd.AddCommand(a.rebindCmd(), a.rebuildCmd(), a.acceptRestoreCmd())
+	cmd.AddCommand(a.rebindCmd(), a.backupCmd(), a.restoreCmd(), a.rebuildCmd(), a.acceptRestoreCmd())
 	return cmd
 }
 

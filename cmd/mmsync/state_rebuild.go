@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/mmsync/mmsync/internal/config"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
@@ -39,6 +41,9 @@ func (a *app) rebuildCmd() *cobra.Command {
 			r, err := d.Engine.RebuildLinks(cmd.Context(), reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason}, file)
 			if err != nil {
 				return err
+			}
+			if slices.ContainsFunc(d.Config.Sources, func(s config.Source) bool { return s.Type == "scim" }) {
+				r.Doubts = append(r.Doubts, "what identity providers pushed and the tokens they push with are in no export, only in a backup: make tokens with mmsync token create and have everybody pushed once more")
 			}
 			return a.printRebuilt(r)
 		},

@@ -92,7 +92,10 @@ func (d *Daemon) lookStore(ctx context.Context) []admin.Status {
 		lease.Detail = fmt.Sprintf("%s has it until %s; this process takes over if it is not renewed.", l.Holder, l.Expires.UTC().Format(time.RFC3339))
 	}
 	schema := admin.Status{Part: partSchema, OK: true, Detail: "It is the one this version works with."}
-	if err := d.Store.Ready(ctx); err != nil {
+	if current, wanted, err := d.Store.Schema(ctx); err == nil && current > wanted {
+		// Migrations take nothing away that the version before works with.
+		schema.Detail = fmt.Sprintf("A newer mmsync has brought it from %d to %d; this process goes on until it is replaced, and would not start again.", wanted, current)
+	} else if err := d.Store.Ready(ctx); err != nil {
 		schema.OK, schema.Detail = false, brief(err)+"; run mmsync state migrate, or the version of mmsync that the store belongs to"
 	}
 	n, oldest, err := d.Store.CountDue(ctx)

@@ -92,6 +92,13 @@ func history(ctx context.Context, s HistoryStore, v Vault, create bool) (chain, 
 	if err := refuseRebuilt(rebuilt); err != nil {
 		return c, err
 	}
+	restored, err := s.Mark(ctx, state.MarkRestored)
+	if err != nil {
+		return c, fmt.Errorf("read whether the store was restored: %w", err)
+	}
+	if err := refuseRestored(restored); err != nil {
+		return c, err
+	}
 	head, known, err := v.Head()
 	if err != nil {
 		return c, &HistoryError{Text: err.Error()}
@@ -136,6 +143,16 @@ func follows(ctx context.Context, s state.AuditStore, last *audit.Batch, head au
 		return refused("batch %d of the history in the store is not the one that %s.head knows", head.Batch, path)
 	}
 	return nil
+}
+
+// refuseRestored says that the store was put back from a backup and nobody has accepted
+// that.
+func refuseRestored(m state.Mark) error {
+	if m.At.IsZero() {
+		return nil
+	}
+	return &HistoryError{Restored: true, Text: fmt.Sprintf("the store was put back on %s from a backup that was made on %s, and what was done after it is not known; %s",
+		m.At.UTC().Format(time.DateTime), m.ServerDate.UTC().Format(time.DateTime), acceptHint)}
 }
 
 // known refuses to go on with a store that was put back.
@@ -263,8 +280,10 @@ func (e *Engine) AcceptRestore(ctx context.Context, o RunOptions) (audit.Head, e
 	if err := e.o.Vault.SetHead(audit.Head{}); err != nil {
 		return audit.Head{}, err
 	}
-	if err := e.o.Store.SetMark(l.ctx, l.current(), state.Mark{Name: rebuiltMark}); err != nil {
-		return audit.Head{}, fmt.Errorf("note that the rebuilt links were accepted: %w", err)
+	for _, name := range []string{rebuiltMark, state.MarkRestored} {
+		if err := e.o.Store.SetMark(l.ctx, l.current(), state.Mark{Name: name}); err != nil {
+			return audit.Head{}, fmt.Errorf("note that what was put back is accepted: %w", err)
+		}
 	}
 	u, err := e.o.Store.Unsealed(l.ctx, sealAtOnce)
 	if err != nil {

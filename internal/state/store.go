@@ -135,8 +135,8 @@ type Store interface {
 	ResourceStore
 	VerdictStore
 	AuditStore
-	ResourceStore
 	ToldStore
+	Backups
 
 	// Close releases the connections.
 	Close() error

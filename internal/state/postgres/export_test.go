@@ -113,3 +113,22 @@ func (s *Store) User(t testing.TB) (name string) {
 
 // Reset has every connection made anew.
 func (s *Store) Reset() { s.pool.Reset() }
+
+// Columns gives the columns of every table there is.
+func (s *Store) Columns(t testing.TB) map[string][]string {
+	t.Helper()
+	type column struct{ table, name string }
+	list, err := collect(t.Context(), s, "list columns",
+		`select c.relname, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+		where c.relkind in ('r', 'p') and c.relnamespace = current_schema()::regnamespace order by c.relname, a.attnum`, nil,
+		func(row pgx.CollectableRow) (column, error) {
+			var c column
+			return c, row.Scan(&c.table, &c.name)
+		})
+	require.NoError(t, err)
+	out := map[string][]string{}
+	for _, c := range list {
+		out[c.table] = append(out[c.table], c.name)
+	}
+	return out
+}

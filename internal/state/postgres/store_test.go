@@ -276,3 +276,8 @@ func TestStore_Resources_LookedUp(t *testing.T) {
 		s.Exec(t, "analyze")
 	}
 }
+
+func TestStore_Backup_NamesEveryTable(t *testing.T) {
+	t.Parallel()
+	statetest.Kept(t, open(t, pgtest.URL(t)).Columns(t))
+}

@@ -77,3 +77,21 @@ func (s *Store) Limit(t testing.TB, more int) {
 	require.NoError(t, s.writer.QueryRowContext(t.Context(), fmt.Sprintf("pragma max_page_count = %d", pages+more)).Scan(&limit))
 	require.Equal(t, pages+more, limit)
 }
+
+// Columns gives the columns of every table there is.
+func (s *Store) Columns(t testing.TB) map[string][]string {
+	t.Helper()
+	type column struct{ table, name string }
+	list, err := collect(t.Context(), s, "list columns",
+		"select m.name, c.name from sqlite_master m, pragma_table_info(m.name) c where m.type = 'table' order by m.name, c.cid", nil,
+		func(rows *sql.Rows) (column, error) {
+			var c column
+			return c, rows.Scan(&c.table, &c.name)
+		})
+	require.NoError(t, err)
+	out := map[string][]string{}
+	for _, c := range list {
+		out[c.table] = append(out[c.table], c.name)
+	}
+	return out
+}

@@ -188,3 +188,8 @@ func TestStore_Resources_LookedUp(t *testing.T) {
 		s.Exec(t, "analyze")
 	}
 }
+
+func TestStore_Backup_NamesEveryTable(t *testing.T) {
+	t.Parallel()
+	statetest.Kept(t, open(t, fileURL(t), sqlite.Options{Volatile: true}).Columns(t))
+}
