@@ -36,7 +36,7 @@ dir=$1; shift
 exec 3<&0
 "$@" </dev/null >"$dir/log" 2>&1 3<&- &
 pid=$!
-(cat <&3 >/dev/null; kill -QUIT $pid) 2>/dev/null &
+(cat <&3 >/dev/null; kill -QUIT $pid; kill -TERM $pid) 2>/dev/null &
 watch=$!
 wait $pid
 code=$?
