@@ -3,6 +3,7 @@ package config_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -11,9 +12,10 @@ import (
 
 func TestAdmin_defaults(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, config.Admin{}, parse(t, pushed).Admin, "nothing listens unless it is asked for")
+	login := config.Login{Lifetime: 8 * time.Hour}
+	require.Equal(t, config.Admin{Login: login}, parse(t, pushed).Admin, "nothing listens unless it is asked for")
 	c := parse(t, pushed+"admin: {listen: \"127.0.0.1:9095\", pprof: true}\n")
-	require.Equal(t, config.Admin{Listen: "127.0.0.1:9095", PProf: true}, c.Admin)
+	require.Equal(t, config.Admin{Listen: "127.0.0.1:9095", PProf: true, Login: login}, c.Admin)
 	require.True(t, c.Admin.Local())
 	require.False(t, parse(t, pushed+"admin: {listen: \":9095\"}\n").Admin.Local())
 }

@@ -35,7 +35,7 @@ func parse(t *testing.T, text string) *config.Config {
 		if strings.HasSuffix(name, "_url") {
 			return []byte("https://hooks.example.com/stub\n"), nil
 		}
-		return []byte("stub\n"), nil
+		return []byte(strings.Repeat("stub", 16) + "\n"), nil
 	}}
 	c, err := l.Parse("config.yaml", []byte(text))
 	require.NoError(t, err)

@@ -152,7 +152,7 @@ func TestClient_Breaker(t *testing.T) {
 			l.set("away", func() { l.cut = true })
 			done := make(chan error, 1)
 			go func() {
-				for {
+				for t.Context().Err() == nil {
 					if _, err := c.Me(t.Context()); err == nil {
 						done <- nil
 						return

@@ -35,7 +35,7 @@ const (
 const keeper = `
 dir=$1; shift
 exec 3<&0
-(cat <&3 >/dev/null; : >"$dir/end"; kill -QUIT $(cat "$dir/pid")) 2>/dev/null &
+(cat <&3 >/dev/null; : >"$dir/end"; pid=$(cat "$dir/pid"); kill -QUIT $pid; kill -TERM $pid) 2>/dev/null &
 watch=$!
 while :; do
 	"$@" </dev/null >>"$dir/log" 2>&1 3<&- &
