@@ -70,7 +70,9 @@ scim: {listen: "127.0.0.1:0"}
 	}()
 	t.Cleanup(func() {
 		stop()
-		_ = <-done // whatever a test has broken
+		if err := <-done; err != nil {
+			t.Log("what the test broke:", err)
+		}
 		_ = w.d.Close()
 	})
 	w.until(t, nil)
