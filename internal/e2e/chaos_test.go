@@ -187,8 +187,9 @@ func TestChaos(t *testing.T) {
 	dir := slapdtest.Start(t, slapdtest.Options{Users: how.people})
 	w := newWorld(t, store{"postgres", func(testing.TB, string) string { return pg.URL() }}, settings{
 		ldap: dir.URL, scim: []string{"idp"}, inline: "50ms",
-		guards: "{count: 100000, percent: 100}",
-		limits: "  max_updates: {count: 1000000}\n  max_creates: {count: 1000000}\n",
+		guards:   "{count: 100000, percent: 100}",
+		limits:   "  max_updates: {count: 1000000}\n  max_creates: {count: 1000000}\n",
+		sections: fmt.Sprintf("schedule: {runs: [{name: full, every: %s}]}\n", how.every),
 	})
 	w.mmsync("sync", "-q").exits(0)
 	began := time.Now()
@@ -202,13 +203,11 @@ func TestChaos(t *testing.T) {
 	var pushFault error
 	work.Go(func() { pushFault = c.push(ctx, how.perSecond) })
 	titles := map[string]string{}
-	work.Go(func() { // full runs, and something for them to do
+	work.Go(func() { // something for full runs to do
 		for i := 0; ctx.Err() == nil; i++ {
 			p := roster[rand.IntN(len(roster))]
 			titles[p.UID] = fmt.Sprintf("Keeper %d", i)
 			dir.Modify(p.DN, "title", titles[p.UID])
-			run := w.start("sync", "-q", "--wait-lock", "60s")
-			run.wait()
 			select {
 			case <-time.After(how.every):
 			case <-ctx.Done():
@@ -254,6 +253,7 @@ func TestChaos(t *testing.T) {
 	}
 	requireJournal(t, w, began)
 	requireFenced(t, w)
+	require.Contains(t, w.mmsync("history").exits(0).stdout, "schedule full")
 	w.quiet()
 }
 

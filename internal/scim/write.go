@@ -63,7 +63,7 @@ func (h *Handler) replace(ctx context.Context, c *call, t *ResourceType, id stri
 	if err != nil {
 		return answer{}, err
 	}
-	r, err := h.change(ctx, c, t, id, t.ofBody(id, body), func(before Resource) (Object, error) {
+	r, err := h.change(ctx, c, t, id, t.ofBody(body), func(before Resource) (Object, error) {
 		return t.Accept(body, &before, c.lenient, c.noted)
 	})
 	if err != nil {
@@ -79,7 +79,7 @@ func (h *Handler) patch(ctx context.Context, c *call, t *ResourceType, id string
 		return answer{}, err
 	}
 	ops, fault := c.patchOps(doc)
-	r, err := h.change(ctx, c, t, id, c.ofPatch(t, id, doc), func(before Resource) (Object, error) {
+	r, err := h.change(ctx, c, t, id, c.ofPatch(t, doc), func(before Resource) (Object, error) {
 		if fault != nil {
 			return nil, fault
 		}

@@ -85,19 +85,20 @@ create unique index scim_tokens_name on scim_tokens (source, name) where revoked
 -- The three below are what every push waits for. They are functions because the server
 -- keeps the plans of a function, and planning took longer than reading and writing.
 -- Lists of any length have one plan, and so each statement is one that is fit for long
--- ones.
+-- ones. A plan that was made while a table was small is kept while it grows: reading all
+-- of it is never the way.
 
 -- scim_read gives what exists of one id or, where that is null, of one value, with what
 -- is due of each if p_due is set. The words that hide that only what exists is asked
 -- for keep the server from walking over all of it in the order of the answer.
 -- +goose StatementBegin
 create function scim_read(
-    p_source text, p_type text, p_id text, p_attr text, p_value text, p_limit integer, p_due boolean
+    p_source text, p_type text, p_id text, p_attr text, p_value text, p_limit bigint, p_due boolean
 ) returns table (
     source text, type text, id text, version bigint, body text, created_at timestamptz, modified_at timestamptz, deleted_at timestamptz,
     is_leaver boolean, revision bigint, since_at timestamptz, after_at timestamptz, attempts integer, is_held boolean, reason text, note text
 )
-language plpgsql stable set plan_cache_mode = force_generic_plan as $$
+language plpgsql stable set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 #variable_conflict use_column
 begin
     if p_id is not null then
@@ -153,7 +154,7 @@ create function scim_write(
     p_leave_all boolean, p_leave text[], p_join text[], p_join_types text[], p_join_displays text[],
     p_due text[], p_leavers boolean[]
 ) returns scim_resources
-language plpgsql set plan_cache_mode = force_generic_plan as $$
+language plpgsql set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
     written scim_resources;
 begin

@@ -225,7 +225,8 @@ func body(t *protocol.ResourceType, attributes protocol.Object) ([]byte, error) 
 	return out, nil
 }
 
-// values are those by which a resource is found.
+// values are those by which a resource is found. What is written keeps them where they
+// did not change, so that other values need a migration of those that are kept.
 func (b *Backend) values(t *protocol.ResourceType, attributes protocol.Object) []state.IndexedValue {
 	var out []state.IndexedValue
 	put := func(attr string, v any, exact, unique bool) {
