@@ -41,6 +41,7 @@ func (v *validator) schedule(s *Schedule) {
 		}
 	}
 	v.leaversGo(s)
+	v.aboutAll(s)
 }
 
 // ticks checks when a schedule runs, as far as that can be seen without reading cron.
@@ -99,6 +100,15 @@ func (v *validator) leaversGo(s *Schedule) {
 		if !goes {
 			v.fault("schedule.runs", "no schedule switches off who leaves source "+name, "add deactivate to the operations of one that works on "+name+", or say lifecycle: {deactivate: {on: []}}")
 		}
+	}
+}
+
+// aboutAll wants one schedule that works on all sources: the first approval, the limits of
+// a new source and health go by runs about everybody.
+func (v *validator) aboutAll(s *Schedule) {
+	some := func(r ScheduledRun) bool { return len(r.Sources) > 0 }
+	if len(s.Runs) > 0 && !v.doc.isBad("schedule.runs") && !slices.ContainsFunc(s.Runs, func(r ScheduledRun) bool { return !some(r) }) {
+		v.fault("schedule.runs", "each works on some sources alone, and none on all of them", "leave sources out of one: limits, health and what is held go by runs about everybody")
 	}
 }
 

@@ -48,7 +48,7 @@ func (d *Daemon) admin(ctx context.Context, o ServeOptions, pushed net.Addr) (fu
 	if err != nil {
 		return nil, errors.Join(err, bound.Close())
 	}
-	l.drain = min(l.drain, d.Config.ShutdownTimeout)
+	l.drain = min(2*time.Second, d.Config.ShutdownTimeout/3) // nothing is lost that is asked here
 	o.Logger.InfoContext(ctx, "listening", "component", "admin", "address", l.Addr().String())
 	return func(ctx context.Context) error {
 		defer idle()

@@ -68,6 +68,11 @@ func (d *Daemon) probes(pushed net.Addr) (list []admin.Probe, idle func(), err e
 	return list, client.CloseIdle, nil
 }
 
+// writable is a store that can be there and only be read.
+type writable interface {
+	Writable(ctx context.Context) error
+}
+
 func (d *Daemon) lookStore(ctx context.Context) []admin.Status {
 	store := admin.Status{Part: partStore}
 	because := func(part string) admin.Status {
@@ -78,7 +83,11 @@ func (d *Daemon) lookStore(ctx context.Context) []admin.Status {
 	if err == nil {
 		now, err = d.Store.Now(ctx)
 	}
+	if w, ok := d.Store.(writable); ok && err == nil {
+		err = w.Writable(ctx)
+	}
 	if err != nil {
+		d.Metrics.Leading(false)
 		store.Detail = "The store cannot be used: " + brief(err) + "; look at the database of state.url: mmsync doctor --only state"
 		return []admin.Status{store, because(partSchema), because(partLease), because(partPushes)}
 	}
@@ -122,7 +131,7 @@ func (d *Daemon) lookStore(ctx context.Context) []admin.Status {
 // mattermostProbe asks in turn whose the token is and whether the server is well, never
 // two things within 2 s: the second question makes the server write to its database.
 func (d *Daemon) mattermostProbe(client *mattermost.Client) admin.Probe {
-	p := &mattermostLook{client: client}
+	p := &mattermostLook{client: client, target: d.Target}
 	return admin.Probe{
 		Parts: []string{partMattermost, partToken}, Every: askEvery, Within: askWithin,
 		Hangs: "look at the server, and at the network to mattermost.url: mmsync doctor --only mattermost", Check: p.look,
@@ -132,6 +141,7 @@ func (d *Daemon) mattermostProbe(client *mattermost.Client) admin.Probe {
 // mattermostLook is used by one goroutine.
 type mattermostLook struct {
 	client *mattermost.Client
+	target *mattermost.Target // what is worked with, and knows more
 	turns  int
 	// sick is why the server was not well when it was last asked about itself.
 	sick  error
@@ -142,6 +152,9 @@ func (m *mattermostLook) look(ctx context.Context) []admin.Status {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	m.turns++
+	if isOpen, _, _ := m.target.Breaker(); isOpen {
+		_ = m.target.Reachable(ctx) // it may be the only one that asks whether the server is back
+	}
 	if m.turns%2 == 0 {
 		return m.said(m.lookServer(ctx))
 	}
@@ -180,6 +193,12 @@ func (m *mattermostLook) said(err error) []admin.Status {
 	token := m.token
 	if token.Part == "" {
 		token = admin.Status{Part: partToken, Detail: "The server was not asked yet; ask again in a few seconds.", Because: partMattermost}
+	}
+	if s := m.target.Token(); token.OK && !s.Dead && s.Why != "" {
+		token.Detail = "The server takes it, but " + s.Why
+	}
+	if isOpen, since, why := m.target.Breaker(); err == nil && isOpen {
+		err = fmt.Errorf("calls have failed since %s and are kept back (%s)", since.UTC().Format(time.RFC3339), why)
 	}
 	if err != nil {
 		server.OK, server.Detail = false, "Mattermost cannot be used: "+brief(err)+"; nothing is lost and what is due is done when it is back; mmsync doctor --only mattermost"
@@ -227,18 +246,19 @@ func (l *sourceLook) look(ctx context.Context) admin.Status {
 			return out
 		}
 	}
-	if failed, ok := l.d.reads.last(l.source.Name()); ok {
-		out.Detail = fmt.Sprintf("The last reading, at %s, failed: %s%s", failed.at.UTC().Format(time.RFC3339), brief(failed.err), next)
-		return out
-	}
+	// Why a reading failed may name somebody, and whoever asks here need not know him.
+	const why = "; the log and mmsync status say why"
 	now, err := l.readings(ctx)
+	failed, ok := l.d.reads.last(l.source.Name())
 	switch {
+	case ok && failed.at.After(l.last.At): // of this process, and none has read it since
+		out.Detail = fmt.Sprintf("The last reading, at %s, failed%s", failed.at.UTC().Format(time.RFC3339), why+next)
 	case err != nil:
 		out.Detail, out.Because = "When it was last read is not known while the store is away.", partStore
 	case l.last.At.IsZero():
 		out.OK, out.Detail = true, "It is there, and was not read yet."
 	case !l.last.Complete:
-		out.Detail = fmt.Sprintf("The last reading, %s ago, was not complete: %s%s", ago(now, l.last.At), brief(errors.New(l.last.Doubt)), next)
+		out.Detail = fmt.Sprintf("The last reading, %s ago, was not complete%s", ago(now, l.last.At), why+next)
 	default:
 		out.OK, out.Detail = true, fmt.Sprintf("It was read completely %s ago: %d entries.", ago(now, l.last.At), l.last.Entries)
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/config"
@@ -222,6 +223,47 @@ func TestServe_readyz_names_what_broke_within_5s(t *testing.T) {
 		w := watch(t, "", "")
 		w.sim.SetUser(w.sim.AdminID(), func(u *mmsim.User) { u.DeleteAt = time.Now().UnixMilli() })
 		w.names(t, "token", "does not accept the token")
+	})
+	t.Run("a token that was replaced is well", func(t *testing.T) {
+		t.Parallel()
+		w := watch(t, "", "")
+		next := w.sim.AddToken(w.sim.AdminID())
+		require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(w.people), "token"), []byte(next), 0o600))
+		w.sim.EnableToken(w.sim.AdminToken(), false)
+		time.Sleep(5 * time.Second) // the token is asked about once in 4.4
+		w.until(t, nil)
+		require.Equal(t, "The server takes it.", w.ready(t).detail("token"))
+	})
+	t.Run("a PostgreSQL that only reads", func(t *testing.T) {
+		t.Parallel()
+		pg := pgtest.Own(t)
+		w := watch(t, pg.URL(), "")
+		c, err := pgx.Connect(t.Context(), pg.URL())
+		require.NoError(t, err)
+		defer c.Close(t.Context())
+		for _, statement := range []string{"alter system set default_transaction_read_only = on", "select pg_reload_conf()"} {
+			_, err = c.Exec(t.Context(), statement)
+			require.NoError(t, err)
+		}
+		w.names(t, "store", "the database only reads")
+	})
+	t.Run("a reading that failed, and was done by another since", func(t *testing.T) {
+		t.Parallel()
+		w := watch(t, "", "")
+		text, err := os.ReadFile(w.people)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(w.people, []byte("no table"), 0o600))
+		_, err = w.d.Engine.Sync(t.Context(), reconcile.RunOptions{Trigger: "test"})
+		require.NoError(t, err)
+		r, _ := w.until(t, []string{"source hr"})
+		require.NotContains(t, r.detail("source hr"), "column", "what the reading met is not for everybody")
+		require.NoError(t, os.WriteFile(w.people, text, 0o600))
+		other, err := daemon.Open(t.Context(), w.d.Config, daemon.Options{Version: "test"})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, other.Close()) }()
+		_, err = other.Engine.Sync(t.Context(), reconcile.RunOptions{Trigger: "test"})
+		require.NoError(t, err)
+		w.until(t, nil)
 	})
 	t.Run("a file that is gone", func(t *testing.T) {
 		t.Parallel()

@@ -39,6 +39,7 @@ type Listener struct {
 	server  *http.Server
 	bound   net.Listener
 	drain   time.Duration
+	log     *slog.Logger
 }
 
 // Listen binds the address of a configuration that has one and serves h there, over
@@ -102,15 +103,18 @@ func newListener(section string, bound net.Listener, t *config.TLS, h http.Handl
 			server.TLSConfig.MinVersion = tls.VersionTLS13
 		}
 	}
-	return &Listener{section: section, server: server, bound: bound, drain: drainTimeout}, nil
+	return &Listener{section: section, server: server, bound: bound, drain: drainTimeout, log: log}, nil
 }
 
 // Addr is where it listens.
 func (l *Listener) Addr() net.Addr { return l.bound.Addr() }
 
 // Serve answers until ctx ends; requests at work then are finished, if they take no
-// longer than drainTimeout.
+// longer than the drain, and else cut off.
 func (l *Listener) Serve(ctx context.Context) error {
+	base, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	l.server.BaseContext = func(net.Listener) context.Context { return base }
 	ended := make(chan error, 1)
 	go func() {
 		if l.server.TLSConfig != nil {
@@ -128,7 +132,9 @@ func (l *Listener) Serve(ctx context.Context) error {
 	defer cancel()
 	err := l.server.Shutdown(drain)
 	if err != nil {
-		err = errors.Join(fmt.Errorf("wait for requests at work: %w", err), l.server.Close())
+		l.log.WarnContext(ctx, "requests at work were cut off, for mmsync is being stopped", "section", l.section, "after", l.drain)
+		cut()
+		err = l.server.Close()
 	}
 	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, fmt.Errorf("serve %s.listen: %w", l.section, served))

@@ -151,21 +151,42 @@ func (d *Daemon) jobs(log *slog.Logger) []schedule.Job {
 	return out
 }
 
-// serveTick makes the run of one tick. One that fails ends nothing: it is told once,
-// and the next tick tries again.
+// How long is waited before the run of a tick is tried again that failed.
+const (
+	firstRetry = 10 * time.Second
+	mostRetry  = 10 * time.Minute
+)
+
+// serveTick makes the run of one tick. One that fails ends nothing: it is told, and tried
+// again until it is time for the next.
 func (d *Daemon) serveTick(ctx context.Context, log *slog.Logger, r scheduled, tick, next time.Time) {
 	log = log.With("tick", tick.UTC())
-	rep, ran, err := d.Engine.SyncTick(ctx, r.run, reconcile.Tick{Schedule: r.name, At: tick, Until: next})
-	switch {
-	case err != nil && ctx.Err() != nil:
-		log.InfoContext(ctx, "a scheduled run was cut off: mmsync was stopped; the next start makes it again", "run", rep.RunID)
-	case errors.Is(err, state.ErrHeld):
-		log.DebugContext(ctx, "another process was at work until the next tick")
-	case err != nil:
-		log.ErrorContext(ctx, "a scheduled run failed; the next tick tries again", "run", rep.RunID, "next", next.UTC(), "error", err)
-	case !ran:
-		log.DebugContext(ctx, "another process has made this run")
-	default:
-		log.DebugContext(ctx, "a scheduled run was made", "run", rep.RunID)
+	for wait := min(firstRetry, next.Sub(tick)/10); ; wait = min(2*wait, mostRetry) {
+		rep, ran, err := d.Engine.SyncTick(ctx, r.run, reconcile.Tick{Schedule: r.name, At: tick, Until: next})
+		again := time.Now().Add(wait)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			log.InfoContext(ctx, "a scheduled run was cut off: mmsync was stopped; the next start makes it again", "run", rep.RunID)
+			return
+		case errors.Is(err, state.ErrHeld):
+			log.DebugContext(ctx, "another process was at work until the next tick")
+			return
+		case err != nil && !again.Before(next):
+			log.ErrorContext(ctx, "a scheduled run failed; the next tick tries again", "run", rep.RunID, "next", next.UTC(), "error", err)
+			return
+		case err != nil:
+			log.ErrorContext(ctx, "a scheduled run failed; it is tried again", "run", rep.RunID, "again", again.UTC(), "error", err)
+		case !ran:
+			log.DebugContext(ctx, "another process has made this run")
+			return
+		default:
+			log.DebugContext(ctx, "a scheduled run was made", "run", rep.RunID)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
 	}
 }

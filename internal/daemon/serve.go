@@ -109,7 +109,7 @@ func (d *Daemon) scimListener(ctx context.Context, o ServeOptions) (*Listener, e
 	if err != nil {
 		return nil, err
 	}
-	l.drain = min(l.drain, d.Config.ShutdownTimeout)
+	l.drain = min(l.drain, d.Config.ShutdownTimeout/3) // the others want to end as well
 	if o.Listening != nil {
 		o.Listening(l.Addr().String())
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -420,4 +421,21 @@ schedule: {runs: [{name: quick, every: 1s, sources: [hr]}, {name: yearly, cron: 
 	require.NoError(t, stop())
 	require.True(t, s.has("ada"))
 	require.False(t, s.has("guest"))
+}
+
+func TestServe_a_run_that_failed_is_made_again_before_the_next(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	var log logs
+	d := s.open(t, &log, "schedule: {runs: [{name: quick, every: 20s}]}")
+	well := s.sim.Fail(mmsim.Fault{Status: http.StatusBadGateway})
+	stop := begin(t, d, &log)
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "it is tried again") }, 8*soon, often)
+	require.False(t, s.has("ada"))
+	well()
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "a scheduled run was made") }, 8*soon, often)
+	require.True(t, s.has("ada"))
+	require.NoError(t, stop())
+	tick := regexp.MustCompile(`msg="a scheduled run [^"]*" .*tick=(\S+)`).FindAllStringSubmatch(log.String(), -1)
+	require.Equal(t, tick[0][1], tick[1][1], log.String())
 }

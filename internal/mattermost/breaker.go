@@ -222,6 +222,7 @@ func (b *breaker) doubt(ctx context.Context, failed error) {
 	b.asking = false
 	switch {
 	case b.state != closed:
+		b.change() // somebody else opened it, and asking is free again
 	case err != nil:
 		b.opened(err)
 	case b.row >= certainAfter:
@@ -294,9 +295,13 @@ func (c *Client) sayAway(isOpen bool, why error) {
 	}
 }
 
-// health asks once; any error is a reason to keep calls back.
+// health asks once; any error is a reason to keep calls back. A server that limits how
+// often it is asked is there.
 func (c *Client) health(ctx context.Context) error {
 	h, err := c.ping(ctx)
+	if e, ok := asAPI(err); ok && e.Status == http.StatusTooManyRequests {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

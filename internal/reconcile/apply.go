@@ -236,7 +236,7 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 			// The server is away: the op stays sent, and the next run looks at the
 			// account before it does anything else.
 			a.e.log.WarnContext(ctx, "call without a usable answer", "run", a.runID, "op", string(op.Kind), "account", who.id(d), "error", callErr)
-			return false, fmt.Errorf("the server went away during %s of %q: %w; run sync again when it is back, it looks first what became of this call", op.Kind, d.Username, err)
+			return false, fmt.Errorf("the server went away during %s of %s: %w; run sync again when it is back, it looks first what became of this call", op.Kind, d.Key, err)
 		}
 		if seen == nil {
 			return false, a.fail(callCtx, ref, d, op, who, callErr)

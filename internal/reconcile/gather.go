@@ -105,7 +105,7 @@ func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.
 	if g.now, err = e.o.Store.Now(ctx); err != nil {
 		return nil, fmt.Errorf("read the store's clock: %w", err)
 	}
-	g.jumped = e.jumped(g.now)
+	g.jumped = e.jumped(g.now, l != nil)
 	if g.roster, err = e.readRoster(ctx); err != nil {
 		return nil, err
 	}

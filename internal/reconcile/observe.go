@@ -236,14 +236,16 @@ func (g *gathered) drifted(mark state.Mark, began time.Time) bool {
 // the time that passes between looking at one and at the other.
 const clockSlack = 5 * time.Minute
 
-// jumped tells whether, since this process last gathered, the store's clock went
-// on otherwise than its own.
-func (e *Engine) jumped(now time.Time) bool {
+// jumped tells whether, since this process last gathered for a run, the store's clock
+// went on otherwise than its own. Who only looks leaves it to the next run to notice.
+func (e *Engine) jumped(now time.Time, runs bool) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	last, read := e.lastNow, e.lastRead
-	e.lastNow, e.lastRead = now, time.Now()
-	return !last.IsZero() && (now.Sub(last)-e.lastRead.Sub(read)).Abs() > clockSlack
+	last, read, at := e.lastNow, e.lastRead, time.Now()
+	if runs || last.IsZero() {
+		e.lastNow, e.lastRead = now, at
+	}
+	return !last.IsZero() && (now.Sub(last)-at.Sub(read)).Abs() > clockSlack
 }
 
 // sampleSize is how many of the accounts that mmsync wrote last are read whole in

@@ -205,11 +205,16 @@ func (e *Engine) pushesBeside(l *lease, facts plan.Facts, offset time.Duration) 
 	}
 	ctx, cancel := context.WithCancel(l.ctx)
 	done := make(chan struct{})
-	p := e.newPushes(l, facts, offset)
 	go func() {
 		defer close(done)
-		if _, err := p.work(ctx, 0, 0); err != nil && ctx.Err() == nil {
-			e.log.ErrorContext(ctx, "pushes wait for the end of this run", "error", err)
+		for ctx.Err() == nil {
+			if _, err := e.newPushes(l, facts, offset).work(ctx, 0, 0); err != nil && ctx.Err() == nil {
+				e.log.ErrorContext(ctx, "pushes beside this run wait a moment", "error", err)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(askAgain):
+			}
 		}
 	}()
 	return func() { cancel(); <-done }

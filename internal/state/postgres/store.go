@@ -150,6 +150,21 @@ func (s *Store) Close() error {
 	return nil
 }
 
+const onlyReads = `select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean`
+
+// Writable fails if the database only reads, as a standby does. That there is room for
+// more it does not show.
+func (s *Store) Writable(ctx context.Context) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	var reads bool
+	err := s.pool.QueryRow(ctx, onlyReads).Scan(&reads)
+	if err == nil && reads {
+		err = &pgconn.PgError{Severity: "ERROR", Code: codeReadOnly, Message: "cannot write in a read-only transaction"}
+	}
+	return s.fault(ctx, "see whether it can be written", err)
+}
+
 var errSlow = errors.New("the database did not answer in time")
 
 func (s *Store) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -167,6 +182,7 @@ func (s *Store) write(ctx context.Context, what string, f func(ctx context.Conte
 
 const (
 	codeUnique          = "23505"
+	codeReadOnly        = "25006"
 	codeUndefinedTable  = "42P01"
 	codeUndefinedColumn = "42703"
 )
@@ -182,6 +198,9 @@ func (s *Store) fault(ctx context.Context, what string, err error) error {
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		return fmt.Errorf("%s: %w: %w", what, cause, err)
+	}
+	if code(err) == codeReadOnly {
+		s.pool.Reset() // what was the primary may be another one by now
 	}
 	if do := advice(err); do != "" {
 		return fmt.Errorf("%s: %s: %w", what, do, err)

@@ -17,7 +17,7 @@ func advice(err error) string {
 	switch c {
 	case "53300": // too_many_connections: the server's limit, the database's or the role's
 		return "the database has no connection left for mmsync; raise max_connections or the role's limit, or write fewer as pool_max_conns in state.url"
-	case "25006": // read_only_sql_transaction
+	case codeReadOnly:
 		return "the database only reads: is it a standby, or was default_transaction_read_only switched on? Point state.url at the primary; with several hosts in it, add target_session_attrs=read-write"
 	case "53100": // disk_full
 		return "the database's disk is full; make room there"
