@@ -210,7 +210,7 @@ func cmdNorm(ts *testscript.TestScript, neg bool, args []string) {
 		{`(STARTED|\[ago\]) +(\w|-)`, "$1 $2"},
 		{`127\.0\.0\.1:\d+`, "[address]"},
 		{`(TOOK|\[took\]) +(\w)`, "$1 $2"},
-		{`of "?person\d{3}\b"?`, "of [somebody]"},
+		{`of (?:"?person\d{3}\b"?|[a-z]+/p\d{3}\b)`, "of [somebody]"},
 		{`[\w.-]+@[\w-]+ *$`, "[who]"},
 		{`by [\w.-]+@[\w-]+,`, "by [who],"},
 		{`by [\w.-]+@[\w-]+ since`, "by [who] since"},
