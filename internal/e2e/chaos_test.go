@@ -45,6 +45,9 @@ type fleet struct {
 	mu       sync.Mutex
 	services []*service
 	down     []bool // killed or stopped at the moment
+	// store is held while the database is away: a service does not start without it, and
+	// whoever looks after services starts it again.
+	store sync.Mutex
 }
 
 // any gives a service that is up.
@@ -75,6 +78,8 @@ func (f *fleet) strike(t *testing.T) {
 	f.set(i, true, nil)
 	if rand.IntN(2) == 0 {
 		s.die()
+		f.store.Lock()
+		defer f.store.Unlock()
 		f.set(i, false, f.w.serve())
 		return
 	}
@@ -218,9 +223,11 @@ func TestChaos(t *testing.T) {
 		for range 2 {
 			select {
 			case <-time.After(how.length / 3):
+				f.store.Lock()
 				pg.Stop()
 				time.Sleep(time.Second)
 				pg.Start()
+				f.store.Unlock()
 			case <-ctx.Done():
 				return
 			}
