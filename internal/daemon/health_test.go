@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/config"
@@ -238,13 +237,8 @@ func TestServe_readyz_names_what_broke_within_5s(t *testing.T) {
 		t.Parallel()
 		pg := pgtest.Own(t)
 		w := watch(t, pg.URL(), "")
-		c, err := pgx.Connect(t.Context(), pg.URL())
-		require.NoError(t, err)
-		defer c.Close(t.Context())
-		for _, statement := range []string{"alter system set default_transaction_read_only = on", "select pg_reload_conf()"} {
-			_, err = c.Exec(t.Context(), statement)
-			require.NoError(t, err)
-		}
+		pg.Exec("alter system set default_transaction_read_only = on")
+		pg.Exec("select pg_reload_conf()")
 		w.names(t, "store", "the database only reads")
 	})
 	t.Run("a reading that failed, and was done by another since", func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -41,6 +42,17 @@ func Own(t testing.TB, settings ...string) *Server {
 
 // URL leads to its database.
 func (s *Server) URL() string { return s.s.url }
+
+// Exec runs one statement as the server's superuser, on a connection of its own.
+func (s *Server) Exec(statement string) {
+	s.t.Helper()
+	ctx := context.WithoutCancel(s.t.Context())
+	c, err := pgx.Connect(ctx, s.s.url)
+	require.NoError(s.t, err)
+	defer c.Close(ctx)
+	_, err = c.Exec(ctx, statement)
+	require.NoError(s.t, err, "%.60s", statement)
+}
 
 // Stop ends the server as its administrator would in a hurry: what is at work is cut
 // off. It waits until nobody is let in.
