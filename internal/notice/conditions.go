@@ -202,18 +202,41 @@ func leavers(s Snapshot, l Limits) []Notice {
 	return out
 }
 
+// failing looks at each schedule by itself: one that fails every night is not well because
+// another goes well every hour. Runs that people start are one row.
 func failing(s Snapshot, l Limits) []Notice {
-	n := 0
-	for ; n < len(s.Runs) && s.Runs[n].Status == state.RunFailed; n++ { //nolint:revive // counting is all
-	}
-	if l.RunsFailed == 0 || n < l.RunsFailed {
+	if l.RunsFailed == 0 {
 		return nil
 	}
-	return []Notice{{
-		Kind: RunsFailing, Key: key(RunsFailing), Severity: Alarm,
-		Text: fmt.Sprintf("The last %d runs failed, the first of them at %s; nobody is created, changed or switched off by runs meanwhile.", n, clock(s.Runs[n-1].FinishedAt)),
-		Next: "Read why the last one ended; mmsync doctor looks at every part.", Command: "mmsync history " + plan.Shell(s.Runs[0].ID),
-	}}
+	of := map[string][]state.Run{}
+	for _, r := range s.Runs {
+		by := ""
+		if strings.HasPrefix(r.RequestedBy, "schedule ") {
+			by = r.RequestedBy
+		}
+		of[by] = append(of[by], r)
+	}
+	var out []Notice
+	for by, runs := range of {
+		n := slices.IndexFunc(runs, func(r state.Run) bool { return r.Status != state.RunFailed })
+		if n < 0 {
+			n = len(runs)
+		}
+		if n < l.RunsFailed {
+			continue
+		}
+		one := Notice{
+			Kind: RunsFailing, Key: key(RunsFailing), Severity: Alarm,
+			Text: fmt.Sprintf("The last %d runs failed, the first of them at %s; nobody is created, changed or switched off by runs meanwhile.", n, clock(runs[n-1].FinishedAt)),
+			Next: "Read why the last one ended; mmsync doctor looks at every part.", Command: "mmsync history " + plan.Shell(runs[0].ID),
+		}
+		if by != "" {
+			one.Key = key(RunsFailing, by)
+			one.Text = fmt.Sprintf("The last %d runs by %s failed, the first of them at %s; what it is for is not done meanwhile.", n, by, clock(runs[n-1].FinishedAt))
+		}
+		out = append(out, one)
+	}
+	return out
 }
 
 func sources(s Snapshot, l Limits) []Notice {

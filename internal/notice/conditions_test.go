@@ -139,3 +139,21 @@ func TestKey_fits_a_store(t *testing.T) {
 	k := key(SourceStale, strings.Repeat("ä", state.MaxKeyBytes))
 	require.NoError(t, state.CheckTold([]state.Told{{Sink: "s", Key: k, Since: now, At: now}}, nil))
 }
+
+func TestConditions_each_schedule_fails_by_itself(t *testing.T) {
+	t.Parallel()
+	by := func(schedule string, r state.Run) state.Run {
+		r.RequestedBy = "schedule " + schedule
+		return r
+	}
+	var list []state.Run
+	for i := range 3 { // the newest comes first
+		list = append(list, by("hourly", run(fmt.Sprint("h", i), state.RunDone, now)), by("nightly", run(fmt.Sprint("n", i), state.RunFailed, now)))
+	}
+	got := Conditions(Snapshot{Now: now, Runs: list}, Limits{RunsFailed: 3})
+	require.Len(t, got, 1)
+	require.Equal(t, "runs_failing/schedule nightly", got[0].Key)
+	require.Contains(t, got[0].Text, "The last 3 runs by schedule nightly failed")
+	require.Contains(t, got[0].Command, "n0")
+	require.Empty(t, Conditions(Snapshot{Now: now, Runs: list}, Limits{RunsFailed: 4}))
+}

@@ -76,7 +76,8 @@ func (p *Page) overviewOf(ctx context.Context, s *session) (v overviewView, err 
 	if err != nil {
 		return v, fmt.Errorf("list open runs: %w", err)
 	}
-	if v.Runs, err = p.o.Reader.Runs(ctx, state.RunFilter{Limit: lastRuns}); err != nil {
+	// Pushes are runs of one person each, and would fill the list.
+	if v.Runs, err = p.o.Reader.Runs(ctx, state.RunFilter{Kind: "sync", Limit: lastRuns}); err != nil {
 		return v, fmt.Errorf("list runs: %w", err)
 	}
 	v.Running, v.Runs = forAnybody(s, v.Running), forAnybody(s, v.Runs)
