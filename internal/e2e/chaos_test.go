@@ -211,6 +211,9 @@ func TestChaos(t *testing.T) {
 	work.Go(func() { // something for full runs to do
 		for i := 0; ctx.Err() == nil; i++ {
 			p := roster[rand.IntN(len(roster))]
+			if p.Disabled { // he has no account
+				p = roster[0]
+			}
 			titles[p.UID] = fmt.Sprintf("Keeper %d", i)
 			dir.Modify(p.DN, "title", titles[p.UID])
 			select {
