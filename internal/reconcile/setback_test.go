@@ -295,16 +295,15 @@ func TestEngine_Absence_isNoProof(t *testing.T) {
 		rep := w.plan(people, wiring{network: hiding(id, "/users/ids", "/users")})
 		require.Equal(t, plan.Update, decisionOn(t, rep, "1").Action)
 	})
-	t.Run("an account that is denied by id and name by a server that is not well is not seen", func(t *testing.T) {
+	t.Run("an account that is denied by id and name by a server that is not well is not gone", func(t *testing.T) {
 		t.Parallel()
 		w, people, id := setup(t)
 		denied(w, id)
 		w.sim.Fail(mmsim.Fault{Path: "/system/ping", DatabaseAway: true})
 		again := wiring{network: hiding(id, "/users/ids", "/users/usernames", "/users"), change: func(o *reconcile.Options) { o.Policy.RecreateGone = true }}
 		for range 2 {
-			rep, err := w.sync(people, again)
-			require.NoError(t, err)
-			require.Equal(t, plan.AccountUnseen, decisionOn(t, rep, "1").Reason)
+			_, err := w.sync(people, again)
+			require.ErrorContains(t, err, "Mattermost has been away", "a server that is not well proves nothing, and nothing is done there")
 		}
 		require.NotNil(t, w.links()["1"].Observed)
 		require.Len(t, w.sim.Users(), 5)
