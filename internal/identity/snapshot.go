@@ -22,8 +22,11 @@ type Snapshot struct {
 	// Directory identifies what was read (naming context, file path), so that a
 	// store is not fed from another directory by accident.
 	Directory string
-	ReadAt    time.Time
-	Took      time.Duration
+	// Mark is from where changes after this read can be asked for, taken before it
+	// began; empty if they cannot be.
+	Mark   string
+	ReadAt time.Time
+	Took   time.Duration
 }
 
 // Problem is one entry that could not be used, and where it stands.

@@ -22,6 +22,17 @@ type Source interface {
 	Confirm(ctx context.Context, anchors []string) (map[string]identity.Presence, error)
 }
 
+// Incremental is a Source that can be asked for what changed.
+type Incremental interface {
+	Source
+	// Changes reads who changed since a mark that an earlier Snapshot or Delta of it
+	// gave. An error means that nothing is known; the mark stays good.
+	Changes(ctx context.Context, mark string) (identity.Delta, error)
+	// Read reads a few people by their anchors. Those it leaves out are not shown, which
+	// proves nothing.
+	Read(ctx context.Context, anchors []string) ([]identity.Identity, error)
+}
+
 // Places is what a Source can do besides whose people have places, such as the OUs of a
 // directory.
 type Places interface {
