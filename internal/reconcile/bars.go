@@ -39,10 +39,16 @@ func (a *applier) barredBy(u plan.Unit) string {
 	return ""
 }
 
+// barsLeaving tells a bar that keeps leavers in.
+func barsLeaving(b plan.Bar) bool { return slices.Contains(b.Actions, plan.Deactivate) }
+
 // leave keeps all steps of a unit back.
 func (a *applier) leave(ctx context.Context, u plan.Unit, why string) error {
 	for _, s := range u.Steps {
 		d := &a.plan.Decisions[s.Decision]
+		if d.Leaves() {
+			a.putOff.Store(true)
+		}
 		if err := a.keep(ctx, state.OpRef{Run: a.runID, Decision: s.Decision, Op: s.Op}, d, s.Op, why, why); err != nil {
 			return err
 		}

@@ -288,12 +288,19 @@ func (e *Engine) quiet(ctx context.Context) (time.Duration, error) {
 	return now.Sub(last[0].FinishedAt), nil
 }
 
-// partOnly are the Options of a run that worked on a part of its plan, or put off what
-// removes people: it proves nothing about the rest.
+// partOnly are the Options of a run that worked on a part of its plan, or had to ask
+// first: it proves nothing about the rest.
 const partOnly = `{"part":true}`
+
+// putOff are the Options of a run that planned for everybody at a time, or for a
+// schedule, at which nobody is switched off: whoever has left by then is still in.
+const putOff = `{"put_off":["deactivate"]}`
 
 // Whole tells whether a run planned for everybody.
 func Whole(r *state.Run) bool { return r.Options != partOnly }
+
+// Thorough tells whether a run planned for everybody and put off nobody's leaving.
+func Thorough(r *state.Run) bool { return r.Options == "" }
 
 func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions, token int64) (state.Run, error) {
 	now, err := e.o.Store.Now(ctx)

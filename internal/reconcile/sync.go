@@ -110,8 +110,11 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	if rep, err = e.decide(ctx, g, o); err != nil {
 		return Report{RunID: run.ID}, next, err
 	}
-	if asksFirst(rep.Verdict) {
+	switch {
+	case asksFirst(rep.Verdict):
 		run.Options = partOnly
+	case run.Options == "" && slices.ContainsFunc(e.barred(g), barsLeaving):
+		run.Options = putOff
 	}
 	if narrow != nil {
 		if rep, err = narrow(rep); err != nil {
@@ -204,6 +207,9 @@ func (e *Engine) carryOut(ctx context.Context, l *lease, run *state.Run, g *gath
 	a := newApplier(e, l, run, g, rep.Plan, offset)
 	err = a.run(ctx)
 	rep.Counts, rep.Failures = a.counts, a.failures
+	if a.putOff.Load() && run.Options == "" {
+		run.Options = putOff
+	}
 	for _, why := range slices.Sorted(maps.Keys(a.stopped)) {
 		calls := "1 call was"
 		if n := a.stopped[why]; n != 1 {
