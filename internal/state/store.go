@@ -136,6 +136,7 @@ type Store interface {
 	VerdictStore
 	AuditStore
 	ToldStore
+	RequestStore
 	Backups
 
 	// Close releases the connections.
