@@ -85,6 +85,10 @@ type Engine struct {
 	pending pending
 	// poke wakes whoever works on pushes.
 	poke chan struct{}
+	// asked wakes whoever makes the runs that others ask for, and awaited says that he
+	// waits for the lease.
+	asked   chan struct{}
+	awaited atomic.Bool
 	// stuck says that they cannot be worked on for now, as while Mattermost is away.
 	stuck atomic.Bool
 
@@ -128,7 +132,7 @@ func New(o Options) *Engine {
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	e := &Engine{o: o, log: o.Logger.With("component", "reconcile"), alone: make(chan struct{}, 1), claims: newClaims(), poke: make(chan struct{}, 1)}
+	e := &Engine{o: o, log: o.Logger.With("component", "reconcile"), alone: make(chan struct{}, 1), claims: newClaims(), poke: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
 	if e.o.Notices == nil {
 		e.o.Notices = LogNotices{e.log}
 	}
@@ -156,6 +160,10 @@ type RunOptions struct {
 	pick func(p plan.Plan, of map[identity.Key]*plan.Observation, people map[identity.Key]bool) (plan.Plan, error)
 	// tick is what the run is for; nil for one that no schedule asks for.
 	tick *Tick
+	// request is the same of one that somebody asked for.
+	request *request
+	// selected is what pick was made of.
+	selected Selection
 	// people are those whom a pilot names, among the people of some sources or of all.
 	people, among []string
 }
@@ -310,6 +318,9 @@ func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions, token in
 	run := e.runOf(kind, o, token, now)
 	if o.pick != nil || o.Trigger == secondLook {
 		run.Options = partOnly
+	}
+	if o.request != nil {
+		run.ID = o.request.Run
 	}
 	if err := e.o.Store.SaveRun(ctx, run); err != nil {
 		return run, fmt.Errorf("record the run: %w", err)

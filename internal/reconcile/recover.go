@@ -33,6 +33,13 @@ func (e *Engine) recover(ctx context.Context, l state.Lease, offset time.Duratio
 	if err != nil {
 		return busy{}, fmt.Errorf("close interrupted runs: %w", err)
 	}
+	now, err := e.o.Store.Now(ctx)
+	if err != nil {
+		return busy{}, fmt.Errorf("read the store's clock: %w", err)
+	}
+	if err := e.o.Store.ForgetRequests(ctx, l, now.Add(-forgetRequests)); err != nil {
+		return busy{}, fmt.Errorf("forget requests that nobody asks after: %w", err)
+	}
 	for _, id := range ids { // whoever made them did not live to count them
 		run, err := e.run(ctx, id)
 		if err != nil {

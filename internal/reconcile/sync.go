@@ -47,7 +47,7 @@ type unsettled struct {
 // underLease is one run that writes. narrow, if not nil, picks what is carried
 // out of what was planned.
 func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narrow func(Report) (Report, error)) (Report, unsettled, error) {
-	l, err := e.leaseFor(ctx, o.tick)
+	l, err := e.leaseFor(ctx, &o)
 	if err != nil {
 		return Report{}, unsettled{}, err
 	}
