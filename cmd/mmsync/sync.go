@@ -62,7 +62,7 @@ func (a *app) syncCmd() *cobra.Command {
 	f.add(cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "the same as mmsync plan")
 	cmd.Flags().Bool("yes", false, "accepted and without effect: sync asks nothing")
-	cmd.Flags().DurationVar(&wait, "wait-lock", 15*time.Second, "wait this long for another run to end; whoever makes that one is asked for this one as well")
+	cmd.Flags().DurationVar(&wait, "wait-lock", 15*time.Second, "wait this long for another run to end, or for whoever makes it to begin this one")
 	return cmd
 }
 
