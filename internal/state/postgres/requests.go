@@ -26,6 +26,9 @@ func (s *Store) FileRequest(ctx context.Context, r state.Request, ttl time.Durat
 		if code(err) == codeUnique {
 			return fmt.Errorf("request %s is there already: %w", r.ID, state.ErrConflict)
 		}
+		if err == nil && s.Listens() {
+			_, err = tx.Exec(ctx, sayWake)
+		}
 		return err
 	})
 }
