@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 )
@@ -37,6 +38,16 @@ func (a *applier) barredBy(u plan.Unit) string {
 		}
 	}
 	return ""
+}
+
+// qualify notes in a run's record what it does not prove.
+func (e *Engine) qualify(run *state.Run, g *gathered, v guard.Verdict) {
+	switch {
+	case asksFirst(v):
+		run.Options = partOnly
+	case run.Options == "" && slices.ContainsFunc(e.barred(g), barsLeaving):
+		run.Options = putOff
+	}
 }
 
 // barsLeaving tells a bar that keeps leavers in.

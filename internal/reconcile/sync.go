@@ -110,12 +110,7 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	if rep, err = e.decide(ctx, g, o); err != nil {
 		return Report{RunID: run.ID}, next, err
 	}
-	switch {
-	case asksFirst(rep.Verdict):
-		run.Options = partOnly
-	case run.Options == "" && slices.ContainsFunc(e.barred(g), barsLeaving):
-		run.Options = putOff
-	}
+	e.qualify(run, g, rep.Verdict)
 	if narrow != nil {
 		if rep, err = narrow(rep); err != nil {
 			return Report{RunID: run.ID}, next, err

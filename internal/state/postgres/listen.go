@@ -40,13 +40,12 @@ func (s *Store) Listen(ctx context.Context, wake func(), lost func(error)) error
 	}
 	for wait := firstAgain; ctx.Err() == nil; wait = min(2*wait, mostAgain) {
 		heard, err := s.hear(ctx, wake)
-		if ctx.Err() != nil {
-			return nil
-		}
 		if heard {
 			wait = firstAgain
 		}
-		lost(err)
+		if ctx.Err() == nil {
+			lost(err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
