@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -36,12 +37,16 @@ func (a *app) syncCmd() *cobra.Command {
 			}
 			defer closing(d, &err)
 			o.Changes = onlyChanges
-			run := func() (reconcile.Report, error) { return d.Engine.Sync(ctx, o) }
+			var rep reconcile.Report
 			if f.revert != "" {
-				run = func() (reconcile.Report, error) { return d.Engine.Revert(ctx, o, f.revert) }
+				rep, err = waiting(ctx, func() (reconcile.Report, error) { return d.Engine.Revert(ctx, o, f.revert) }, wait)
+			} else {
+				rep, err = d.Engine.Ask(ctx, o, wait, a.say)
 			}
-			rep, err := waiting(ctx, run, wait)
 			p.clear()
+			if on, ok := errors.AsType[*reconcile.GoesOnError](err); ok {
+				return goesOn(ctx, on)
+			}
 			if err != nil {
 				if rep.Plan.Effective() && !errors.Is(err, reconcile.ErrRefused) { // it had begun to write
 					a.say(fmt.Sprintf("run %s ended early: %s done, %d failed; see mmsync history %s", rep.RunID, changes(rep.Counts.Done), rep.Counts.Failed, rep.RunID))
@@ -59,8 +64,17 @@ func (a *app) syncCmd() *cobra.Command {
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "the same as mmsync plan")
 	cmd.Flags().BoolVar(&onlyChanges, "changes", false, "read only what changed, where a source can tell that and its full_sync_period is not over; it sees nothing that was changed in Mattermost")
 	cmd.Flags().Bool("yes", false, "accepted and without effect: sync asks nothing")
-	cmd.Flags().DurationVar(&wait, "wait-lock", 15*time.Second, "wait this long for another run to end")
+	cmd.Flags().DurationVar(&wait, "wait-lock", 15*time.Second, "wait this long for another run to end, or for whoever makes it to begin this one")
 	return cmd
+}
+
+// goesOn ends a command that was interrupted while another process makes its run.
+func goesOn(ctx context.Context, on *reconcile.GoesOnError) error {
+	code := exitFailed
+	if sig, ok := errors.AsType[signalError](context.Cause(ctx)); ok {
+		code = signalOffset + int(sig.signal)
+	}
+	return &exitError{code, on, "mmsync history " + on.Run + " shows what becomes of it"}
 }
 
 func syncCode(r reconcile.Report) int {

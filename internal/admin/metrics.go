@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -122,7 +123,7 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 func (m *Metrics) Watch(h *Health) { m.health.use(h) }
 
 // whole tells the runs that read all sources and decide about everybody.
-func whole(r state.Run) bool { return r.Kind == "sync" && r.Options == "" }
+func whole(r state.Run) bool { return r.Kind == "sync" && !strings.Contains(r.Options, `"part":true`) }
 
 // Ran counts a run that ended, with the classes of the limits it went over.
 func (m *Metrics) Ran(r state.Run, decisions []plan.Decision, tripped []plan.Class) {

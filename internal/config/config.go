@@ -80,6 +80,9 @@ type RateLimit struct {
 type State struct {
 	// URL is postgres://…, postgresql://… or sqlite:/absolute/path.
 	URL Secret `yaml:"url,required,file"`
+	// ListenURL leads to the same PostgreSQL database without a pooler; not set: nobody
+	// listens.
+	ListenURL Secret `yaml:"listen_url,file"`
 }
 
 // Audit says how the history is kept from being changed unseen.

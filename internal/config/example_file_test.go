@@ -51,7 +51,7 @@ func TestExample_loads(t *testing.T) {
 // cannot stand beside what is in force.
 var (
 	shown   = regexp.MustCompile(`^(\s*)# ((?: {2})*(?:- )?\{?[a-z_]+:(?: .*)?)$`)
-	instead = regexp.MustCompile(`^\s*# (token|url|url_file|proxy_url_file|bind_password):|^\s*#\s+discovery: false`)
+	instead = regexp.MustCompile(`^\s*# (token|url|url_file|proxy_url_file|listen_url_file|bind_password):|^\s*#\s+discovery: false`)
 )
 
 func TestExample_what_is_commented_out_works(t *testing.T) {

@@ -136,6 +136,29 @@ func (v *validator) state(s *State) {
 	default:
 		v.fault(at, "is neither a PostgreSQL nor a SQLite address", form)
 	}
+	v.listenURL(s, scheme)
+}
+
+func (v *validator) listenURL(s *State, scheme string) {
+	if !s.ListenURL.IsSet() {
+		return
+	}
+	at := "state.listen_url"
+	if s.ListenURL.File() != "" {
+		at += "_file"
+	}
+	value, err := s.ListenURL.Value()
+	if err != nil {
+		v.fault(at, err.Error(), "")
+		return
+	}
+	u, err := url.Parse(value)
+	switch {
+	case scheme == "sqlite":
+		v.fault(at, "there is nobody to listen to beside a SQLite file", "leave it out")
+	case err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || strings.Trim(u.Path, "/") == "":
+		v.fault(at, "is not the address of a PostgreSQL database", "write postgres://user:password@host/database: the database of state.url, past any pooler")
+	}
 }
 
 // audit gives the key its place: beside an SQLite file, which has to be writable,

@@ -199,7 +199,7 @@ func (d *Daemon) countLinks(ctx context.Context) error {
 }
 
 // wholeRun tells a run about everybody from one about a part of the people.
-func wholeRun(r state.Run) bool { return r.Options == "" }
+func wholeRun(r state.Run) bool { return reconcile.Whole(&r) }
 
 // manyRuns is how many runs are looked through for one that ended well.
 const manyRuns = 200
@@ -219,15 +219,16 @@ func LastWhole(ctx context.Context, s state.Store) (r state.Run, ok bool, err er
 
 // LastSuccess gives, by source, the newest run about everybody that read the source
 // completely and ended well; held people and single changes that failed do not count
-// against it, a limit that was gone over does. Sources without one are left out.
+// against it, a limit that was gone over does, and so does a time or a schedule at which
+// nobody is switched off. Sources without one are left out.
 func LastSuccess(ctx context.Context, s state.Store, names []string) (map[string]state.Run, error) {
-	runs, err := s.Runs(ctx, state.RunFilter{Kind: "sync", Statuses: []state.RunStatus{state.RunDone, state.RunPartial}, Limit: manyRuns})
+	runs, err := s.Runs(ctx, state.RunFilter{Kind: "sync", Statuses: []state.RunStatus{state.RunDone, state.RunPartial}, Plain: true, Limit: manyRuns})
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
 	out := map[string]state.Run{}
 	for _, r := range runs {
-		if !wholeRun(r) {
+		if !reconcile.Thorough(&r) {
 			continue
 		}
 		for _, src := range r.Sources {

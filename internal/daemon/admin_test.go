@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/config"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 	"github.com/mmsync/mmsync/internal/state/sqlite"
 )
@@ -92,4 +94,43 @@ func TestExpiring(t *testing.T) {
 	c.Admin.TLS = &config.TLS{CertFile: filepath.Join(dir, "key.pem")}
 	_, err = Expiring(t.Context(), c, s, now)
 	require.ErrorContains(t, err, "read the certificate of admin.tls: file "+filepath.Join(dir, "key.pem")+" holds no certificate")
+}
+
+// However many runs put leavers off since, the last one that did not is found; and what
+// they decided is what is shown.
+func TestLastSuccess(t *testing.T) {
+	t.Parallel()
+	s, err := sqlite.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "state.db"), sqlite.Options{Volatile: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	_, err = s.Migrate(t.Context())
+	require.NoError(t, err)
+	save := func(n int, options string, status state.RunStatus) {
+		t.Helper()
+		require.NoError(t, s.SaveRun(t.Context(), state.Run{
+			ID: fmt.Sprintf("r%04d", n), Kind: "sync", Status: status, Options: options, RequestedAt: time.Now(),
+			Sources: []plan.SourceSummary{{Name: "corp", Complete: true}, {Name: "half"}},
+		}))
+	}
+	last := func() (success, whole string) {
+		t.Helper()
+		list, err := LastSuccess(t.Context(), s, []string{"corp", "half"})
+		require.NoError(t, err)
+		run, _, err := LastWhole(t.Context(), s)
+		require.NoError(t, err)
+		require.NotContains(t, list, "half")
+		return list["corp"].ID, run.ID
+	}
+	save(1, "", state.RunDone)
+	for n := range manyRuns + 10 {
+		save(10+n, `{"put_off":["deactivate"]}`, state.RunDone)
+	}
+	save(500, `{"part":true}`, state.RunDone)
+	save(501, "", state.RunInterrupted)
+	success, whole := last()
+	require.Equal(t, "r0001", success)
+	require.Equal(t, fmt.Sprintf("r%04d", 10+manyRuns+9), whole)
+	save(502, "", state.RunPartial)
+	success, whole = last()
+	require.Equal(t, []string{"r0502", "r0502"}, []string{success, whole})
 }

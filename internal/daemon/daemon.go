@@ -202,6 +202,9 @@ func openStore(ctx context.Context, c *config.Config) (Store, error) {
 	if c.State.URL.File() != "" { // it may be replaced by one with another password
 		o.Renewed = c.State.URL.Value
 	}
+	if c.State.ListenURL.IsSet() {
+		o.Listen = c.State.ListenURL.Value
+	}
 	s, err := postgres.Open(ctx, url, o)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"github.com/mmsync/mmsync/internal/admin/page"
 	"github.com/mmsync/mmsync/internal/config"
 	"github.com/mmsync/mmsync/internal/explain"
+	"github.com/mmsync/mmsync/internal/reconcile"
 )
 
 // page makes the status page, for whoever listens on the given host:port; "" if that
@@ -51,10 +52,18 @@ func claim(c config.Claim) page.Claim {
 	return page.Claim{Name: c.Claim, Values: c.Values, Any: c.Any}
 }
 
-// explainer is mmsync explain.
+// explainer is mmsync explain, but while another process is the one who asks Mattermost:
+// then it is what the store knows.
 type explainer struct{ d *Daemon }
 
 func (e explainer) Explain(ctx context.Context, query string) (explain.Person, error) {
+	known, other, err := e.d.Engine.Recall(ctx, query)
+	switch {
+	case err != nil:
+		return explain.Person{}, err
+	case other:
+		return explain.Person{Explanation: reconcile.Explanation{Key: known.Key, Others: known.Others}, Recalled: &known}, nil
+	}
 	x, err := e.d.Engine.Explain(ctx, query)
 	if err != nil {
 		return explain.Person{}, err

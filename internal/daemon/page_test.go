@@ -200,6 +200,34 @@ func TestPage_says_what_explain_says(t *testing.T) {
 	require.Contains(t, a.body, "Nobody is known by that")
 }
 
+// While another process has the right to talk to Mattermost, a page asks it nothing.
+func TestPage_explains_from_the_store_while_another_is_at_work(t *testing.T) {
+	t.Parallel()
+	people := staff(3, 0)
+	w := newPage(t, "token: "+pageToken, people...)
+	rep := w.sync(t)
+	v := w.visitor(t).login(t)
+	l, err := w.Store.AcquireLease(t.Context(), reconcile.LeaseName, "other.example.com/1/2", time.Minute)
+	require.NoError(t, err)
+	w.sim.ResetCalls()
+	for _, q := range []string{"person01", "person01@example.test", "e01", "hr/e01"} {
+		a := v.get(t, "/people?q="+url.QueryEscape(q))
+		require.Equal(t, http.StatusOK, a.status)
+		require.Contains(t, a.body, "person01 (hr/e01): as the store knows it")
+		require.Contains(t, a.body, "other.example.com/1/2 is at work, and is the one who asks Mattermost")
+		require.Contains(t, a.body, "run "+rep.RunID+" on ")
+		require.Contains(t, a.body, `href="/people/hr%2Fe01"`)
+	}
+	a := v.get(t, "/people?q=nobody")
+	require.Equal(t, http.StatusConflict, a.status)
+	require.Contains(t, a.body, "other.example.com/1/2 is at work")
+	for _, c := range w.sim.Calls() {
+		require.NotContains(t, c.Path, "/users", "nothing about anybody was asked")
+	}
+	require.NoError(t, w.Store.ReleaseLease(t.Context(), l))
+	require.Contains(t, v.get(t, "/people?q=person01").body, "person01 (hr/e01): nothing is to be done")
+}
+
 func TestPage_the_plan_of_a_run_has_its_diff_and_outcomes(t *testing.T) {
 	t.Parallel()
 	people := staff(450, 0)

@@ -59,7 +59,10 @@ func (d *Daemon) Serve(ctx context.Context, o ServeOptions) (err error) {
 // components are what is at work, in the order in which it begins; it ends the other
 // way round.
 func (d *Daemon) components(ctx context.Context, o ServeOptions) (parts []component, err error) {
-	parts = append(watchdog(o.Logger), component{"pushes", d.Engine.ServePushes})
+	parts = append(watchdog(o.Logger), component{"pushes", d.Engine.ServePushes}, component{"requests", d.Engine.ServeRequests})
+	if l, ok := d.Store.(listener); ok && l.Listens() {
+		parts = append(parts, component{"wake-ups", d.wakeUps(l, o.Logger.With("component", "wake-ups"))})
+	}
 	if len(d.runs) > 0 {
 		parts = append(parts, component{"scheduler", schedule.New(d.jobs(o.Logger.With("component", "schedule"))).Run})
 	}

@@ -19,6 +19,9 @@ type Person struct {
 	Everything bool
 	// Entry is nil if there is none, or it was not looked at.
 	Entry *Entry
+	// Recalled, if not nil, is all that there is: what the store knows, for nobody could
+	// be asked.
+	Recalled *reconcile.Recollection
 	// Unread says why there is no Entry, though the source has one.
 	Unread string
 }

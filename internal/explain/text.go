@@ -13,6 +13,9 @@ import (
 // New begins with what an administrator asks first: what happens, why, and what is to
 // be done. What that follows from comes after it.
 func New(x Person) Sheet {
+	if x.Recalled != nil {
+		return Recalled(*x.Recalled)
+	}
 	var s sheet
 	if x.Unmanaged {
 		s.Title = Printable(x.Decision.Username) + ": not managed"

@@ -202,6 +202,10 @@ func leavers(s Snapshot, l Limits) []Notice {
 	return out
 }
 
+// broke tells a run that did not come to its end: it failed, was cut off, or whoever made
+// it died.
+func broke(r *state.Run) bool { return r.Status == state.RunFailed || r.Status == state.RunInterrupted }
+
 // failing looks at each schedule by itself: one that fails every night is not well because
 // another goes well every hour. Runs that people start are one row.
 func failing(s Snapshot, l Limits) []Notice {
@@ -218,21 +222,25 @@ func failing(s Snapshot, l Limits) []Notice {
 	}
 	var out []Notice
 	for by, runs := range of {
-		n := slices.IndexFunc(runs, func(r state.Run) bool { return r.Status != state.RunFailed })
+		n := slices.IndexFunc(runs, func(r state.Run) bool { return !broke(&r) })
 		if n < 0 {
 			n = len(runs)
 		}
 		if n < l.RunsFailed {
 			continue
 		}
+		ended := "failed"
+		if slices.ContainsFunc(runs[:n], func(r state.Run) bool { return r.Status == state.RunInterrupted }) {
+			ended = "failed or were cut off"
+		}
 		one := Notice{
 			Kind: RunsFailing, Key: key(RunsFailing), Severity: Alarm,
-			Text: fmt.Sprintf("The last %d runs failed, the first of them at %s; nobody is created, changed or switched off by runs meanwhile.", n, clock(runs[n-1].FinishedAt)),
+			Text: fmt.Sprintf("The last %d runs %s, the first of them at %s; nobody is created, changed or switched off by runs meanwhile.", n, ended, clock(runs[n-1].FinishedAt)),
 			Next: "Read why the last one ended; mmsync doctor looks at every part.", Command: "mmsync history " + plan.Shell(runs[0].ID),
 		}
 		if by != "" {
 			one.Key = key(RunsFailing, by)
-			one.Text = fmt.Sprintf("The last %d runs by %s failed, the first of them at %s; what it is for is not done meanwhile.", n, by, clock(runs[n-1].FinishedAt))
+			one.Text = fmt.Sprintf("The last %d runs by %s %s, the first of them at %s; what it is for is not done meanwhile.", n, by, ended, clock(runs[n-1].FinishedAt))
 		}
 		out = append(out, one)
 	}

@@ -125,6 +125,15 @@ func TestConditions_what_is_switched_off_is_not_told(t *testing.T) {
 	require.Empty(t, Conditions(s, Limits{}))
 }
 
+// A holder that is killed again and again gets as little done as one whose runs fail.
+func TestConditions_a_run_that_was_cut_off_failed(t *testing.T) {
+	t.Parallel()
+	list := []state.Run{run("c", state.RunInterrupted, now), run("b", state.RunFailed, now), run("a", state.RunInterrupted, now)}
+	got := failing(Snapshot{Now: now, Runs: list}, limits())
+	require.Len(t, got, 1)
+	require.Contains(t, got[0].Text, "The last 3 runs failed or were cut off, the first of them")
+}
+
 func TestConditions_a_run_that_did_not_fail_ends_the_row(t *testing.T) {
 	t.Parallel()
 	for _, s := range []state.RunStatus{state.RunDone, state.RunPartial, state.RunWithheld} {

@@ -121,7 +121,7 @@ func (w *Watcher) Look(ctx context.Context) (Snapshot, error) {
 // runs gives the syncs about everybody that ended.
 func (w *Watcher) runs(ctx context.Context) ([]state.Run, error) {
 	list, err := w.o.Store.Runs(ctx, state.RunFilter{
-		Kind: "sync", Statuses: []state.RunStatus{state.RunDone, state.RunPartial, state.RunWithheld, state.RunFailed}, Limit: manyRuns,
+		Kind: "sync", Statuses: []state.RunStatus{state.RunDone, state.RunPartial, state.RunWithheld, state.RunFailed, state.RunInterrupted}, Limit: manyRuns,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
@@ -132,7 +132,7 @@ func (w *Watcher) runs(ctx context.Context) ([]state.Run, error) {
 // people fills in who waits for a word and who is still on.
 func (w *Watcher) people(ctx context.Context, s *Snapshot) error {
 	asked, on := map[identity.Key]plan.Reason{}, map[identity.Key]string{}
-	planned := slices.DeleteFunc(slices.Clone(s.Runs), func(r state.Run) bool { return r.Status == state.RunFailed || r.PlannedAt.IsZero() })
+	planned := slices.DeleteFunc(slices.Clone(s.Runs), func(r state.Run) bool { return broke(&r) || r.PlannedAt.IsZero() })
 	kept := map[string]view{}
 	if len(planned) > 0 {
 		last, err := w.view(ctx, planned[0].ID, kept)

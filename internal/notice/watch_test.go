@@ -153,8 +153,8 @@ func TestWatcher_runs(t *testing.T) {
 			require.NoError(t, s.SaveRun(t.Context(), r))
 		}
 		got := s.look(t, WatchOptions{})
-		require.Len(t, got.Runs, 2)
-		require.Equal(t, []string{"run2", "run1"}, []string{got.Runs[0].ID, got.Runs[1].ID}, "plans, parts and what was interrupted are left out")
+		require.Len(t, got.Runs, 3)
+		require.Equal(t, []string{"run5", "run2", "run1"}, []string{got.Runs[0].ID, got.Runs[1].ID, got.Runs[2].ID}, "plans and parts are left out")
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,6 +35,8 @@ type applier struct {
 	// since is the moment from which on a push takes somebody over.
 	since    int64
 	reserved *reservation
+	// putOff says that a time came at which somebody who leaves stays in.
+	putOff atomic.Bool
 
 	mu       sync.Mutex
 	people   map[identity.Key]*person

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 )
@@ -39,10 +40,28 @@ func (a *applier) barredBy(u plan.Unit) string {
 	return ""
 }
 
+// qualify notes in a run's record what it does not prove.
+func (e *Engine) qualify(run *state.Run, g *gathered, v guard.Verdict) {
+	switch {
+	case asksFirst(v):
+		run.Options = partOnly
+	case g.changes:
+		run.Options = changesOnly
+	case run.Options == "" && slices.ContainsFunc(e.barred(g), barsLeaving):
+		run.Options = putOff
+	}
+}
+
+// barsLeaving tells a bar that keeps leavers in.
+func barsLeaving(b plan.Bar) bool { return slices.Contains(b.Actions, plan.Deactivate) }
+
 // leave keeps all steps of a unit back.
 func (a *applier) leave(ctx context.Context, u plan.Unit, why string) error {
 	for _, s := range u.Steps {
 		d := &a.plan.Decisions[s.Decision]
+		if d.Leaves() {
+			a.putOff.Store(true)
+		}
 		if err := a.keep(ctx, state.OpRef{Run: a.runID, Decision: s.Decision, Op: s.Op}, d, s.Op, why, why); err != nil {
 			return err
 		}

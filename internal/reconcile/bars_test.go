@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -31,6 +32,19 @@ func (g *gate) wiring() wiring {
 			return []plan.Bar{{Actions: g.kinds, Why: "blackout test", Until: now.Add(g.lasts)}}
 		}
 	}}
+}
+
+// afterBegin does something as soon as a plan is journaled.
+type afterBegin struct {
+	state.Store
+
+	do func()
+}
+
+func (a afterBegin) BeginRun(ctx context.Context, l state.Lease, r state.Run, p plan.Plan, s state.SightingChanges) error {
+	err := a.Store.BeginRun(ctx, l, r, p, s)
+	a.do()
+	return err
 }
 
 func reasons(p plan.Plan) map[string]plan.Reason {
@@ -118,6 +132,49 @@ func TestBars(t *testing.T) {
 		u, ok := w.sim.UserByName(people[0].UID)
 		require.True(t, ok)
 		require.NotZero(t, u.DeleteAt)
+	})
+	t.Run("a run that puts off nobody's leaving is thorough, and no other", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		last := func(with wiring) (whole, thorough bool) {
+			t.Helper()
+			_, err := w.sync(few(), with)
+			require.NoError(t, err)
+			s := w.store()
+			defer s.Close()
+			runs, err := s.Runs(t.Context(), state.RunFilter{Limit: 1})
+			require.NoError(t, err)
+			return reconcile.Whole(&runs[0]), reconcile.Thorough(&runs[0])
+		}
+		for _, c := range []struct {
+			kinds    []plan.Action
+			thorough bool
+		}{{nil, true}, {[]plan.Action{plan.Create, plan.Update}, true}, {[]plan.Action{plan.Deactivate}, false}, {plan.Actions(), false}} {
+			g := &gate{kinds: c.kinds, lasts: time.Hour}
+			g.shut.Store(true)
+			whole, thorough := last(g.wiring())
+			require.True(t, whole, "%v", c.kinds)
+			require.Equal(t, c.thorough, thorough, "%v", c.kinds)
+		}
+	})
+	t.Run("a time that comes during a run and keeps a leaver in shows in its record", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.rest(few(), wiring{})
+		g := &gate{kinds: []plan.Action{plan.Deactivate}, lasts: time.Hour}
+		with := g.wiring()
+		with.wrap = func(s state.Store) state.Store { return afterBegin{s, func() { g.shut.Store(true) }} }
+		people := few()
+		people[0].Left = "yes"
+		rep, err := w.sync(people, with)
+		require.NoError(t, err)
+		require.Equal(t, 1, rep.Counts.Skipped)
+		s := w.store()
+		defer s.Close()
+		runs, err := s.Runs(t.Context(), state.RunFilter{Limit: 1})
+		require.NoError(t, err)
+		require.False(t, reconcile.Thorough(&runs[0]))
+		require.True(t, reconcile.Whole(&runs[0]))
 	})
 	t.Run("who would go because the configuration changed still needs a word when the time is over", func(t *testing.T) {
 		t.Parallel()

@@ -23,18 +23,6 @@ import (
 // changesOnly are the Options of such a run.
 const changesOnly = `{"changes":true}`
 
-// scope gives the Options of a run that did not decide about everybody, or asked first;
-// "" leaves them.
-func (g *gathered) scope(rep Report) string {
-	switch {
-	case asksFirst(rep.Verdict):
-		return partOnly
-	case g.changes:
-		return changesOnly
-	}
-	return ""
-}
-
 const (
 	// mostAgain is how many people of a source are remembered to be looked at again; with
 	// more everybody is read.

@@ -88,6 +88,10 @@ type Engine struct {
 	pending pending
 	// poke wakes whoever works on pushes.
 	poke chan struct{}
+	// asked wakes whoever makes the runs that others ask for, and awaited says that he
+	// waits for the lease.
+	asked   chan struct{}
+	awaited atomic.Bool
 	// stuck says that they cannot be worked on for now, as while Mattermost is away.
 	stuck atomic.Bool
 
@@ -131,7 +135,7 @@ func New(o Options) *Engine {
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	e := &Engine{o: o, log: o.Logger.With("component", "reconcile"), alone: make(chan struct{}, 1), claims: newClaims(), poke: make(chan struct{}, 1)}
+	e := &Engine{o: o, log: o.Logger.With("component", "reconcile"), alone: make(chan struct{}, 1), claims: newClaims(), poke: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
 	if e.o.Notices == nil {
 		e.o.Notices = LogNotices{e.log}
 	}
@@ -162,6 +166,10 @@ type RunOptions struct {
 	pick func(p plan.Plan, of map[identity.Key]*plan.Observation, people map[identity.Key]bool) (plan.Plan, error)
 	// tick is what the run is for; nil for one that no schedule asks for.
 	tick *Tick
+	// request is the same of one that somebody asked for.
+	request *request
+	// selected is what pick was made of.
+	selected Selection
 	// people are those whom a pilot names, among the people of some sources or of all.
 	people, among []string
 }
@@ -294,15 +302,22 @@ func (e *Engine) quiet(ctx context.Context) (time.Duration, error) {
 	return now.Sub(last[0].FinishedAt), nil
 }
 
-// partOnly are the Options of a run that worked on a part of its plan, or put off what
-// removes people: it proves nothing about the rest.
+// partOnly are the Options of a run that worked on a part of its plan, or had to ask
+// first: it proves nothing about the rest.
 const partOnly = `{"part":true}`
+
+// putOff are the Options of a run that planned for everybody at a time, or for a
+// schedule, at which nobody is switched off: whoever has left by then is still in.
+const putOff = `{"put_off":["deactivate"]}`
 
 // Whole tells whether a run planned for everybody.
 func Whole(r *state.Run) bool { return r.Options != partOnly && r.Options != changesOnly }
 
 // OfChanges tells whether a run read only what had changed.
 func OfChanges(r *state.Run) bool { return r.Options == changesOnly }
+
+// Thorough tells whether a run planned for everybody and put off nobody's leaving.
+func Thorough(r *state.Run) bool { return r.Options == "" }
 
 func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions, token int64) (state.Run, error) {
 	now, err := e.o.Store.Now(ctx)
@@ -312,6 +327,9 @@ func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions, token in
 	run := e.runOf(kind, o, token, now)
 	if o.pick != nil || o.Trigger == secondLook {
 		run.Options = partOnly
+	}
+	if o.request != nil {
+		run.ID = o.request.Run
 	}
 	if err := e.o.Store.SaveRun(ctx, run); err != nil {
 		return run, fmt.Errorf("record the run: %w", err)

@@ -82,7 +82,7 @@ func (p *pushes) work(ctx context.Context, idle, most time.Duration) (more bool,
 		switch {
 		case idle > 0 && time.Since(last) > idle:
 			return false, nil
-		case idle > 0 && time.Since(start) > most:
+		case idle > 0 && (time.Since(start) > most || p.e.awaited.Load()): // a run works on pushes as well
 			return true, nil
 		}
 		select {

@@ -29,8 +29,23 @@ const dateSlack = 2 * time.Second
 // ops sent without a recorded answer are closed by what the server shows. Those
 // whose call may still arrive stay open, and their accounts busy.
 func (e *Engine) recover(ctx context.Context, l state.Lease, offset time.Duration) (busy, error) {
-	if _, err := e.o.Store.InterruptRuns(ctx, l); err != nil {
+	ids, err := e.o.Store.InterruptRuns(ctx, l)
+	if err != nil {
 		return busy{}, fmt.Errorf("close interrupted runs: %w", err)
+	}
+	now, err := e.o.Store.Now(ctx)
+	if err != nil {
+		return busy{}, fmt.Errorf("read the store's clock: %w", err)
+	}
+	if err := e.o.Store.ForgetRequests(ctx, l, now.Add(-forgetRequests)); err != nil {
+		return busy{}, fmt.Errorf("forget requests that nobody asks after: %w", err)
+	}
+	for _, id := range ids { // whoever made them did not live to count them
+		run, err := e.run(ctx, id)
+		if err != nil {
+			return busy{}, err
+		}
+		e.o.Watch.ran(&run, &Report{})
 	}
 	if err := e.closeDeadPlans(ctx); err != nil {
 		return busy{}, err

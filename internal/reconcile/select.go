@@ -34,7 +34,7 @@ func (s Selection) IsZero() bool {
 // the part as well.
 func (o RunOptions) Select(s Selection) RunOptions {
 	if !s.IsZero() {
-		o.pick, o.people, o.among = s.of, s.People, s.Sources
+		o.pick, o.people, o.among, o.selected = s.of, s.People, s.Sources, s
 	}
 	return o
 }

@@ -47,7 +47,7 @@ type unsettled struct {
 // underLease is one run that writes. narrow, if not nil, picks what is carried
 // out of what was planned.
 func (e *Engine) underLease(ctx context.Context, kind string, o RunOptions, narrow func(Report) (Report, error)) (Report, unsettled, error) {
-	l, err := e.leaseFor(ctx, o.tick)
+	l, err := e.leaseFor(ctx, &o)
 	if err != nil {
 		return Report{}, unsettled{}, err
 	}
@@ -110,9 +110,7 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	if rep, err = e.decide(ctx, g, o); err != nil {
 		return Report{RunID: run.ID}, next, err
 	}
-	if scope := g.scope(rep); scope != "" {
-		run.Options = scope
-	}
+	e.qualify(run, g, rep.Verdict)
 	if narrow != nil {
 		if rep, err = narrow(rep); err != nil {
 			return Report{RunID: run.ID}, next, err
@@ -210,6 +208,9 @@ func (e *Engine) carryOut(ctx context.Context, l *lease, run *state.Run, g *gath
 	a := newApplier(e, l, run, g, rep.Plan, offset)
 	err = a.run(ctx)
 	rep.Counts, rep.Failures = a.counts, a.failures
+	if a.putOff.Load() && run.Options == "" {
+		run.Options = putOff
+	}
 	for _, why := range slices.Sorted(maps.Keys(a.stopped)) {
 		calls := "1 call was"
 		if n := a.stopped[why]; n != 1 {

@@ -78,12 +78,19 @@ func (e *Engine) noteTick(ctx context.Context, l *lease, t Tick) error {
 	return nil
 }
 
-// leaseFor takes the lease for a run: at once or not at all, or, for a tick, as soon as
-// it is free, unless the tick is done by then.
-func (e *Engine) leaseFor(ctx context.Context, t *Tick) (*lease, error) {
-	if t == nil {
-		return e.takeLease(ctx)
+// leaseFor takes the lease for a run: at once or not at all, or, for a tick or a request,
+// as soon as it is free, unless that is done by then.
+func (e *Engine) leaseFor(ctx context.Context, o *RunOptions) (*lease, error) {
+	switch {
+	case o.request != nil:
+		return e.leaseForRequest(ctx, o.request)
+	case o.tick != nil:
+		return e.leaseForTick(ctx, o.tick)
 	}
+	return e.takeLease(ctx)
+}
+
+func (e *Engine) leaseForTick(ctx context.Context, t *Tick) (*lease, error) {
 	for asked := (time.Time{}); ; {
 		if time.Since(asked) > askTick {
 			if err := e.stillDue(ctx, t); err != nil {

@@ -9,7 +9,8 @@ import (
 // Watcher is told what an Engine does, for whoever counts it. Its functions may be nil;
 // they are called from several goroutines, and what they wait for everybody waits for.
 type Watcher struct {
-	// Ran is told each run that ended and is recorded: of a plan and of a push as well.
+	// Ran is told each run that ended and is recorded: of a plan and of a push as well, and
+	// of one that this process found cut off because its own died.
 	Ran func(run state.Run, decisions []plan.Decision, trips []guard.Trip)
 	// Changed is told the outcome of each op that is recorded; state.OpSent of one that
 	// got no answer and is looked after by a later run.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -104,6 +105,25 @@ func TestEngine_Watch(t *testing.T) {
 		}))
 		require.Error(t, err)
 		require.Equal(t, []string{"ran sync failed", "read corp failed"}, x.take())
+	})
+	t.Run("is told a run whose process died, once, by whoever comes after it", func(t *testing.T) {
+		t.Parallel()
+		w, x := newWorld(t), &witness{}
+		_, err := w.sync(two(), x.wiring())
+		require.NoError(t, err)
+		x.take()
+		s := w.store()
+		l, err := s.AcquireLease(t.Context(), reconcile.LeaseName, "dead", time.Minute)
+		require.NoError(t, err)
+		require.NoError(t, s.SaveRun(t.Context(), state.Run{ID: "20260101-000000-aaa", Kind: "sync", Status: state.RunApplying, Token: l.Token, RequestedAt: time.Now(), StartedAt: time.Now()}))
+		require.NoError(t, s.ReleaseLease(t.Context(), l))
+		require.NoError(t, s.Close())
+		_, err = w.sync(two(), x.wiring())
+		require.NoError(t, err)
+		require.Equal(t, []string{"ran sync done", "ran sync interrupted", "read corp well"}, x.take())
+		_, err = w.sync(two(), x.wiring())
+		require.NoError(t, err)
+		require.Equal(t, []string{"ran sync done", "read corp well"}, x.take())
 	})
 	t.Run("need not be there", func(t *testing.T) {
 		t.Parallel()

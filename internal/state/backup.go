@@ -82,6 +82,7 @@ func LeftOut() map[string]string {
 	return map[string]string{
 		"goose_db_version": "which migrations the database has had; the store that is restored into has had its own",
 		"goose_lock":       "who is migrating at the moment",
+		"run_requests":     "who asks for a run at the moment; whoever does asks again",
 		"sqlite_sequence":  "SQLite's own; the number that counts is BackupHead.Revision",
 	}
 }

@@ -141,6 +141,7 @@ type Store interface {
 	VerdictStore
 	AuditStore
 	ToldStore
+	RequestStore
 	Backups
 
 	// Close releases the connections.
@@ -162,8 +163,10 @@ type RunFilter struct {
 	ID       string
 	Kind     string
 	Statuses []RunStatus
-	Since    time.Time // requested at or after
-	Limit    int       // 0 = all; the newest are kept
+	// Plain leaves out runs that have Options.
+	Plain bool
+	Since time.Time // requested at or after
+	Limit int       // 0 = all; the newest are kept
 }
 
 // OpFilter selects ops.

@@ -22,7 +22,11 @@ func (s *Store) MarkDue(ctx context.Context, given []state.DueMark) error {
 	sources, anchors, leavers := markColumns(marks)
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
-	_, err = s.pool.Exec(ctx, markDue, sources, anchors, leavers)
+	query := markDue
+	if s.Listens() {
+		query += besideWake
+	}
+	_, err = s.pool.Exec(ctx, query, sources, anchors, leavers)
 	return s.fault(ctx, "mark due", err)
 }
 

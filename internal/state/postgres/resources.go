@@ -189,7 +189,11 @@ func (s *Store) WriteResource(ctx context.Context, given state.ResourceWrite) (s
 	out := w.Resource
 	var version *int64
 	var created, modified, deleted instant
-	err = s.pool.QueryRow(ctx, writeResource, writeArgs(&w)...).Scan(&version, &created, &modified, &deleted)
+	query := writeResource
+	if s.Listens() && len(w.Due) > 0 {
+		query += besideWake
+	}
+	err = s.pool.QueryRow(ctx, query, writeArgs(&w)...).Scan(&version, &created, &modified, &deleted)
 	switch {
 	case code(err) == codeUnique:
 		err = taken(ctx, s.pool, &w)

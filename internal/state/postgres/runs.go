@@ -111,6 +111,9 @@ func (s *Store) Runs(ctx context.Context, f state.RunFilter) ([]state.Run, error
 	if len(f.Statuses) > 0 {
 		w.and("status = any($%d)", strs(f.Statuses))
 	}
+	if f.Plain {
+		w.and("options = ''")
+	}
 	if !f.Since.IsZero() {
 		w.and("requested_at >= $%d", stamp(f.Since))
 	}

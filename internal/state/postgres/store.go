@@ -3,8 +3,9 @@
 //
 // It is not a dialect of state/sqlite: both are written for their database, in
 // files and methods of the same names, and held to state/statetest. It keeps no
-// session state (no LISTEN, no named statements, no session settings), so that a
-// transaction-pooling pgbouncer may stand in between.
+// session state (no named statements, no session settings), so that a
+// transaction-pooling pgbouncer may stand in between. LISTEN alone has a connection and
+// a URL of its own.
 package postgres
 
 import (
@@ -39,6 +40,10 @@ type Options struct {
 	// one minute. It is kept on this side and the server is told to cancel: a
 	// statement_timeout of the session would not survive a pooler.
 	CallTimeout time.Duration
+	// Listen, if set, gives the URL that Store.Listen connects to, which a pooler that
+	// pools transactions may not stand before. What makes somebody due, or asks for a run,
+	// is said to all who listen then.
+	Listen func() (string, error)
 }
 
 // Store is a state.Store in one database.
@@ -46,6 +51,7 @@ type Store struct {
 	pool    *pgxpool.Pool
 	where   string // for messages: host, port, database
 	timeout time.Duration
+	listen  func() (string, error)
 }
 
 var _ state.Store = (*Store)(nil)
@@ -66,7 +72,7 @@ func Open(ctx context.Context, stateURL string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		where:   fmt.Sprintf("postgres database %s on %s:%d", cfg.ConnConfig.Database, cfg.ConnConfig.Host, cfg.ConnConfig.Port),
-		timeout: o.CallTimeout,
+		timeout: o.CallTimeout, listen: o.Listen,
 	}
 	if s.timeout <= 0 {
 		s.timeout = callTimeout

@@ -66,7 +66,7 @@ func runIDs(t *testing.T, s state.Store, f state.RunFilter) []string {
 func filterRuns(t *testing.T, s state.Store) {
 	save(t, s,
 		state.Run{ID: "01ab", Kind: "plan", Status: state.RunPlanned, RequestedAt: at(2)},
-		state.Run{ID: "01a", Kind: "sync", Status: state.RunDone, RequestedAt: at(1)},
+		state.Run{ID: "01a", Kind: "sync", Status: state.RunDone, RequestedAt: at(1), Options: `{"part":true}`},
 		state.Run{ID: "01b%", Kind: "sync", Status: state.RunFailed, RequestedAt: at(3)},
 		state.Run{ID: "01c", Kind: "sync", Status: state.RunRequested})
 	for name, c := range map[string]struct {
@@ -82,6 +82,7 @@ func filterRuns(t *testing.T, s state.Store) {
 		"kind":                  {state.RunFilter{Kind: "plan"}, []string{"01ab"}},
 		"statuses":              {state.RunFilter{Statuses: []state.RunStatus{state.RunDone, state.RunFailed}}, []string{"01b%", "01a"}},
 		"since, inclusive":      {state.RunFilter{Since: at(2)}, []string{"01b%", "01ab"}},
+		"plain":                 {state.RunFilter{Plain: true}, []string{"01c", "01b%", "01ab"}},
 		"limit keeps newest":    {state.RunFilter{Limit: 2}, []string{"01c", "01b%"}},
 		"all fields must match": {state.RunFilter{ID: "01", Kind: "sync", Since: at(1), Limit: 1}, []string{"01b%"}},
 	} {

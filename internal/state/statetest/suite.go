@@ -43,6 +43,7 @@ func Run(t *testing.T, open Factory) {
 	dues(t, open)
 	tokens(t, open)
 	tells(t, open)
+	requests(t, open)
 	prunes(t, open)
 	texts(t, open)
 	concurrency(t, open)
