@@ -6,9 +6,18 @@ import (
 	"time"
 )
 
-// Heard takes what somebody else who asked the server how it is was told; nil is well.
-// Without it a client that has nothing to do would know of an outage from its next call.
-func (t *Target) Heard(err error) { t.c.breaker.heard(err) }
+// Heard takes what somebody else who asks the server again and again how it is was told;
+// nil is well. Without it a client that has nothing to do would know of an outage from its
+// next call. While it hears that the server is away it does not ask as well.
+func (t *Target) Heard(err error) {
+	b := t.c.breaker
+	b.heard(err)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err != nil && b.state == open {
+		b.next = time.Now().Add(lastAsk)
+	}
+}
 
 // AskToken asks whose the token is, even of one that is known to be dead and would not be
 // asked about yet. Breaker and token are as the answer says afterwards.

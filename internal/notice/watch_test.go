@@ -188,14 +188,16 @@ func TestWatcher_sources_and_tokens(t *testing.T) {
 		require.NoError(t, s.UseToken(ctx, "t_c", "192.0.2.1", before(3*time.Hour)))
 
 		got := s.look(t, WatchOptions{Sources: []WatchedSource{{Name: "corp"}, {Name: "fine"}, {Name: "new"}, {Name: "okta", Pushed: true}, {Name: "entra", Pushed: true}, {Name: "jwt", Pushed: true, Signed: true}}})
+		began := got.Now.Truncate(time.Millisecond)
 		for i := range got.Sources {
 			x := &got.Sources[i]
 			x.Read, x.Complete, x.Request = x.Read.Truncate(time.Millisecond), x.Complete.Truncate(time.Millisecond), x.Request.Truncate(time.Millisecond)
+			x.Since = x.Since.Truncate(time.Millisecond)
 		}
 		require.Equal(t, []Source{
-			{Name: "corp", Read: before(time.Hour), Complete: before(30 * day)},
-			{Name: "fine", Read: before(time.Hour), Complete: before(time.Hour)},
-			{Name: "new"},
+			{Name: "corp", Read: before(time.Hour), Complete: before(30 * day), Since: before(time.Hour)},
+			{Name: "fine", Read: before(time.Hour), Complete: before(time.Hour), Since: began},
+			{Name: "new", Since: began},
 			{Name: "okta", Pushed: true, Request: before(time.Hour)},
 			{Name: "entra", Pushed: true, Request: before(20 * day)},
 			{Name: "jwt", Pushed: true},
