@@ -136,6 +136,20 @@ func (p Part) then(s Status, at time.Time) Part {
 	return p
 }
 
+// Silent tells for how long the look has gone on that began first of those that go on; 0
+// if none does.
+func (h *Health) Silent() time.Duration {
+	now, most := h.now(), time.Duration(0)
+	for _, r := range h.probes {
+		r.mu.Lock()
+		if !r.began.IsZero() {
+			most = max(most, now.Sub(r.began))
+		}
+		r.mu.Unlock()
+	}
+	return most
+}
+
 // Names lists all parts in the order of the report.
 func (h *Health) Names() []string {
 	var out []string

@@ -21,6 +21,7 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 	health   healthCollector
+	shown    certificateCollector
 
 	runs, changes, trips, reads     *prometheus.CounterVec
 	requests, quirks, asked         *prometheus.CounterVec
@@ -41,7 +42,7 @@ func NewMetrics(version string) *Metrics {
 	m.counters()
 	m.gauges(version)
 	m.begin()
-	m.registry.MustRegister(&m.health, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(&m.health, &m.shown, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

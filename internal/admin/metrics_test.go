@@ -45,6 +45,7 @@ func filled(t *testing.T) *admin.Metrics {
 	m.Asked(true, 429, time.Second)
 	m.LastSuccess("corp", start)
 	m.Links("corp", 12)
+	m.Certificates(func() map[string]time.Time { return map[string]time.Time{"scim.tls": start, "mattermost": start} })
 	m.Queue(2, time.Now().Add(-time.Hour))
 	m.Leading(true)
 	h := m.Requests(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,9 @@
 package config
 
-import "net"
+import (
+	"net"
+	"strings"
+)
 
 // Admin is the listener of those who watch mmsync: health, metrics, and a page to look
 // at. Nothing that is pushed comes in here.
@@ -24,6 +27,17 @@ type Admin struct {
 func (a Admin) Local() bool {
 	host, _, err := net.SplitHostPort(a.Listen)
 	return err == nil && isLoopback(host)
+}
+
+// severalPages tells whether instances that share a database may stand behind one address
+// and know nothing of each other's logins.
+func (c *Config) severalPages() bool {
+	a := c.Admin
+	if a.Listen == "" || a.PublicURL == "" || a.Login.SessionKey.IsSet() || !a.Token.IsSet() && a.Login.OIDC == nil {
+		return false
+	}
+	url, err := c.State.URL.Value()
+	return err == nil && !strings.HasPrefix(url, "sqlite:")
 }
 
 func (v *validator) admin(a *Admin, scim string) {

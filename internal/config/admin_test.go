@@ -25,6 +25,7 @@ func TestAdmin_faults(t *testing.T) {
 	for name, c := range map[string]struct{ section, want string }{
 		"an address without a port":         {"{listen: localhost}", `10:17: admin.listen: "localhost" is not host:port`},
 		"profiles for everybody":            {`{listen: ":9095", pprof: true}`, "10:33: admin.pprof: profiles show what the program is doing"},
+		"a token without a listener":        {"{token: 0123456789abcdef0123456789abcdef}", "10:16: admin.token: there is no listener to log in at"},
 		"profiles without a listener":       {"{pprof: true}", "10:16: admin.pprof: there is no listener"},
 		"the address of identity providers": {`{listen: "127.0.0.1:8443"}`, "10:18: admin.listen: is the address of scim.listen"},
 		"half a certificate":                {`{listen: ":9095", tls: {cert_file: a.pem}}`, "admin.tls.key_file: is required"},
@@ -44,4 +45,21 @@ admin: `+c.section+"\n"), env)
 			require.Contains(t, text.String(), c.want)
 		})
 	}
+}
+
+func TestAdmin_logins_of_several_instances(t *testing.T) {
+	t.Parallel()
+	const admin = "admin: {listen: \":9095\", public_url: https://mmsync.example.com, token: 0123456789abcdef0123456789abcdef%s}\n"
+	of := func(url, more string) []*config.Error {
+		text := strings.Replace(pushed, "sqlite:/var/lib/mmsync/state.db", url, 1) + "scim: {listen: 127.0.0.1:8443}\n" + strings.Replace(admin, "%s", more, 1)
+		require.Contains(t, text, url)
+		return parse(t, text).Warnings()
+	}
+	const database = "postgres://mmsync@db/mmsync"
+	warned := of(database, "")
+	require.Len(t, warned, 1)
+	require.Contains(t, warned[0].Error(), "admin.public_url: with several instances behind it")
+	require.Positive(t, warned[0].Line)
+	require.Empty(t, of(database, ", login: {session_key: 0123456789abcdef0123456789abcdef}"))
+	require.Empty(t, of("sqlite:/var/lib/mmsync/state.db", ""), "there is one instance")
 }

@@ -87,6 +87,10 @@ func (c *Config) Warnings() []*Error {
 	if c.Notices.deafSinks() {
 		warn("notices.sinks", "all are channels of Mattermost: nobody hears that it takes mmsync's token no more", "add one of type email or webhook")
 	}
+	if c.severalPages() {
+		warn("admin.public_url", "with several instances behind it a login is good at the one that gave it alone: each makes a key of its own",
+			"give all of them the same admin.login.session_key_file; a single instance can do without, and its logins end when it restarts")
+	}
 	for i, r := range c.Auth.Policy {
 		if r.Service == "ldap" && !c.Lifecycle.Deactivate.DeleteEndpoint {
 			warn(indexPath("auth.policy", i)+".service",

@@ -15,6 +15,13 @@ const leastKey = 32
 
 func (v *validator) login(a *Admin) {
 	v.longEnough("admin.token", a.Token, leastToken)
+	if a.Listen == "" && a.Token.IsSet() {
+		key := "admin.token"
+		if a.Token.File() != "" {
+			key = "admin.token_file"
+		}
+		v.fault(key, "there is no listener to log in at", "write listen: 127.0.0.1:9095 beside it")
+	}
 	v.longEnough("admin.login.session_key", a.Login.SessionKey, leastKey)
 	v.lasts("admin.login.lifetime", a.Login.Lifetime, 5*time.Minute, 8*time.Hour)
 	v.pageURL(a)

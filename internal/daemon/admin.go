@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -22,16 +21,12 @@ import (
 	"github.com/mmsync/mmsync/internal/state"
 )
 
-// admin binds the admin listener, and gives what serves it and looks after the parts
-// until its context ends. pushed is where clients push; nil for nowhere.
-func (d *Daemon) admin(ctx context.Context, o ServeOptions, pushed net.Addr) (func(context.Context) error, error) {
+// admin binds the admin listener, and gives what serves it until its context ends.
+func (d *Daemon) admin(ctx context.Context, o ServeOptions, health *admin.Health) (func(context.Context) error, error) {
 	c := d.Config.Admin
-	probes, idle, err := d.probes(pushed)
-	if err != nil {
-		return nil, err
-	}
 	bound, local := o.AdminListener, true
 	if bound == nil {
+		var err error
 		local = c.Local()
 		if bound, err = bind(ctx, "admin", c.Listen); err != nil {
 			return nil, err
@@ -41,8 +36,6 @@ func (d *Daemon) admin(ctx context.Context, o ServeOptions, pushed net.Addr) (fu
 	if err != nil {
 		return nil, errors.Join(err, bound.Close())
 	}
-	health := admin.NewHealth(probes)
-	d.Metrics.Watch(health)
 	handler := bounded(admin.New(admin.Options{Health: health, Metrics: d.Metrics, Page: page, Profiles: c.PProf, Local: local}))
 	l, err := newListener("admin", bound, c.TLS, handler, o.Logger)
 	if err != nil {
@@ -51,9 +44,7 @@ func (d *Daemon) admin(ctx context.Context, o ServeOptions, pushed net.Addr) (fu
 	l.drain = min(2*time.Second, d.Config.ShutdownTimeout/3) // nothing is lost that is asked here
 	o.Logger.InfoContext(ctx, "listening", "component", "admin", "address", l.Addr().String())
 	return func(ctx context.Context) error {
-		defer idle()
 		g, ctx := errgroup.WithContext(ctx)
-		g.Go(func() error { health.Run(ctx); return nil })
 		g.Go(func() error { d.count(ctx, o.Logger); return nil })
 		g.Go(func() error { return l.Serve(ctx) })
 		return g.Wait()
@@ -71,6 +62,7 @@ func (d *Daemon) watcher() reconcile.Watcher {
 			d.Metrics.Ran(r, decisions, classes)
 		},
 		Changed: d.Metrics.Changed,
+		Round:   d.pushing.round,
 		Read: func(source string, err error) {
 			d.Metrics.Read(source, err)
 			d.reads.note(source, err)

@@ -15,6 +15,10 @@ func (d *Daemon) tokenChanged(o Options) func(mattermost.TokenState) {
 		case !s.Dead && d.serving.Load():
 			log.Info("Mattermost accepts the token; calls go on")
 		}
+		select { // somebody should hear of it
+		case d.wake <- struct{}{}:
+		default:
+		}
 		if o.TokenChanged != nil {
 			o.TokenChanged(s)
 		}

@@ -17,6 +17,8 @@ type component struct {
 	name string
 	// run works until ctx ends, and then ends what it has begun.
 	run func(ctx context.Context) error
+	// silent is how long ago it went round; nil for one of which that is not known.
+	silent func() time.Duration
 }
 
 // supervise has components at work until ctx ends or one of them fails. Then they are

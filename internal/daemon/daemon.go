@@ -65,6 +65,12 @@ type Daemon struct {
 	holder string
 	reads  failedReads
 	runs   []scheduled
+	// wake has whoever tells people look at once.
+	wake chan struct{}
+	// pushing is the pulse of the work on pushes.
+	pushing *pulse
+	// look asks Mattermost how it is; nil where nobody wants to know.
+	look *mattermostLook
 	// serving says that nobody reads the error of a single run.
 	serving atomic.Bool
 }
@@ -86,7 +92,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Daemon{Config: c, Metrics: admin.NewMetrics(o.Version), o: o, holder: Holder()}
+	d := &Daemon{Config: c, Metrics: admin.NewMetrics(o.Version), o: o, holder: Holder(), wake: make(chan struct{}, 1), pushing: newPulse()}
 	var err error
 	if d.Sources, err = buildSources(c, o.Logger, o.Pilot...); err != nil {
 		return nil, err

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/admin"
 	"github.com/mmsync/mmsync/internal/audit/keyfile"
-	"github.com/mmsync/mmsync/internal/mattermost"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/sources/scim"
 	"github.com/mmsync/mmsync/internal/state"
@@ -36,24 +34,23 @@ const (
 	// askEvery and askWithin are Mattermost's, which is asked two questions in turn.
 	askEvery  = 2050 * time.Millisecond
 	askWithin = 900 * time.Millisecond
+	// reachEvery and reachWithin are a directory's, which is asked to let us in each time.
+	reachEvery  = 2400 * time.Millisecond
+	reachWithin = 1900 * time.Millisecond
 	// longDue is how long somebody may wait before pushes count as not well.
 	longDue = 15 * time.Minute
 	// shownError is how much of an error a part shows, in bytes.
 	shownError = 400
 )
 
-// probes are the looks at all parts, and what to do when they are not used any more.
-func (d *Daemon) probes(pushed net.Addr) (list []admin.Probe, idle func(), err error) {
-	client, err := d.prober()
-	if err != nil {
-		return nil, nil, err
-	}
-	list = []admin.Probe{
+// probes are the looks at all parts.
+func (d *Daemon) probes(pushed net.Addr, server *mattermostLook) []admin.Probe {
+	list := []admin.Probe{
 		{
 			Parts: []string{partStore, partSchema, partLease, partPushes}, Optional: []string{partPushes}, Every: lookEvery, Within: lookWithin,
 			Hangs: "look at the database of state.url: mmsync doctor --only state", Check: d.lookStore,
 		},
-		d.mattermostProbe(client),
+		server.probe(),
 	}
 	for _, s := range d.Sources {
 		list = append(list, d.sourceProbe(s))
@@ -62,10 +59,10 @@ func (d *Daemon) probes(pushed net.Addr) (list []admin.Probe, idle func(), err e
 	if pushed != nil {
 		list = append(list, admin.Probe{
 			Parts: []string{partSCIM}, Every: lookEvery, Within: lookWithin, Hangs: "restart mmsync serve, and look at its log before",
-			Check: func(ctx context.Context) []admin.Status { return []admin.Status{lookListener(ctx, pushed)} },
+			Check: func(ctx context.Context) []admin.Status { return []admin.Status{d.lookListener(ctx, pushed)} },
 		})
 	}
-	return list, client.CloseIdle, nil
+	return list
 }
 
 // writable is a store that can be there and only be read.
@@ -128,85 +125,6 @@ func (d *Daemon) lookStore(ctx context.Context) []admin.Status {
 	return []admin.Status{store, schema, lease, pushes}
 }
 
-// mattermostProbe asks in turn whose the token is and whether the server is well, never
-// two things within 2 s: the second question makes the server write to its database.
-func (d *Daemon) mattermostProbe(client *mattermost.Client) admin.Probe {
-	p := &mattermostLook{client: client, target: d.Target}
-	return admin.Probe{
-		Parts: []string{partMattermost, partToken}, Every: askEvery, Within: askWithin,
-		Hangs: "look at the server, and at the network to mattermost.url: mmsync doctor --only mattermost", Check: p.look,
-	}
-}
-
-// mattermostLook is used by one goroutine.
-type mattermostLook struct {
-	client *mattermost.Client
-	target *mattermost.Target // what is worked with, and knows more
-	turns  int
-	// sick is why the server was not well when it was last asked about itself.
-	sick  error
-	token admin.Status
-}
-
-func (m *mattermostLook) look(ctx context.Context) []admin.Status {
-	ctx, cancel := context.WithTimeout(ctx, askWithin)
-	defer cancel()
-	m.turns++
-	if isOpen, _, _ := m.target.Breaker(); isOpen {
-		_ = m.target.Reachable(ctx) // it may be the only one that asks whether the server is back
-	}
-	if m.turns%2 == 0 {
-		return m.said(m.lookServer(ctx))
-	}
-	err := m.client.ProbeToken(ctx)
-	var e *mattermost.APIError
-	switch {
-	case err == nil:
-		m.token = admin.Status{Part: partToken, OK: true, Detail: "The server takes it."}
-	case errors.As(err, &e) && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
-		// With its database away the server denies a good token. It was asked about that
-		// a moment ago.
-		m.token = admin.Status{Part: partToken, Detail: "The server does not accept the token; make a new one, put it where mattermost.token_file says, and see mmsync doctor --only mattermost"}
-	case errors.As(err, &e) && e.Status == http.StatusTooManyRequests: // there, and busy
-	default:
-		return m.said(err)
-	}
-	return m.said(m.sick)
-}
-
-// lookServer asks the server about itself and its database.
-func (m *mattermostLook) lookServer(ctx context.Context) error {
-	h, err := m.client.Ping(ctx)
-	var e *mattermost.APIError
-	switch {
-	case errors.As(err, &e) && e.Status == http.StatusTooManyRequests:
-		return m.sick
-	case err == nil && !h.Database:
-		err = errors.New("it answers, but does not reach its database")
-	}
-	m.sick = err
-	return err
-}
-
-func (m *mattermostLook) said(err error) []admin.Status {
-	server := admin.Status{Part: partMattermost, OK: true, Detail: "It answers, and so does its database."}
-	token := m.token
-	if token.Part == "" {
-		token = admin.Status{Part: partToken, Detail: "The server was not asked yet; ask again in a few seconds.", Because: partMattermost}
-	}
-	if s := m.target.Token(); token.OK && !s.Dead && s.Why != "" {
-		token.Detail = "The server takes it, but " + s.Why
-	}
-	if isOpen, since, why := m.target.Breaker(); err == nil && isOpen {
-		err = fmt.Errorf("calls have failed since %s and are kept back (%s)", since.UTC().Format(time.RFC3339), why)
-	}
-	if err != nil {
-		server.OK, server.Detail = false, "Mattermost cannot be used: "+brief(err)+"; nothing is lost and what is due is done when it is back; mmsync doctor --only mattermost"
-		token = admin.Status{Part: partToken, Detail: "It is not known while Mattermost is away.", Because: partMattermost}
-	}
-	return []admin.Status{server, token}
-}
-
 // reacher is a source that can tell cheaply whether it is there.
 type reacher interface {
 	Reach(ctx context.Context) error
@@ -215,7 +133,7 @@ type reacher interface {
 func (d *Daemon) sourceProbe(s Source) admin.Probe {
 	look := &sourceLook{d: d, source: s, part: "source " + s.Name()}
 	return admin.Probe{
-		Parts: []string{look.part}, Every: lookEvery, Within: lookWithin,
+		Parts: []string{look.part}, Every: reachEvery, Within: reachWithin,
 		Hangs: "look at the source and at the network to it: mmsync doctor --only " + s.Name(),
 		Check: func(ctx context.Context) []admin.Status { return []admin.Status{look.look(ctx)} },
 	}
@@ -302,8 +220,8 @@ func (d *Daemon) keyProbe() admin.Probe {
 	}
 }
 
-// lookListener connects to where clients do.
-func lookListener(ctx context.Context, at net.Addr) admin.Status {
+// lookListener connects to where clients do, and looks at the certificate they are shown.
+func (d *Daemon) lookListener(ctx context.Context, at net.Addr) admin.Status {
 	out := admin.Status{Part: partSCIM, OK: true, Detail: "It takes connections on " + at.String() + "."}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, at.Network(), at.String())
@@ -312,6 +230,12 @@ func lookListener(ctx context.Context, at net.Addr) admin.Status {
 		return out
 	}
 	_ = conn.Close() // nothing was written that could be lost
+	if pair := d.Config.SCIM.TLS; pair != nil {
+		ends, err := certificateEnds(pair.CertFile)
+		if err == nil && !time.Now().Before(ends) {
+			out.OK, out.Detail = false, fmt.Sprintf("Its certificate ended at %s, and no identity provider connects; put a new pair where scim.tls says, it is read by itself", ends.Format(time.RFC3339))
+		}
+	}
 	return out
 }
 

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,12 +12,13 @@ import (
 	"github.com/mmsync/mmsync/internal/config"
 	"github.com/mmsync/mmsync/internal/mattermost"
 	"github.com/mmsync/mmsync/internal/notice"
+	"github.com/mmsync/mmsync/internal/reconcile"
 )
 
 // notices makes what tells the configured receivers what needs somebody. Its Run goes
 // on until its context ends, and returns at once in no other case. link is shown with
-// every notice; "" for none.
-func (d *Daemon) notices(log *slog.Logger, link string) (*notice.Teller, error) {
+// every notice; "" for none. round is told that it goes round.
+func (d *Daemon) notices(log *slog.Logger, link string, round func()) (*notice.Teller, error) {
 	to, err := receivers(d.Config, d.Target.Client())
 	if err != nil {
 		return nil, err
@@ -32,11 +34,12 @@ func (d *Daemon) notices(log *slog.Logger, link string) (*notice.Teller, error) 
 		watched = append(watched, notice.WatchedSource{Name: s.Name, Pushed: s.SCIM != nil, Signed: s.SCIM != nil && s.SCIM.JWT != nil})
 	}
 	w := notice.NewWatcher(notice.WatchOptions{
-		Store: d.Store, Sources: watched, Limits: limits, Server: d.askServer,
-		Ends: func() []notice.End { return listenerEnds(d.Config) },
+		Store: d.Store, Sources: watched, Limits: limits, Server: d.askServer, Ends: d.ends, History: d.history,
+		TokenDead: func() bool { return d.Target.Token().Dead },
 	})
 	return notice.NewTeller(notice.Options{
 		Receivers: to, Ledger: d.Store, Look: w.Look, Limits: limits, Repeat: n.RepeatAfter, Holder: Holder(), Link: link, Logger: log,
+		Wake: d.wake, Round: round,
 	}), nil
 }
 
@@ -119,31 +122,13 @@ func (d *Daemon) askServer(ctx context.Context) (notice.Server, time.Time, error
 	return notice.Server{SeatsLeft: limits.SeatsLeft()}, licence.Until, nil
 }
 
-// listenerEnds gives when the certificates of the listeners end. A file that cannot be
-// read is for the listener to complain about.
-func listenerEnds(c *config.Config) []notice.End {
-	var out []notice.End
-	for _, l := range []struct {
-		section string
-		tls     *config.TLS
-		hurt    string
-	}{
-		{"admin", c.Admin.TLS, "no browser shows the status page"},
-		{"scim", c.SCIM.TLS, "no identity provider connects"},
-	} {
-		if l.tls == nil {
-			continue
-		}
-		at, err := certificateEnds(l.tls.CertFile)
-		if err != nil {
-			continue
-		}
-		out = append(out, notice.End{
-			Key: "certificate/" + l.section + ".tls", What: "the certificate of " + l.section + ".tls", At: at,
-			Next: "Put a new pair where " + l.section + ".tls says; it is read by itself. Without one " + l.hurt + ".",
-		})
+// history tells whether the store is the one whose history the key of this machine knows.
+func (d *Daemon) history(ctx context.Context) (notice.History, error) {
+	err := reconcile.History(ctx, d.Store, Vault(d.Config), false)
+	if refused, ok := errors.AsType[*reconcile.HistoryError](err); ok {
+		return notice.History{Restored: refused.Restored, Refused: !refused.Restored}, nil
 	}
-	return out
+	return notice.History{}, err
 }
 
 // Tried is what became of a test notice.

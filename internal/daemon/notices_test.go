@@ -220,3 +220,82 @@ notices:
 	require.Equal(t, "over", x.State)
 	require.Empty(t, x.Command)
 }
+
+// A service that reads a directory now and then, and has no page, hears of a dead token
+// without a call of its own, and of a source that cannot be read although nothing came back.
+func TestDaemon_Serve_tells_within_seconds(t *testing.T) {
+	t.Parallel()
+	sim := mmsim.New(mmsim.Options{})
+	url, got := hook(t)
+	dir := t.TempDir()
+	people := filepath.Join(dir, "people.csv")
+	require.NoError(t, os.WriteFile(people, []byte("no table"), 0o600))
+	c, err := config.Parse(filepath.Join(dir, "config.yaml"), fmt.Appendf(nil, `version: 1
+mattermost: {url: "%s", token: "%s", rate_limit: {per_second: 10000}}
+state: {url: "sqlite:%s/state.db"}
+sources: [{name: hr, type: file, path: people.csv}, {name: idp, type: scim}]
+mapping: {defaults: {id_attribute: attr.id, username_attribute: attr.login, email_attribute: attr.mail}}
+scim: {listen: "127.0.0.1:0"}
+audit: {key_file: audit.key}
+notices:
+  sinks:
+    - name: hook
+      type: webhook
+      url: %s
+`, sim.Start(t), sim.AdminToken(), dir, url), nil)
+	require.NoError(t, err)
+	d, err := daemon.Open(t.Context(), c, daemon.Options{Version: "test"})
+	require.NoError(t, err)
+	_, err = d.Engine.Sync(t.Context(), reconcile.RunOptions{Trigger: "test"})
+	require.NoError(t, err)
+	serving(t, d)
+	hears := func(within time.Duration) told {
+		t.Helper()
+		select {
+		case x := <-got:
+			return x
+		case <-time.After(within):
+			t.Fatal("nobody heard of it")
+			return told{}
+		}
+	}
+	x := hears(10 * time.Second)
+	require.Equal(t, "source_degraded/hr", x.Key)
+	require.Contains(t, x.Text, "No read of source hr since ")
+	sim.SetUser(sim.AdminID(), func(u *mmsim.User) { u.DeleteAt = time.Now().UnixMilli() })
+	x = hears(12 * time.Second)
+	require.Equal(t, "mattermost_token_dead", x.Key)
+	require.Equal(t, "lasts", x.State)
+	sim.SetUser(sim.AdminID(), func(u *mmsim.User) { u.DeleteAt = 0 })
+	x = hears(12 * time.Second)
+	require.Equal(t, "mattermost_token_dead", x.Key)
+	require.Equal(t, "over", x.State)
+}
+
+// A store that was put back is told of by whoever tells, before any run fails of it.
+func TestDaemon_Serve_tells_of_a_store_that_was_put_back(t *testing.T) {
+	t.Parallel()
+	sim := mmsim.New(mmsim.Options{})
+	url, got := hook(t)
+	c := telling(t, sim, "", url)
+	open := func() *daemon.Daemon {
+		d, err := daemon.Open(t.Context(), c, daemon.Options{Version: "test"})
+		require.NoError(t, err)
+		return d
+	}
+	d := open()
+	l, err := d.Store.AcquireLease(t.Context(), reconcile.LeaseName, "test", time.Minute)
+	require.NoError(t, err)
+	now, err := d.Store.Now(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, d.Store.SetMark(t.Context(), l, state.Mark{Name: state.MarkRestored, At: now, ServerDate: now}))
+	serving(t, d)
+	select {
+	case x := <-got:
+		require.Equal(t, "store_restored", x.Key)
+		require.Equal(t, "alarm", x.Severity)
+		require.Equal(t, "mmsync state accept-restore --reason …", x.Command)
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody heard of it")
+	}
+}

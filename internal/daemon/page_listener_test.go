@@ -17,7 +17,7 @@ import (
 func TestPage_beside_health_on_the_admin_listener(t *testing.T) {
 	t.Parallel()
 	token := strings.Repeat("k", 32)
-	w := watch(t, "", "admin: {public_url: 'http://localhost:9095', token: "+token+"}\n")
+	w := watch(t, "", "admin: {listen: '127.0.0.1:9095', public_url: 'http://localhost:9095', token: "+token+"}\n")
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
 	client := &http.Client{Jar: jar}

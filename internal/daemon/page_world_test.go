@@ -58,7 +58,7 @@ mapping:
 matching: [{by: auth_data, adopt: true}, {by: email, adopt: ask}]
 lifecycle: {deactivate: {look_again: 0s}}
 guards: {max_deactivations: {count: 1}}
-admin: {%s}
+admin: {listen: "127.0.0.1:9095", %s}
 `, w.sim.Start(t), w.sim.AdminToken(), filepath.Join(dir, "state.db"), strings.ReplaceAll(admin, "{url}", "http://"+address)), nil)
 	require.NoError(t, err)
 	w.Daemon, err = Open(t.Context(), c, Options{Version: "test"})

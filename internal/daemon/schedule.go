@@ -130,8 +130,8 @@ func words(list []string, last string) string {
 	return strings.Join(list[:n], ", ") + " " + last + " " + list[n]
 }
 
-// jobs are the schedules as the scheduler does them.
-func (d *Daemon) jobs(log *slog.Logger) []schedule.Job {
+// jobs are the schedules as the scheduler does them; p is its pulse.
+func (d *Daemon) jobs(log *slog.Logger, p *pulse) []schedule.Job {
 	out := make([]schedule.Job, len(d.runs))
 	for i, r := range d.runs {
 		log := log.With("schedule", r.name)
@@ -145,7 +145,9 @@ func (d *Daemon) jobs(log *slog.Logger) []schedule.Job {
 				}
 				return at, err
 			},
-			Run: func(ctx context.Context, tick, next time.Time) { d.serveTick(ctx, log, r, tick, next) },
+			Run: func(ctx context.Context, tick, next time.Time) {
+				p.work(func() { d.serveTick(ctx, log, r, tick, next) })
+			},
 		}
 	}
 	return out

@@ -6,10 +6,15 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
+	"sync"
+	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/mmsync/mmsync/internal/admin"
 	"github.com/mmsync/mmsync/internal/schedule"
+	"github.com/mmsync/mmsync/internal/sources/scim"
 )
 
 // ErrNothingToServe says that a configuration has neither a schedule nor a listener.
@@ -59,40 +64,94 @@ func (d *Daemon) Serve(ctx context.Context, o ServeOptions) (err error) {
 // components are what is at work, in the order in which it begins; it ends the other
 // way round.
 func (d *Daemon) components(ctx context.Context, o ServeOptions) (parts []component, err error) {
-	parts = append(watchdog(o.Logger), component{"pushes", d.Engine.ServePushes}, component{"requests", d.Engine.ServeRequests})
+	parts = append(parts, d.pushes(), component{"requests", d.Engine.ServeRequests, nil})
 	if l, ok := d.Store.(listener); ok && l.Listens() {
-		parts = append(parts, component{"wake-ups", d.wakeUps(l, o.Logger.With("component", "wake-ups"))})
+		parts = append(parts, component{"wake-ups", d.wakeUps(l, o.Logger.With("component", "wake-ups")), nil})
 	}
 	if len(d.runs) > 0 {
-		parts = append(parts, component{"scheduler", schedule.New(d.jobs(o.Logger.With("component", "schedule"))).Run})
+		p := newPulse()
+		s := schedule.New(d.jobs(o.Logger.With("component", "schedule"), p))
+		s.Round = p.round
+		parts = append(parts, component{"scheduler", s.Run, p.silent})
 	}
-	told, err := d.notices(o.Logger, d.Config.Admin.PublicURL)
+	tells := newPulse()
+	told, err := d.notices(o.Logger, d.Config.Admin.PublicURL, tells.round)
 	if err != nil {
 		return nil, err
 	}
-	parts = append(parts, component{"notices", told.Run})
+	tellers := component{"notices", told.Run, nil}
+	if len(d.Config.Notices.Sinks) > 0 { // else it goes round for nobody
+		tellers.silent = tells.silent
+	}
+	parts = append(parts, tellers)
 	var pushed net.Addr
 	if d.Config.SCIM.Listen != "" {
 		l, err := d.scimListener(ctx, o)
 		if err != nil {
 			return nil, err
 		}
-		parts, pushed = append(parts, component{"scim", l.Serve}), l.Addr()
+		parts, pushed = append(parts, component{"scim", l.Serve, nil}), l.Addr()
 		defer func() {
 			if err != nil {
 				err = errors.Join(err, l.Close())
 			}
 		}()
 	}
-	if d.Config.Admin.Listen != "" || o.AdminListener != nil {
-		watched, err := d.admin(ctx, o, pushed)
+	watched := d.Config.Admin.Listen != "" || o.AdminListener != nil
+	if !watched && len(d.Config.Notices.Sinks) == 0 {
+		return append(watchdog(o.Logger, parts, roundWithin), parts...), nil
+	}
+	health, looks, err := d.health(pushed)
+	if err != nil {
+		return nil, err
+	}
+	parts = append(parts, looks)
+	if watched {
+		serves, err := d.admin(ctx, o, health)
 		if err != nil {
 			return nil, err
 		}
 		// It ends first: whoever is about to end is not ready.
-		parts = append(parts, component{"admin", watched})
+		parts = append(parts, component{"admin", serves, nil})
 	}
-	return parts, nil
+	return append(watchdog(o.Logger, parts, roundWithin), parts...), nil
+}
+
+// pushes is the work on those who are pushed. Without a source that is pushed it has
+// nothing to go round for.
+func (d *Daemon) pushes() component {
+	out := component{"pushes", d.Engine.ServePushes, nil}
+	if slices.ContainsFunc(d.Sources, func(s Source) bool { _, ok := s.(*scim.Source); return ok }) {
+		d.pushing.round()
+		out.silent = d.pushing.silent
+	}
+	return out
+}
+
+// health makes the looks at all parts, and what goes on with them.
+func (d *Daemon) health(pushed net.Addr) (*admin.Health, component, error) {
+	look, err := d.mattermostLook()
+	if err != nil {
+		return nil, component{}, err
+	}
+	d.look = look
+	h := admin.NewHealth(d.probes(pushed, look))
+	d.Metrics.Watch(h)
+	d.Metrics.Certificates(func() map[string]time.Time {
+		out := map[string]time.Time{}
+		for _, c := range d.certificates() {
+			out[c.of] = c.ends
+		}
+		return out
+	})
+	return h, component{"health", func(ctx context.Context) error {
+		defer look.client.CloseIdle()
+		var wg sync.WaitGroup
+		wg.Go(func() { look.settle(ctx) })
+		h.Run(ctx)
+		wg.Wait()
+		return nil
+	}, h.Silent}, nil
 }
 
 // scimListener binds the address that clients push to.

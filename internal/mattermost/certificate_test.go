@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/mattermost"
+	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 )
 
 // certificateOf makes a certificate for 127.0.0.1 that is its own authority, and a file
@@ -66,4 +67,20 @@ func TestClient_certificateThatIsNotValid(t *testing.T) {
 			require.NotContains(t, err.Error(), "mattermost.ca_file")
 		})
 	}
+}
+
+func TestClient_CertificateEnds(t *testing.T) {
+	t.Parallel()
+	until := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	pair, file := certificateOf(t, time.Now().Add(-time.Hour), until)
+	sim := mmsim.New(mmsim.Options{})
+	s := httptest.NewUnstartedServer(sim)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	c := client(t, s.URL, sim.AdminToken(), func(o *mattermost.Options) { o.CAFile = file })
+	require.Zero(t, c.CertificateEnds())
+	_, err := c.Me(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, until, c.CertificateEnds())
 }

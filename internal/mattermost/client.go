@@ -102,6 +102,7 @@ type Client struct {
 	authData      atomic.Int32            // authShown, authHidden
 	ldapLocked    atomic.Bool             // an ldap account was refused to be (de)activated
 	clock         serverClock
+	certificate   atomic.Pointer[time.Time] // when the one it shows ends
 }
 
 // New makes a client. Nothing is sent yet.

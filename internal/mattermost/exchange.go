@@ -251,6 +251,7 @@ func (c *Client) send(ctx context.Context, q *call, body []byte) (answer, error)
 	}
 	defer func() { _ = resp.Body.Close() }() // nothing can be done about it, and nothing is lost
 	defer drain(resp.Body)
+	c.showed(resp.TLS)
 	took := time.Since(started)
 	a, err := c.read(q, resp)
 	if err == nil && q.token == "" && !q.sick {

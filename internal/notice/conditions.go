@@ -41,9 +41,24 @@ type Snapshot struct {
 	Ends    []End
 	// Server is what Mattermost says; nil if it was not asked or did not answer.
 	Server *Server
+	// Undone are people from whom mmsync took something that came back each time.
+	Undone  []Leaver
+	History History
 }
 
-// Leaver is somebody who should be off.
+// History is whether the store is the one whose history was sealed.
+type History struct {
+	// Restored tells that it is an older copy, or another store.
+	Restored bool
+	// Refused tells that its history cannot be gone on with for another reason: the key
+	// that sealed it is not there.
+	Refused bool
+	// Unsealed is when the run ended that could not seal what it did, and that no other
+	// has made up for; zero if there is none.
+	Unsealed time.Time
+}
+
+// Leaver is somebody of a source.
 type Leaver struct {
 	Source   string
 	Username string // "" if not known
@@ -54,9 +69,12 @@ type Source struct {
 	Name string
 	// Pushed tells that identity providers push to it: it is not read.
 	Pushed bool
-	// Read is when it was read last, Complete when it was read completely last; zero
-	// for never. Of a source that is pushed neither counts.
+	// Read is when it was read last, or that was tried, Complete when it was read
+	// completely last; zero for never. Of a source that is pushed neither counts.
 	Read, Complete time.Time
+	// Since is the first try after Complete; if there was none, when somebody began to
+	// look for one.
+	Since time.Time
 	// Request is when a client of a source that is pushed asked last, or could ask
 	// first; zero if that is not known.
 	Request time.Time
@@ -81,7 +99,7 @@ type Server struct {
 // Conditions gives what lasts at the moment of a Snapshot, by Key. The same Snapshot
 // gives the same.
 func Conditions(s Snapshot, l Limits) []Notice {
-	out := slices.Concat(guards(s), approvals(s), leavers(s, l), failing(s, l), sources(s, l), silent(s, l), ends(s, l), server(s, l))
+	out := slices.Concat(guards(s), approvals(s), leavers(s, l), failing(s, l), sources(s, l), silent(s, l), ends(s, l), server(s, l), undone(s), history(s))
 	for i := range out {
 		out[i].At = s.Now
 	}
@@ -250,23 +268,31 @@ func failing(s Snapshot, l Limits) []Notice {
 func sources(s Snapshot, l Limits) []Notice {
 	var out []Notice
 	for _, x := range s.Sources {
-		if x.Pushed || x.Read.IsZero() {
+		if x.Pushed {
 			continue
 		}
 		if !x.Complete.Equal(x.Read) {
 			out = append(out, Notice{
 				Kind: SourceDegraded, Key: key(SourceDegraded, x.Name), Severity: Warn,
-				Text: fmt.Sprintf("The last read of source %s, at %s, was not complete, so that nobody's absence counts.", x.Name, clock(x.Read)),
+				Text: fmt.Sprintf("No read of source %s since %s was complete, so that nobody's absence counts.", x.Name, clock(x.Since)),
 				Next: "Let mmsync look at the source and say what to mend.", Command: "mmsync doctor",
 			})
 		}
-		// One that was never read completely is as old as its first read, which was not.
-		if at := x.Complete; l.SourceStale > 0 && !at.IsZero() && s.Now.Sub(at) > l.SourceStale {
-			out = append(out, Notice{
-				Kind: SourceStale, Key: key(SourceStale, x.Name), Severity: Alarm,
-				Text: fmt.Sprintf("Source %s was last read completely at %s; whoever left since then is still in.", x.Name, clock(at)),
-				Next: "See whether runs still take place and what ends them.", Command: "mmsync history",
-			})
+		n := Notice{
+			Kind: SourceStale, Key: key(SourceStale, x.Name), Severity: Alarm,
+			Next: "See whether runs still take place and what ends them.", Command: "mmsync history",
+		}
+		at := x.Complete
+		switch {
+		case !at.IsZero():
+			n.Text = fmt.Sprintf("Source %s was last read completely at %s; whoever left since then is still in.", x.Name, clock(at))
+		case x.Read.IsZero():
+			at, n.Text = x.Since, fmt.Sprintf("Source %s was never read, and should have been since %s; nobody of it is created, changed or switched off.", x.Name, clock(x.Since))
+		default:
+			at, n.Text = x.Since, fmt.Sprintf("Source %s was never read completely, and was tried since %s; whoever left it is still in.", x.Name, clock(x.Since))
+		}
+		if l.SourceStale > 0 && !at.IsZero() && s.Now.Sub(at) > l.SourceStale {
+			out = append(out, n)
 		}
 	}
 	return out

@@ -20,13 +20,17 @@ const (
 	SeatsGone      Kind = "seats_nearly_gone"     // few seats are left on the server
 	IDPSilent      Kind = "idp_silent"            // an identity provider has not asked for long
 	TokenDead      Kind = "mattermost_token_dead" // Mattermost does not take mmsync's token
+	TakenBack      Kind = "taken_back"            // what mmsync takes from accounts comes back each time
+	StoreRestored  Kind = "store_restored"        // the store was put back, or is another one
+	NotSealed      Kind = "history_not_sealed"    // what was done is not sealed, or cannot be
 	Test           Kind = "test"                  // somebody tries whether a receiver hears
 )
 
 // Kinds lists every Kind once.
 func Kinds() []Kind {
 	return []Kind{
-		GuardTripped, ApprovalNeeded, LeaverHeld, RunsFailing, SourceStale, SourceDegraded, Expiring, SeatsGone, IDPSilent, TokenDead, Test,
+		GuardTripped, ApprovalNeeded, LeaverHeld, RunsFailing, SourceStale, SourceDegraded, Expiring, SeatsGone, IDPSilent, TokenDead,
+		TakenBack, StoreRestored, NotSealed, Test,
 	}
 }
 

@@ -68,6 +68,10 @@ type Options struct {
 	Repeat time.Duration
 	// Every is how often it is looked; default 30 s.
 	Every time.Duration
+	// Wake has it looked at once; nil for never.
+	Wake <-chan struct{}
+	// Round, if not nil, is told each time before it is looked.
+	Round func()
 	// Holder names this process in the lease.
 	Holder string
 	// Link is shown with every notice; may be "".
@@ -166,6 +170,9 @@ func (t *Teller) watch(ctx context.Context, lease *state.Lease, boxes []chan bat
 	tick := time.NewTicker(t.o.Every)
 	defer tick.Stop()
 	for {
+		if t.o.Round != nil {
+			t.o.Round()
+		}
 		b, err := t.look(ctx, lease)
 		switch {
 		case ctx.Err() != nil:
@@ -186,6 +193,7 @@ func (t *Teller) watch(ctx context.Context, lease *state.Lease, boxes []chan bat
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-t.o.Wake:
 		}
 	}
 }

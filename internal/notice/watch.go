@@ -23,6 +23,7 @@ type Store interface {
 	Links(ctx context.Context, f state.LinkFilter) ([]identity.Link, error)
 	Reads(ctx context.Context, source string, since time.Time) ([]state.Read, error)
 	Tokens(ctx context.Context, source string) ([]state.Token, error)
+	Unsealed(ctx context.Context, limit int) (state.Unsealed, error)
 }
 
 // WatchedSource is a source of the configuration.
@@ -43,8 +44,14 @@ type WatchOptions struct {
 	// has none or does not say. An error leaves it unknown. It is asked every ServerEvery
 	// at most. nil asks nothing.
 	Server func(ctx context.Context) (s Server, licence time.Time, err error)
+	// TokenDead tells what whoever works knows of the token at any moment; nil for
+	// nothing. Server is asked at once when that has ended.
+	TokenDead func() bool
 	// Ends gives what ends besides tokens; nil for nothing.
 	Ends func() []End
+	// History tells whether the store is the one whose history was sealed; nil leaves
+	// that open.
+	History func(ctx context.Context) (History, error)
 }
 
 // ServerEvery is how often Mattermost is asked about itself.
@@ -59,6 +66,13 @@ type Watcher struct {
 	server  *Server
 	licence time.Time
 	asked   time.Time
+
+	// began is when it looked first, by the store's clock.
+	began time.Time
+	// back are those that undone found at undoneAt, after the run undoneRun.
+	back      []Leaver
+	undoneAt  time.Time
+	undoneRun string
 }
 
 // view is what matters of a run's decisions.
@@ -85,6 +99,9 @@ func (w *Watcher) Look(ctx context.Context) (Snapshot, error) {
 	now, err := w.o.Store.Now(ctx)
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("read the store's clock: %w", err)
+	}
+	if w.began.IsZero() {
+		w.began = now
 	}
 	s := Snapshot{Now: now}
 	if s.Runs, err = w.runs(ctx); err != nil {
@@ -113,6 +130,12 @@ func (w *Watcher) Look(ctx context.Context) (Snapshot, error) {
 	}
 	if w.o.Ends != nil {
 		s.Ends = append(s.Ends, w.o.Ends()...)
+	}
+	if err := w.undone(ctx, &s); err != nil {
+		return s, err
+	}
+	if err := w.history(ctx, &s); err != nil {
+		return s, err
 	}
 	w.ask(ctx, &s)
 	return s, nil
@@ -257,16 +280,24 @@ func quiet(r plan.Reason) bool {
 }
 
 func (w *Watcher) reads(ctx context.Context, s *Source, now time.Time) error {
+	s.Since = w.began // it should have been read by now
 	for _, since := range []time.Time{now.Add(-readsLately), now.Add(-readsWithin), time.Unix(0, 0)} {
 		list, err := w.o.Store.Reads(ctx, s.Name, since)
 		if err != nil {
 			return fmt.Errorf("list the reads of source %s: %w", s.Name, err)
 		}
+		whole := slices.IndexFunc(list, func(r state.Read) bool { return r.Complete })
+		tried := list
+		if whole >= 0 {
+			s.Complete, tried = list[whole].At, list[:whole]
+		}
 		if len(list) > 0 {
 			s.Read = list[0].At
 		}
-		if i := slices.IndexFunc(list, func(r state.Read) bool { return r.Complete }); i >= 0 {
-			s.Complete = list[i].At
+		if len(tried) > 0 {
+			s.Since = tried[len(tried)-1].At
+		}
+		if whole >= 0 {
 			return nil
 		}
 	}
@@ -331,11 +362,18 @@ func (w *Watcher) ask(ctx context.Context, s *Snapshot) {
 	if w.o.Server == nil {
 		return
 	}
-	if w.asked.IsZero() || time.Since(w.asked) >= ServerEvery {
-		w.asked, w.server = time.Now(), nil
-		// That it cannot be reached is for whoever has work for it to say.
-		if got, licence, err := w.o.Server(ctx); err == nil {
+	dead := w.o.TokenDead != nil && w.o.TokenDead()
+	back := w.o.TokenDead != nil && w.server != nil && w.server.TokenDead
+	switch {
+	case dead:
+		w.server = &Server{TokenDead: true}
+	case back || w.asked.IsZero() || time.Since(w.asked) >= ServerEvery:
+		w.asked = time.Now()
+		switch got, licence, err := w.o.Server(ctx); {
+		case err == nil:
 			w.server, w.licence = &got, licence
+		case !back: // that it cannot be reached is for whoever has work for it to say
+			w.server = nil
 		}
 	}
 	if s.Server = w.server; w.server != nil && !w.licence.IsZero() && !w.server.TokenDead {

@@ -188,14 +188,16 @@ func TestWatcher_sources_and_tokens(t *testing.T) {
 		require.NoError(t, s.UseToken(ctx, "t_c", "192.0.2.1", before(3*time.Hour)))
 
 		got := s.look(t, WatchOptions{Sources: []WatchedSource{{Name: "corp"}, {Name: "fine"}, {Name: "new"}, {Name: "okta", Pushed: true}, {Name: "entra", Pushed: true}, {Name: "jwt", Pushed: true, Signed: true}}})
+		began := got.Now.Truncate(time.Millisecond)
 		for i := range got.Sources {
 			x := &got.Sources[i]
 			x.Read, x.Complete, x.Request = x.Read.Truncate(time.Millisecond), x.Complete.Truncate(time.Millisecond), x.Request.Truncate(time.Millisecond)
+			x.Since = x.Since.Truncate(time.Millisecond)
 		}
 		require.Equal(t, []Source{
-			{Name: "corp", Read: before(time.Hour), Complete: before(30 * day)},
-			{Name: "fine", Read: before(time.Hour), Complete: before(time.Hour)},
-			{Name: "new"},
+			{Name: "corp", Read: before(time.Hour), Complete: before(30 * day), Since: before(time.Hour)},
+			{Name: "fine", Read: before(time.Hour), Complete: before(time.Hour), Since: began},
+			{Name: "new", Since: began},
 			{Name: "okta", Pushed: true, Request: before(time.Hour)},
 			{Name: "entra", Pushed: true, Request: before(20 * day)},
 			{Name: "jwt", Pushed: true},
@@ -232,4 +234,108 @@ func TestWatcher_asks_the_server_seldom(t *testing.T) {
 	require.Empty(t, got.Ends)
 	require.True(t, got.unknown("expiring/licence"))
 	require.False(t, got.unknown("leaver_held/corp"))
+}
+
+// What whoever works knows of the token is told at once, and that it lives again as soon
+// as the server says so.
+func TestWatcher_a_token_that_is_known_to_be_dead(t *testing.T) {
+	t.Parallel()
+	s := memory(t)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	dead, asked, away := false, 0, error(nil)
+	w := NewWatcher(WatchOptions{Store: s, Limits: limits(), TokenDead: func() bool { return dead }, Server: func(context.Context) (Server, time.Time, error) {
+		asked++
+		return Server{SeatsLeft: 5}, time.Time{}, away
+	}})
+	look := func() *Server {
+		got, err := w.Look(t.Context())
+		require.NoError(t, err)
+		return got.Server
+	}
+	require.Equal(t, &Server{SeatsLeft: 5}, look())
+	dead = true
+	require.Equal(t, &Server{TokenDead: true}, look())
+	require.Equal(t, 1, asked, "it is known")
+	dead, away = false, errors.New("away")
+	require.Equal(t, &Server{TokenDead: true}, look(), "it is not known yet to be over")
+	away = nil
+	require.Equal(t, &Server{SeatsLeft: 5}, look())
+	require.Equal(t, 3, asked)
+}
+
+func TestWatcher_what_is_taken_and_comes_back(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s kept) {
+		o := WatchOptions{Store: s.Store, Limits: limits()}
+		w := NewWatcher(o)
+		undone := func(n int) {
+			a := identity.Account{ID: "a", Profile: identity.Profile{Username: "k.lee"}}
+			require.NoError(t, s.PutLinks(t.Context(), s.l, []identity.Link{{Key: of("corp", 1), AccountID: "a", Part: identity.Owner, Origin: identity.OriginCreated, Observed: &a, Undone: n}}))
+		}
+		look := func() []Leaver {
+			got, err := w.Look(t.Context())
+			require.NoError(t, err)
+			return got.Undone
+		}
+		undone(1)
+		require.Empty(t, look(), "once may be a write that met ours")
+		undone(2)
+		require.Empty(t, look(), "all links are not read twice a minute")
+		s.ran(t, "run1", time.Minute, state.RunDone)
+		require.Equal(t, []Leaver{{"corp", "k.lee"}}, look(), "but after a run")
+		undone(0)
+		w.undoneAt = time.Now().Add(-undoneEvery)
+		require.Empty(t, look())
+	})
+}
+
+func TestWatcher_history(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s kept) {
+		change := plan.Decision{
+			Key: of("corp", 1), Action: plan.Deactivate, Reason: plan.SourceDisabled, AccountID: "a",
+			Ops: []plan.Op{{Kind: plan.SetActive, Changes: []plan.Change{{Field: plan.FieldActive, From: "true", To: "false"}}}},
+		}
+		now, err := s.Now(t.Context())
+		require.NoError(t, err)
+		ended := func(ago time.Duration) {
+			r := state.Run{ID: "run1", Kind: "sync", Trigger: "cli", Status: state.RunApplying, Token: s.l.Token, RequestedAt: now.Add(-time.Hour), StartedAt: now.Add(-time.Hour), PlannedAt: now.Add(-time.Hour)}
+			if ago == 0 {
+				require.NoError(t, s.BeginRun(t.Context(), s.l, r, plan.Plan{Decisions: []plan.Decision{change}}, state.SightingChanges{}))
+				require.NoError(t, s.RecordOp(t.Context(), s.l, state.Outcome{Ref: state.OpRef{Run: "run1"}, Status: state.OpDone, At: now.Add(-time.Hour)}))
+				return
+			}
+			r.Status, r.FinishedAt = state.RunDone, now.Add(-ago)
+			require.NoError(t, s.SaveRun(t.Context(), r))
+		}
+		require.Zero(t, s.look(t, WatchOptions{}).History)
+		ended(0)
+		require.Zero(t, s.look(t, WatchOptions{}).History, "it goes on, and is sealed at its end")
+		ended(time.Minute)
+		require.Zero(t, s.look(t, WatchOptions{}).History)
+		ended(11 * time.Minute)
+		require.WithinDuration(t, now.Add(-11*time.Minute), s.look(t, WatchOptions{}).History.Unsealed, time.Second)
+		got := s.look(t, WatchOptions{History: func(context.Context) (History, error) { return History{Restored: true}, nil }})
+		require.True(t, got.History.Restored)
+		_, err = NewWatcher(WatchOptions{Store: s.Store, History: func(context.Context) (History, error) { return History{}, errors.New("away") }}).Look(t.Context())
+		require.ErrorContains(t, err, "look at the end of the history: away", "what is not known ends nothing")
+	})
+}
+
+func TestWatcher_a_source_that_cannot_be_read(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s kept) {
+		now, err := s.Now(t.Context())
+		require.NoError(t, err)
+		for _, h := range []int{50, 40, 1} {
+			require.NoError(t, s.RecordRead(t.Context(), state.Read{Source: "corp", At: now.Add(-time.Duration(h) * time.Hour), Doubt: "it could not be read at all"}))
+		}
+		got := s.look(t, WatchOptions{Sources: []WatchedSource{{Name: "corp"}}})
+		require.WithinDuration(t, now.Add(-50*time.Hour), got.Sources[0].Since, time.Millisecond)
+		var kinds []Kind
+		for _, n := range Conditions(got, limits()) {
+			kinds = append(kinds, n.Kind)
+		}
+		require.Equal(t, []Kind{SourceDegraded, SourceStale}, kinds)
+	})
 }

@@ -134,7 +134,7 @@ func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.
 		g.roster.unsettle()
 	}
 	g.stops.unsettle(g.roster)
-	snaps, problems, err := e.readSources(ctx, g, o)
+	snaps, problems, err := e.readSources(ctx, g, o, l != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -253,8 +253,9 @@ var ErrBinding = errors.New("wrong store")
 
 // readSources reads all sources side by side, and keeps of each read only those
 // who have to be decided. A source that cannot be read at all is a problem, not
-// the end: the others go on, and nobody of it is missed.
-func (e *Engine) readSources(ctx context.Context, g *gathered, o RunOptions) ([]*identity.Snapshot, []string, error) {
+// the end: the others go on, and nobody of it is missed. With record it is written down
+// as a read that was not complete.
+func (e *Engine) readSources(ctx context.Context, g *gathered, o RunOptions, record bool) ([]*identity.Snapshot, []string, error) {
 	snaps := make([]*identity.Snapshot, len(e.o.Sources))
 	failed := make([]error, len(e.o.Sources))
 	known := make([]settledPeople, len(e.o.Sources))
@@ -287,6 +288,11 @@ func (e *Engine) readSources(ctx context.Context, g *gathered, o RunOptions) ([]
 			g.logins = append(g.logins, known[i].logins)
 			continue
 		}
+		if record {
+			if err := e.o.Store.RecordRead(ctx, state.Read{Source: e.o.Sources[i].Name(), At: g.now, Doubt: notRead}); err != nil {
+				return nil, nil, fmt.Errorf("record the read of source %s: %w", e.o.Sources[i].Name(), err)
+			}
+		}
 		problems = append(problems, fmt.Sprintf("source %s could not be read: %v", e.o.Sources[i].Name(), err))
 	}
 	if read == 0 && len(failed) > 0 {
@@ -294,6 +300,10 @@ func (e *Engine) readSources(ctx context.Context, g *gathered, o RunOptions) ([]
 	}
 	return snaps, problems, nil
 }
+
+// notRead is what is doubted of a read that nothing came back from. Why is for the log:
+// it may name somebody.
+const notRead = "it could not be read at all"
 
 // settledPeople recognises those of one source about whom nothing has to be
 // decided.

@@ -118,6 +118,7 @@ func (e *Engine) ServePushes(ctx context.Context) error {
 	}
 	told := ""
 	for ctx.Err() == nil {
+		e.o.Watch.round()
 		more, err := false, e.o.Target.Reachable(ctx)
 		away := err != nil
 		if !away {

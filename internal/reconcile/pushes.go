@@ -59,6 +59,7 @@ func (p *pushes) work(ctx context.Context, idle, most time.Duration) (more bool,
 	}()
 	start, last := time.Now(), time.Now()
 	for {
+		p.e.o.Watch.round()
 		if err := p.failure(); err != nil || ctx.Err() != nil {
 			return false, err
 		}

@@ -18,6 +18,9 @@ type Watcher struct {
 	// Read is told each reading of a source; err is nil if something came back, complete
 	// or not.
 	Read func(source string, err error)
+	// Round is told again and again while [Engine.ServePushes] goes on: by its silence
+	// one that is stuck is known.
+	Round func()
 }
 
 func (w Watcher) ran(run *state.Run, rep *Report) {
@@ -29,6 +32,12 @@ func (w Watcher) ran(run *state.Run, rep *Report) {
 func (w Watcher) changed(a plan.Action, s state.OpStatus) {
 	if w.Changed != nil {
 		w.Changed(a, s)
+	}
+}
+
+func (w Watcher) round() {
+	if w.Round != nil {
+		w.Round()
 	}
 }
 

@@ -30,6 +30,9 @@ type Job struct {
 
 // Scheduler does jobs, one at a time.
 type Scheduler struct {
+	// Round, if not nil, is told at least once in a minute while no job is at work.
+	Round func()
+
 	jobs []*job
 	// seen is what the clock showed last.
 	seen time.Time
@@ -60,6 +63,9 @@ func New(jobs []Job) *Scheduler {
 func (s *Scheduler) Run(ctx context.Context) error {
 	s.seen = time.Now().Round(0)
 	for ctx.Err() == nil {
+		if s.Round != nil {
+			s.Round()
+		}
 		j := s.first()
 		if j == nil {
 			<-ctx.Done()

@@ -127,11 +127,18 @@ func (s *Server) Restart(o Options) {
 	s.run()
 }
 
+// Freeze stops the server in its tracks: it answers nothing, and nobody is told so.
+func (s *Server) Freeze() { s.must(s.cmd.Process.Signal(syscall.SIGSTOP)) }
+
+// Thaw lets it go on.
+func (s *Server) Thaw() { s.must(s.cmd.Process.Signal(syscall.SIGCONT)) }
+
 // Stop ends the server and waits for it. It may be called again.
 func (s *Server) Stop() {
 	if s.cmd == nil {
 		return
 	}
+	_ = s.cmd.Process.Signal(syscall.SIGCONT)
 	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
 	select {
 	case <-s.done:

@@ -154,6 +154,8 @@ type LinkFilter struct {
 	Source     string
 	Keys       []identity.Key
 	AccountIDs []string
+	// Undone selects links whose Undone is so much or more; 0 is not set.
+	Undone int
 }
 
 // RunFilter selects runs.

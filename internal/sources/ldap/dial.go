@@ -57,6 +57,7 @@ func (s *Source) dial(ctx context.Context, e endpoint) (*session, error) {
 			_ = raw.Close()
 			return nil, &connectError{url: e.url, err: &explained{"TLS: " + oneLine(err), err}, hint: tlsHint(err), again: true}
 		}
+		s.reached.showed(t.ConnectionState())
 		conn = t
 	}
 	l := ldap.NewConn(conn, e.tls)
@@ -71,6 +72,9 @@ func (s *Source) dial(ctx context.Context, e endpoint) (*session, error) {
 				return nil, &connectError{url: e.url, err: &explained{"the server refuses StartTLS: " + oneLine(err), err}, hint: "give it a certificate, or use ldaps://"}
 			}
 			return nil, &connectError{url: e.url, err: &explained{"StartTLS: " + oneLine(err), err}, hint: tlsHint(err), again: true}
+		}
+		if c, ok := l.TLSConnectionState(); ok {
+			s.reached.showed(c)
 		}
 	}
 	_ = raw.SetDeadline(time.Time{})
@@ -98,12 +102,9 @@ func (s *Source) tlsConfig(e endpoint) (*tls.Config, error) {
 // the search, since the next would refuse as well and wrong passwords lock
 // accounts.
 func (s *Source) connect(ctx context.Context) (*session, error) {
-	password, err := s.o.BindPassword()
+	password, err := s.password()
 	if err != nil {
-		return nil, fmt.Errorf("source %s: read the bind password: %w", s.o.Name, err)
-	}
-	if password == "" {
-		return nil, fmt.Errorf("source %s: the bind password is empty; a bind without password is anonymous and sees too little", s.o.Name)
+		return nil, err
 	}
 	var all error
 	for _, e := range s.urls {
@@ -128,6 +129,18 @@ func (s *Source) connect(ctx context.Context) (*session, error) {
 	return nil, fmt.Errorf("source %s: %w", s.o.Name, all)
 }
 
+// password reads the one that is bound with now: its file may have been replaced.
+func (s *Source) password() (string, error) {
+	password, err := s.o.BindPassword()
+	if err != nil {
+		return "", fmt.Errorf("source %s: read the bind password: %w", s.o.Name, err)
+	}
+	if password == "" {
+		return "", fmt.Errorf("source %s: the bind password is empty; a bind without password is anonymous and sees too little", s.o.Name)
+	}
+	return password, nil
+}
+
 func (s *Source) open(ctx context.Context, e endpoint, password string) (*session, error) {
 	sess, err := s.dial(ctx, e)
 	if err != nil {
@@ -135,8 +148,13 @@ func (s *Source) open(ctx context.Context, e endpoint, password string) (*sessio
 	}
 	if err := sess.conn.Bind(s.o.BindDN, password); err != nil {
 		sess.close()
-		return nil, s.refused(e.url, "bind as "+s.o.BindDN, err)
+		told := s.refused(e.url, "bind as "+s.o.BindDN, err)
+		if ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials) {
+			s.reached.refuses(password, told)
+		}
+		return nil, told
 	}
+	s.reached.took()
 	entry, err := sess.entry(s.o.BaseDN, "(objectClass=*)", "1.1")
 	if err == nil && entry == nil {
 		err = ldap.NewError(ldap.LDAPResultNoSuchObject, errors.New("the entry is not shown"))

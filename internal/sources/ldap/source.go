@@ -96,6 +96,7 @@ type Source struct {
 	attributes  []string // to ask people for
 	groupNames  []string // DNs that role rules name
 	allGroups   bool
+	reached     reached
 }
 
 type endpoint struct {

@@ -33,6 +33,9 @@ func (s *Store) Links(ctx context.Context, f state.LinkFilter) ([]identity.Link,
 	if len(f.AccountIDs) > 0 {
 		w.and("account_id = any($%d)", f.AccountIDs)
 	}
+	if f.Undone > 0 {
+		w.and("undone >= $%d", f.Undone)
+	}
 	return collect(ctx, s, "list links", selectLinks+w.String()+" order by source, anchor", w.args, scanLink)
 }
 

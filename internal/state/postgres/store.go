@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -52,6 +53,8 @@ type Store struct {
 	where   string // for messages: host, port, database
 	timeout time.Duration
 	listen  func() (string, error)
+
+	certificate atomic.Pointer[time.Time] // when the server's ends
 }
 
 var _ state.Store = (*Store)(nil)
@@ -77,6 +80,7 @@ func Open(ctx context.Context, stateURL string, o Options) (*Store, error) {
 	if s.timeout <= 0 {
 		s.timeout = callTimeout
 	}
+	cfg.AfterConnect = s.showed
 	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("open %s: %w", s.where, err)
 	}

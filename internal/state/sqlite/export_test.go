@@ -95,3 +95,10 @@ func (s *Store) Columns(t testing.TB) map[string][]string {
 	}
 	return out
 }
+
+// Patience is how long the writer waits for others, in milliseconds.
+func (s *Store) Patience(t testing.TB) (out int64) {
+	t.Helper()
+	require.NoError(t, s.writer.QueryRowContext(t.Context(), "pragma busy_timeout").Scan(&out))
+	return out
+}

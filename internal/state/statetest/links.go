@@ -75,7 +75,7 @@ func links(t *testing.T, open Factory) {
 	})
 	open.test(t, "Links/filters by source, key and account, all of them", func(t *testing.T, s state.Store) {
 		other := link(2)
-		other.Key.Source = "branch"
+		other.Key.Source, other.Undone = "branch", 4
 		put(t, s, link(1), other, link(3))
 		for name, c := range map[string]struct {
 			f    state.LinkFilter
@@ -86,6 +86,8 @@ func links(t *testing.T, open Factory) {
 			"keys":               {state.LinkFilter{Keys: []identity.Key{key(3), other.Key, key(9)}}, []identity.Link{other, link(3)}},
 			"key of other":       {state.LinkFilter{Keys: []identity.Key{key(2)}}, nil},
 			"accounts":           {state.LinkFilter{AccountIDs: []string{accountID(3), accountID(2), "none"}}, []identity.Link{other, link(3)}},
+			"undone":             {state.LinkFilter{Undone: 4}, []identity.Link{other}},
+			"undone so often":    {state.LinkFilter{Undone: 5}, nil},
 			"source and account": {state.LinkFilter{Source: "branch", AccountIDs: []string{accountID(1), accountID(2)}}, []identity.Link{other}},
 			"key and account":    {state.LinkFilter{Keys: []identity.Key{key(1)}, AccountIDs: []string{accountID(3)}}, nil},
 			"empty lists":        {state.LinkFilter{Keys: []identity.Key{}, AccountIDs: []string{}}, []identity.Link{other, link(1), link(3)}},
