@@ -93,6 +93,7 @@ func (d *Daemon) lookStore(ctx context.Context) []admin.Status {
 	}
 	store.OK, store.Detail = true, "It answers."
 	d.Metrics.Leading(held && l.Holder == d.holder)
+	d.follows.Store(held && l.Holder != d.holder)
 	lease := admin.Status{Part: partLease, OK: true, Detail: "Nobody has it, for nothing is being worked on."}
 	switch {
 	case held && l.Holder == d.holder:
@@ -129,9 +130,11 @@ func (d *Daemon) lookStore(ctx context.Context) []admin.Status {
 }
 
 // mattermostProbe asks in turn whose the token is and whether the server is well, never
-// two things within 2 s: the second question makes the server write to its database.
+// two things within 2 s: the second question makes the server write to its database. While
+// another process works, whose rate knows nothing of this one's questions, it asks half as
+// often.
 func (d *Daemon) mattermostProbe(client *mattermost.Client) admin.Probe {
-	p := &mattermostLook{client: client, target: d.Target}
+	p := &mattermostLook{client: client, target: d.Target, follows: d.follows.Load}
 	return admin.Probe{
 		Parts: []string{partMattermost, partToken}, Every: askEvery, Within: askWithin,
 		Hangs: "look at the server, and at the network to mattermost.url: mmsync doctor --only mattermost", Check: p.look,
@@ -142,13 +145,25 @@ func (d *Daemon) mattermostProbe(client *mattermost.Client) admin.Probe {
 type mattermostLook struct {
 	client *mattermost.Client
 	target *mattermost.Target // what is worked with, and knows more
-	turns  int
+	// follows tells that another process works.
+	follows func() bool
+	// leftOut says that the last turn was.
+	leftOut bool
+	last    []admin.Status
+	turns   int
 	// sick is why the server was not well when it was last asked about itself.
 	sick  error
 	token admin.Status
 }
 
 func (m *mattermostLook) look(ctx context.Context) []admin.Status {
+	if m.leftOut = !m.leftOut && m.turns > 1 && m.follows(); !m.leftOut {
+		m.last = m.ask(ctx)
+	}
+	return m.last
+}
+
+func (m *mattermostLook) ask(ctx context.Context) []admin.Status {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	m.turns++
@@ -167,19 +182,24 @@ func (m *mattermostLook) look(ctx context.Context) []admin.Status {
 		// With its database away the server denies a good token. It was asked about that
 		// a moment ago.
 		m.token = admin.Status{Part: partToken, Detail: "The server does not accept the token; make a new one, put it where mattermost.token_file says, and see mmsync doctor --only mattermost"}
-	case errors.As(err, &e) && e.Status == http.StatusTooManyRequests: // there, and busy
+	case busy(err):
 	default:
 		return m.said(err)
 	}
 	return m.said(m.sick)
 }
 
+// busy tells that the server was not asked, or did not say, for there is too much to do.
+func busy(err error) bool {
+	var e *mattermost.APIError
+	return errors.Is(err, mattermost.ErrNoTurn) || errors.As(err, &e) && e.Status == http.StatusTooManyRequests
+}
+
 // lookServer asks the server about itself and its database.
 func (m *mattermostLook) lookServer(ctx context.Context) error {
 	h, err := m.client.Ping(ctx)
-	var e *mattermost.APIError
 	switch {
-	case errors.As(err, &e) && e.Status == http.StatusTooManyRequests:
+	case busy(err):
 		return m.sick
 	case err == nil && !h.Database:
 		err = errors.New("it answers, but does not reach its database")

@@ -58,6 +58,10 @@ type Options struct {
 	RideOut time.Duration
 	// ReadOnly lets no write leave.
 	ReadOnly bool
+	// Beside, if set, makes a client that only asks how the server is while another one
+	// works with it: what it asks counts against the other's rate, which stands in the
+	// place of RatePerSecond, but does not wait for it. See [ErrNoTurn].
+	Beside *Client
 	// UserAgent defaults to "mmsync".
 	UserAgent string
 	// Logger gets one debug line a request: route, ids, status, duration. nil
@@ -90,6 +94,7 @@ type Client struct {
 	userAgent string
 	log       *slog.Logger
 	limit     *limiter
+	looks     bool // made beside another one
 	slots     chan struct{}
 	breaker   *breaker
 	accounts  keyed
@@ -137,9 +142,12 @@ func New(o Options) (*Client, error) {
 	if o.TokenChanged != nil {
 		c.token.told = o.TokenChanged
 	}
+	if o.Beside != nil {
+		c.limit, c.looks, c.readOnly = o.Beside.limit, true, true
+	}
 	c.breaker = newBreaker(o.RideOut, c.health, c.sayAway)
 	c.http = &http.Client{
-		Transport: &fence{next: next, base: base, routes: Routes(), readOnly: o.ReadOnly},
+		Transport: &fence{next: next, base: base, routes: Routes(), readOnly: c.readOnly},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // reported by the caller, never followed
 		},
