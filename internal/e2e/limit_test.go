@@ -48,9 +48,9 @@ func TestServersLimit(t *testing.T) {
 					"notices: {sinks: [{name: ops, type: mattermost, channel: ops/identity}]}\n",
 			})
 			w.channel("ops", "identity")
-			w.knowForeign() // whoever made the channel was changed by it
+			w.knowForeign()                                                                                       // whoever made the channel was changed by it
 			w.mmsync("token", "create", "--source", "idp", "--name", "ending", "--expires", "24h", "-q").exits(0) // which is told
-			time.Sleep(time.Second)                                                                              // the server's bucket is full again
+			time.Sleep(time.Second)                                                                               // the server's bucket is full again
 			w.sim.ResetCalls()
 			began := time.Now()
 			f := &fleet{w: w, down: make([]bool, c.services)}

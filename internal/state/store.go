@@ -156,6 +156,8 @@ type RunFilter struct {
 	// several.
 	ID       string
 	Kind     string
+	NotKind  string // leaves out those of one kind
+	Before   string // an id: only those before it, as a list goes on
 	Statuses []RunStatus
 	Since    time.Time // requested at or after
 	Limit    int       // 0 = all; the newest are kept

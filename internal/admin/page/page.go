@@ -35,6 +35,8 @@ type Reader interface {
 	Reads(ctx context.Context, source string, since time.Time) ([]state.Read, error)
 	Verdicts(ctx context.Context, f state.VerdictFilter) ([]state.Verdict, error)
 	Stops(ctx context.Context, f state.StopFilter) ([]state.Stop, error)
+	Held(ctx context.Context, keys ...identity.Key) ([]state.HeldItem, error)
+	Waiting(ctx context.Context, before time.Time, limit int) ([]state.Due, error)
 	CountDue(ctx context.Context) (n int, oldest time.Time, err error)
 	CountResources(ctx context.Context, f state.ResourceFilter) (int, error)
 }
