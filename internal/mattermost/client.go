@@ -11,11 +11,12 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mmsync/mmsync/internal/authorities"
 )
 
 // Options say which server to talk to and how. BaseURL and Token are required.
@@ -30,7 +31,8 @@ type Options struct {
 	// when it does again, and when another one was taken or not. It must not block, nor
 	// call the client.
 	TokenChanged func(TokenState)
-	// CAFile is a PEM file of authorities trusted besides the system's.
+	// CAFile is a PEM file of authorities trusted besides the system's. It may be replaced
+	// while mmsync runs.
 	CAFile string
 	// RootCAs, if set, stands in for the system's authorities and CAFile.
 	RootCAs *x509.CertPool
@@ -194,20 +196,7 @@ func loopback(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-func newTransport(o Options) (*http.Transport, error) {
-	roots := o.RootCAs
-	if roots == nil && o.CAFile != "" {
-		pem, err := os.ReadFile(o.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("mattermost ca_file: %w", err)
-		}
-		if roots, err = x509.SystemCertPool(); err != nil {
-			roots = x509.NewCertPool()
-		}
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("mattermost ca_file: %s holds no PEM certificate", o.CAFile)
-		}
-	}
+func newTransport(o Options) (http.RoundTripper, error) {
 	proxy := http.ProxyFromEnvironment
 	switch {
 	case o.Proxy != nil:
@@ -226,6 +215,18 @@ func newTransport(o Options) (*http.Transport, error) {
 		}
 		proxy = http.ProxyURL(u)
 	}
+	made := func(roots *x509.CertPool) *http.Transport { return transport(o, proxy, roots) }
+	if o.RootCAs != nil || o.CAFile == "" {
+		return made(o.RootCAs), nil
+	}
+	t, err := authorities.NewTransport(authorities.In(o.CAFile), made)
+	if err != nil {
+		return nil, fmt.Errorf("mattermost %w", err)
+	}
+	return t, nil
+}
+
+func transport(o Options, proxy func(*http.Request) (*url.URL, error), roots *x509.CertPool) *http.Transport {
 	return &http.Transport{
 		Proxy:               proxy,
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
@@ -236,7 +237,7 @@ func newTransport(o Options) (*http.Transport, error) {
 		// The server closes idle connections after 60 s; a write must not meet that.
 		IdleConnTimeout:        30 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
-	}, nil
+	}
 }
 
 func orDefault[T comparable](v, otherwise T) T {
