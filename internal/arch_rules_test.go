@@ -81,7 +81,7 @@ func rules() map[string]rule {
 			why:     whyAdapter,
 		},
 		"internal/sources/scim": {
-			imports: []string{"internal/scim", "internal/scim/filter", "internal/sources", "internal/identity", "internal/state"},
+			imports: []string{"internal/peer", "internal/scim", "internal/scim/filter", "internal/sources", "internal/identity", "internal/state"},
 			tests:   []string{"internal/state/sqlite"},
 			why:     whyAdapter,
 		},
@@ -119,6 +119,9 @@ func rules() map[string]rule {
 			tests: []string{"internal/certtest"},
 			why:   "it reads one file, for whoever connects to something",
 		},
+		"internal/peer": {
+			why: "it reads a request, for whoever is asked something",
+		},
 		"internal/audit/keyfile": {
 			imports: []string{"internal/audit"},
 			why:     whyAdapter,
@@ -140,7 +143,7 @@ func rules() map[string]rule {
 		},
 
 		"internal/admin/page": {
-			imports: []string{"internal/explain", "internal/reconcile", "internal/reconcile/plan", "internal/identity", "internal/state"},
+			imports: []string{"internal/explain", "internal/peer", "internal/reconcile", "internal/reconcile/plan", "internal/identity", "internal/state"},
 			tests:   []string{"internal/state/sqlite"},
 			why:     "the page shows what the store and the engine tell, whichever store that is; it listens nowhere and is mounted by whoever does",
 		},
@@ -155,7 +158,7 @@ func rules() map[string]rule {
 		},
 		"internal/daemon": {
 			imports: []string{
-				"internal/authorities", "internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
+				"internal/authorities", "internal/peer", "internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
 				"internal/reconcile", "internal/audit", "internal/audit/keyfile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
 				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/sources/scim", "internal/scim", "internal/mattermost", "internal/schedule",
 				"internal/explain", "internal/notice", "internal/admin", "internal/admin/page",

@@ -20,6 +20,7 @@ import (
 
 	"github.com/mmsync/mmsync/internal/explain"
 	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/peer"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
@@ -68,6 +69,8 @@ type Options struct {
 	// Listen is host:port that is listened on, PublicURL what people write to get
 	// there, without a slash at its end; both may be "".
 	Listen, PublicURL string
+	// Proxies are believed in what they say of the address of who tries to log in.
+	Proxies peer.Proxies
 	// Token gives what logs in without an identity provider; nil: nothing does. It is
 	// asked at each use, so that another one ends the logins of the one before.
 	Token func() (string, error)
