@@ -72,8 +72,8 @@ func rules() map[string]rule {
 
 		// adapters
 		"internal/sources/ldap": {
-			imports: []string{"internal/sources", "internal/identity"},
-			tests:   []string{"internal/slapdtest"},
+			imports: []string{"internal/authorities", "internal/sources", "internal/identity"},
+			tests:   []string{"internal/slapdtest", "internal/certtest"},
 			why:     whyAdapter,
 		},
 		"internal/sources/file": {
@@ -81,13 +81,13 @@ func rules() map[string]rule {
 			why:     whyAdapter,
 		},
 		"internal/sources/scim": {
-			imports: []string{"internal/scim", "internal/scim/filter", "internal/sources", "internal/identity", "internal/state"},
+			imports: []string{"internal/peer", "internal/scim", "internal/scim/filter", "internal/sources", "internal/identity", "internal/state"},
 			tests:   []string{"internal/state/sqlite"},
 			why:     whyAdapter,
 		},
 		"internal/mattermost": {
-			imports: []string{"internal/reconcile/plan", "internal/identity"},
-			tests:   []string{"internal/mattermost/mmsim"},
+			imports: []string{"internal/authorities", "internal/reconcile/plan", "internal/identity"},
+			tests:   []string{"internal/mattermost/mmsim", "internal/certtest"},
 			why:     whyAdapter,
 		},
 		"internal/mattermost/mmsim": {
@@ -95,7 +95,7 @@ func rules() map[string]rule {
 		},
 		"internal/state/postgres": {
 			imports: []string{"internal/state", "internal/audit", "internal/reconcile/plan", "internal/identity", "migrations"},
-			tests:   []string{"internal/state/statetest", "internal/pgtest"},
+			tests:   []string{"internal/state/statetest", "internal/pgtest", "internal/certtest"},
 			why:     whyAdapter,
 		},
 		"internal/state/sqlite": {
@@ -114,6 +114,13 @@ func rules() map[string]rule {
 		"internal/admin": {
 			imports: []string{"internal/state", "internal/reconcile/plan", "internal/identity"},
 			why:     "whoever watches is told what others found and counted; what is looked at comes as a probe, so that health knows no adapter",
+		},
+		"internal/authorities": {
+			tests: []string{"internal/certtest"},
+			why:   "it reads one file, for whoever connects to something",
+		},
+		"internal/peer": {
+			why: "it reads a request, for whoever is asked something",
 		},
 		"internal/audit/keyfile": {
 			imports: []string{"internal/audit"},
@@ -136,7 +143,7 @@ func rules() map[string]rule {
 		},
 
 		"internal/admin/page": {
-			imports: []string{"internal/explain", "internal/reconcile", "internal/reconcile/plan", "internal/identity", "internal/state"},
+			imports: []string{"internal/explain", "internal/peer", "internal/reconcile", "internal/reconcile/plan", "internal/identity", "internal/state"},
 			tests:   []string{"internal/state/sqlite"},
 			why:     "the page shows what the store and the engine tell, whichever store that is; it listens nowhere and is mounted by whoever does",
 		},
@@ -151,7 +158,7 @@ func rules() map[string]rule {
 		},
 		"internal/daemon": {
 			imports: []string{
-				"internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
+				"internal/authorities", "internal/peer", "internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
 				"internal/reconcile", "internal/audit", "internal/audit/keyfile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
 				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/sources/scim", "internal/scim", "internal/mattermost", "internal/schedule",
 				"internal/explain", "internal/notice", "internal/admin", "internal/admin/page",
@@ -176,6 +183,7 @@ func rules() map[string]rule {
 			support: true,
 			why:     "the suite is the contract of the port, so it sees the port and no store",
 		},
+		"internal/certtest":  {support: true, why: "it makes certificates for tests and knows nothing of mmsync"},
 		"internal/slapdtest": {support: true, why: "it starts a real slapd for tests and knows nothing of mmsync"},
 		"internal/pgtest":    {support: true, why: "it starts a real PostgreSQL for tests and knows nothing of mmsync"},
 		"internal/e2e": {
@@ -185,7 +193,7 @@ func rules() map[string]rule {
 				"internal/reconcile/plan", "internal/reconcile/guard", "internal/reconcile", "internal/state",
 				"internal/state/postgres", "internal/state/sqlite", "internal/sources", "internal/sources/ldap",
 				"internal/sources/file", "internal/mattermost", "internal/mattermost/mmsim",
-				"internal/slapdtest", "internal/pgtest", "cmd/mmsync",
+				"internal/slapdtest", "internal/pgtest", "internal/certtest", "cmd/mmsync",
 			},
 			why: "end-to-end tests see everything and are seen by nobody",
 		},

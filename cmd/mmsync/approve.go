@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mmsync/mmsync/internal/config"
-	"github.com/mmsync/mmsync/internal/daemon"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
@@ -187,11 +186,7 @@ func newVerdictDocument(v state.Verdict) verdictDocument {
 }
 
 func (a *app) listVerdicts(cmd *cobra.Command) (err error) {
-	c, err := a.load()
-	if err != nil {
-		return err
-	}
-	store, err := daemon.OpenReady(cmd.Context(), c)
+	_, store, err := a.openStore(cmd.Context())
 	if err != nil {
 		return err
 	}

@@ -20,11 +20,7 @@ import (
 )
 
 func (a *app) auditCmd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "audit",
-		Short: "the sealed history: what was done, and whether somebody changed it",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	cmd := group("audit", "the sealed history: what was done, and whether somebody changed it")
 	cmd.AddCommand(a.auditListCmd(), a.auditExportCmd(), a.auditVerifyCmd(), a.auditForgetCmd(), a.auditPruneCmd(), a.auditRotateCmd())
 	return cmd
 }
@@ -64,11 +60,7 @@ func (d *age) since() time.Time {
 // withReady runs a command on the store alone.
 func (a *app) withReady(do func(context.Context, daemon.Store, reconcile.Vault) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) (err error) {
-		c, err := a.load()
-		if err != nil {
-			return err
-		}
-		store, err := daemon.OpenReady(cmd.Context(), c)
+		c, store, err := a.openStore(cmd.Context())
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mmsync/mmsync/internal/daemon"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
@@ -20,6 +22,16 @@ func needReason(reason string) error {
 	return nil
 }
 
+// openToSay opens what changes nothing at Mattermost, for something that an operator says
+// with a reason.
+func (a *app) openToSay(ctx context.Context, reason string) (*daemon.Daemon, reconcile.RunOptions, error) {
+	if err := needReason(reason); err != nil {
+		return nil, reconcile.RunOptions{}, err
+	}
+	d, err := a.open(ctx, true, a.progress())
+	return d, reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason}, err
+}
+
 func (a *app) auditForgetCmd() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
@@ -30,15 +42,12 @@ func (a *app) auditForgetCmd() *cobra.Command {
 			"are forgotten with it. Do not name the person in --reason: that stays too.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if err := needReason(reason); err != nil {
-				return err
-			}
-			d, err := a.open(cmd.Context(), true, a.progress())
+			d, word, err := a.openToSay(cmd.Context(), reason)
 			if err != nil {
 				return err
 			}
 			defer closing(d, &err)
-			f, err := d.Engine.Forget(cmd.Context(), args[0], reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason})
+			f, err := d.Engine.Forget(cmd.Context(), args[0], word)
 			if err != nil {
 				return err
 			}
@@ -90,15 +99,12 @@ func (a *app) auditPruneCmd() *cobra.Command {
 			if time.Duration(olderThan) < leastKept {
 				return usage(errors.New("say with --older-than how old what is removed must be, such as 400d; at least 1d"))
 			}
-			if err := needReason(reason); err != nil {
-				return err
-			}
-			d, err := a.open(cmd.Context(), true, a.progress())
+			d, word, err := a.openToSay(cmd.Context(), reason)
 			if err != nil {
 				return err
 			}
 			defer closing(d, &err)
-			p, err := d.Engine.PruneAudit(cmd.Context(), time.Duration(olderThan), reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason})
+			p, err := d.Engine.PruneAudit(cmd.Context(), time.Duration(olderThan), word)
 			if err != nil {
 				return err
 			}
@@ -122,15 +128,12 @@ func (a *app) acceptRestoreCmd() *cobra.Command {
 		Long: "Go on with a store that was put back from a backup, or whose key is lost. Until then sync refuses to write.\n" +
 			"Read mmsync plan first: what was done since the backup was made is not known to the store any more.",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if err := needReason(reason); err != nil {
-				return err
-			}
-			d, err := a.open(cmd.Context(), true, a.progress())
+			d, word, err := a.openToSay(cmd.Context(), reason)
 			if err != nil {
 				return err
 			}
 			defer closing(d, &err)
-			head, err := d.Engine.AcceptRestore(cmd.Context(), reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason})
+			head, err := d.Engine.AcceptRestore(cmd.Context(), word)
 			if err != nil {
 				return err
 			}

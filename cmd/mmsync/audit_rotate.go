@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
@@ -18,15 +17,12 @@ func (a *app) auditRotateCmd() *cobra.Command {
 			"behind its name, for without it what it sealed cannot be verified any more. Copy both to a safe place, and to\n" +
 			"every machine that shares the store.",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if err := needReason(reason); err != nil {
-				return err
-			}
-			d, err := a.open(cmd.Context(), true, a.progress())
+			d, word, err := a.openToSay(cmd.Context(), reason)
 			if err != nil {
 				return err
 			}
 			defer closing(d, &err)
-			keys, err := d.Engine.RotateKey(cmd.Context(), reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason})
+			keys, err := d.Engine.RotateKey(cmd.Context(), word)
 			if err != nil {
 				return err
 			}

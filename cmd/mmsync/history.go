@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/mmsync/mmsync/internal/daemon"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 )
@@ -26,11 +25,7 @@ func (a *app) historyCmd() *cobra.Command {
 			if limit < 0 || since < 0 {
 				return usage(errors.New("--limit and --since must not be negative"))
 			}
-			c, err := a.load()
-			if err != nil {
-				return err
-			}
-			store, err := daemon.OpenReady(cmd.Context(), c)
+			_, store, err := a.openStore(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -141,13 +141,19 @@ func (a *app) holdReleaseCmd() *cobra.Command {
 	return cmd
 }
 
-// inStore does something with the store alone, which has to be ready.
-func (a *app) inStore(ctx context.Context, f func(*config.Config, state.Store) error) (err error) {
+// openStore reads the configuration and opens its store, which has to be ready.
+func (a *app) openStore(ctx context.Context) (*config.Config, daemon.Store, error) {
 	c, err := a.load()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	store, err := daemon.OpenReady(ctx, c)
+	return c, store, err
+}
+
+// inStore does something with the store alone, which has to be ready.
+func (a *app) inStore(ctx context.Context, f func(*config.Config, state.Store) error) (err error) {
+	c, store, err := a.openStore(ctx)
 	if err != nil {
 		return err
 	}

@@ -6,18 +6,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/mmsync/mmsync/internal/daemon"
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 )
 
 func (a *app) linkCmd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "link",
-		Short: "who owns which account",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	cmd := group("link", "who owns which account")
 	cmd.AddCommand(a.linkListCmd(), a.linkApproveCmd(), a.linkSetCmd(), a.linkReleaseCmd(), a.linkPurgeCmd(), a.linkIgnoreCmd(),
 		a.linkConflictsCmd(), a.linkUnmanagedCmd(), a.linkRekeyCmd(), a.linkFreeNameCmd(), a.linkExportCmd(), a.linkImportCmd())
 	return cmd
@@ -29,11 +24,7 @@ func (a *app) linkListCmd() *cobra.Command {
 		Use:   "list",
 		Short: "list the accounts that mmsync owns",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			c, err := a.load()
-			if err != nil {
-				return err
-			}
-			store, err := daemon.OpenReady(cmd.Context(), c)
+			c, store, err := a.openStore(cmd.Context())
 			if err != nil {
 				return err
 			}

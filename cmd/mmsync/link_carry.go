@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/mmsync/mmsync/internal/daemon"
 	"github.com/mmsync/mmsync/internal/reconcile"
 )
 
@@ -19,11 +18,7 @@ func (a *app) linkExportCmd() *cobra.Command {
 		Long: "Write all links to the standard output as JSON lines, for mmsync link import. Names and addresses of\n" +
 			"people are among it.",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			c, err := a.load()
-			if err != nil {
-				return err
-			}
-			store, err := daemon.OpenReady(cmd.Context(), c)
+			_, store, err := a.openStore(cmd.Context())
 			if err != nil {
 				return err
 			}

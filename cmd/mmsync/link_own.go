@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/mmsync/mmsync/internal/daemon"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
@@ -233,11 +232,7 @@ func (a *app) ignore(ctx context.Context, f *ownFlags, person, account string, u
 }
 
 func (a *app) listIgnored(ctx context.Context) (err error) {
-	c, err := a.load()
-	if err != nil {
-		return err
-	}
-	store, err := daemon.OpenReady(ctx, c)
+	_, store, err := a.openStore(ctx)
 	if err != nil {
 		return err
 	}

@@ -15,11 +15,7 @@ import (
 )
 
 func (a *app) notifyCmd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "notify",
-		Short: "who is told what needs somebody",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	cmd := group("notify", "who is told what needs somebody")
 	cmd.AddCommand(a.notifyTestCmd())
 	return cmd
 }

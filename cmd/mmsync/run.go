@@ -154,6 +154,11 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
+// group is a command that only has others below it.
+func group(name, short string) *cobra.Command {
+	return &cobra.Command{Use: name, Short: short, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+}
+
 // finish adds what cobra makes by itself, in our words, and makes every wrong
 // argument a usage error.
 func finish(root *cobra.Command) {

@@ -3,21 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mmsync/mmsync/internal/daemon"
-	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
 func (a *app) stateCmd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "state",
-		Short: "the store: what mmsync keeps between runs",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	cmd := group("state", "the store: what mmsync keeps between runs")
 	cmd.AddCommand(&cobra.Command{
 		Use:   "migrate",
 		Short: "bring the store's schema up to date",
@@ -41,15 +35,12 @@ func (a *app) rebindCmd() *cobra.Command {
 			"that the same people stand behind the same ids, and look at mmsync plan before the next sync.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if strings.TrimSpace(reason) == "" {
-				return usage(errors.New("say why with --reason, it is kept in the history"))
-			}
-			d, err := a.open(cmd.Context(), true, a.progress())
+			d, word, err := a.openToSay(cmd.Context(), reason)
 			if err != nil {
 				return err
 			}
 			defer closing(d, &err)
-			was, err := d.Engine.Rebind(cmd.Context(), args[0], reconcile.RunOptions{Trigger: "cli", RequestedBy: whoami(), Reason: reason})
+			was, err := d.Engine.Rebind(cmd.Context(), args[0], word)
 			if err != nil {
 				return err
 			}

@@ -140,11 +140,7 @@ func (a *app) restoreCmd() *cobra.Command {
 				return err
 			}
 			defer done()
-			c, err := a.load()
-			if err != nil {
-				return err
-			}
-			store, err := daemon.OpenReady(cmd.Context(), c)
+			_, store, err := a.openStore(cmd.Context())
 			if err != nil {
 				return err
 			}

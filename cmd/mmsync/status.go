@@ -46,11 +46,7 @@ func (a *app) statusCmd() *cobra.Command {
 			case watch && (a.output == "json" || !isTerminal(a.stdout)):
 				return usage(errors.New("--watch draws on a terminal; elsewhere run mmsync status again, or ask /readyz"))
 			}
-			c, err := a.load()
-			if err != nil {
-				return err
-			}
-			store, err := daemon.OpenReady(cmd.Context(), c)
+			c, store, err := a.openStore(cmd.Context())
 			if err != nil {
 				return err
 			}

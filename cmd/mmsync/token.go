@@ -16,13 +16,9 @@ import (
 )
 
 func (a *app) tokenCmd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "token",
-		Short: "the tokens by which identity providers push",
-		Long: "The tokens by which identity providers push to sources of type scim. What is done with them counts at once,\n" +
-			"for a daemon that runs as well. A secret is shown once, when it is made, and kept nowhere.",
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	cmd := group("token", "the tokens by which identity providers push")
+	cmd.Long = "The tokens by which identity providers push to sources of type scim. What is done with them counts at once,\n" +
+		"for a daemon that runs as well. A secret is shown once, when it is made, and kept nowhere."
 	cmd.AddCommand(a.tokenCreateCmd(), a.tokenListCmd(), a.tokenRotateCmd(), a.tokenRevokeCmd())
 	return cmd
 }

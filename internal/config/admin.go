@@ -18,6 +18,9 @@ type Admin struct {
 	// PublicURL is what people write to get to the status page; "" if they reach it at
 	// the address that is listened on.
 	PublicURL string `yaml:"public_url"`
+	// TrustedProxies are CIDR prefixes. Whoever connects from there says in
+	// X-Forwarded-For who tries to log in, and is believed.
+	TrustedProxies []string `yaml:"trusted_proxies"`
 	// Token logs in to the status page, and may approve. Not set: nobody can.
 	Token Secret `yaml:"token,file"`
 	Login Login  `yaml:"login"`
@@ -46,6 +49,7 @@ func (v *validator) admin(a *Admin, scim string) {
 	if a.TLS != nil {
 		v.certificate("admin.tls.", a.TLS)
 	}
+	v.prefixes("admin.trusted_proxies", a.TrustedProxies)
 	_, port, _ := net.SplitHostPort(a.Listen)
 	switch {
 	case a.Listen == "" && a.PProf:

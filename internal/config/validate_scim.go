@@ -19,10 +19,7 @@ import (
 func (v *validator) scim(s *SCIM) {
 	v.basePath(s)
 	loopback := v.listen("scim.listen", "127.0.0.1:8443 behind a proxy on this machine, or :8443 for all addresses", s.Listen)
-	for i, p := range s.TrustedProxies {
-		v.prefix(indexPath("scim.trusted_proxies", i), p)
-	}
-	v.unique("scim.trusted_proxies", s.TrustedProxies, same)
+	v.prefixes("scim.trusted_proxies", s.TrustedProxies)
 	if s.TLS != nil {
 		v.certificate("scim.tls.", s.TLS)
 	}
@@ -65,6 +62,14 @@ func (v *validator) listen(at, form, address string) (loopback bool) {
 		return false
 	}
 	return isLoopback(host)
+}
+
+// prefixes checks networks of proxies.
+func (v *validator) prefixes(at string, list []string) {
+	for i, p := range list {
+		v.prefix(indexPath(at, i), p)
+	}
+	v.unique(at, list, same)
 }
 
 func (v *validator) prefix(at, text string) {

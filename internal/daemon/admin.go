@@ -232,13 +232,13 @@ func LastSuccess(ctx context.Context, s state.Store, names []string) (map[string
 	return out, nil
 }
 
-// prober is a client for looking at Mattermost only: it waits for neither the rate nor
-// the places that work takes up.
+// prober is a client for looking at Mattermost only: what it asks counts against the rate
+// of whoever works, but waits neither for that nor for the places that work takes up.
 func (d *Daemon) prober() (*mattermost.Client, error) {
 	o := d.o
 	o.ReadOnly, o.Logger = true, nil
 	opts := clientOptions(d.Config, o)
-	opts.Requested, opts.MaxInFlight = d.Metrics.Asked, 1
+	opts.Requested, opts.MaxInFlight, opts.Beside = d.Metrics.Asked, 1, d.Target.Client()
 	client, err := mattermost.New(opts)
 	if err != nil {
 		return nil, fmt.Errorf("set up the client that looks at Mattermost: %w", err)

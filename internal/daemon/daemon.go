@@ -73,6 +73,8 @@ type Daemon struct {
 	look *mattermostLook
 	// serving says that nobody reads the error of a single run.
 	serving atomic.Bool
+	// follows says that another process has the lease, as far as this one knows.
+	follows atomic.Bool
 }
 
 // Store is what commands need of a store beyond what the engine does.

@@ -90,6 +90,7 @@ func (d *Daemon) lookStore(ctx context.Context) []admin.Status {
 	}
 	store.OK, store.Detail = true, "It answers."
 	d.Metrics.Leading(held && l.Holder == d.holder)
+	d.follows.Store(held && l.Holder != d.holder)
 	lease := admin.Status{Part: partLease, OK: true, Detail: "Nobody has it, for nothing is being worked on."}
 	switch {
 	case held && l.Holder == d.holder:

@@ -8,14 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/config"
+	"github.com/mmsync/mmsync/internal/peer"
 )
 
 // How long a client may take. Whoever sends slowly is cut off: providers are servers
@@ -73,7 +72,7 @@ func bind(ctx context.Context, section, address string) (net.Listener, error) {
 func listenOn(bound net.Listener, c *config.SCIM, h http.Handler, log *slog.Logger) (*Listener, error) {
 	h = bounded(h)
 	if c.TLS == nil {
-		trusted, err := prefixes(c.TrustedProxies)
+		trusted, err := peer.Parse(c.TrustedProxies)
 		if err != nil {
 			return nil, err
 		}
@@ -157,28 +156,15 @@ func bounded(h http.Handler) http.Handler {
 
 // nearby answers over plain HTTP only this machine and trusted proxies. A token that
 // came another way could be read on it.
-func nearby(trusted []netip.Prefix, h http.Handler) http.Handler {
+func nearby(trusted peer.Proxies, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		peer, _ := netip.ParseAddrPort(r.RemoteAddr)
-		at := peer.Addr().Unmap().WithZone("")
-		if !at.IsLoopback() && !slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(at) }) {
+		if at := peer.Direct(r); !at.IsLoopback() && !trusted.Trust(at) {
 			w.Header().Set("Connection", "close")
 			http.Error(w, "plain HTTP is for trusted proxies alone", http.StatusForbidden)
 			return
 		}
 		h.ServeHTTP(w, r)
 	})
-}
-
-func prefixes(texts []string) ([]netip.Prefix, error) {
-	out := make([]netip.Prefix, len(texts))
-	for i, t := range texts {
-		var err error
-		if out[i], err = netip.ParsePrefix(t); err != nil {
-			return nil, fmt.Errorf("read scim.trusted_proxies: %w", err)
-		}
-	}
-	return out, nil
 }
 
 // certificate is a pair of files that may be replaced while the program runs.

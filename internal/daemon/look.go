@@ -14,11 +14,18 @@ import (
 // mattermostLook asks in turn whose the token is and whether the server is well, never
 // two things within 2 s: the second question makes the server write to its database.
 // What it learns the client that works learns as well, which would know of an outage, of
-// a dead token and of their ends from its next call alone. look is for one goroutine.
+// a dead token and of their ends from its next call alone. While another process works,
+// whose rate knows nothing of this one's questions, it asks half as often. look is for one
+// goroutine.
 type mattermostLook struct {
 	client *mattermost.Client
 	target *mattermost.Target // what is worked with, and knows more
 	turns  int
+	// follows tells that another process works, and leftOut that the last turn was left
+	// out for that; last is what the one before gave.
+	follows func() bool
+	leftOut bool
+	last    []admin.Status
 	// sick is why the server was not well when it was last asked about itself, and failed
 	// how often in a row that was so.
 	sick   error
@@ -39,7 +46,7 @@ func (d *Daemon) mattermostLook() (*mattermostLook, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &mattermostLook{client: client, target: d.Target, differs: make(chan struct{}, 1)}, nil
+	return &mattermostLook{client: client, target: d.Target, follows: d.follows.Load, differs: make(chan struct{}, 1)}, nil
 }
 
 func (m *mattermostLook) probe() admin.Probe {
@@ -50,6 +57,13 @@ func (m *mattermostLook) probe() admin.Probe {
 }
 
 func (m *mattermostLook) look(ctx context.Context) []admin.Status {
+	if m.leftOut = !m.leftOut && m.turns > 1 && m.sick == nil && m.follows(); !m.leftOut {
+		m.last = m.ask(ctx)
+	}
+	return m.last
+}
+
+func (m *mattermostLook) ask(ctx context.Context) []admin.Status {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	if ends := m.client.CertificateEnds(); !ends.IsZero() && (time.Now().After(ends) || time.Since(m.anew) > anewEvery) {
@@ -72,7 +86,7 @@ func (m *mattermostLook) look(ctx context.Context) []admin.Status {
 		// With its database away the server denies a good token. It was asked about that
 		// a moment ago.
 		m.token = admin.Status{Part: partToken, Detail: "The server does not accept the token; make a new one, put it where mattermost.token_file says, and see mmsync doctor --only mattermost"}
-	case errors.As(err, &e) && e.Status == http.StatusTooManyRequests: // there, and busy
+	case busy(err):
 	default:
 		return m.said(err)
 	}
@@ -80,12 +94,17 @@ func (m *mattermostLook) look(ctx context.Context) []admin.Status {
 	return m.said(m.sick)
 }
 
+// busy tells that the server was not asked, or did not say, for there is too much to do.
+func busy(err error) bool {
+	var e *mattermost.APIError
+	return errors.Is(err, mattermost.ErrNoTurn) || errors.As(err, &e) && e.Status == http.StatusTooManyRequests
+}
+
 // lookServer asks the server about itself and its database.
 func (m *mattermostLook) lookServer(ctx context.Context) error {
 	h, err := m.client.Ping(ctx)
-	var e *mattermost.APIError
 	switch {
-	case errors.As(err, &e) && e.Status == http.StatusTooManyRequests:
+	case busy(err):
 		return m.sick
 	case err == nil && !h.Database:
 		err = errors.New("it answers, but does not reach its database")

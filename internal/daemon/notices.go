@@ -2,13 +2,12 @@ package daemon
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
+	"github.com/mmsync/mmsync/internal/authorities"
 	"github.com/mmsync/mmsync/internal/config"
 	"github.com/mmsync/mmsync/internal/mattermost"
 	"github.com/mmsync/mmsync/internal/notice"
@@ -49,8 +48,8 @@ func receivers(c *config.Config, chat notice.Poster) ([]notice.Receiver, error) 
 	for i := range c.Notices.Sinks {
 		s := &c.Notices.Sinks[i]
 		r := notice.Receiver{Name: s.Name, Least: notice.Severity(s.MinSeverity)}
-		roots, err := trusted(s.CAFile)
-		if err != nil {
+		roots := authorities.In(s.CAFile)
+		if _, err := roots.Pool(); err != nil {
 			return nil, fmt.Errorf("set up sink %s: %w", s.Name, err)
 		}
 		switch s.Type {
@@ -59,14 +58,14 @@ func receivers(c *config.Config, chat notice.Poster) ([]notice.Receiver, error) 
 			// It would go the way that is closed.
 			r.Never = []notice.Kind{notice.TokenDead}
 		case config.SinkWebhook:
-			o := notice.WebhookOptions{URL: s.URL.Value, Roots: roots, AllowHTTP: s.TakesHTTP(), UserAgent: "mmsync"}
+			o := notice.WebhookOptions{URL: s.URL.Value, Roots: roots.Pool, AllowHTTP: s.TakesHTTP(), UserAgent: "mmsync"}
 			if s.Secret.IsSet() {
 				o.Secret = s.Secret.Value
 			}
 			r.Sink = notice.NewWebhook(o)
 		case config.SinkEmail:
 			m, err := notice.NewMail(notice.MailOptions{
-				Server: s.Server, Security: notice.MailSecurity(s.Security), Username: s.Username, Password: s.Password.Value, From: s.From, To: s.To, Roots: roots,
+				Server: s.Server, Security: notice.MailSecurity(s.Security), Username: s.Username, Password: s.Password.Value, From: s.From, To: s.To, Roots: roots.Pool,
 			})
 			if err != nil {
 				return nil, fmt.Errorf("set up sink %s: %w", s.Name, err)
@@ -76,25 +75,6 @@ func receivers(c *config.Config, chat notice.Poster) ([]notice.Receiver, error) 
 		out = append(out, r)
 	}
 	return out, nil
-}
-
-// trusted gives the system's authorities and those of a file; nil without a file.
-func trusted(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil //nolint:nilnil // nil is what stands for the system's
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read ca_file: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("read ca_file: %s holds no PEM certificate", file)
-	}
-	return pool, nil
 }
 
 // answerWithin is how long Mattermost may take to say how it is.

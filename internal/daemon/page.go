@@ -9,6 +9,7 @@ import (
 	"github.com/mmsync/mmsync/internal/admin/page"
 	"github.com/mmsync/mmsync/internal/config"
 	"github.com/mmsync/mmsync/internal/explain"
+	"github.com/mmsync/mmsync/internal/peer"
 	"github.com/mmsync/mmsync/internal/reconcile"
 )
 
@@ -22,6 +23,10 @@ func (d *Daemon) page(listen string, log *slog.Logger) (http.Handler, error) {
 	for i := range d.Config.Sources {
 		s := &d.Config.Sources[i]
 		o.Sources = append(o.Sources, page.Source{Name: s.Name, Type: s.Type, Pushed: s.SCIM != nil})
+	}
+	var err error
+	if o.Proxies, err = peer.Parse(c.TrustedProxies); err != nil {
+		return nil, err
 	}
 	if c.Token.IsSet() {
 		o.Token = c.Token.Value

@@ -354,3 +354,34 @@ func TestPage_any_viewer_may_look_and_nobody_approve(t *testing.T) {
 	require.Contains(t, a.body, "may look")
 	require.NotContains(t, a.body, "may approve")
 }
+
+func TestPage_wrong_tokens_are_counted_by_who_is_behind_the_proxy(t *testing.T) {
+	t.Parallel()
+	try := func(t *testing.T, w *pageWorld, from string) int {
+		t.Helper()
+		return w.visitor(t).do(t, http.MethodPost, "/login", url.Values{"token": {"wrong"}}, func(r *http.Request) {
+			r.Header.Set("X-Forwarded-For", from)
+		}).status
+	}
+	t.Run("of a trusted proxy", func(t *testing.T) {
+		t.Parallel()
+		w := newPage(t, "token: "+pageToken+", trusted_proxies: [127.0.0.0/8]")
+		for i := range 5 { // what stands left of it he wrote himself
+			require.Equal(t, http.StatusUnauthorized, try(t, w, fmt.Sprintf("203.0.113.%d, 198.51.100.1", i)))
+		}
+		require.Equal(t, http.StatusTooManyRequests, try(t, w, "203.0.113.9, 198.51.100.1"))
+		require.Equal(t, http.StatusUnauthorized, try(t, w, "198.51.100.2"), "others may try")
+		for i := range 50 - 6 {
+			require.Equal(t, http.StatusUnauthorized, try(t, w, fmt.Sprintf("2001:db8:0:%x::1", i)))
+		}
+		require.Equal(t, http.StatusTooManyRequests, try(t, w, "192.0.2.77"), "of all together there is an end as well")
+	})
+	t.Run("of a stranger", func(t *testing.T) {
+		t.Parallel()
+		w := newPage(t, "token: "+pageToken)
+		for i := range 5 {
+			require.Equal(t, http.StatusUnauthorized, try(t, w, fmt.Sprintf("198.51.100.%d", i)))
+		}
+		require.Equal(t, http.StatusTooManyRequests, try(t, w, "198.51.100.99"), "nobody is believed")
+	})
+}

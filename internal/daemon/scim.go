@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/mmsync/mmsync/internal/config"
+	"github.com/mmsync/mmsync/internal/peer"
 	protocol "github.com/mmsync/mmsync/internal/scim"
 	"github.com/mmsync/mmsync/internal/sources/scim"
 )
@@ -48,7 +49,7 @@ func (d *Daemon) scimHandler(log *slog.Logger, q *quirks) (http.Handler, error) 
 			o.Issuers = append(o.Issuers, issuer(s))
 		}
 	}
-	if o.TrustedProxies, err = prefixes(c.TrustedProxies); err != nil {
+	if o.TrustedProxies, err = peer.Parse(c.TrustedProxies); err != nil {
 		return nil, err
 	}
 	seal := key.Derive("short-lived tokens")

@@ -62,6 +62,21 @@ func (w *world) serve() *service {
 	return s
 }
 
+var shown = regexp.MustCompile(`"msg":"listening".*"component":"admin".*"address":"([^"]+)"`)
+
+// requirePage fails unless the status page is shown.
+func (s *service) requirePage() {
+	s.t.Helper()
+	m := shown.FindStringSubmatch(s.stderr.String())
+	require.NotNil(s.t, m, "no status page listens")
+	r, err := http.NewRequestWithContext(context.WithoutCancel(s.t.Context()), http.MethodGet, "http://"+m[1]+"/", nil)
+	require.NoError(s.t, err)
+	resp, err := http.DefaultClient.Do(r)
+	require.NoError(s.t, err)
+	defer resp.Body.Close()
+	require.Equal(s.t, http.StatusOK, resp.StatusCode)
+}
+
 // die ends the service as a power failure would.
 func (s *service) die() {
 	s.t.Helper()

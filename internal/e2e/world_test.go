@@ -46,6 +46,7 @@ type settings struct {
 	sections string   // further sections, in YAML
 	limits   string   // further guards, in YAML
 	mapping  string   // the source's own mapping, in YAML
+	target   string   // further keys of the mattermost section, in YAML
 	grace    string
 	outage   string // outage_wait; 0s unless set
 	inFlight int    // max_in_flight; 4 unless set
@@ -112,10 +113,10 @@ mattermost:
   rate_limit: {per_second: 100000}
   max_in_flight: %d
   outage_wait: %s
-state:
+%sstate:
   url: %s
 sources:
-`, s.url, cmp.Or(s.inFlight, 4), or(s.outage, "0s"), w.stateURL)
+`, s.url, cmp.Or(s.inFlight, 4), or(s.outage, "0s"), s.target, w.stateURL)
 	if s.ldap != "" {
 		fmt.Fprintf(&b, `  - name: corp
     type: ldap

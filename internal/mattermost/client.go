@@ -11,11 +11,12 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mmsync/mmsync/internal/authorities"
 )
 
 // Options say which server to talk to and how. BaseURL and Token are required.
@@ -30,7 +31,8 @@ type Options struct {
 	// when it does again, and when another one was taken or not. It must not block, nor
 	// call the client.
 	TokenChanged func(TokenState)
-	// CAFile is a PEM file of authorities trusted besides the system's.
+	// CAFile is a PEM file of authorities trusted besides the system's. It may be replaced
+	// while mmsync runs.
 	CAFile string
 	// RootCAs, if set, stands in for the system's authorities and CAFile.
 	RootCAs *x509.CertPool
@@ -58,6 +60,10 @@ type Options struct {
 	RideOut time.Duration
 	// ReadOnly lets no write leave.
 	ReadOnly bool
+	// Beside, if set, makes a client that only asks how the server is while another one
+	// works with it: what it asks counts against the other's rate, which stands in the
+	// place of RatePerSecond, but does not wait for it. See [ErrNoTurn].
+	Beside *Client
 	// UserAgent defaults to "mmsync".
 	UserAgent string
 	// Logger gets one debug line a request: route, ids, status, duration. nil
@@ -90,6 +96,7 @@ type Client struct {
 	userAgent string
 	log       *slog.Logger
 	limit     *limiter
+	looks     bool // made beside another one
 	slots     chan struct{}
 	breaker   *breaker
 	accounts  keyed
@@ -138,9 +145,12 @@ func New(o Options) (*Client, error) {
 	if o.TokenChanged != nil {
 		c.token.told = o.TokenChanged
 	}
+	if o.Beside != nil {
+		c.limit, c.looks, c.readOnly = o.Beside.limit, true, true
+	}
 	c.breaker = newBreaker(o.RideOut, c.health, c.sayAway)
 	c.http = &http.Client{
-		Transport: &fence{next: next, base: base, routes: Routes(), readOnly: o.ReadOnly},
+		Transport: &fence{next: next, base: base, routes: Routes(), readOnly: c.readOnly},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // reported by the caller, never followed
 		},
@@ -187,20 +197,7 @@ func loopback(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-func newTransport(o Options) (*http.Transport, error) {
-	roots := o.RootCAs
-	if roots == nil && o.CAFile != "" {
-		pem, err := os.ReadFile(o.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("mattermost ca_file: %w", err)
-		}
-		if roots, err = x509.SystemCertPool(); err != nil {
-			roots = x509.NewCertPool()
-		}
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("mattermost ca_file: %s holds no PEM certificate", o.CAFile)
-		}
-	}
+func newTransport(o Options) (http.RoundTripper, error) {
 	proxy := http.ProxyFromEnvironment
 	switch {
 	case o.Proxy != nil:
@@ -219,6 +216,18 @@ func newTransport(o Options) (*http.Transport, error) {
 		}
 		proxy = http.ProxyURL(u)
 	}
+	made := func(roots *x509.CertPool) *http.Transport { return transport(o, proxy, roots) }
+	if o.RootCAs != nil || o.CAFile == "" {
+		return made(o.RootCAs), nil
+	}
+	t, err := authorities.NewTransport(authorities.In(o.CAFile), made)
+	if err != nil {
+		return nil, fmt.Errorf("mattermost %w", err)
+	}
+	return t, nil
+}
+
+func transport(o Options, proxy func(*http.Request) (*url.URL, error), roots *x509.CertPool) *http.Transport {
 	return &http.Transport{
 		Proxy:               proxy,
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
@@ -229,7 +238,7 @@ func newTransport(o Options) (*http.Transport, error) {
 		// The server closes idle connections after 60 s; a write must not meet that.
 		IdleConnTimeout:        30 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
-	}, nil
+	}
 }
 
 func orDefault[T comparable](v, otherwise T) T {

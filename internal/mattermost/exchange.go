@@ -178,10 +178,27 @@ func (c *Client) once(ctx context.Context, q *call, body []byte) (answer, error)
 	return a, err
 }
 
+// ErrNoTurn tells that a client beside another one would have asked more often than the
+// server takes. Nothing was sent, and nothing is known about the server.
+var ErrNoTurn = errors.New("the server is not asked more often at the moment, to keep below its rate limit")
+
+// turn waits for the rate.
+func (c *Client) turn(ctx context.Context, urgent bool) error {
+	switch {
+	case !c.looks:
+		return c.limit.wait(ctx, urgent)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case !c.limit.look(time.Now()):
+		return ErrNoTurn
+	}
+	return nil
+}
+
 // pass waits for the rate, for a server that is away and for a place in flight. The
 // server may have gone while others had the places.
 func (c *Client) pass(ctx context.Context, q *call) (trial bool, leave func(), err error) {
-	if err := c.limit.wait(ctx, q.urgent); err != nil {
+	if err := c.turn(ctx, q.urgent); err != nil {
 		return false, nil, q.notEntered(ctx, err)
 	}
 	for {
@@ -211,7 +228,7 @@ func (q *call) notEntered(ctx context.Context, err error) error {
 
 // attempt is one try of a call without a body, whether the server is away or not.
 func (c *Client) attempt(ctx context.Context, q *call) error {
-	if err := c.limit.wait(ctx, q.urgent); err != nil {
+	if err := c.turn(ctx, q.urgent); err != nil {
 		return q.notEntered(ctx, err)
 	}
 	leave, err := c.place(ctx)

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
+
+	"github.com/mmsync/mmsync/internal/authorities"
 )
 
 // Whoever takes over from a process that lost its lease waits for what that one
@@ -81,8 +83,11 @@ func (c *Client) depart(ctx context.Context, write bool) (context.Context, *depa
 // request gets its connection. With any other, a request counts as sent as soon
 // as it is handed over.
 func (c *Client) tracing() bool {
-	_, ok := c.http.Transport.(*fence).next.(*http.Transport)
-	return ok
+	switch c.http.Transport.(*fence).next.(type) {
+	case *http.Transport, *authorities.Transport: // which hands over to one
+		return true
+	}
+	return false
 }
 
 // shared tells a connection that carries other requests at the same time.

@@ -13,6 +13,13 @@ import (
 // burst, and a third of what it holds is kept for deactivations.
 const maxBurst = 50
 
+const (
+	// slowest is the least rate that a server's own limit leads to, in requests a second.
+	slowest = 0.2
+	// faster is what the rate grows by with an answer that tells of a bucket little used.
+	faster = 1.02
+)
+
 // limiter is a token bucket that starts empty, lowers itself to what the server
 // says about its own limit, and is paused for everybody by a 429.
 type limiter struct {
@@ -57,10 +64,7 @@ func (l *limiter) take(now time.Time, urgent bool) time.Duration {
 	if d := l.paused.Sub(now); d > 0 {
 		return d
 	}
-	if d := now.Sub(l.last); d > 0 {
-		l.tokens = math.Min(l.burst, l.tokens+d.Seconds()*l.rate)
-		l.last = now
-	}
+	l.fill(now)
 	need := 1.0
 	if !urgent {
 		need += reserved(l.burst)
@@ -70,6 +74,31 @@ func (l *limiter) take(now time.Time, urgent bool) time.Duration {
 		return 0
 	}
 	return time.Duration((need-l.tokens)/l.rate*float64(time.Second)) + time.Microsecond
+}
+
+// look takes a token for a question that only asks how the server is. It goes ahead of
+// everybody, and one may be owed, which those who work then wait for; where that is owed
+// already, or the server has asked for a pause, there is none: false.
+func (l *limiter) look(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.paused.After(now) {
+		return false
+	}
+	l.fill(now)
+	if l.tokens < 0 {
+		return false
+	}
+	l.tokens--
+	return true
+}
+
+// fill is called with the lock held.
+func (l *limiter) fill(now time.Time) {
+	if d := now.Sub(l.last); d > 0 {
+		l.tokens = math.Min(l.burst, l.tokens+d.Seconds()*l.rate)
+		l.last = now
+	}
 }
 
 // pause stops everybody until d has passed; a longer pause stands.
@@ -104,7 +133,9 @@ func reserved(burst float64) float64 { return burst / 3 }
 // limiter; without them it is off. X-Ratelimit-Limit is its burst, not its rate;
 // but X-Ratelimit-Reset, the whole seconds until its bucket is full again, tells
 // the rate once much of the bucket is used. Being rounded up, it tells too low a
-// rate rather than too high a one.
+// rate rather than too high a one. Others may use the same bucket, such as another
+// replica: while it is nearly empty this process goes at up to half the rate, and faster
+// again when most of it is unused.
 func (l *limiter) learn(h http.Header) {
 	limit, ok := headerNumber(h, "X-Ratelimit-Limit")
 	l.mu.Lock()
@@ -117,8 +148,13 @@ func (l *limiter) learn(h http.Header) {
 	l.rate = math.Min(l.rate, limit)
 	remaining, ok1 := headerNumber(h, "X-Ratelimit-Remaining")
 	reset, ok2 := headerNumber(h, "X-Ratelimit-Reset")
-	if used := limit - remaining; ok1 && ok2 && reset >= 1 && used >= limit/2 {
-		l.rate = math.Max(math.Min(l.configured, used/reset), 0.2)
+	switch used := limit - remaining; {
+	case !ok1 || !ok2 || reset < 1:
+	case used >= limit/2:
+		scarce := math.Max(0.5, math.Min(1, remaining/(limit/4)))
+		l.rate = math.Max(math.Min(l.configured, used/reset*scarce), slowest)
+	default:
+		l.rate = math.Min(math.Min(l.configured, limit), l.rate*faster)
 	}
 	l.tokens = math.Min(l.tokens, l.burst)
 }

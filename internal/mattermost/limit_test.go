@@ -84,6 +84,21 @@ func TestLimiter_wait(t *testing.T) {
 			require.Equal(t, 50, passed(t.Context(), l, true, time.Millisecond), "the bucket is no larger for it")
 		})
 	})
+	t.Run("a look goes on credit, once, and others pay for it", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			l := newLimiter(10)
+			require.True(t, l.look(time.Now()))
+			require.False(t, l.look(time.Now()), "one is owed already")
+			start := time.Now()
+			require.NoError(t, l.wait(t.Context(), true))
+			require.InDelta(t, 200, time.Since(start).Milliseconds(), 1)
+			l.pause(time.Second)
+			require.False(t, l.look(time.Now()), "the server has asked for a pause")
+			time.Sleep(2 * time.Second)
+			require.True(t, l.look(time.Now()))
+		})
+	})
 	t.Run("waiting ends with the context", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
@@ -124,7 +139,8 @@ func TestLimiter_learn(t *testing.T) {
 		want float64
 	}{
 		"no headers: the server has no limit":      {http.Header{}, 50},
-		"the recorded refusal tells two a second":  {headers("6", "0", "3"), 2},
+		"the recorded refusal tells two a second":  {headers("6", "0", "3"), 1}, // of which others have half
+		"a bucket nearly empty is shared":          {headers("101", "20", "9"), 9 * 20 / 25.25},
 		"a bucket hardly used tells only its size": {headers("11", "10", "1"), 11},
 		"a large bucket half used tells the rate":  {headers("101", "50", "6"), 8.5},
 		"a faster server changes nothing":          {headers("1001", "0", "2"), 50},
@@ -144,6 +160,18 @@ func TestLimiter_learn(t *testing.T) {
 		h.Add("X-Ratelimit-Limit", "21")
 		l.learn(h)
 		require.InDelta(t, 21, rate(l), 0.01)
+	})
+	t.Run("it goes faster again when others have left", func(t *testing.T) {
+		t.Parallel()
+		l := newLimiter(50)
+		l.learn(headers("101", "0", "10"))
+		require.InDelta(t, 5.05, rate(l), 0.01)
+		for range 100 {
+			l.learn(headers("101", "100", "1"))
+		}
+		require.Greater(t, rate(l), 30.0)
+		l.learn(headers("101", "40", "6"))
+		require.InDelta(t, 61.0/6, rate(l), 0.01)
 	})
 	t.Run("a limit that is switched off is forgotten", func(t *testing.T) {
 		t.Parallel()

@@ -31,7 +31,9 @@ type MailOptions struct {
 	Password func() (string, error)
 	From     string
 	To       []string
-	Roots    *x509.CertPool // nil for the system's
+	// Roots gives the authorities that are trusted, before each connection; nil, and a nil
+	// pool, are for the system's.
+	Roots func() (*x509.CertPool, error)
 }
 
 // Mail sends messages of plain text by SMTP.
@@ -80,9 +82,13 @@ func (m *Mail) Send(ctx context.Context, n Notice) error {
 }
 
 func (m *Mail) client() (*mail.Client, error) {
+	roots, err := authoritiesOf(m.o.Roots)
+	if err != nil {
+		return nil, err
+	}
 	options := []mail.Option{
 		mail.WithPort(m.port), mail.WithTimeout(sendWithin / 2), mail.WithoutNoop(),
-		mail.WithTLSConfig(&tls.Config{ServerName: m.host, RootCAs: m.o.Roots, MinVersion: tls.VersionTLS12}),
+		mail.WithTLSConfig(&tls.Config{ServerName: m.host, RootCAs: roots, MinVersion: tls.VersionTLS12}),
 	}
 	switch m.o.Security {
 	case MailTLS:

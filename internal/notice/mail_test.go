@@ -143,7 +143,7 @@ func TestMail_Send(t *testing.T) {
 	s, roots := startSMTP(t, nil)
 	m, err := NewMail(MailOptions{
 		Server: s.l.Addr().String(), Security: MailStartTLS, Username: "mmsync", Password: value("s3cret"), From: "mmsync <mmsync@example.com>",
-		To: []string{"ops@example.com", "it@example.com"}, Roots: roots,
+		To: []string{"ops@example.com", "it@example.com"}, Roots: func() (*x509.CertPool, error) { return roots, nil },
 	})
 	require.NoError(t, err)
 	n := sample()
@@ -169,7 +169,7 @@ func TestMail_security(t *testing.T) {
 	t.Run("without STARTTLS nothing is said", func(t *testing.T) {
 		t.Parallel()
 		s, roots := startSMTP(t, func(s *smtpd) { s.plain = true })
-		m, err := NewMail(MailOptions{Server: s.l.Addr().String(), Security: MailStartTLS, Username: "u", Password: value("s3cret"), From: "a@example.com", To: []string{"b@example.com"}, Roots: roots})
+		m, err := NewMail(MailOptions{Server: s.l.Addr().String(), Security: MailStartTLS, Username: "u", Password: value("s3cret"), From: "a@example.com", To: []string{"b@example.com"}, Roots: func() (*x509.CertPool, error) { return roots, nil }})
 		require.NoError(t, err)
 		err = m.Send(t.Context(), sample())
 		require.ErrorContains(t, err, "STARTTLS")
@@ -203,7 +203,7 @@ func TestMail_security(t *testing.T) {
 	t.Run("by IPv6", func(t *testing.T) {
 		t.Parallel()
 		s, roots := startSMTP(t, func(s *smtpd) { s.addr = "[::1]:0" })
-		m, err := NewMail(MailOptions{Server: s.l.Addr().String(), Security: MailStartTLS, Username: "u", Password: value("s3cret"), From: "a@example.com", To: []string{"b@example.com"}, Roots: roots})
+		m, err := NewMail(MailOptions{Server: s.l.Addr().String(), Security: MailStartTLS, Username: "u", Password: value("s3cret"), From: "a@example.com", To: []string{"b@example.com"}, Roots: func() (*x509.CertPool, error) { return roots, nil }})
 		require.NoError(t, err)
 		require.NoError(t, m.Send(t.Context(), sample()))
 	})

@@ -27,8 +27,9 @@ type WebhookOptions struct {
 	URL func() (string, error)
 	// Secret gives the key of the signature; nil signs nothing.
 	Secret func() (string, error)
-	// Roots are the authorities that are trusted; nil for the system's.
-	Roots *x509.CertPool
+	// Roots gives the authorities that are trusted, before each connection; nil, and a nil
+	// pool, are for the system's.
+	Roots func() (*x509.CertPool, error)
 	// AllowHTTP permits plain http beyond this machine.
 	AllowHTTP bool
 	UserAgent string
@@ -45,23 +46,37 @@ const (
 // Webhook posts JSON. Its text is what incoming webhooks of Slack and Mattermost show;
 // the other keys are for programs.
 type Webhook struct {
-	o    WebhookOptions
-	http *http.Client
+	o WebhookOptions
 }
 
 // NewWebhook makes a Webhook. It follows no redirect.
-func NewWebhook(o WebhookOptions) *Webhook {
+func NewWebhook(o WebhookOptions) *Webhook { return &Webhook{o: o} }
+
+// client makes what sends one notice: they are rare.
+func (w *Webhook) client() (*http.Client, error) {
+	roots, err := authoritiesOf(w.o.Roots)
+	if err != nil {
+		return nil, err
+	}
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    10 * time.Second,
-		DisableKeepAlives:      true, // notices are rare
+		DisableKeepAlives:      true,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
-	return &Webhook{o: o, http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
-	}}}
+	}}, nil
+}
+
+// authoritiesOf asks for the authorities that are trusted now.
+func authoritiesOf(roots func() (*x509.CertPool, error)) (*x509.CertPool, error) {
+	if roots == nil {
+		return nil, nil //nolint:nilnil // nil is what stands for the system's
+	}
+	return roots()
 }
 
 // payload is what is posted. Keys are added within a major format version, never
@@ -102,7 +117,11 @@ func (w *Webhook) Send(ctx context.Context, n Notice) error {
 	if err != nil {
 		return err
 	}
-	resp, err := w.http.Do(req)
+	client, err := w.client()
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("post the notice to the webhook: %w", bare(err))
 	}

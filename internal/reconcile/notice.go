@@ -87,7 +87,7 @@ func (e *Engine) notices(ctx context.Context, run *state.Run, rep *Report, ended
 		e.mu.Lock()
 		what := n
 		what.Next = "" // it may name the run, and a second look is one of its own
-		if run.Kind == kindPush && n.Kind == NoticeGuard {
+		if run.Kind == KindPush && n.Kind == NoticeGuard {
 			what.Text = "" // each push counts one more
 		}
 		known := e.noticed[what]

@@ -56,8 +56,8 @@ func (e *Engine) wantedNow(ctx context.Context, keys []identity.Key) (map[identi
 	return out, nil
 }
 
-// kindPush is the kind of the runs that work on one person who was pushed.
-const kindPush = "push"
+// KindPush is the kind of the runs that work on one person who was pushed.
+const KindPush = "push"
 
 // dueAgain has people worked on again about whom somebody spoke, those of them who
 // are pushed.

@@ -107,7 +107,7 @@ func (p *pushes) plan(ctx context.Context, d state.Due) (leftover, error) {
 	if w := p.left(&rep, d, nil, g); w.any() && d.Attempts > 0 && w.reason == d.Reason && !rep.Plan.Effective() {
 		return w, nil // still so: one record of it is enough
 	}
-	run := e.runOf(kindPush, o, p.l.current().Token, g.now)
+	run := e.runOf(KindPush, o, p.l.current().Token, g.now)
 	run.Options = partOnly
 	applying, applied := p.applying(ctx)
 	rep, due, err := e.carryOut(applying, p.l, &run, g, rep, p.offset)

@@ -222,7 +222,7 @@ func salts(n int) []audit.Hex {
 // the head for its last line in the log.
 func (e *Engine) sealed(ctx context.Context, run *state.Run, ended error) (audit.Head, error) {
 	var refused *HistoryError
-	if e.o.Vault == nil || run.Token == 0 || run.Kind == kindPush || errors.As(ended, &refused) {
+	if e.o.Vault == nil || run.Token == 0 || run.Kind == KindPush || errors.As(ended, &refused) {
 		return audit.Head{}, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sealWithin)

@@ -164,6 +164,8 @@ type RunFilter struct {
 	// several.
 	ID       string
 	Kind     string
+	NotKind  string // leaves out those of one kind
+	Before   string // an id: only those before it, as a list goes on
 	Statuses []RunStatus
 	// Plain leaves out runs that have Options.
 	Plain bool

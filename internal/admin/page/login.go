@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mmsync/mmsync/internal/explain"
+	"github.com/mmsync/mmsync/internal/peer"
 )
 
 // tokenName is what the history calls whoever has the token; it does not tell people
@@ -62,7 +63,8 @@ func (p *Page) loginByToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next := localPath(r.PostForm.Get("next"))
-	if !p.failed.allowed(address(r), time.Now()) {
+	from := peer.Network(p.o.Proxies.Client(r))
+	if !p.failed.allowed(from, time.Now()) {
 		w.Header().Set("Retry-After", "30")
 		p.showLogin(w, r, http.StatusTooManyRequests, next, "Too many tries failed. Wait half a minute, then try again.")
 		return
@@ -80,7 +82,7 @@ func (p *Page) loginByToken(w http.ResponseWriter, r *http.Request) {
 	// Digests are of one length, so that the time says nothing about the token's.
 	want, given := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(strings.TrimSpace(r.PostForm.Get("token"))))
 	if subtle.ConstantTimeCompare(want[:], given[:]) != 1 {
-		p.failed.fail(address(r), time.Now())
+		p.failed.fail(from, time.Now())
 		p.log.WarnContext(r.Context(), "a wrong token was given at the status page")
 		p.showLogin(w, r, http.StatusUnauthorized, next, "That is not the token. It is the content of the file that admin.token_file names.")
 		return

@@ -20,6 +20,7 @@ import (
 
 	"github.com/mmsync/mmsync/internal/explain"
 	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/peer"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
@@ -35,6 +36,8 @@ type Reader interface {
 	Reads(ctx context.Context, source string, since time.Time) ([]state.Read, error)
 	Verdicts(ctx context.Context, f state.VerdictFilter) ([]state.Verdict, error)
 	Stops(ctx context.Context, f state.StopFilter) ([]state.Stop, error)
+	Held(ctx context.Context, keys ...identity.Key) ([]state.HeldItem, error)
+	Waiting(ctx context.Context, before time.Time, limit int) ([]state.Due, error)
 	CountDue(ctx context.Context) (n int, oldest time.Time, err error)
 	CountResources(ctx context.Context, f state.ResourceFilter) (int, error)
 }
@@ -66,6 +69,8 @@ type Options struct {
 	// Listen is host:port that is listened on, PublicURL what people write to get
 	// there, without a slash at its end; both may be "".
 	Listen, PublicURL string
+	// Proxies are believed in what they say of the address of who tries to log in.
+	Proxies peer.Proxies
 	// Token gives what logs in without an identity provider; nil: nothing does. It is
 	// asked at each use, so that another one ends the logins of the one before.
 	Token func() (string, error)

@@ -29,7 +29,7 @@ type heldView struct {
 	Say []*sayView
 	// Rest is what waits for somebody or something else.
 	Rest []holdView
-	Left int // that are not shown
+	Page paging
 	// Said is what was said a moment ago.
 	Said  *state.Verdict
 	Fault string
@@ -39,12 +39,16 @@ type heldView struct {
 type sayView struct {
 	Run   state.Run
 	Items []holdView
-	// Total is how many there are, Open how many of them nobody has spoken about.
-	Total, Open int
-	CanSay      bool
-	Reason      string // as it was written, if it has to be corrected
-	Most        int
+	// Total is how many there are, Open how many of them nobody has spoken about; the
+	// Items are those from First, counted from 1.
+	Total, Open, First int
+	CanSay             bool
+	Reason             string // as it was written, if it has to be corrected
+	Most               int
 }
+
+// Last is the number of the last of the Items.
+func (v *sayView) Last() int { return v.First + len(v.Items) - 1 }
 
 // holdView is one person of whom something is held.
 type holdView struct {
@@ -80,19 +84,25 @@ func viewOf(h *held) holdView {
 	return v
 }
 
+func viewsOf(list []held) []holdView {
+	out := make([]holdView, len(list))
+	for i := range list {
+		out[i] = viewOf(&list[i])
+	}
+	return out
+}
+
 func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") + " UTC" }
 
-// newSay makes the form of one run; the first of the items are shown.
-func newSay(s *session, run state.Run, items []held) *sayView {
-	v := &sayView{Run: run, Total: len(items), CanSay: s != nil && s.Approve, Most: mostReason}
+// newSay makes the form of one run, with a page of what it holds.
+func newSay(s *session, run state.Run, items []held, page paging) *sayView {
+	v := &sayView{Run: run, Total: len(items), First: (page.Number-1)*mostRows + 1, CanSay: s != nil && s.Approve, Most: mostReason}
 	for i := range items {
 		if items[i].verdict == nil && items[i].Reason != plan.Rejected {
 			v.Open++
 		}
-		if i < mostRows {
-			v.Items = append(v.Items, viewOf(&items[i]))
-		}
 	}
+	v.Items = viewsOf(onPage(page, items))
 	return v
 }
 
@@ -119,7 +129,7 @@ func (p *Page) showHeld(w http.ResponseWriter, r *http.Request, status int, faul
 		v.Base = &forAnybody(s, []state.Run{*st.base})[0]
 	}
 	if s != nil {
-		v.fill(s, &st, back)
+		v.fill(r, s, &st, back)
 		if id := r.URL.Query().Get("said"); id != "" {
 			list, err := p.o.Reader.Verdicts(ctx, state.VerdictFilter{ID: id})
 			if err != nil {
@@ -134,9 +144,10 @@ func (p *Page) showHeld(w http.ResponseWriter, r *http.Request, status int, faul
 	p.show(w, r, status, "held", "Held", v)
 }
 
-func (v *heldView) fill(s *session, st *standing, back *reconcile.Say) {
+func (v *heldView) fill(r *http.Request, s *session, st *standing, back *reconcile.Say) {
 	byRun := map[string][]held{}
 	var runs []state.Run
+	var rest []held
 	for i := range st.holds {
 		h := st.holds[i]
 		switch _, _, asks := questionOf(&h.Decision); {
@@ -145,20 +156,25 @@ func (v *heldView) fill(s *session, st *standing, back *reconcile.Say) {
 				runs = append(runs, h.run)
 			}
 			byRun[h.run.ID] = append(byRun[h.run.ID], h)
-		case asks: // has a page of its own
-		case len(v.Rest) < mostRows:
-			v.Rest = append(v.Rest, viewOf(&h))
-		default:
-			v.Left++
+		case !asks: // those have a page of their own
+			rest = append(rest, h)
 		}
 	}
+	most := len(rest)
+	for _, list := range byRun {
+		most = max(most, len(list))
+	}
+	v.Page = pageOf(r, most)
+	v.Rest = viewsOf(onPage(v.Page, rest))
 	slices.SortFunc(runs, func(a, b state.Run) int { return b.RequestedAt.Compare(a.RequestedAt) })
 	for _, run := range runs {
-		one := newSay(s, run, byRun[run.ID])
+		one := newSay(s, run, byRun[run.ID], v.Page)
 		if back != nil && back.Run == run.ID {
 			one.Reason = back.Reason
 		}
-		v.Say = append(v.Say, one)
+		if len(one.Items) > 0 {
+			v.Say = append(v.Say, one)
+		}
 	}
 }
 
@@ -229,7 +245,7 @@ type conflictsView struct {
 	Later int
 	More  bool
 	Items []holdView
-	Left  int
+	Page  paging
 }
 
 func (p *Page) conflicts(w http.ResponseWriter, r *http.Request) {
@@ -243,20 +259,19 @@ func (p *Page) conflicts(w http.ResponseWriter, r *http.Request) {
 	if st.base != nil {
 		v.Base = &forAnybody(s, []state.Run{*st.base})[0]
 	}
+	var list []held
 	for i := range st.holds {
-		reason, detail, asks := questionOf(&st.holds[i].Decision)
-		if !asks || s == nil {
-			continue
+		if _, _, asks := questionOf(&st.holds[i].Decision); asks && s != nil {
+			list = append(list, st.holds[i])
 		}
-		if len(v.Items) == mostRows {
-			v.Left++
-			continue
-		}
-		one := viewOf(&st.holds[i])
-		x := reason.Explain()
+	}
+	v.Page = pageOf(r, len(list))
+	for _, h := range onPage(v.Page, list) {
+		reason, detail, _ := questionOf(&h.Decision)
+		one, x := viewOf(&h), reason.Explain()
 		one.Decision.Reason, one.Decision.Detail, one.Sentence, one.Next = reason, detail, x.Sentence, x.Next
 		if reason == plan.MatchNeedsWord || reason == plan.MatchPrivileged {
-			one.Command = plan.Command("link approve", st.holds[i].Key.String())
+			one.Command = plan.Command("link approve", h.Key.String())
 		}
 		v.Items = append(v.Items, one)
 	}

@@ -1,8 +1,6 @@
 package page
 
 import (
-	"net"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -67,13 +65,4 @@ func (t *throttle) fail(address string, now time.Time) {
 		t.by[address] = &tries{}
 	}
 	t.by[address].add(now)
-}
-
-// address is the other end of a connection, without its port.
-func address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }

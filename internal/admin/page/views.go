@@ -2,10 +2,12 @@ package page
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/reconcile"
@@ -171,33 +173,84 @@ func (p *Page) sourceOf(ctx context.Context, s *session, src Source, base *state
 }
 
 type runsView struct {
-	Runs   []state.Run
-	Failed bool
-	Most   int
+	Runs []state.Run
+	// Show is which are listed, of Tabs.
+	Show string
+	Tabs []runsTab
+	// Older is the id of the last one shown if there are more, Later tells that these are
+	// not the newest.
+	Older string
+	Later bool
+}
+
+// runsTab is one choice of runs.
+type runsTab struct{ Show, Name string }
+
+// runsTabs keep pushes, which are runs of one person each, from crowding out the others.
+func runsTabs() []runsTab {
+	return []runsTab{{"", "Runs"}, {"failed", "Not ended well"}, {"pushes", "Pushes"}, {"failed-pushes", "Pushes not ended well"}}
 }
 
 func (p *Page) runs(w http.ResponseWriter, r *http.Request) {
-	f := state.RunFilter{Limit: mostRuns}
-	v := runsView{Failed: r.URL.Query().Get("show") == "failed", Most: mostRuns}
-	if v.Failed {
+	q := r.URL.Query()
+	v := runsView{Show: q.Get("show"), Tabs: runsTabs(), Later: q.Get("before") != ""}
+	f := state.RunFilter{Limit: mostRuns + 1, Before: q.Get("before"), NotKind: reconcile.KindPush}
+	switch v.Show {
+	case "failed":
+	case "pushes", "failed-pushes":
+		f.Kind, f.NotKind = reconcile.KindPush, ""
+	default:
+		v.Show = ""
+	}
+	if strings.HasPrefix(v.Show, "failed") {
 		f.Statuses = []state.RunStatus{state.RunFailed, state.RunPartial, state.RunWithheld, state.RunInterrupted}
 	}
 	list, err := p.o.Reader.Runs(r.Context(), f)
-	if err != nil {
+	switch {
+	case errors.Is(err, state.ErrInvalid):
+		p.fail(w, r, http.StatusBadRequest, "There is no such run to go on from. The list of runs begins with the newest.")
+		return
+	case err != nil:
 		p.broken(w, r, "list runs", err)
 		return
 	}
+	if len(list) > mostRuns {
+		list = list[:mostRuns]
+		v.Older = list[mostRuns-1].ID
+	}
 	v.Runs = forAnybody(p.session(r), list)
 	p.show(w, r, http.StatusOK, "runs", "Runs", v)
+}
+
+// paging is which part of long lists a page shows.
+type paging struct {
+	// Total is how many there are in the longest list; Number is the page shown, of Pages.
+	Total, Number, Pages int
+}
+
+// pageOf reads which page of lists, of which the longest has total rows, is asked for.
+func pageOf(r *http.Request, total int) paging {
+	p := paging{Total: total, Pages: max(1, (total+mostRows-1)/mostRows)}
+	n, err := strconv.Atoi(r.URL.Query().Get("page"))
+	if err != nil {
+		n = 1
+	}
+	p.Number = min(max(n, 1), p.Pages)
+	return p
+}
+
+// onPage gives the rows of a list that are on the page.
+func onPage[T any](p paging, list []T) []T {
+	from := min((p.Number-1)*mostRows, len(list))
+	return list[from:min(from+mostRows, len(list))]
 }
 
 type runView struct {
 	Run     state.Run
 	Rows    []rowView
 	Counted []countView
-	// Total is how many rows there are; Number is the page shown, of Pages.
-	Total, Number, Pages int
-	Say                  *sayView
+	Page    paging
+	Say     *sayView
 }
 
 type countView struct {
@@ -233,17 +286,14 @@ func (p *Page) run(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, http.StatusNotFound, "There is no such run. The list of runs has all there are.")
 		return
 	}
-	v := runView{Run: forAnybody(s, list)[0], Number: 1, Pages: 1}
+	v := runView{Run: forAnybody(s, list)[0]}
 	for _, a := range plan.Actions() {
 		if n := v.Run.Counts.Planned[a]; n > 0 {
 			v.Counted = append(v.Counted, countView{a, n})
 		}
 	}
 	if s != nil {
-		if n, err := strconv.Atoi(r.URL.Query().Get("page")); err == nil {
-			v.Number = n
-		}
-		if err := p.rows(ctx, s, &v); err != nil {
+		if err := p.rows(r, s, &v); err != nil {
 			p.broken(w, r, "show a run", err)
 			return
 		}
@@ -252,7 +302,8 @@ func (p *Page) run(w http.ResponseWriter, r *http.Request) {
 }
 
 // rows fills in what a run decided and did, a page of it.
-func (p *Page) rows(ctx context.Context, s *session, v *runView) error {
+func (p *Page) rows(r *http.Request, s *session, v *runView) error {
+	ctx := r.Context()
 	decisions, err := p.o.Reader.Decisions(ctx, v.Run.ID)
 	if err != nil {
 		return fmt.Errorf("read the decisions of run %s: %w", v.Run.ID, err)
@@ -268,15 +319,14 @@ func (p *Page) rows(ctx context.Context, s *session, v *runView) error {
 		one.Status, one.Error, one.Closed = o.Status, o.Error, o.ClosedAt
 		by[o.Ref.Decision] = append(by[o.Ref.Decision], one)
 	}
-	v.Total, v.Pages = len(decisions), max(1, (len(decisions)+mostRows-1)/mostRows)
-	v.Number = min(max(v.Number, 1), v.Pages)
+	v.Page = pageOf(r, len(decisions))
 	var waiting []held
 	for i := range decisions {
 		d := &decisions[i]
 		if h := (held{run: v.Run, Decision: d.Decision}); h.waitsForWord() && h.Reason != plan.Rejected {
 			waiting = append(waiting, h)
 		}
-		if i/mostRows != v.Number-1 {
+		if i/mostRows != v.Page.Number-1 {
 			continue
 		}
 		row := rowView{Decision: d.Decision, Ops: by[d.Index], Sentence: d.Decision.Reason.Explain().Sentence}
@@ -294,7 +344,7 @@ func (p *Page) rows(ctx context.Context, s *session, v *runView) error {
 		if err := p.said(ctx, waiting); err != nil {
 			return err
 		}
-		v.Say = newSay(s, v.Run, waiting)
+		v.Say = newSay(s, v.Run, waiting, pageOf(r, len(waiting)))
 	}
 	return nil
 }

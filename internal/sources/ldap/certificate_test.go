@@ -1,15 +1,7 @@
 package ldap_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,27 +9,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mmsync/mmsync/internal/certtest"
 	"github.com/mmsync/mmsync/internal/slapdtest"
 	"github.com/mmsync/mmsync/internal/sources/ldap"
 )
-
-// certificateOf makes a certificate for 127.0.0.1 that is its own authority, and a file
-// of it.
-func certificateOf(t *testing.T, from, until time.Time) (pair tls.Certificate, file string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "127.0.0.1"}, NotBefore: from, NotAfter: until,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true, IsCA: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	require.NoError(t, err)
-	file = filepath.Join(t.TempDir(), "ca.pem")
-	require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
-}
 
 func TestSource_Snapshot_certificateThatIsNotValid(t *testing.T) {
 	t.Parallel()
@@ -51,8 +26,8 @@ func TestSource_Snapshot_certificateThatIsNotValid(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pair, file := certificateOf(t, c.from, c.until)
-			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
+			pair := certtest.New(t, c.from, c.until)
+			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair.Certificate}, MinVersion: tls.VersionTLS12})
 			require.NoError(t, err)
 			done := make(chan struct{})
 			go func() {
@@ -67,7 +42,7 @@ func TestSource_Snapshot_certificateThatIsNotValid(t *testing.T) {
 				}
 			}()
 			t.Cleanup(func() { _ = l.Close(); <-done })
-			_, err = newSource(t, "ldaps://"+l.Addr().String(), func(o *ldap.Options) { o.CAFile, o.Timeout = file, 5*time.Second }).Snapshot(t.Context(), nil)
+			_, err = newSource(t, "ldaps://"+l.Addr().String(), func(o *ldap.Options) { o.CAFile, o.Timeout = pair.File(t), 5*time.Second }).Snapshot(t.Context(), nil)
 			require.ErrorContains(t, err, c.says)
 		})
 	}
@@ -105,4 +80,26 @@ func TestSource_Snapshot_changedPassword(t *testing.T) {
 	snap, err := s.Snapshot(t.Context(), nil)
 	require.NoError(t, err)
 	require.True(t, snap.Complete)
+}
+
+// An authority that was replaced is trusted from the next reading on.
+func TestSource_Snapshot_changedAuthority(t *testing.T) {
+	t.Parallel()
+	srv := slapdtest.Start(t, slapdtest.Options{Users: 5})
+	stranger, err := os.ReadFile(srv.StrangerCAFile())
+	require.NoError(t, err)
+	own, err := os.ReadFile(srv.CAFile)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	certtest.Put(t, file, stranger)
+	s := newSource(t, srv.TLSURL, func(o *ldap.Options) { o.CAFile = file })
+	_, err = s.Snapshot(t.Context(), nil)
+	require.ErrorContains(t, err, "unknown authority")
+	certtest.Put(t, file, append(stranger, own...))
+	snap, err := s.Snapshot(t.Context(), nil)
+	require.NoError(t, err)
+	require.True(t, snap.Complete)
+	certtest.Put(t, file, []byte("half of a fi"))
+	_, err = s.Snapshot(t.Context(), nil)
+	require.NoError(t, err, "what was there before is in force")
 }

@@ -3,11 +3,9 @@ package ldap
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -83,18 +81,9 @@ func (s *Source) dial(ctx context.Context, e endpoint) (*session, error) {
 
 func (s *Source) tlsConfig(e endpoint) (*tls.Config, error) {
 	c := &tls.Config{ServerName: e.name, MinVersion: tls.VersionTLS12}
-	if s.o.CAFile == "" {
-		return c, nil
-	}
-	pem, err := os.ReadFile(s.o.CAFile)
-	if err != nil {
-		return nil, err
-	}
-	c.RootCAs = x509.NewCertPool()
-	if !c.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", s.o.CAFile)
-	}
-	return c, nil
+	var err error
+	c.RootCAs, err = s.trusted.Pool()
+	return c, err
 }
 
 // connect finds the first server that accepts the bind and shows the base

@@ -27,6 +27,7 @@ import (
 	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/mmsync/mmsync/internal/authorities"
 	"github.com/mmsync/mmsync/internal/sources"
 )
 
@@ -51,7 +52,7 @@ type Options struct {
 	// stays on its server. ldap:// and ldaps:// only.
 	URLs     []string
 	Security string // SecurityNone with an ldaps:// URL means SecurityTLS
-	CAFile   string // PEM; empty takes the system's authorities
+	CAFile   string // PEM, of authorities trusted besides the system's; it may be replaced at any time
 	// ServerName is the name the certificate must bear; empty takes the URL's.
 	ServerName string
 	// AllowCleartext permits a password in clear to a host that is not this one.
@@ -91,6 +92,7 @@ type GroupOptions struct {
 type Source struct {
 	o           Options
 	urls        []endpoint
+	trusted     *authorities.File
 	log         *slog.Logger
 	filterNames []string // attributes of the user filter
 	attributes  []string // to ask people for
@@ -137,7 +139,7 @@ func New(o Options) (*Source, error) {
 	if o.Groups.Filter == "" {
 		o.Groups.Filter = "(" + o.Groups.MembershipAttribute + "=*)"
 	}
-	s := &Source{o: o, log: o.Logger}
+	s := &Source{o: o, log: o.Logger, trusted: authorities.In(o.CAFile)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -113,7 +113,7 @@ func scopes(t state.Token) []string {
 
 // credentials finds the token whose id and secret a client sent.
 func (g *Gate) credentials(r *http.Request, id, secret string) (state.Token, error) {
-	from := g.address(r)
+	from := g.o.TrustedProxies.Client(r)
 	t, found, err := g.ring.find(r.Context(), secret)
 	if err == nil && (!found || t.ID != id) {
 		err = refusal("no token has this id and secret")

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mmsync/mmsync/internal/peer"
 	protocol "github.com/mmsync/mmsync/internal/scim"
 	"github.com/mmsync/mmsync/internal/state"
 )
@@ -34,7 +35,7 @@ type GateOptions struct {
 	// Issuers are those whose signed tokens are taken.
 	Issuers []Issuer
 	// TrustedProxies are believed in what they say of the client's address.
-	TrustedProxies []netip.Prefix
+	TrustedProxies peer.Proxies
 	// PerSecond bounds the requests of one token, of which Burst may come at once;
 	// 0 = no bound.
 	PerSecond, Burst int
@@ -103,7 +104,7 @@ func NewGate(o GateOptions) *Gate {
 // from its address, which may be a proxy's: it has 256 random bits or a signature,
 // and is not found by trying.
 func (g *Gate) Open(r *http.Request) (Client, error) {
-	from := g.address(r)
+	from := g.o.TrustedProxies.Client(r)
 	credential, err := bearer(r.Header)
 	if err != nil {
 		return Client{}, err // nothing was tried
@@ -174,7 +175,7 @@ func (r refusal) Error() string { return string(r) }
 // refuse makes the answer for a credential that was not taken.
 func (g *Gate) refuse(ctx context.Context, from netip.Addr, err error) error {
 	why, refused := err.(refusal) //nolint:errorlint // it is never wrapped
-	wait := g.failures.take(network(from), 1, g.o.Now())
+	wait := g.failures.take(peer.Network(from), 1, g.o.Now())
 	switch {
 	case !refused && wait == 0:
 		g.o.Logger.ErrorContext(ctx, "who sends a request cannot be told", "error", err)
@@ -235,4 +236,13 @@ func bearer(h http.Header) (string, error) {
 		return "", &protocol.Error{Status: http.StatusUnauthorized, Detail: "the header Authorization must be the word Bearer and one token"}
 	}
 	return credential, nil
+}
+
+// within tells whether an address is in one of the prefixes, or there are none. One
+// that cannot be read has nobody in it.
+func within(prefixes []string, a netip.Addr) bool {
+	return len(prefixes) == 0 || slices.ContainsFunc(prefixes, func(text string) bool {
+		p, err := netip.ParsePrefix(text)
+		return err == nil && p.Contains(a)
+	})
 }

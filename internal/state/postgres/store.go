@@ -123,13 +123,29 @@ func parse(stateURL string, o Options) (*pgxpool.Config, error) {
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "mmsync"
 	}
-	if o.Renewed != nil {
-		cfg.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
-			renewed(c, o.Renewed)
-			return nil
+	cfg.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		if c.TLSConfig != nil {
+			reread(c, stateURL)
 		}
+		if o.Renewed != nil {
+			renewed(c, o.Renewed)
+		}
+		return nil
 	}
 	return cfg, nil
+}
+
+// reread takes what the files of certificates that the URL names hold now. As long as one
+// cannot be used, what they held when the store was opened is in force.
+func reread(c *pgx.ConnConfig, stateURL string) {
+	now, err := pgx.ParseConfig(stateURL)
+	if err != nil || now.TLSConfig == nil || len(now.Fallbacks) != len(c.Fallbacks) {
+		return
+	}
+	c.TLSConfig = now.TLSConfig
+	for i := range c.Fallbacks {
+		c.Fallbacks[i].TLSConfig = now.Fallbacks[i].TLSConfig
+	}
 }
 
 // renewed takes user and password of the URL as it is now.

@@ -107,7 +107,7 @@ from runs`
 
 // Runs implements state.Store.
 func (s *Store) Runs(ctx context.Context, f state.RunFilter) ([]state.Run, error) {
-	if err := state.CheckText("filter", f.ID, f.Kind); err != nil {
+	if err := state.CheckText("filter", f.ID, f.Kind, f.NotKind, f.Before); err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
 	var w where
@@ -117,6 +117,12 @@ func (s *Store) Runs(ctx context.Context, f state.RunFilter) ([]state.Run, error
 	}
 	if f.Kind != "" {
 		w.and("kind = $%d", f.Kind)
+	}
+	if f.NotKind != "" {
+		w.and("kind <> $%d", f.NotKind)
+	}
+	if f.Before != "" {
+		w.and("id < $%d", f.Before)
 	}
 	if len(f.Statuses) > 0 {
 		w.and("status in (select value from json_each($%d))", list(f.Statuses))
