@@ -146,9 +146,7 @@ func (e *Engine) readChanges(ctx context.Context, g *gathered, list []*partial, 
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
 	for _, c := range list {
-		if c.again, err = e.lookAt(ctx, c.mark, verdicts, calls); err != nil {
-			return "", err
-		}
+		c.again = lookAt(c.mark, verdicts, calls)
 		group.Go(func() error {
 			e.o.Progress(Progress{Stage: "reading what changed in " + c.src.Name()})
 			c.err = c.ask(gctx)
@@ -180,9 +178,9 @@ func (e *Engine) readChanges(ctx context.Context, g *gathered, list []*partial, 
 }
 
 // lookAt gives the anchors of a source's people to be looked at whether or not they
-// changed: who was left with something to do, waits for his grace to end, had a call
-// under way, or was spoken about by an operator.
-func (e *Engine) lookAt(ctx context.Context, m state.ReadMark, verdicts []state.Verdict, calls busy) ([]string, error) {
+// changed: who was left with something to do or to wait for, had a call under way, or was
+// spoken about by an operator.
+func lookAt(m state.ReadMark, verdicts []state.Verdict, calls busy) []string {
 	again := slices.Clone(m.Again)
 	add := func(k identity.Key) {
 		if k.Source == m.Source {
@@ -199,15 +197,8 @@ func (e *Engine) lookAt(ctx context.Context, m state.ReadMark, verdicts []state.
 	for k := range calls.people {
 		add(k)
 	}
-	missed, err := e.o.Store.Sightings(ctx, m.Source)
-	if err != nil {
-		return nil, fmt.Errorf("read who is missing from source %s: %w", m.Source, err)
-	}
-	for i := range missed {
-		add(missed[i].Key)
-	}
 	slices.Sort(again)
-	return slices.Compact(again), nil
+	return slices.Compact(again)
 }
 
 // doubt says what is in doubt of a source that could not be asked.

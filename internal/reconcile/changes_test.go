@@ -290,6 +290,44 @@ func TestEngine_Changes(t *testing.T) {
 	})
 }
 
+// A run of changes between a leaving and the look whether it lasts has seen nothing of it.
+func TestEngine_Changes_secondLook(t *testing.T) {
+	t.Parallel()
+	c := newChanging(t, three()...)
+	c.change = func(o *reconcile.Options) { o.LookAgain = 300 * time.Millisecond }
+	c.set(human{ID: "2", UID: "bert", Left: "yes"})
+	between := wiring{change: func(o *reconcile.Options) {
+		o.Sources = []reconcile.Source{c.source(t)}
+		o.FullRead = map[string]time.Duration{"corp": time.Hour}
+	}}
+	with, once := c.wiring(t), false
+	change := with.change
+	with.change = func(o *reconcile.Options) {
+		change(o)
+		o.Progress = func(p reconcile.Progress) {
+			if !strings.HasPrefix(p.Stage, "waiting") || once {
+				return
+			}
+			once = true
+			m := c.readMark(t)
+			c.under(func(s state.Store, l state.Lease) { // so that it has nobody to look at again
+				none := m
+				none.Again = nil
+				require.NoError(t, s.SetReadMark(t.Context(), l, m.Mark, none))
+			})
+			_, err := c.run(t.Context(), nil, between, reconcile.RunOptions{Changes: true})
+			require.NoError(t, err)
+			u, _ := c.sim.UserByName("bert")
+			c.sim.SetUser(u.ID, func(u *mmsim.User) { u.DeleteAt = 0; u.UpdateAt = time.Now().UnixMilli() })
+		}
+	}
+	_, err := c.run(t.Context(), nil, with, reconcile.RunOptions{Changes: true})
+	require.NoError(t, err)
+	require.True(t, once)
+	require.Equal(t, []string{"all", "changes", "changes"}, c.reads)
+	require.False(t, c.active("bert"))
+}
+
 // movable is a store whose clock a test sets.
 type movable struct {
 	state.Store
