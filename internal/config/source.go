@@ -62,9 +62,21 @@ type LDAP struct {
 	ServerWithoutPaging bool `yaml:"server_without_paging"`
 	// Canary is the DN of an entry every complete read must contain; "" for none.
 	Canary string `yaml:"canary"`
+	// Delta is how the directory is asked for what changed: DeltaAuto and its like.
+	Delta string `yaml:"delta"`
 	// Groups is nil if the section is not there; no group is read then.
 	Groups *Groups `yaml:"groups"`
 }
+
+// The values of LDAP.Delta.
+const (
+	DeltaAuto      = "auto"
+	DeltaOff       = "off"
+	DeltaUSN       = "usn"
+	DeltaDirSync   = "dirsync"
+	DeltaTimestamp = "timestamp"
+	DeltaSyncrepl  = "syncrepl"
+)
 
 // Groups says how an LDAP source tells who belongs to which group.
 type Groups struct {

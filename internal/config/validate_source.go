@@ -71,6 +71,7 @@ func (v *validator) ldap(at string, l *LDAP) {
 	if l.QueryTimeout < time.Second {
 		v.fault(at+".query_timeout", "want at least 1s, found "+formatDuration(l.QueryTimeout), "")
 	}
+	v.oneOf(at+".delta", l.Delta, DeltaAuto, DeltaOff, DeltaUSN, DeltaDirSync, DeltaTimestamp, DeltaSyncrepl)
 	if g := l.Groups; g != nil {
 		at += ".groups"
 		ok := v.oneOf(at+".membership_attribute", g.MembershipAttribute, "memberOf", "member", "uniqueMember", "memberUid")

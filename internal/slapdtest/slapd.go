@@ -48,6 +48,12 @@ type Options struct {
 	ACL    []string
 	NoTLS  bool     // no certificate: StartTLS is refused and TLSURL empty
 	Config []string // further global lines of slapd.conf(5)
+	// Syncprov lets the reader ask for changes by RFC 4533.
+	Syncprov bool
+	// SessionLog is how many changes the provider remembers deletions of.
+	SessionLog int
+	// Written is when the entries were written last; zero is now.
+	Written time.Time
 }
 
 // Server is one running slapd. It ends with its test.
@@ -111,10 +117,24 @@ func Start(t testing.TB, o Options) *Server {
 	s.must(writeCertificate(s.dir))
 	s.CAFile = filepath.Join(s.dir, "ca.pem")
 	s.writeConfig()
-	s.load(Tree(Roster(o.Users)) + "\n" + o.LDIF)
+	s.load(written(Tree(Roster(o.Users))+"\n"+o.LDIF, o.Written))
 	s.run()
 	t.Cleanup(s.Stop)
 	return s
+}
+
+// written stamps all entries of an LDIF.
+func written(ldif string, at time.Time) string {
+	if at.IsZero() {
+		return ldif
+	}
+	entries := strings.Split(ldif, "\n\n")
+	for i, e := range entries {
+		if e = strings.TrimSpace(e); e != "" {
+			entries[i] = e + "\nmodifyTimestamp: " + at.UTC().Format("20060102150405Z")
+		}
+	}
+	return strings.Join(entries, "\n\n") + "\n"
 }
 
 // Restart ends the server and starts it again with other options on the same

@@ -41,6 +41,7 @@ func (s *Source) Check(ctx context.Context) []identity.Finding {
 	default:
 		c.ok("paging", fmt.Sprintf("pages of %d entries", s.o.PageSize))
 	}
+	s.checkChanges(sess, root, &c)
 	sess.close()
 	s.checkPeople(ctx, &c)
 	return c.list

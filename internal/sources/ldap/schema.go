@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
@@ -17,10 +18,17 @@ type rootInfo struct {
 	subschema string
 	paging    bool // announced
 	known     bool // the root entry was readable
+	kind      kind
+	controls  map[string]bool // announced
+	// host, service, usn and clock are Active Directory's dnsHostName, dsServiceName,
+	// highestCommittedUSN and currentTime; invocation is read with a mark.
+	host, service, invocation, clock string
+	usn                              uint64
 }
 
 func (s *session) root() (rootInfo, error) {
-	e, err := s.entry("", "(objectClass=*)", "namingContexts", "subschemaSubentry", "supportedControl")
+	e, err := s.entry("", "(objectClass=*)", "namingContexts", "subschemaSubentry", "supportedControl", "objectClass", "supportedCapabilities",
+		"vendorName", "vendorVersion", "dnsHostName", "dsServiceName", "highestCommittedUSN", "currentTime")
 	if err != nil {
 		var refused *ldap.Error
 		if errors.As(err, &refused) && refused.ResultCode < 200 {
@@ -31,16 +39,28 @@ func (s *session) root() (rootInfo, error) {
 	if e == nil {
 		return rootInfo{}, nil
 	}
-	r := rootInfo{known: true, contexts: e.GetEqualFoldAttributeValues("namingContexts"), subschema: e.GetEqualFoldAttributeValue("subschemaSubentry")}
-	for _, oid := range e.GetEqualFoldAttributeValues("supportedControl") {
-		r.paging = r.paging || oid == ldap.ControlTypePaging
+	rec, err := s.record(e)
+	if err != nil {
+		return rootInfo{}, err
 	}
+	r := rootInfo{
+		known: true, contexts: rec.Values("namingContexts"), subschema: rec.Value("subschemaSubentry"), kind: kindOf(rec), controls: map[string]bool{},
+		host: rec.Value("dnsHostName"), service: rec.Value("dsServiceName"), clock: rec.Value("currentTime"),
+	}
+	r.usn, _ = strconv.ParseUint(rec.Value("highestCommittedUSN"), 10, 64) // zero is none
+	for _, oid := range rec.Values("supportedControl") {
+		r.controls[oid] = true
+	}
+	r.paging = r.controls[ldap.ControlTypePaging]
 	return r, nil
 }
 
 // directory names what is read: the naming context that holds the base. It is
 // the same on every replica.
-func (r rootInfo) directory(base string) string {
+func (r rootInfo) directory(base string) string { return "ldap:" + sources.DNKey(r.context(base)) }
+
+// context gives the naming context that holds an entry, or the entry if none does.
+func (r rootInfo) context(base string) string {
 	best, key := base, sources.DNKey(base)
 	found := false
 	for _, c := range r.contexts {
@@ -49,7 +69,7 @@ func (r rootInfo) directory(base string) string {
 			best, found = c, true
 		}
 	}
-	return "ldap:" + sources.DNKey(best)
+	return best
 }
 
 // schema holds the attribute names a server knows, folded; nil if it does not

@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,12 +16,13 @@ type query struct {
 	base, filter string
 	attributes   []string
 	pageSize     int // 0 is without paging
+	controls     []ldap.Control
 }
 
 // request builds the library's request anew each time: it keeps the cookie of
 // the last page otherwise.
 func (q query) request(scope int, controls ...ldap.Control) *ldap.SearchRequest {
-	return ldap.NewSearchRequest(q.base, scope, ldap.NeverDerefAliases, 0, 0, false, q.filter, q.attributes, controls)
+	return ldap.NewSearchRequest(q.base, scope, ldap.NeverDerefAliases, 0, 0, false, q.filter, q.attributes, slices.Concat(q.controls, controls))
 }
 
 // entry reads one entry; nil if it exists but does not match or is not shown.

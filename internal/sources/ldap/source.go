@@ -70,6 +70,8 @@ type Options struct {
 	// read must have found that person too.
 	Canary string
 	Groups GroupOptions
+	// Delta is how changes are asked for: DeltaAuto and its like; empty is DeltaAuto.
+	Delta  string
 	Mapper *sources.Mapper
 	Logger *slog.Logger // nil is silent
 }
@@ -151,6 +153,9 @@ func New(o Options) (*Source, error) {
 	s.checkURLs(fault)
 	s.checkNames(fault)
 	s.checkGroups(fault)
+	if !slices.Contains([]string{"", DeltaAuto, DeltaOff, DeltaUSN, DeltaDirSync, DeltaTimestamp, DeltaSyncrepl}, o.Delta) {
+		fault("delta %q is unknown; it is auto, off, usn, dirsync, timestamp or syncrepl", o.Delta)
+	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}

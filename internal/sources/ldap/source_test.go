@@ -580,7 +580,7 @@ func TestSource_Check(t *testing.T) {
 		require.Equal(t, identity.LevelOK, f.Level, f.Text)
 		parts = append(parts, f.Part)
 	}
-	require.Equal(t, []string{"connect", "tls", "bind", "base", "schema", "canary", "groups", "paging", "people"}, parts)
+	require.Equal(t, []string{"connect", "tls", "bind", "base", "schema", "canary", "groups", "paging", "changes", "people"}, parts)
 
 	broken := newSource(t, srv.URL, func(o *ldap.Options) {
 		o.Canary, o.Groups.Mode, o.URLs = "cn=nobody,"+slapdtest.BaseDN, "search", []string{closedPort(t), srv.URL}
