@@ -30,15 +30,24 @@ const (
 // lockoutDuration is the default of a domain's policy.
 const lockoutDuration = 30 * time.Minute
 
-// foundationAD gives a domain, its configuration, and Domain Users.
+// foundationAD gives a domain with the accounts that every domain has, and its
+// configuration.
 func (d *directory) foundationAD() []Entry {
 	d.contexts = []string{dnKey(configDN), dnKey(d.base)}
 	class := func(dn, class string) Entry { return Entry{dn, map[string][]string{"objectClass": {class}}} }
+	account := func(dn, class, name, control string) Entry {
+		return Entry{dn, map[string][]string{"objectClass": {class}, "sAMAccountName": {name}, "userAccountControl": {control}}}
+	}
 	out := []Entry{
 		class(d.base, "domainDNS"),
 		class("CN=Users,"+d.base, "container"),
 		{deletedDN, map[string][]string{"objectClass": {"container"}, "isDeleted": {"TRUE"}}},
 		{"CN=Domain Users,CN=Users," + d.base, map[string][]string{"objectClass": {"group"}, "sAMAccountName": {"Domain Users"}}},
+		account("CN=Administrator,CN=Users,"+d.base, "user", "Administrator", "512"),
+		account("CN=Guest,CN=Users,"+d.base, "user", "Guest", "66082"),
+		account("CN=krbtgt,CN=Users,"+d.base, "user", "krbtgt", "514"),
+		class("OU=Domain Controllers,"+d.base, "organizationalUnit"),
+		account("CN=DC1,OU=Domain Controllers,"+d.base, "computer", "DC1$", "532480"),
 		class(configDN, "configuration"),
 	}
 	for _, dn := range []string{serversDN, policyDN} { // with all that is above them
@@ -191,12 +200,17 @@ func (d *directory) bury(n *node) {
 			n.attrs[key] = &attribute{a.name, nil, seq}
 		}
 	}
-	mangled := value + "\nDEL:" + guidText(n.id)
+	mangled := value + "\nDEL:" + GUIDText(n.id)
 	n.set(name, seq, mangled)
 	n.set("isDeleted", seq, "TRUE")
 	n.set("lastKnownParent", seq, parent)
-	n.set("msDS-LastKnownRDN", seq, value)
-	n.dn = name + "=" + EscapeRDN(value) + `\0ADEL:` + guidText(n.id) + "," + deletedDN
+	n.lastName = value
+	if d.recycle {
+		n.set("msDS-LastKnownRDN", seq, value)
+	} else {
+		n.set("isRecycled", seq, "TRUE")
+	}
+	n.dn = name + "=" + EscapeRDN(value) + `\0ADEL:` + GUIDText(n.id) + "," + deletedDN
 	n.key = dnKey(n.dn)
 	d.byKey[n.key] = n
 	n.deleted, n.changed, n.renamed, n.changedAt = true, seq, seq, d.now()
@@ -215,7 +229,7 @@ func kept(key string) bool {
 // revive undoes bury, links excepted.
 func (d *directory) revive(n *node) error {
 	parent := strings.Join(n.stored("lastKnownParent"), "")
-	value := strings.Join(n.stored("msDS-LastKnownRDN"), "")
+	value := n.lastName
 	name, _ := splitRDN(first(splitDN(n.dn)))
 	back := name + "=" + EscapeRDN(value) + "," + parent
 	switch {
@@ -231,7 +245,7 @@ func (d *directory) revive(n *node) error {
 			n.attrs[key] = &attribute{a.name, a.values, seq}
 		}
 	}
-	for _, key := range []string{"isDeleted", "msDS-LastKnownRDN"} {
+	for _, key := range []string{"isDeleted", "isRecycled", "msDS-LastKnownRDN"} {
 		n.set(key, seq)
 	}
 	n.set(name, seq, value)

@@ -14,12 +14,12 @@ func (s *Server) writeConfig() {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	schema := firstDir("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
-	for _, name := range []string{"core", "cosine", "inetorgperson", "nis"} {
+	for _, name := range []string{"core", "cosine", "inetorgperson", "nis", "dyngroup"} {
 		line("include %s/%s.schema", schema, name)
 	}
 	if modules := firstDir("/usr/lib/ldap", "/usr/lib64/openldap", "/usr/lib/openldap", "/usr/libexec/openldap"); modules != "" {
 		line("modulepath %s", modules)
-		for _, name := range []string{"back_mdb", "memberof", "syncprov"} {
+		for _, name := range []string{"back_mdb", "memberof", "syncprov", "dynlist"} {
 			if found, _ := filepath.Glob(filepath.Join(modules, name+".*")); len(found) > 0 { // else it is built in
 				line("moduleload %s", name)
 			}
@@ -46,11 +46,11 @@ func (s *Server) writeConfig() {
 	line("access to * by users read by * none")
 	line("limits dn.exact=%q %s", ReaderDN, s.opts.limits())
 	line("overlay memberof")
-	if s.opts.Syncprov {
-		line("overlay syncprov\nsyncprov-checkpoint 1 1")
-		if s.opts.SessionLog > 0 {
-			line("syncprov-sessionlog %d", s.opts.SessionLog)
-		}
+	if s.opts.DynamicGroups {
+		line("overlay dynlist\ndynlist-attrset groupOfURLs memberURL member")
+	}
+	if s.opts.SyncProvider {
+		line("overlay syncprov\nsyncprov-sessionlog 1000")
 	}
 	s.must(os.WriteFile(s.config(), []byte(b.String()), 0o600))
 }

@@ -45,15 +45,17 @@ type Options struct {
 	NoPaging   bool // paging is forbidden to the reader
 	// ACL are access rules (slapd.access(5), without the word access) that come
 	// before "everybody who is bound may read all".
-	ACL    []string
-	NoTLS  bool     // no certificate: StartTLS is refused and TLSURL empty
-	Config []string // further global lines of slapd.conf(5)
-	// Syncprov lets the reader ask for changes by RFC 4533.
-	Syncprov bool
-	// SessionLog is how many changes the provider remembers deletions of.
-	SessionLog int
+	ACL []string
+	// SyncProvider answers RFC 4533. What happened to single entries is kept in
+	// memory for the last 1000 changes, so that Restart forgets it.
+	SyncProvider bool
 	// Written is when the entries were written last; zero is now.
 	Written time.Time
+	// DynamicGroups fills member of a groupOfURLs while it is read, from its
+	// memberURL. Without it such groups can be there all the same.
+	DynamicGroups bool
+	NoTLS         bool     // no certificate: StartTLS is refused and TLSURL empty
+	Config        []string // further global lines of slapd.conf(5)
 }
 
 // Server is one running slapd. It ends with its test.

@@ -225,7 +225,7 @@ func TestSource_Changes_property(t *testing.T) {
 				o := slapdtest.Options{Users: users, LDIF: ldif}
 				eachWay(t, o, func(t *testing.T, srv *slapdtest.Server, way string) {
 					o := o
-					o.Syncprov, o.SessionLog = true, 1000
+					o.SyncProvider = true
 					w := &world{rnd: rand.New(rand.NewPCG(seed, 7)), place: map[string]string{}, gone: map[string]bool{}, member: map[string]bool{}} //nolint:gosec // repeatable
 					people := slapdtest.Roster(users)
 					for i, p := range people {

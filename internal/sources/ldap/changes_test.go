@@ -66,7 +66,7 @@ var longAgo = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglob
 // eachWay runs a test with each way of asking that slapd knows.
 func eachWay(t *testing.T, o slapdtest.Options, f func(t *testing.T, srv *slapdtest.Server, way string)) {
 	t.Helper()
-	o.Syncprov, o.SessionLog, o.Written = true, 1000, longAgo
+	o.SyncProvider, o.Written = true, longAgo
 	for _, way := range []string{ldap.DeltaTimestamp, ldap.DeltaSyncrepl} {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
