@@ -453,6 +453,8 @@ func TestDNKey(t *testing.T) {
 		{`cn=a+uid=b,dc=t`, `UID=b + cn=A,dc=t`},
 		{`cn=a=b,dc=t`, `cn=a\=b, dc=t`},
 		{"Chat Admins", "chat  admins "},
+		{"cn=a,ou=b,dc=t", "commonName=A,organizationalUnitName=b,domainComponent=t", "2.5.4.3=a,OID.2.5.4.11=b,0.9.2342.19200300.100.1.25=t"},
+		{"uid=a,dc=t", "userid=a,dc=t"},
 	} {
 		for _, s := range same[1:] {
 			require.Equal(t, DNKey(same[0]), DNKey(s), s)
@@ -460,6 +462,27 @@ func TestDNKey(t *testing.T) {
 	}
 	require.NotEqual(t, DNKey("cn=a,dc=t"), DNKey("cn=b,dc=t"))
 	require.NotEqual(t, DNKey(`cn=a\,dc=t`), DNKey(`cn=a,dc=t`))
+	require.NotEqual(t, DNKey("cn=Weiß,dc=t"), DNKey("cn=Weiss,dc=t"), "a server may keep the two apart")
+}
+
+func TestLooseDNKey(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b    string
+		certain bool // of a
+	}{
+		{"cn=Weiss,dc=t", "cn=Weiß,dc=t", true},
+		{"cn=Weiß,dc=t", "CN=WEISS, dc=t", false},
+		{"cn=J\u00f6rg,dc=t", "cn=Jorg,dc=t", false},
+		{"cn=ﬁsch,dc=t", "cn=Fisch,dc=t", false},
+		{"1.2.3.4=x,dc=t", "name=X,dc=t", false},
+		{"telephoneNumber=1 2,dc=t", "telephoneNumber=12,dc=t", true},
+	} {
+		require.Equal(t, LooseDNKey(c.a), LooseDNKey(c.b), c.a)
+		require.NotEqual(t, DNKey(c.a), DNKey(c.b), c.a)
+		require.Equal(t, c.certain, CertainDN(c.a), c.a)
+	}
+	require.NotEqual(t, LooseDNKey("cn=a,dc=t"), LooseDNKey("cn=b,dc=t"))
 }
 
 func FuzzCompileIdentity(f *testing.F) {
