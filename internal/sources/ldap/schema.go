@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
@@ -17,10 +18,42 @@ type rootInfo struct {
 	subschema string
 	paging    bool // announced
 	known     bool // the root entry was readable
+	// activeDirectory, or a server that is one in all that matters here.
+	activeDirectory bool
+	defaultContext  string // of Active Directory: its own domain
+	domainScope     bool   // can be told to give no referrals
 }
 
+const (
+	// capabilityAD is LDAP_CAP_ACTIVE_DIRECTORY_OID (MS-ADTS 3.1.1.3.4.3.1).
+	capabilityAD = "1.2.840.113556.1.4.800"
+	// controlDomainScope is LDAP_SERVER_DOMAIN_SCOPE_OID (MS-ADTS 3.1.1.3.4.1.4).
+	controlDomainScope = "1.2.840.113556.1.4.1339"
+)
+
+// root reads what the server says of itself, once.
 func (s *session) root() (rootInfo, error) {
-	e, err := s.entry("", "(objectClass=*)", "namingContexts", "subschemaSubentry", "supportedControl")
+	if s.info == nil {
+		r, err := s.readRoot()
+		if err != nil {
+			return r, err
+		}
+		s.info = &r
+	}
+	return *s.info, nil
+}
+
+// scope are the controls that keep a search from being sent elsewhere. A referral is
+// never followed: that would take the password to a server nobody named.
+func (s *session) scope() []ldap.Control {
+	if s.info == nil || !s.info.domainScope {
+		return nil
+	}
+	return []ldap.Control{ldap.NewControlString(controlDomainScope, true, "")}
+}
+
+func (s *session) readRoot() (rootInfo, error) {
+	e, err := s.entry("", "(objectClass=*)", "namingContexts", "subschemaSubentry", "supportedControl", "supportedCapabilities", "defaultNamingContext")
 	if err != nil {
 		var refused *ldap.Error
 		if errors.As(err, &refused) && refused.ResultCode < 200 {
@@ -34,7 +67,10 @@ func (s *session) root() (rootInfo, error) {
 	r := rootInfo{known: true, contexts: e.GetEqualFoldAttributeValues("namingContexts"), subschema: e.GetEqualFoldAttributeValue("subschemaSubentry")}
 	for _, oid := range e.GetEqualFoldAttributeValues("supportedControl") {
 		r.paging = r.paging || oid == ldap.ControlTypePaging
+		r.domainScope = r.domainScope || oid == controlDomainScope
 	}
+	r.activeDirectory = slices.Contains(e.GetEqualFoldAttributeValues("supportedCapabilities"), capabilityAD)
+	r.defaultContext = e.GetEqualFoldAttributeValue("defaultNamingContext")
 	return r, nil
 }
 
@@ -137,8 +173,11 @@ func (s *Source) checkSchema(known schema, names []string) error {
 	unknown("user_filter", s.filterNames)
 	switch s.o.Groups.Mode {
 	case GroupsMemberOf:
-		unknown("membership_attribute", []string{"memberOf"})
+		unknown("membership_attribute", []string{s.o.Groups.MembershipAttribute})
 	case GroupsSearch:
+		if s.o.Groups.Nested == NestedInChain {
+			break // memberOf alone, of which that rule is made
+		}
 		list, _ := filterAttributes(s.o.Groups.Filter) // New has compiled it
 		unknown("group_filter", with(list, s.o.Groups.MembershipAttribute))
 	}
