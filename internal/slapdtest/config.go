@@ -14,7 +14,7 @@ func (s *Server) writeConfig() {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	schema := firstDir("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
-	for _, name := range []string{"core", "cosine", "inetorgperson", "nis"} {
+	for _, name := range []string{"core", "cosine", "inetorgperson", "nis", "dyngroup"} {
 		line("include %s/%s.schema", schema, name)
 	}
 	if modules := firstDir("/usr/lib/ldap", "/usr/lib64/openldap", "/usr/lib/openldap", "/usr/libexec/openldap"); modules != "" {
