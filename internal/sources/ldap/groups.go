@@ -17,8 +17,8 @@ type groups struct {
 	sess *session
 	// of holds group DNs by member: DNKey of a person or a group, or uid for memberUid.
 	of map[string][]string
-	// read are the groups, by DNKey, whose own memberships are in of.
-	read map[string]bool
+	// read are the DNs of groups, by DNKey, whose own memberships are in of.
+	read map[string]string
 	// up are all groups above one, by its DNKey: what was found out already.
 	up map[string][]string
 	// near are members, as spelled, by LooseDNKey: those whose DN only the server can
@@ -35,7 +35,7 @@ type groups struct {
 
 func (s *Source) newGroups(sess *session) *groups {
 	return &groups{
-		s: s, sess: sess, of: map[string][]string{}, read: map[string]bool{}, up: map[string][]string{},
+		s: s, sess: sess, of: map[string][]string{}, read: map[string]string{}, up: map[string][]string{},
 		near: map[string][]string{}, entries: map[string]string{}, primary: map[string]string{},
 	}
 }
@@ -75,7 +75,7 @@ func (g *groups) unread(what string, err error) {
 // readNamed reads the groups that rules name, unless they were read already.
 func (g *groups) readNamed() {
 	for _, dn := range g.s.groupNames {
-		if g.read[sources.DNKey(dn)] {
+		if _, ok := g.read[sources.DNKey(dn)]; ok {
 			continue
 		}
 		e, err := g.named(dn, g.s.o.Groups.MembershipAttribute)
@@ -139,7 +139,7 @@ func (g *groups) take(e *ldap.Entry) error {
 		return err
 	}
 	attribute := g.s.o.Groups.MembershipAttribute
-	g.read[sources.DNKey(e.DN)] = true
+	g.read[sources.DNKey(e.DN)] = e.DN
 	members := rec.Values(attribute)
 	if attribute == memberURL {
 		g.dynamic = append(g.dynamic, dynamicGroup{e.DN, members})

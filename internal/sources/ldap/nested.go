@@ -26,7 +26,7 @@ func (g *groups) takeChild(e *ldap.Entry) error {
 		return err
 	}
 	key := sources.DNKey(e.DN)
-	g.read[key], g.of[key] = true, rec.Values("memberOf")
+	g.read[key], g.of[key] = e.DN, rec.Values("memberOf")
 	return nil
 }
 
@@ -87,7 +87,7 @@ func (g *groups) parents(dn string) ([]string, error) {
 		return g.direct(dn)
 	}
 	key := sources.DNKey(dn)
-	if !g.read[key] {
+	if _, ok := g.read[key]; !ok {
 		e, err := g.named(dn, "memberOf")
 		if err != nil {
 			return nil, err
@@ -95,7 +95,7 @@ func (g *groups) parents(dn string) ([]string, error) {
 		if err := g.takeChild(e); err != nil {
 			return nil, err
 		}
-		g.read[key], g.of[key] = true, g.of[sources.DNKey(e.DN)]
+		g.read[key], g.of[key] = e.DN, g.of[sources.DNKey(e.DN)]
 	}
 	return g.of[key], nil
 }
