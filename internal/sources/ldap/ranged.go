@@ -50,16 +50,20 @@ func (s *session) ranged(dn, name, option string, values []string) ([]string, er
 			return nil, err
 		}
 	}
-	return nil, &oddAnswerError{"its values change faster than they can be read", "the next run tells"}
+	return nil, &oddAnswerError{"its values change while they are read, or parts of them do not come", "the next run tells; if it lasts, read the server's log"}
 }
 
 func (s *session) rangedOnce(dn, name, option string, first []string) ([]string, error) {
 	values := append(make([]string, 0, 2*len(first)), first...)
+	seen := make(map[string]struct{}, 2*len(first))
+	if !addNew(seen, first) {
+		return nil, errShifted
+	}
 	stamp := ""
 	for range maxRanges {
 		_, end, _ := strings.Cut(option, "-")
 		if end == "*" {
-			return values, distinct(values)
+			return values, nil
 		}
 		if last, err := strconv.Atoi(end); err != nil || last != len(values)-1 {
 			return nil, &oddAnswerError{"the server gave the range " + sources.Printable(option) + " with " + strconv.Itoa(len(values)) + " values in all", askServer}
@@ -73,7 +77,7 @@ func (s *session) rangedOnce(dn, name, option string, first []string) ([]string,
 			return nil, err
 		case stamp != "" && stamp != now:
 			return nil, errShifted
-		case len(piece) == 0 || piece[0] != values[from]:
+		case len(piece) == 0 || piece[0] != values[from] || !addNew(seen, piece[1:]):
 			return nil, errShifted
 		case len(piece) == 1 && !strings.HasSuffix(more, "-*"):
 			return nil, &oddAnswerError{"the server gave no further range", askServer}
@@ -113,14 +117,13 @@ func (s *session) rangeFrom(dn, name string, from int) (option string, values []
 	return "", nil, "", errShifted
 }
 
-// distinct finds a value that came twice.
-func distinct(values []string) error {
-	seen := make(map[string]struct{}, len(values))
+// addNew notes values, unless one was there already.
+func addNew(seen map[string]struct{}, values []string) bool {
 	for _, v := range values {
 		if _, twice := seen[v]; twice {
-			return errShifted
+			return false
 		}
 		seen[v] = struct{}{}
 	}
-	return nil
+	return true
 }
