@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// writeCertificate makes an authority and a certificate for localhost and
-// 127.0.0.1: ca.pem, server.pem, server.key, and stranger.pem, an authority
-// that signed nothing.
-func writeCertificate(dir string) error {
+// WriteCertificates makes an authority and a certificate for localhost and
+// 127.0.0.1 in a directory: ca.pem, server.pem, server.key, and stranger.pem, an
+// authority that signed nothing.
+func WriteCertificates(dir string) error {
 	ca, caKey, err := authority("mmsync test authority")
 	if err != nil {
 		return err
