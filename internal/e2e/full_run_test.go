@@ -90,8 +90,12 @@ func newTree(b *testing.B, n int) (*world, *slapdtest.Server) {
 		for m := range members {
 			fmt.Fprintf(&ldif, "member: uid=u%d,%s\n", (g*977+m*step)%n, slapdtest.PeopleDN)
 		}
-		if g > 0 { // a chain that ends in itself
-			fmt.Fprintf(&ldif, "member: %s\n", slapdtest.GroupDN(fmt.Sprintf("g%d", (g*7+1)%groupsOf(n))))
+		if g%10 == 0 { // holds the nine behind it
+			for in := g + 1; in < min(g+10, groupsOf(n)); in++ {
+				fmt.Fprintf(&ldif, "member: %s\n", slapdtest.GroupDN(fmt.Sprintf("g%d", in)))
+			}
+		} else if g%10 == 9 { // and the last of them the first
+			fmt.Fprintf(&ldif, "member: %s\n", slapdtest.GroupDN(fmt.Sprintf("g%d", g-9)))
 		}
 		ldif.WriteString("\n")
 	}

@@ -51,18 +51,20 @@ func (s *Source) readGroups(sess *session) *groups {
 	case s.o.Groups.Nested == NestedInChain:
 		g.readChains()
 	case s.o.Groups.Mode == GroupsMemberOf && s.o.Groups.Nested == NestedWalk:
-		g.readTree("memberOf", g.takeChild)
+		g.readTree("memberOf", s.o.PageSize, g.takeChild)
 	case s.o.Groups.Mode == GroupsMemberOf:
 	case s.allGroups || s.o.Groups.Nested == NestedWalk:
-		g.readTree(s.o.Groups.MembershipAttribute, g.take)
-		if g.fault == "" {
-			g.readNamed() // what stands elsewhere, or does not match the filter
-		}
+		g.readAll()
 	default:
 		g.readNamed()
 	}
 	if g.fault == "" {
 		g.readDynamic()
+	}
+	if g.fault == "" && s.o.Groups.Nested == NestedWalk && !s.allGroups {
+		if err := g.narrow(); err != nil {
+			g.unread("what groups are in", err)
+		}
 	}
 	return g
 }
@@ -98,10 +100,56 @@ func (g *groups) named(dn string, attributes ...string) (*ldap.Entry, error) {
 	return e, err
 }
 
-// readTree reads all groups below their base with one attribute.
-func (g *groups) readTree(attribute string, take func(*ldap.Entry) error) {
+// smallPage is how many groups come at once where a server sends long lists in parts: a
+// page of the usual size could hold a million members, and each costs the library a
+// kilobyte while it is decoded.
+const smallPage = 50
+
+// readAll reads all groups below their base with their members. Where a list of members
+// comes whole, however long, groups are listed first and then read one by one.
+func (g *groups) readAll() {
+	attribute := g.s.o.Groups.MembershipAttribute
+	if root, err := g.sess.root(); err == nil && root.activeDirectory {
+		g.readTree(attribute, smallPage, g.take)
+	} else {
+		var dns []string
+		g.readTree("1.1", g.s.o.PageSize, func(e *ldap.Entry) error {
+			dns = append(dns, e.DN)
+			return nil
+		})
+		g.readEach(dns, attribute)
+	}
+	if g.fault == "" {
+		g.readNamed() // what stands elsewhere, or does not match the filter
+	}
+}
+
+// readEach reads groups one by one, so that no two lists of members are in memory.
+func (g *groups) readEach(dns []string, attribute string) {
+	for _, dn := range dns {
+		if g.fault != "" {
+			return
+		}
+		e, err := g.sess.entry(dn, "(objectClass=*)", attribute, "objectClass")
+		if ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
+			continue // deleted since; a group that rules name is asked for again
+		}
+		if err == nil && e != nil {
+			err = g.take(e)
+		}
+		if err != nil {
+			g.unread("the group "+sources.Printable(dn), err)
+		}
+	}
+}
+
+// readTree lists all groups below their base with one attribute.
+func (g *groups) readTree(attribute string, pageSize int, take func(*ldap.Entry) error) {
 	o := g.s.o
-	q := query{base: o.Groups.BaseDN, filter: o.Groups.Filter, attributes: []string{attribute, "objectClass"}, pageSize: o.PageSize}
+	q := query{base: o.Groups.BaseDN, filter: o.Groups.Filter, attributes: []string{attribute}, pageSize: min(pageSize, o.PageSize)}
+	if attribute != "1.1" {
+		q.attributes = append(q.attributes, "objectClass")
+	}
 	if o.WithoutPaging {
 		q.pageSize = 0
 	}

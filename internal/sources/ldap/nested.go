@@ -1,6 +1,9 @@
 package ldap
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/mmsync/mmsync/internal/sources"
@@ -27,6 +30,54 @@ func (g *groups) takeChild(e *ldap.Entry) error {
 	}
 	key := sources.DNKey(e.DN)
 	g.read[key], g.of[key] = e.DN, rec.Values("memberOf")
+	return nil
+}
+
+// narrow keeps, where rules name groups, only what leads to one of those: each group then
+// knows the few named ones above it instead of all.
+func (g *groups) narrow() error {
+	below := map[string][]string{} // groups directly in one, by DNKey
+	for _, key := range slices.Sorted(maps.Keys(g.read)) {
+		parents, err := g.direct(g.read[key])
+		if err != nil {
+			return err
+		}
+		for _, p := range parents {
+			k := sources.DNKey(p)
+			below[k] = append(below[k], key)
+		}
+	}
+	for key := range g.read {
+		g.up[key] = nil
+	}
+	named := map[string]bool{}
+	for _, name := range g.s.groupNames {
+		top := sources.DNKey(name)
+		seen := map[string]bool{top: true}
+		for next := []string{top}; len(next) > 0; next = next[1:] {
+			for _, key := range below[next[0]] {
+				if !seen[key] {
+					seen[key] = true
+					g.up[key], next = append(g.up[key], name), append(next, key)
+				}
+			}
+		}
+		named[top] = true
+	}
+	if g.s.o.Groups.Mode == GroupsMemberOf {
+		return nil
+	}
+	for member, list := range g.of {
+		kept := slices.DeleteFunc(list, func(dn string) bool {
+			key := sources.DNKey(dn)
+			return !named[key] && len(g.up[key]) == 0
+		})
+		if len(kept) == 0 {
+			delete(g.of, member)
+			continue
+		}
+		g.of[member] = slices.Clip(kept)
+	}
 	return nil
 }
 
