@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -196,11 +197,19 @@ func (g *groups) take(e *ldap.Entry) error {
 	if len(members) == 0 && needsMember(rec) {
 		return &oddAnswerError{"it shows no member, which its class does not allow", "give " + g.s.o.BindDN + " the right to read " + attribute}
 	}
+	if len(members) > longList {
+		runtime.GC()
+	}
 	for _, m := range members {
 		g.add(m, e.DN)
 	}
 	return nil
 }
+
+// longList is how many members leave so much behind in the library's decoder, about a
+// kilobyte each, that it is collected before they are noted: both together would be the
+// most memory a read takes.
+const longList = 50_000
 
 // add notes that a member, as the membership attribute spells it, is in a group.
 func (g *groups) add(member, group string) {

@@ -131,6 +131,7 @@ func limited(err error) bool {
 func (s *session) record(e *ldap.Entry) (sources.Record, error) {
 	rec := sources.Record{Ref: e.DN}
 	for _, a := range e.Attributes {
+		a.ByteValues = nil // the library's second copy of each value, with half a kilobyte behind it
 		name, option, ranged := cutRange(a.Name)
 		if !ranged {
 			rec.Add(a.Name, a.Values...)
