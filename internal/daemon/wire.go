@@ -153,8 +153,11 @@ func buildSource(c *config.Config, i int, m *sources.Mapper, log *slog.Logger) (
 	}
 	if g := d.Groups; g != nil {
 		o.Groups = ldap.GroupOptions{Mode: ldap.GroupsSearch, BaseDN: g.BaseDN, Filter: g.GroupFilter.Text, MembershipAttribute: g.MembershipAttribute}
-		if g.MembershipAttribute == "memberOf" {
-			o.Groups = ldap.GroupOptions{Mode: ldap.GroupsMemberOf}
+		if g.MembershipAttribute == config.MemberOf || g.MembershipAttribute == config.NSRole {
+			o.Groups.Mode = ldap.GroupsMemberOf
+		}
+		if g.Nested != config.NestedOff {
+			o.Groups.Nested = g.Nested
 		}
 	}
 	return ldap.New(o)

@@ -290,7 +290,7 @@ func (c *changer) isNamed(dn string) bool {
 func isGroup(rec sources.Record) bool {
 	return slices.ContainsFunc(rec.Values("objectClass"), func(class string) bool {
 		class = strings.ToLower(class)
-		return strings.Contains(class, "group") && class != "grouppolicycontainer"
+		return strings.Contains(class, "group") && class != "grouppolicycontainer" || strings.HasSuffix(class, "roledefinition")
 	})
 }
 
@@ -432,8 +432,8 @@ func (c *changer) readNameless() error {
 	return nil
 }
 
-func (c *changer) readMatching(g groups, base string, scope int, filter string) error {
-	q := query{base: base, filter: filter, attributes: c.attributes}
+func (c *changer) readMatching(g *groups, base string, scope int, filter string) error {
+	q := query{base: base, filter: filter, attributes: c.wanted(c.sess)}
 	if len(q.attributes) == 0 {
 		q.attributes = []string{"1.1"}
 	}
@@ -446,7 +446,7 @@ func (c *changer) readMatching(g groups, base string, scope int, filter string) 
 		if err != nil {
 			return err
 		}
-		g.join(c.Source, &rec)
+		g.join(&rec)
 		c.people.Add(rec)
 		if anchor, err := c.o.Mapper.Anchor(rec); err == nil && c.found != nil {
 			c.found[anchor] = true
@@ -457,15 +457,15 @@ func (c *changer) readMatching(g groups, base string, scope int, filter string) 
 
 // readGroupsOnce reads the memberships that people are mapped with. Where a full read
 // would leave roles as they are because of a fault, a delta is none at all.
-func (c *changer) readGroupsOnce() (groups, error) {
+func (c *changer) readGroupsOnce() (*groups, error) {
 	if c.groups == nil {
 		g := c.readGroups(c.sess)
 		if g.fault != "" {
 			return g, &oddAnswerError{g.fault, "the next full read tells more"}
 		}
-		c.groups = &g
+		c.groups = g
 	}
-	return *c.groups, nil
+	return c.groups, nil
 }
 
 // findByGroups suspects those who came into a group or left one since the mark.
@@ -476,7 +476,7 @@ func (c *changer) findByGroups() error {
 		}
 		return nil
 	}
-	if len(c.groupNames) == 0 && len(c.watchedFilters()) == 0 {
+	if len(c.groupNames) == 0 && len(filterGroups(c.o.UserFilter)) == 0 {
 		return nil
 	}
 	if there, err := c.namedAreThere(); err != nil || there && !c.groupSeen {

@@ -239,7 +239,7 @@ func TestSource_Changes_property(t *testing.T) {
 						}
 					}
 					srv.Modify(slapdtest.GroupDN("chat-admins"), "member", w.members()...)
-					s := newSource(t, srv.URL, inDelta(way, admins), func(o *ldap.Options) {
+					s := newSource(t, srv.URL, inDelta(way, admins(slapdtest.GroupDN("chat-admins"))), func(o *ldap.Options) {
 						o.BaseDN, o.UserFilter, o.Groups = slapdtest.PeopleDN, "(&(objectClass=inetOrgPerson)(!(employeeType=external)))", groups
 					})
 					b := believe(t, s)

@@ -94,10 +94,6 @@ func inDelta(way string, change ...func(*sources.Rules)) func(*ldap.Options) {
 	}
 }
 
-func admins(r *sources.Rules) {
-	r.Roles = []sources.RoleRule{{Role: "system_admin", Groups: []string{slapdtest.GroupDN("chat-admins")}}}
-}
-
 func TestSource_Changes_people(t *testing.T) {
 	t.Parallel()
 	eachWay(t, slapdtest.Options{Users: 20}, func(t *testing.T, srv *slapdtest.Server, way string) {
@@ -176,7 +172,7 @@ func TestSource_Changes_groups(t *testing.T) {
 			t.Parallel()
 			eachWay(t, slapdtest.Options{Users: 20}, func(t *testing.T, srv *slapdtest.Server, way string) {
 				people := slapdtest.Roster(20)
-				s := newSource(t, srv.URL, inDelta(way, admins), func(o *ldap.Options) { o.Groups = mode })
+				s := newSource(t, srv.URL, inDelta(way, admins(group)), func(o *ldap.Options) { o.Groups = mode })
 				m := markOf(t, s)
 
 				srv.Modify(group, "member", people[1].DN, people[7].DN)
@@ -202,7 +198,7 @@ func TestSource_Read(t *testing.T) {
 	t.Parallel()
 	srv := slapdtest.Start(t, slapdtest.Options{Users: 230})
 	people := slapdtest.Roster(230)
-	s := newSource(t, srv.URL, inDelta("", admins), func(o *ldap.Options) { o.Groups.Mode = ldap.GroupsMemberOf })
+	s := newSource(t, srv.URL, inDelta("", admins(slapdtest.GroupDN("chat-admins"))), func(o *ldap.Options) { o.Groups.Mode = ldap.GroupsMemberOf })
 	var anchors []string
 	for _, p := range people[:220] {
 		anchors = append(anchors, p.EntryUUID)

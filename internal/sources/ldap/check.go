@@ -31,6 +31,7 @@ func (s *Source) Check(ctx context.Context) []identity.Finding {
 	if err != nil {
 		return c.list
 	}
+	s.checkActiveDirectory(sess, root, &c)
 	s.checkCanary(sess, &c)
 	s.checkGroupsRead(sess, &c)
 	switch {

@@ -13,7 +13,7 @@ import (
 
 // mark is where a later read goes on. It is good for one way of asking, one scope
 // and, but for DirSync, one server. It holds no secret and no attribute of anybody but
-// the anchors or DNs of members of groups that the configuration names.
+// the anchors, DNs or uids of members of groups that the configuration names.
 type mark struct {
 	Version int    `json:"v"`
 	Way     string `json:"way"`
@@ -63,7 +63,7 @@ func parseMark(text string) (mark, error) {
 // part of it: whoever changes that runs over everybody anyhow.
 func (s *Source) scope(way string) string {
 	parts := []string{
-		way, s.o.BaseDN, s.o.UserFilter, s.o.BindDN, s.o.Groups.Mode, s.o.Groups.BaseDN, s.o.Groups.Filter, s.o.Groups.MembershipAttribute,
+		way, s.o.BaseDN, s.o.UserFilter, s.o.BindDN, s.o.Groups.Mode, s.o.Groups.BaseDN, s.o.Groups.Filter, s.o.Groups.MembershipAttribute, s.o.Groups.Nested,
 		strings.Join(s.attributes, ","), strings.Join(s.groupNames, "\n"),
 	}
 	h := sha256.New()

@@ -73,7 +73,7 @@ func (s *session) invocation(root rootInfo) (string, error) {
 
 // watch notes who is in the groups that decide, before people are read: a change in
 // between is then seen by the next delta.
-func (m *opening) watch(sess *session, g groups) {
+func (m *opening) watch(sess *session, g *groups) {
 	if !m.ok || g.fault != "" {
 		m.ok = false
 		return

@@ -24,11 +24,41 @@ type rootInfo struct {
 	// highestCommittedUSN and currentTime; invocation is read with a mark.
 	host, service, invocation, clock string
 	usn                              uint64
+	defaultContext                   string // of Active Directory: its own domain
+	domainScope                      bool   // can be told to give no referrals
 }
 
+const (
+	// capabilityAD is LDAP_CAP_ACTIVE_DIRECTORY_OID (MS-ADTS 3.1.1.3.4.3.1).
+	capabilityAD = "1.2.840.113556.1.4.800"
+	// controlDomainScope is LDAP_SERVER_DOMAIN_SCOPE_OID (MS-ADTS 3.1.1.3.4.1.4).
+	controlDomainScope = "1.2.840.113556.1.4.1339"
+)
+
+// root reads what the server says of itself, once.
 func (s *session) root() (rootInfo, error) {
-	e, err := s.entry("", "(objectClass=*)", "namingContexts", "subschemaSubentry", "supportedControl", "objectClass", "supportedCapabilities",
-		"vendorName", "vendorVersion", "dnsHostName", "dsServiceName", "highestCommittedUSN", "currentTime")
+	if s.info == nil {
+		r, err := s.readRoot()
+		if err != nil {
+			return r, err
+		}
+		s.info = &r
+	}
+	return *s.info, nil
+}
+
+// scope are the controls that keep a search from being sent elsewhere. A referral is
+// never followed: that would take the password to a server nobody named.
+func (s *session) scope() []ldap.Control {
+	if s.info == nil || !s.info.domainScope {
+		return nil
+	}
+	return []ldap.Control{ldap.NewControlString(controlDomainScope, true, "")}
+}
+
+func (s *session) readRoot() (rootInfo, error) {
+	e, err := s.entry("", "(objectClass=*)", "namingContexts", "subschemaSubentry", "supportedControl", "supportedCapabilities", "defaultNamingContext",
+		"objectClass", "vendorName", "vendorVersion", "dnsHostName", "dsServiceName", "highestCommittedUSN", "currentTime")
 	if err != nil {
 		var refused *ldap.Error
 		if errors.As(err, &refused) && refused.ResultCode < 200 {
@@ -52,6 +82,7 @@ func (s *session) root() (rootInfo, error) {
 		r.controls[oid] = true
 	}
 	r.paging = r.controls[ldap.ControlTypePaging]
+	r.domainScope, r.defaultContext = r.controls[controlDomainScope], rec.Value("defaultNamingContext")
 	return r, nil
 }
 
@@ -157,8 +188,11 @@ func (s *Source) checkSchema(known schema, names []string) error {
 	unknown("user_filter", s.filterNames)
 	switch s.o.Groups.Mode {
 	case GroupsMemberOf:
-		unknown("membership_attribute", []string{"memberOf"})
+		unknown("membership_attribute", []string{s.o.Groups.MembershipAttribute})
 	case GroupsSearch:
+		if s.o.Groups.Nested == NestedInChain {
+			break // memberOf alone, of which that rule is made
+		}
 		list, _ := filterAttributes(s.o.Groups.Filter) // New has compiled it
 		unknown("group_filter", with(list, s.o.Groups.MembershipAttribute))
 	}

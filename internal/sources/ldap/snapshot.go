@@ -65,6 +65,7 @@ func (s *Source) prepare(sess *session, doubt func(string)) (rootInfo, error) {
 		doubt("the schema cannot be read, so that a misspelt attribute in the filter would look like an empty directory; let " + s.o.BindDN + " read the subschema entry")
 		return root, nil
 	}
+	sess.names = known
 	return root, s.checkSchema(known, names)
 }
 
@@ -85,8 +86,8 @@ func (s *Source) sentence(what string, err error) string {
 
 // readPeople walks the people into the collector. The error is set if the
 // first page failed or the context ended.
-func (s *Source) readPeople(sess *session, c *sources.Collector, g groups, watch *canaryWatch, m *opening) error {
-	q := query{base: s.o.BaseDN, filter: s.o.UserFilter, attributes: s.attributes, pageSize: s.o.PageSize}
+func (s *Source) readPeople(sess *session, c *sources.Collector, g *groups, watch *canaryWatch, m *opening) error {
+	q := query{base: s.o.BaseDN, filter: s.o.UserFilter, attributes: s.wanted(sess), pageSize: s.o.PageSize}
 	if s.o.WithoutPaging {
 		q.pageSize = 0
 	}
@@ -108,7 +109,10 @@ func (s *Source) readPeople(sess *session, c *sources.Collector, g groups, watch
 				c.Doubt("could not read " + sources.Printable(e.DN) + ": " + oneLine(err))
 				continue
 			}
-			g.join(s, &rec)
+			g.join(&rec)
+			if sess.ctx.Err() != nil {
+				return sess.ctx.Err()
+			}
 			watch.saw(e.DN)
 			m.saw(rec)
 			c.Add(rec)
@@ -172,7 +176,7 @@ func (s *Source) findCanary(sess *session, w *canaryWatch) error {
 	}
 	var dns []string
 	if strings.HasPrefix(s.o.Canary, "(") {
-		q := query{base: s.o.BaseDN, filter: s.o.Canary, attributes: []string{"1.1"}}.request(ldap.ScopeWholeSubtree)
+		q := query{base: s.o.BaseDN, filter: s.o.Canary, attributes: []string{"1.1"}}.request(ldap.ScopeWholeSubtree, sess.scope()...)
 		q.SizeLimit = 1
 		res, err := sess.conn.Search(q)
 		if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {

@@ -10,8 +10,6 @@ import (
 
 	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
-
-	"github.com/mmsync/mmsync/internal/sources"
 )
 
 // watched is who was in one group. A directory changes the group's entry when somebody
@@ -24,8 +22,8 @@ type watched struct {
 	Count int    `json:"count"`
 	// Digest is of the members, whatever their order.
 	Digest string `json:"digest"`
-	// Members are anchors, or of GroupsSearch the members as the group names them,
-	// sorted; nil if there are too many to be kept.
+	// Members are anchors of a part of the user filter, and else DNKeys or uids as
+	// groups.membersOf gives them, sorted; nil if there are too many to be kept.
 	Members []string `json:"members,omitempty"`
 }
 
@@ -63,29 +61,28 @@ func (r *roll) watched(group string) watched {
 // anyGroup tells that a change of any group may change anybody, so that nothing less
 // than a full read follows it.
 func (s *Source) anyGroup() bool {
-	return s.allGroups || slices.ContainsFunc(s.o.Mapper.Attributes(), func(n string) bool { return strings.EqualFold(n, "memberOf") })
-}
-
-// watchedFilters are the parts of filters that find the members of the groups to watch,
-// and of GroupsSearch only those of the user filter.
-func (s *Source) watchedFilters() []string {
-	out := filterGroups(s.o.UserFilter)
-	if s.o.Groups.Mode == GroupsMemberOf {
-		for _, dn := range s.groupNames {
-			out = append(out, "(memberOf="+ldap.EscapeFilter(dn)+")")
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return s.allGroups || slices.ContainsFunc(s.o.Mapper.Attributes(), func(n string) bool {
+		return strings.EqualFold(n, "memberOf") || strings.EqualFold(n, "nsRole")
+	})
 }
 
 // watch reads who is in the groups that decide about people.
-func (s *Source) watch(sess *session, g groups) ([]watched, error) {
+func (s *Source) watch(sess *session, g *groups) ([]watched, error) {
 	var out []watched
-	if s.o.Groups.Mode == GroupsSearch && !s.allGroups {
-		out = s.rolls(g)
+	if !s.allGroups {
+		for _, dn := range s.groupNames {
+			members, err := g.membersOf(dn)
+			if err != nil {
+				return nil, err
+			}
+			var r roll
+			for _, m := range members {
+				r.add(m)
+			}
+			out = append(out, r.watched(dn))
+		}
 	}
-	for _, filter := range s.watchedFilters() {
+	for _, filter := range filterGroups(s.o.UserFilter) {
 		var r roll
 		err := s.anchorsOf(sess, s.o.BaseDN, filter, func(anchor, _ string) { r.add(anchor) })
 		if err != nil {
@@ -101,26 +98,6 @@ func (s *Source) watch(sess *session, g groups) ([]watched, error) {
 		}
 	}
 	return out, nil
-}
-
-// rolls takes the members of the named groups from what was read of them.
-func (s *Source) rolls(g groups) []watched {
-	by := make(map[string]*roll, len(s.groupNames))
-	for _, dn := range s.groupNames {
-		by[sources.DNKey(dn)] = &roll{}
-	}
-	for member, list := range g.of {
-		for _, dn := range list {
-			if r := by[sources.DNKey(dn)]; r != nil {
-				r.add(member)
-			}
-		}
-	}
-	out := make([]watched, 0, len(s.groupNames))
-	for _, dn := range s.groupNames {
-		out = append(out, by[sources.DNKey(dn)].watched(dn))
-	}
-	return out
 }
 
 // anchorsOf walks entries for their anchors; those without one have an empty anchor.
@@ -197,7 +174,8 @@ func filterGroups(filter string) []string {
 		}
 	}
 	walk(p)
-	return out
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func decompiledNames(p *ber.Packet) (string, error) {

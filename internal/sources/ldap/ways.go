@@ -28,16 +28,15 @@ const (
 
 // The object identifiers a server is known by.
 const (
-	oidActiveDirectory = "1.2.840.113556.1.4.800" // supportedCapabilities
-	oidDirSync         = "1.2.840.113556.1.4.841" // supportedControl, as those below
-	oidShowDeleted     = "1.2.840.113556.1.4.417"
-	oidSyncRequest     = "1.3.6.1.4.1.4203.1.9.1.1"
+	oidDirSync     = "1.2.840.113556.1.4.841" // supportedControl, as those below
+	oidShowDeleted = "1.2.840.113556.1.4.417"
+	oidSyncRequest = "1.3.6.1.4.1.4203.1.9.1.1"
 )
 
 // kindOf tells servers apart by their root entry.
 func kindOf(rec sources.Record) kind {
 	for _, oid := range rec.Values("supportedCapabilities") {
-		if oid == oidActiveDirectory {
+		if oid == capabilityAD {
 			return kindAD
 		}
 	}
