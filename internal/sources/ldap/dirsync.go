@@ -85,7 +85,7 @@ func (c *changer) findByDirSync() error {
 			guids[guid] = true
 		}
 	})
-	if ldap.IsErrorAnyOf(err, ldap.LDAPResultUnavailableCriticalExtension, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultProtocolError) && c.sess.ctx.Err() == nil {
+	if ldap.IsErrorAnyOf(err, ldap.LDAPResultUnavailableCriticalExtension, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultProtocolError, ldap.LDAPResultOperationsError) && c.sess.ctx.Err() == nil {
 		c.full = "the server does not take the DirSync cookie any more"
 		return nil
 	}
