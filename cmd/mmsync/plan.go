@@ -258,7 +258,7 @@ func planCode(r reconcile.Report) int {
 
 func degraded(r reconcile.Report) bool {
 	for _, s := range r.Plan.Sources {
-		if !s.Complete {
+		if s.Doubtful() {
 			return true
 		}
 	}

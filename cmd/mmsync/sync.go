@@ -14,7 +14,7 @@ import (
 
 func (a *app) syncCmd() *cobra.Command {
 	var f planFlags
-	var dryRun bool
+	var dryRun, onlyChanges bool
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:     "sync",
@@ -35,6 +35,7 @@ func (a *app) syncCmd() *cobra.Command {
 				return err
 			}
 			defer closing(d, &err)
+			o.Changes = onlyChanges
 			run := func() (reconcile.Report, error) { return d.Engine.Sync(ctx, o) }
 			if f.revert != "" {
 				run = func() (reconcile.Report, error) { return d.Engine.Revert(ctx, o, f.revert) }
@@ -56,6 +57,7 @@ func (a *app) syncCmd() *cobra.Command {
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "the same as mmsync plan")
+	cmd.Flags().BoolVar(&onlyChanges, "changes", false, "read only what changed, where a source can tell that and its full_sync_period is not over; it sees nothing that was changed in Mattermost")
 	cmd.Flags().Bool("yes", false, "accepted and without effect: sync asks nothing")
 	cmd.Flags().DurationVar(&wait, "wait-lock", 15*time.Second, "wait this long for another run to end")
 	return cmd

@@ -58,6 +58,9 @@ type LDAP struct {
 	MaxPageSize int  `yaml:"max_page_size"`
 	// QueryTimeout bounds one search request, not a whole read.
 	QueryTimeout time.Duration `yaml:"query_timeout"`
+	// FullSyncPeriod is how often runs of schedules read everybody at least; in between
+	// they ask for what changed. 0 reads everybody each time.
+	FullSyncPeriod time.Duration `yaml:"full_sync_period"`
 	// ServerWithoutPaging reads without RFC 2696 paging.
 	ServerWithoutPaging bool `yaml:"server_without_paging"`
 	// Canary is the DN of an entry every complete read must contain; "" for none.

@@ -59,6 +59,10 @@ func (v *validator) selfEditable(at string, list []Expr) {
 	v.unique(at, names, strings.ToLower)
 }
 
+// maxFullSyncPeriod bounds how long what a directory does not tell by itself, above all
+// that somebody was deleted, may stay unseen.
+const maxFullSyncPeriod = 7 * 24 * time.Hour
+
 func (v *validator) ldap(at string, l *LDAP) {
 	if v.oneOf(at+".connection_security", l.ConnectionSecurity, "", "tls", "starttls") {
 		v.connection(at, l)
@@ -72,6 +76,9 @@ func (v *validator) ldap(at string, l *LDAP) {
 		v.fault(at+".query_timeout", "want at least 1s, found "+formatDuration(l.QueryTimeout), "")
 	}
 	v.oneOf(at+".delta", l.Delta, DeltaAuto, DeltaOff, DeltaUSN, DeltaDirSync, DeltaTimestamp, DeltaSyncrepl)
+	if p := l.FullSyncPeriod; p < 0 || p > maxFullSyncPeriod {
+		v.fault(at+".full_sync_period", "want 0s to "+formatDuration(maxFullSyncPeriod)+", found "+formatDuration(p), "0s reads everybody in each run")
+	}
 	if l.Groups != nil {
 		v.groups(at+".groups", l.Groups)
 	}

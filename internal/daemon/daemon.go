@@ -125,7 +125,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 		Store: d.Store, Policy: policy(c), Limits: limits(c), PolicyDigest: digest, TargetURL: c.Mattermost.URL,
 		SinceOverlap: c.Mattermost.SinceOverlap, LookAgain: c.Lifecycle.Deactivate.LookAgain, Version: o.Version,
 		Protect: c.Guards.Protect.Usernames, Workers: c.Mattermost.MaxInFlight, Holder: d.holder, Logger: o.Logger, Progress: o.Progress,
-		Vault: Vault(c), Watch: d.watcher(), Bars: bars,
+		Vault: Vault(c), Watch: d.watcher(), Bars: bars, FullRead: fullReads(c),
 	})
 	return d, nil
 }

@@ -51,7 +51,7 @@ func schedules(c *config.Config) ([]scheduled, func(time.Time) []plan.Bar, error
 
 // runOf is what a schedule has done.
 func runOf(c *config.Config, r *config.ScheduledRun) reconcile.RunOptions {
-	o := reconcile.RunOptions{Trigger: "schedule", RequestedBy: "schedule " + r.Name, Audit: r.Audit}
+	o := reconcile.RunOptions{Trigger: "schedule", RequestedBy: "schedule " + r.Name, Audit: r.Audit, Changes: true}
 	if len(r.Operations) > 0 {
 		o.Bars = []plan.Bar{{
 			Actions: others(r.Operations),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/mmsync/mmsync/internal/config"
 	"github.com/mmsync/mmsync/internal/identity"
@@ -243,6 +244,17 @@ func clientOptions(c *config.Config, o Options) mattermost.Options {
 	}
 	if m.ProxyURL.IsSet() {
 		out.Proxy = m.ProxyURL.Value
+	}
+	return out
+}
+
+// fullReads is how often sources are read whole, those that can be asked for what changed.
+func fullReads(c *config.Config) map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for _, s := range c.Sources {
+		if s.LDAP != nil {
+			out[s.Name] = s.LDAP.FullSyncPeriod
+		}
 	}
 	return out
 }

@@ -160,7 +160,7 @@ func (e *Engine) lookedAfter(ctx context.Context, token int64) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("read whether another run came between: %w", err)
 	}
-	return slices.ContainsFunc(ended, func(r state.Run) bool { return r.Token > token }), nil
+	return slices.ContainsFunc(ended, func(r state.Run) bool { return r.Token > token && !OfChanges(&r) }), nil
 }
 
 // dueNow takes the people out of due whose time has come.

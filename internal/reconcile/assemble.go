@@ -76,7 +76,7 @@ func (e *Engine) owners(ctx context.Context, g *gathered, v *view) (map[string]i
 		}
 	}
 	var unknown []string
-	if g.pushed || len(v.byID) <= len(g.roster.heads)/2 { // a push reads no roster
+	if g.few() || len(v.byID) <= len(g.roster.heads)/2 { // without a roster
 		for id := range v.byID {
 			if out[id].IsZero() {
 				unknown = append(unknown, id)
@@ -182,6 +182,9 @@ func (e *Engine) assembleSource(ctx context.Context, g *gathered, v *view, src S
 		g.problems = append(g.problems, fmt.Sprintf("source %s was not read whole, so nobody missing from it is deactivated: %s", name, sum.Doubt))
 	}
 	g.summaries = append(g.summaries, sum)
+	if err := e.noteRead(ctx, g, s, sum, l); err != nil {
+		return err
+	}
 	return e.missed(ctx, g, v, src, sum, first, absent, joined)
 }
 

@@ -33,6 +33,9 @@ type Options struct {
 	Protect []string
 	// Workers is how many accounts are worked on side by side; default 4.
 	Workers int
+	// FullRead is how often a source is read whole at least; in between, runs that may do
+	// with that ask it for what changed. A source that is not named is always read whole.
+	FullRead map[string]time.Duration
 	// StaleAfter is the age from which a plan's view of an account is read
 	// again before it is changed; default one minute. Destructive ops always are.
 	StaleAfter time.Duration
@@ -142,6 +145,9 @@ type RunOptions struct {
 	Reason      string
 	// Audit walks all accounts of the server, whether needed or not.
 	Audit bool
+	// Changes lets the run read only what changed, where the sources can tell that and were
+	// read whole not long ago.
+	Changes bool
 	// Keep makes Plan write all that it would do down beside its run, so that it can
 	// be carried out as it is.
 	Keep bool
@@ -293,7 +299,10 @@ func (e *Engine) quiet(ctx context.Context) (time.Duration, error) {
 const partOnly = `{"part":true}`
 
 // Whole tells whether a run planned for everybody.
-func Whole(r *state.Run) bool { return r.Options != partOnly }
+func Whole(r *state.Run) bool { return r.Options != partOnly && r.Options != changesOnly }
+
+// OfChanges tells whether a run read only what had changed.
+func OfChanges(r *state.Run) bool { return r.Options == changesOnly }
 
 func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions, token int64) (state.Run, error) {
 	now, err := e.o.Store.Now(ctx)

@@ -37,6 +37,10 @@ type gathered struct {
 	since    int64
 	claims   *claims
 	reserved *reservation
+	// changes says that only what changed was read, so that nothing is known of others.
+	changes bool
+	// readings are the marks of sources to be kept once the run has done its part.
+	readings []reading
 	// byHand says that no source was read: what sources lose is nothing to be judged.
 	byHand bool
 	// unmarked are the sources without a mark of their first run, and when that was;
@@ -73,6 +77,9 @@ type gathered struct {
 	walked []*identity.Account
 	links  map[identity.Key]*identity.Link // of people about whom something is decided
 }
+
+// few says that the observations are of some people alone: there is no roster.
+func (g *gathered) few() bool { return g.pushed || g.changes }
 
 // takenOver tells whether a push came for somebody since this gathering began.
 func (g *gathered) takenOver(k identity.Key) bool {

@@ -44,11 +44,13 @@ func (e *Engine) used(ctx context.Context, g *gathered) error {
 		g.usage.Done[name] = done
 	}
 	var of []identity.Key // everybody
-	if g.pushed {
+	if g.few() {
 		if len(g.observations) == 0 {
 			return nil
 		}
-		of = []identity.Key{g.observations[0].Key}
+		for i := range g.observations {
+			of = append(of, g.observations[i].Key)
+		}
 	}
 	held, err := e.o.Store.Held(ctx, of...)
 	if err != nil {
@@ -106,7 +108,7 @@ func (e *Engine) first(ctx context.Context, source string) (at time.Time, marked
 		return at, false, fmt.Errorf("read when the first run was: %w", err)
 	}
 	for _, r := range slices.Backward(runs) {
-		if r.Options == partOnly {
+		if !Whole(&r) {
 			continue
 		}
 		whole := slices.ContainsFunc(r.Sources, func(s plan.SourceSummary) bool { return s.Name == source && s.Complete && s.Entries > 0 })
@@ -203,7 +205,7 @@ func (e *Engine) weigh(ctx context.Context, g *gathered, p plan.Plan) error {
 		}
 		g.usage.Had[source], g.usage.Holders[source] = possessions(links)
 	}
-	if !removes || g.pushed { // whom a client switches off has not left by a change of the configuration
+	if !removes || g.few() { // whom a source names has not left by a change of the configuration
 		return nil
 	}
 	var err error
@@ -303,7 +305,7 @@ func (g *gathered) holds(run string, p plan.Plan) {
 			if over, free := ends[k]; free && (over || back) {
 				g.sightings.Released = append(g.sightings.Released, k)
 			}
-		case g.whole && (ob != nil || g.readEverybody(k.Source)):
+		case ob != nil && (g.whole || g.few()), g.whole && g.readEverybody(k.Source):
 			g.sightings.Released = append(g.sightings.Released, k)
 		}
 	}

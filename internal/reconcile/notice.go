@@ -154,7 +154,7 @@ func about(rep *Report) []Notice {
 		})
 	}
 	for _, s := range rep.Plan.Sources {
-		if !s.Complete {
+		if s.Doubtful() {
 			out = append(out, Notice{
 				Kind: NoticeSource, Subject: identity.Key{Source: s.Name}, Severity: Warn,
 				Text: "the source could not be read completely, so nobody's absence counts", Next: "mmsync doctor looks at the source",

@@ -66,7 +66,7 @@ func lastWhole(runs []state.Run, source string) *state.Run {
 	for i := range runs {
 		r := &runs[i]
 		complete := slices.ContainsFunc(r.Sources, func(s plan.SourceSummary) bool { return s.Name == source && s.Complete })
-		if r.Options != partOnly && complete {
+		if Whole(r) && complete {
 			return r
 		}
 	}
@@ -103,7 +103,7 @@ func changedAt(runs []state.Run, at time.Time) string {
 		return ""
 	}
 	for _, r := range runs[i+1:] {
-		if slices.Contains(completed(), r.Status) && r.Options != partOnly {
+		if slices.Contains(completed(), r.Status) && Whole(&r) {
 			if r.Policy != runs[i].Policy {
 				return r.ID
 			}

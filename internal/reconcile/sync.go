@@ -97,28 +97,28 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	}
 	stop := e.pushesBeside(l, facts, next.offset)
 	defer stop()
-	g, err := e.gather(ctx, o, l, facts, calls)
+	g, err := e.observations(ctx, o, l, facts, calls)
 	if err != nil {
 		return rep, next, err
 	}
 	if err := e.endSessions(ctx, l, g); err != nil {
 		return rep, next, err
 	}
-	g.whole = narrow == nil && o.pick == nil
+	g.whole = narrow == nil && o.pick == nil && !g.changes
 	g.reserved = &reservation{}
 	defer e.pending.release(g.reserved)
 	if rep, err = e.decide(ctx, g, o); err != nil {
 		return Report{RunID: run.ID}, next, err
 	}
-	if asksFirst(rep.Verdict) {
-		run.Options = partOnly
+	if scope := g.scope(rep); scope != "" {
+		run.Options = scope
 	}
 	if narrow != nil {
 		if rep, err = narrow(rep); err != nil {
 			return Report{RunID: run.ID}, next, err
 		}
 	}
-	if g.whole { // else somebody may have something to be done whom the plan leaves out
+	if g.whole || g.changes { // else somebody may have something to be done whom the plan leaves out
 		if err := e.settled(ctx, l, g, rep.Plan); err != nil {
 			return rep, next, err
 		}
@@ -127,24 +127,30 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	if err != nil || narrow != nil {
 		return rep, next, err
 	}
-	if err := e.conclude(l, run.ID, g, &rep); err != nil {
-		return rep, next, err
-	}
-	if g.whole {
+	if g.whole || g.changes {
 		maps.Copy(due, calls.people)
 		maps.Copy(due, waitingFor(calls, rep.Plan))
+	}
+	if err := e.conclude(l, run.ID, g, &rep, due); err != nil {
+		return rep, next, err
 	}
 	next.g, next.due, next.rounds = g, due, map[identity.Key]int{}
 	next.calls, next.tripped = calls.people, rep.Verdict.Tripped()
 	return rep, next, nil
 }
 
-// conclude notes what a run that came to its end has settled beyond single people.
-func (e *Engine) conclude(l *lease, run string, g *gathered, rep *Report) error {
+// conclude notes what a run that came to its end has settled beyond single people. due
+// are those whom it will look at again.
+func (e *Engine) conclude(l *lease, run string, g *gathered, rep *Report, due map[identity.Key]time.Time) error {
 	if err := e.fulfil(l.ctx, l, run, g, rep, g.whole); err != nil {
 		return err
 	}
 	rep.Status = outcome(*rep, false)
+	if g.whole || g.changes {
+		if err := e.keepReadings(l.ctx, l, g, rep, due); err != nil {
+			return err
+		}
+	}
 	if !g.whole {
 		return nil
 	}
@@ -275,7 +281,7 @@ func outcome(rep Report, looked bool) state.RunStatus {
 	}
 	degraded := false
 	for _, s := range rep.Plan.Sources {
-		degraded = degraded || !s.Complete
+		degraded = degraded || s.Doubtful()
 	}
 	tripped := rep.Verdict.Tripped()
 	if rep.Again != nil {

@@ -186,7 +186,7 @@ type heard struct {
 func (e *Engine) hear(ctx context.Context, g *gathered) (*heard, error) {
 	h := &heard{said: map[identity.Key]*plan.Said{}}
 	f := state.VerdictFilter{Open: true}
-	if g.pushed {
+	if g.few() {
 		for i := range g.observations {
 			f.Keys = append(f.Keys, g.observations[i].Key)
 		}
@@ -318,7 +318,7 @@ func (e *Engine) fulfil(ctx context.Context, l *lease, run string, g *gathered, 
 			}
 			used = append(used, v.Ref(n))
 		}
-		if left == 0 && !g.pushed { // a push knows its own people alone
+		if left == 0 && !g.few() { // who knows some people alone cannot tell
 			closed = append(closed, v.ID)
 		}
 	}

@@ -58,6 +58,7 @@ func Kept() []KeptTable {
 		keptTable("sightings", "source anchor", "source anchor missed_since:time reads:int last_read_at:time"),
 		keptTable("reads", "id", "id:int source read_at:time entries:int faults:int complete:bool doubt took_ns:int"),
 		keptTable("marks", "name", "name value:int server_date:time set_at:time"),
+		keptTable("read_marks", "source", "source mark full_at:time rules:bytes linked:int again set_at:time"),
 		keptTable("account_index", "id", "id username email auth_service auth_data active:bool bot:bool remote:bool admin:bool owner_id seen_at:time"),
 		keptTable("protected_accounts", "id", "id pattern protected_since:time"),
 		keptTable("verdicts", "id", "id run_id approves:bool reason made_by server policy made_at:time expires_at:time closed_at:time closed_by"),

@@ -303,6 +303,23 @@ func CheckMark(m Mark) error {
 	return CheckText("mark", m.Name)
 }
 
+// maxReadMark bounds what a source's mark may hold, in bytes.
+const maxReadMark = 64 << 10
+
+// CheckReadMark returns ErrInvalid for one without a source, or that is too long.
+func CheckReadMark(m ReadMark) error {
+	if m.Source == "" {
+		return fmt.Errorf("read mark without a source: %w", ErrInvalid)
+	}
+	if len(m.Mark) > maxReadMark {
+		return fmt.Errorf("read mark of source %s has %d bytes, more than %d: %w", m.Source, len(m.Mark), maxReadMark, ErrInvalid)
+	}
+	if m.Mark != "" && m.FullAt.IsZero() {
+		return fmt.Errorf("read mark of source %s says not when everybody was read: %w", m.Source, ErrInvalid)
+	}
+	return CheckText("read mark", append([]string{m.Source, m.Mark}, m.Again...)...)
+}
+
 // CheckIndexFilter returns ErrInvalid for values no store can hold.
 func CheckIndexFilter(f IndexFilter) error {
 	for _, a := range f.Auth {

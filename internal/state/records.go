@@ -221,6 +221,23 @@ type Mark struct {
 	At         time.Time
 }
 
+// ReadMark is from where a source can be asked for what changed, and what the runs
+// until then left to do.
+type ReadMark struct {
+	Source string
+	// Mark is the source's own; at most 64 KiB.
+	Mark string
+	// FullAt is when everybody was read last, Rules are those it was decided under, and
+	// Linked is how many active accounts were linked to the source then.
+	FullAt time.Time
+	Rules  [32]byte
+	Linked int
+	// Again are the anchors of people to be looked at again whether or not the source
+	// says that they changed, sorted.
+	Again []string
+	At    time.Time
+}
+
 // IndexedAccount is what the last audit saw of one account, linked or not. It
 // is a hint for look-ups the server cannot answer (by auth data), verified by
 // id before it is believed.

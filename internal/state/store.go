@@ -123,6 +123,11 @@ type Store interface {
 	Mark(ctx context.Context, name string) (Mark, error)
 	// SetMark writes one.
 	SetMark(ctx context.Context, l Lease, m Mark) error
+	// ReadMark gives a source's; the zero ReadMark if it has none.
+	ReadMark(ctx context.Context, source string) (ReadMark, error)
+	// SetReadMark replaces the one that says from, "" if there is none yet; ErrConflict if
+	// the store's says something else by now. One without Mark takes it away.
+	SetReadMark(ctx context.Context, l Lease, from string, m ReadMark) error
 	// Index gives the indexed accounts that match.
 	Index(ctx context.Context, f IndexFilter) ([]IndexedAccount, error)
 	// ReplaceIndex replaces the whole index; ErrInvalid if an id comes twice.

@@ -176,10 +176,15 @@ type SourceSummary struct {
 	Linked   int    `json:"linked_active"`          // active accounts linked to this source: the base of percentages
 	Complete bool   `json:"complete"`
 	Doubt    string `json:"doubt,omitempty"` // why it is not complete
+	// Changes means that only what had changed was read, so that nobody is missing.
+	Changes bool `json:"changes,omitempty"`
 	// Faults counts entries that could not be mapped or read.
 	Faults int           `json:"faults,omitempty"`
 	Took   time.Duration `json:"took_ns,omitempty"`
 }
+
+// Doubtful tells that not all was read that should have been.
+func (s SourceSummary) Doubtful() bool { return s.Doubt != "" || !s.Complete && !s.Changes }
 
 // TargetSummary says what a plan saw of the server.
 type TargetSummary struct {

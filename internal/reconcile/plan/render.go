@@ -315,9 +315,13 @@ func (o Op) lines() []line {
 const tellingBase = 20
 
 func describe(s SourceSummary) string {
-	text := thousands(s.Entries) + " entries"
+	kind := ""
+	if s.Changes {
+		kind = "changed "
+	}
+	text := thousands(s.Entries) + " " + kind + "entries"
 	if s.Entries == 1 {
-		text = "1 entry"
+		text = "1 " + kind + "entry"
 	}
 	switch {
 	case s.Last > 0 && s.Last < tellingBase:
@@ -331,7 +335,11 @@ func describe(s SourceSummary) string {
 	if s.Took > 0 {
 		text += fmt.Sprintf("   %.1f s", s.Took.Seconds())
 	}
-	if !s.Complete {
+	switch {
+	case s.Changes && s.Doubt != "":
+		text += "\n        " + clean(s.Doubt)
+	case s.Changes:
+	case !s.Complete:
 		text += "\n        incomplete: " + clean(s.Doubt) + "\n        nobody missing from it is considered for deactivation"
 	}
 	return text

@@ -54,6 +54,7 @@ func TestSource_Changes_nestedGroups(t *testing.T) {
 	}
 }
 
+//nolint:paralleltest // the parts change one directory after another
 func TestSource_Changes_groupsThatAreNotListed(t *testing.T) {
 	t.Parallel()
 	const users = 1100

@@ -60,9 +60,7 @@ func (b *believer) hear(what string, unseen map[string]bool) {
 		return
 	}
 	b.deltas++
-	for anchor, id := range known(d.Identities) {
-		b.knows[anchor] = id
-	}
+	maps.Copy(b.knows, known(d.Identities))
 	for _, anchor := range d.Gone {
 		require.NotContains(b.t, want, anchor, "%s: told that somebody is gone who is there", what)
 		delete(b.knows, anchor)
@@ -123,7 +121,7 @@ func (w *world) members() (dns []string) {
 // slapdOps are the changes that are made to slapd.
 func (w *world) slapdOps(srv *slapdtest.Server, o slapdtest.Options) []func() string {
 	group := slapdtest.GroupDN("chat-admins")
-	any := func(string, string) bool { return true }
+	anyone := func(string, string) bool { return true }
 	return []func() string{
 		func() string {
 			w.n++
@@ -134,13 +132,13 @@ func (w *world) slapdOps(srv *slapdtest.Server, o slapdtest.Options) []func() st
 			return "add " + uid
 		},
 		func() string {
-			uid, dn := w.pick(any)
+			uid, dn := w.pick(anyone)
 			w.n++
 			srv.Modify(dn, "title", fmt.Sprintf("Title %d", w.n))
 			return "modify " + uid
 		},
 		func() string {
-			uid, dn := w.pick(any)
+			uid, dn := w.pick(anyone)
 			w.n++
 			name, parent := fmt.Sprintf("other%d", w.n), dn[strings.Index(dn, ",")+1:]
 			srv.ModifyDN(dn, "uid="+name, "")
@@ -166,13 +164,13 @@ func (w *world) slapdOps(srv *slapdtest.Server, o slapdtest.Options) []func() st
 			return "move " + uid + " to " + to
 		},
 		func() string {
-			uid, dn := w.pick(any)
+			uid, dn := w.pick(anyone)
 			kind := []string{"external", "staff", "disabled"}[w.rnd.IntN(3)]
 			srv.Modify(dn, "employeeType", kind)
 			return "make " + uid + " " + kind
 		},
 		func() string {
-			uid, dn := w.pick(any)
+			uid, dn := w.pick(anyone)
 			w.died = append(w.died, srv.EntryUUID(dn))
 			srv.Delete(dn)
 			delete(w.place, uid)
@@ -180,7 +178,7 @@ func (w *world) slapdOps(srv *slapdtest.Server, o slapdtest.Options) []func() st
 			return "delete " + uid
 		},
 		func() string {
-			uid, _ := w.pick(any)
+			uid, _ := w.pick(anyone)
 			w.member[uid] = !w.member[uid]
 			if !w.member[uid] {
 				delete(w.member, uid)

@@ -39,11 +39,10 @@ func TestSource_Changes_samba(t *testing.T) {
 		})
 	}
 	type asker struct {
-		name   string
-		admin  bool
-		s      *ldap.Source
-		mark   string
-		unseen map[string]bool
+		name  string
+		admin bool
+		s     *ldap.Source
+		mark  string
 	}
 	var all []*asker
 	for _, way := range []string{ldap.DeltaUSN, ldap.DeltaDirSync} {

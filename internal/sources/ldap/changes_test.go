@@ -8,13 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/identity"
-	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/slapdtest"
 	"github.com/mmsync/mmsync/internal/sources"
 	"github.com/mmsync/mmsync/internal/sources/ldap"
 )
-
-var _ reconcile.Incremental = (*ldap.Source)(nil)
 
 func changes(t testing.TB, s *ldap.Source, mark string) identity.Delta {
 	t.Helper()
@@ -61,7 +58,7 @@ func markOf(t testing.TB, s *ldap.Source) string {
 
 // longAgo is when the entries of these directories were written: what was written in the
 // last minutes is read again by timestamp.
-var longAgo = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant
+var longAgo = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // eachWay runs a test with each way of asking that slapd knows.
 func eachWay(t *testing.T, o slapdtest.Options, f func(t *testing.T, srv *slapdtest.Server, way string)) {

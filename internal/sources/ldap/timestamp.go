@@ -33,7 +33,7 @@ func (m *opening) tellTime(sess *session, before time.Duration) error {
 	}
 	if t := later(time.Time{}, clock); !t.IsZero() {
 		m.clockOK = true
-		m.Offset = min(0, t.Sub(time.Now())-time.Second) // its fraction was cut off
+		m.Offset = min(0, time.Until(t)-time.Second) // its fraction was cut off
 		return nil
 	}
 	m.Offset = before

@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/mmsync/mmsync/internal/sources"
@@ -35,10 +36,8 @@ const (
 
 // kindOf tells servers apart by their root entry.
 func kindOf(rec sources.Record) kind {
-	for _, oid := range rec.Values("supportedCapabilities") {
-		if oid == capabilityAD {
-			return kindAD
-		}
+	if slices.Contains(rec.Values("supportedCapabilities"), capabilityAD) {
+		return kindAD
 	}
 	for _, class := range rec.Values("objectClass") {
 		if strings.EqualFold(class, "OpenLDAProotDSE") {

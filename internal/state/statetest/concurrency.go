@@ -136,6 +136,7 @@ func cancelled(t *testing.T, s state.Store) {
 		"RecordOp":     s.RecordOp(ctx, l, withLink(ref("run1", 0, 0), link(1))),
 		"RecordRead":   s.RecordRead(ctx, state.Read{Source: "corp", At: at(1)}),
 		"SetMark":      s.SetMark(ctx, l, state.Mark{Name: "m", Value: 1}),
+		"SetReadMark":  s.SetReadMark(ctx, l, "", readMark("corp", "1")),
 		"ReplaceIndex": s.ReplaceIndex(ctx, l, []state.IndexedAccount{{ID: "a"}}),
 		"Protect":      s.Protect(ctx, l, []state.ProtectedAccount{{ID: "a"}}),
 		"ReleaseLease": s.ReleaseLease(ctx, l),
@@ -147,6 +148,7 @@ func cancelled(t *testing.T, s state.Store) {
 	_, errs["AuditBatches"] = s.AuditBatches(ctx, state.BatchFilter{})
 	_, errs["Links"] = s.Links(ctx, state.LinkFilter{})
 	_, errs["Now"] = s.Now(ctx)
+	_, errs["ReadMark"] = s.ReadMark(ctx, "corp")
 	_, errs["AcquireLease"] = s.AcquireLease(ctx, "another", "me", longTTL)
 	_, errs["RenewLease"] = s.RenewLease(ctx, l, longTTL)
 	_, errs["Bind"] = s.Bind(ctx, state.Binding{Name: "x", ID: "y"})

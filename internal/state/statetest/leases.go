@@ -162,6 +162,7 @@ func fenced(t *testing.T, s state.Store) {
 		"RecordOp":      func(l state.Lease) error { return s.RecordOp(ctx, l, done) },
 		"InterruptRuns": func(l state.Lease) error { _, err := s.InterruptRuns(ctx, l); return err },
 		"SetMark":       func(l state.Lease) error { return s.SetMark(ctx, l, state.Mark{Name: "m", Value: 7}) },
+		"SetReadMark":   func(l state.Lease) error { return s.SetReadMark(ctx, l, "", readMark("corp", "1")) },
 		"ReplaceIndex":  func(l state.Lease) error { return s.ReplaceIndex(ctx, l, []state.IndexedAccount{{ID: "a"}}) },
 		"Protect":       func(l state.Lease) error { return s.Protect(ctx, l, []state.ProtectedAccount{{ID: "a"}}) },
 	}
@@ -175,7 +176,7 @@ func fenced(t *testing.T, s state.Store) {
 	require.ErrorIs(t, s.SaveRun(ctx, stale), state.ErrFenced)
 
 	requireEmptyBut(t, s, "run1")
-	for _, name := range []string{"PutLinks", "BeginRun", "MarkSent", "RecordOp", "InterruptRuns", "SetMark", "ReplaceIndex", "Protect", "Settle", "Unsettle"} {
+	for _, name := range []string{"PutLinks", "BeginRun", "MarkSent", "RecordOp", "InterruptRuns", "SetMark", "SetReadMark", "ReplaceIndex", "Protect", "Settle", "Unsettle"} {
 		require.NoError(t, writes[name](current), name)
 	}
 }

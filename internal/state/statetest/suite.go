@@ -32,6 +32,7 @@ func Run(t *testing.T, open Factory) {
 	journal(t, open)
 	outcomes(t, open)
 	reads(t, open)
+	readMarks(t, open)
 	index(t, open)
 	verdicts(t, open)
 	refused(t, open)
