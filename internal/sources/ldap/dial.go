@@ -20,6 +20,9 @@ type session struct {
 	url  string
 	ctx  context.Context //nolint:containedctx // lives as long as one read
 	stop func() bool
+
+	info  *rootInfo // once it was read
+	names schema    // nil if it was not read, or the server does not tell
 }
 
 // close ends the session. The server is not waited for.
