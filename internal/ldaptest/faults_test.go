@@ -178,7 +178,7 @@ func TestFaults_sync(t *testing.T) {
 	require.Equal(t, 4096, poll(t, c, base, "(uid=*)", cookie).code)
 	s.LoseSessionLog()
 	s.Fail(ldaptest.FaultNamed(t, "sync-present-short"), ldaptest.At{})
-	require.Len(t, poll(t, c, base, "(uid=*)", cookie).present, 4)
+	require.Len(t, poll(t, c, base, "(uid=*)", cookie).present, 5)
 	require.Positive(t, s.Struck())
 }
 
