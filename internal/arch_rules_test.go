@@ -73,7 +73,7 @@ func rules() map[string]rule {
 		// adapters
 		"internal/sources/ldap": {
 			imports: []string{"internal/sources", "internal/identity"},
-			tests:   []string{"internal/slapdtest", "internal/ldaptest"},
+			tests:   []string{"internal/slapdtest", "internal/ldaptest", "internal/sambatest"},
 			why:     whyAdapter,
 		},
 		"internal/sources/file": {
@@ -156,7 +156,7 @@ func rules() map[string]rule {
 				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/sources/scim", "internal/scim", "internal/mattermost", "internal/schedule",
 				"internal/explain", "internal/notice", "internal/admin", "internal/admin/page",
 			},
-			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/ldaptest", "internal/pgtest"},
+			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/ldaptest", "internal/sambatest", "internal/pgtest"},
 			why:   "the daemon is where adapters meet; nothing below may know it",
 		},
 		"cmd/mmsync": {
@@ -166,7 +166,7 @@ func rules() map[string]rule {
 				"internal/state/archive",
 				"internal/mattermost/mmsim", // what the demo runs against
 			},
-			tests: []string{"internal/slapdtest", "internal/ldaptest", "internal/pgtest"},
+			tests: []string{"internal/slapdtest", "internal/ldaptest", "internal/sambatest", "internal/pgtest"},
 			why:   "commands parse, call the daemon and print; an adapter reached from here would be wired twice",
 		},
 
@@ -179,8 +179,14 @@ func rules() map[string]rule {
 		"internal/slapdtest": {support: true, why: "it starts a real slapd for tests and knows nothing of mmsync"},
 		"internal/ldaptest": {
 			imports: []string{"internal/slapdtest"}, // its people and certificates
+			tests:   []string{"internal/sambatest"},
 			support: true,
 			why:     "it plays directory servers for tests and is held to real ones; it knows nothing of mmsync",
+		},
+		"internal/sambatest": {
+			imports: []string{"internal/slapdtest", "internal/ldaptest"}, // the same people, as the same entries
+			support: true,
+			why:     "it starts a real Samba for tests and knows nothing of mmsync",
 		},
 		"internal/pgtest": {support: true, why: "it starts a real PostgreSQL for tests and knows nothing of mmsync"},
 		"internal/e2e": {
@@ -190,7 +196,7 @@ func rules() map[string]rule {
 				"internal/reconcile/plan", "internal/reconcile/guard", "internal/reconcile", "internal/state",
 				"internal/state/postgres", "internal/state/sqlite", "internal/sources", "internal/sources/ldap",
 				"internal/sources/file", "internal/mattermost", "internal/mattermost/mmsim",
-				"internal/slapdtest", "internal/ldaptest", "internal/pgtest", "cmd/mmsync",
+				"internal/slapdtest", "internal/ldaptest", "internal/sambatest", "internal/pgtest", "cmd/mmsync",
 			},
 			why: "end-to-end tests see everything and are seen by nobody",
 		},
@@ -234,7 +240,7 @@ func libraries() []library {
 		{module: "modernc.org/sqlite", in: []string{"internal/state/sqlite", "migrations"}, why: "SQLite is seen by its store alone"},
 		{module: "github.com/pressly/goose/v3", in: []string{"internal/state/postgres", "internal/state/sqlite", "migrations"}, why: "migrations are run by the store they belong to"},
 		{
-			module: "github.com/go-ldap/ldap/v3", in: []string{"internal/sources/ldap", "internal/slapdtest", "internal/ldaptest", "internal/e2e"},
+			module: "github.com/go-ldap/ldap/v3", in: []string{"internal/sources/ldap", "internal/slapdtest", "internal/ldaptest", "internal/sambatest", "internal/e2e"},
 			narrow: map[string][]string{"internal/sources": {"ParseDN"}}, // a group rule compares DNs, whatever read them
 			why:    "LDAP is seen by its source alone",
 		},

@@ -16,6 +16,8 @@ const (
 	policyDN    = "CN=Default Query Policy,CN=Query-Policies,CN=Directory Service,CN=Windows NT,CN=Services," + configDN
 	deletedDN   = "CN=Deleted Objects,DC=ad,DC=test"
 	domainUsers = 513
+	// builtinUsers is S-1-5-32-545, of which Domain Users is a member.
+	builtinUsers = "\x01\x02\x00\x00\x00\x00\x00\x05\x20\x00\x00\x00\x21\x02\x00\x00"
 )
 
 // How userAccountControl and its computed sibling say it (MS-ADTS 2.2.16).
@@ -30,15 +32,24 @@ const (
 // lockoutDuration is the default of a domain's policy.
 const lockoutDuration = 30 * time.Minute
 
-// foundationAD gives a domain, its configuration, and Domain Users.
+// foundationAD gives a domain with the accounts that every domain has, and its
+// configuration.
 func (d *directory) foundationAD() []Entry {
 	d.contexts = []string{dnKey(configDN), dnKey(d.base)}
 	class := func(dn, class string) Entry { return Entry{dn, map[string][]string{"objectClass": {class}}} }
+	account := func(dn, class, name, control string) Entry {
+		return Entry{dn, map[string][]string{"objectClass": {class}, "sAMAccountName": {name}, "userAccountControl": {control}}}
+	}
 	out := []Entry{
 		class(d.base, "domainDNS"),
 		class("CN=Users,"+d.base, "container"),
 		{deletedDN, map[string][]string{"objectClass": {"container"}, "isDeleted": {"TRUE"}}},
 		{"CN=Domain Users,CN=Users," + d.base, map[string][]string{"objectClass": {"group"}, "sAMAccountName": {"Domain Users"}}},
+		account("CN=Administrator,CN=Users,"+d.base, "user", "Administrator", "512"),
+		account("CN=Guest,CN=Users,"+d.base, "user", "Guest", "66082"),
+		account("CN=krbtgt,CN=Users,"+d.base, "user", "krbtgt", "514"),
+		class("OU=Domain Controllers,"+d.base, "organizationalUnit"),
+		account("CN=DC1,OU=Domain Controllers,"+d.base, "computer", "DC1$", "532480"),
 		class(configDN, "configuration"),
 	}
 	for _, dn := range []string{serversDN, policyDN} { // with all that is above them
@@ -149,7 +160,7 @@ func (d *directory) computedControl(n *node) string {
 // tokenGroups gives the SIDs of all groups an entry is in, by way of others too,
 // and of its primary group (MS-ADTS 3.1.1.4.5.19).
 func (d *directory) tokenGroups(n *node) []string {
-	out := []string{domainSID(domainUsers)}
+	out := []string{domainSID(domainUsers), builtinUsers}
 	if p := n.number("primaryGroupID"); p != 0 {
 		out[0] = domainSID(uint32(p)) //nolint:gosec // a relative id has 32 bits
 	}
@@ -191,12 +202,17 @@ func (d *directory) bury(n *node) {
 			n.attrs[key] = &attribute{a.name, nil, seq}
 		}
 	}
-	mangled := value + "\nDEL:" + guidText(n.id)
+	mangled := value + "\nDEL:" + GUIDText(n.id)
 	n.set(name, seq, mangled)
 	n.set("isDeleted", seq, "TRUE")
 	n.set("lastKnownParent", seq, parent)
-	n.set("msDS-LastKnownRDN", seq, value)
-	n.dn = name + "=" + EscapeRDN(value) + `\0ADEL:` + guidText(n.id) + "," + deletedDN
+	n.lastName = value
+	if d.recycle {
+		n.set("msDS-LastKnownRDN", seq, value)
+	} else {
+		n.set("isRecycled", seq, "TRUE")
+	}
+	n.dn = name + "=" + EscapeRDN(value) + `\0ADEL:` + GUIDText(n.id) + "," + deletedDN
 	n.key = dnKey(n.dn)
 	d.byKey[n.key] = n
 	n.deleted, n.changed, n.renamed, n.changedAt = true, seq, seq, d.now()
@@ -215,7 +231,7 @@ func kept(key string) bool {
 // revive undoes bury, links excepted.
 func (d *directory) revive(n *node) error {
 	parent := strings.Join(n.stored("lastKnownParent"), "")
-	value := strings.Join(n.stored("msDS-LastKnownRDN"), "")
+	value := n.lastName
 	name, _ := splitRDN(first(splitDN(n.dn)))
 	back := name + "=" + EscapeRDN(value) + "," + parent
 	switch {
@@ -231,7 +247,7 @@ func (d *directory) revive(n *node) error {
 			n.attrs[key] = &attribute{a.name, a.values, seq}
 		}
 	}
-	for _, key := range []string{"isDeleted", "msDS-LastKnownRDN"} {
+	for _, key := range []string{"isDeleted", "isRecycled", "msDS-LastKnownRDN"} {
 		n.set(key, seq)
 	}
 	n.set(name, seq, value)

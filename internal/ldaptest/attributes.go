@@ -69,7 +69,7 @@ func (s *Server) wanted(n *node, w wishes, scope int64, self *replica, f *firing
 		case s.Kind == ActiveDirectory && constructed(name):
 			continue
 		case d.operational(name):
-			if !w.plus {
+			if !w.plus || s.Kind == ActiveDirectory { // which knows no + (seen with Samba)
 				continue
 			}
 		case !w.star:

@@ -107,7 +107,7 @@ func (s *Server) Restore(dn string) {
 	_, value := splitRDN(rdn)
 	s.change("restore "+dn, func(d *directory) error {
 		for _, n := range slices.Backward(d.list) {
-			if n.deleted && strings.Join(n.stored("msDS-LastKnownRDN"), "") == value && dnKey(strings.Join(n.stored("lastKnownParent"), "")) == dnKey(parent) {
+			if n.deleted && n.lastName == value && dnKey(strings.Join(n.stored("lastKnownParent"), "")) == dnKey(parent) {
 				return d.revive(n)
 			}
 		}
@@ -135,7 +135,7 @@ func (s *Server) AnchorOf(dn string) string {
 func (d *directory) anchorText(n *node) string {
 	switch d.kind {
 	case ActiveDirectory:
-		return guidText(n.id)
+		return GUIDText(n.id)
 	case DS389:
 		return uniqueIDText(n.id)
 	case Plain, OpenLDAP:

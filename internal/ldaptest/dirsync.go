@@ -30,7 +30,7 @@ func (s *Server) dirSync(p *page, f *firing, base *node, self *replica) {
 	}
 	from, ok := dirSyncFrom(r.cookie)
 	if !ok {
-		p.fail(codeProtocol, "00000057: LdapErr: DSID-0C090A4D, comment: Error processing control, data 0, v4563")
+		p.fail(codeCriticalUnavailable, "0000202C: LdapErr: DSID-0C090A4D, comment: Error processing control, data 0, v4563")
 		return
 	}
 	var list []*node
@@ -52,6 +52,10 @@ func (s *Server) dirSync(p *page, f *firing, base *node, self *replica) {
 	p.total = len(list)
 	for i, n := range list {
 		attributes := s.changes(n, p.q, from, self)
+		if len(attributes) == 0 {
+			continue
+		}
+		attributes = append(attributes, values{"objectGUID", []string{n.id}}, values{"instanceType", n.stored("instanceType")})
 		if f != nil && f.fault.entry != nil {
 			attributes = f.fault.entry(f, f.hit(i, p.total), n, attributes)
 		}
@@ -75,14 +79,15 @@ func dirSyncFrom(cookie string) (int64, bool) {
 	return int64(binary.LittleEndian.Uint64([]byte(rest[16:]))), true //nolint:gosec // it was one before
 }
 
-// changes gives the wanted attributes of an entry that changed; one without values
-// was removed. Linked ones come whole, or as what was added and removed.
+// changes gives the wanted attributes of an entry that changed, none if only others
+// did; one without values was removed. Linked ones come whole, or as what was added and removed.
 func (s *Server) changes(n *node, q request, from int64, self *replica) []values {
 	w := wishesOf(q.attributes)
-	out := []values{{"objectGUID", []string{n.id}}}
+	_, moved := w.named["name"] // brings the parent along
+	var out []values
 	for _, name := range s.d.dirSyncNames(n) {
 		key := strings.ToLower(name)
-		if _, named := w.named[key]; key == "objectguid" || !named && !w.star {
+		if _, named := w.named[key]; key == "instancetype" || !named && !w.star && !(key == "parentguid" && moved) {
 			continue
 		}
 		a := n.attrs[key]

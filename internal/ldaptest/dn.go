@@ -87,9 +87,9 @@ func below(key, base string) bool {
 	return base == "" || key == base || strings.HasSuffix(key, ","+base)
 }
 
-// guidText writes the 16 bytes of an objectGUID as Microsoft does: its first three
+// GUIDText writes the 16 bytes of an objectGUID as Microsoft does: its first three
 // groups are little-endian.
-func guidText(b string) string {
+func GUIDText(b string) string {
 	if len(b) != 16 {
 		return ""
 	}

@@ -157,11 +157,12 @@ func (k Kind) Person(p slapdtest.Person) Entry {
 // Group gives the entry of a group with members: of class group in Active
 // Directory, else groupOfNames.
 func (k Kind) Group(cn string, members ...string) Entry {
-	class := "groupOfNames"
+	e := Entry{k.GroupDN(cn), map[string][]string{"objectClass": {"groupOfNames"}, "cn": {cn}, "member": members}}
 	if k == ActiveDirectory {
-		class = "group"
+		e.Attributes["objectClass"] = []string{"group"}
+		e.Attributes["sAMAccountName"] = []string{cn}
 	}
-	return Entry{k.GroupDN(cn), map[string][]string{"objectClass": {class}, "cn": {cn}, "member": members}}
+	return e
 }
 
 // vendor gives the values by which products are told apart.

@@ -66,8 +66,9 @@ func TestServer_filters(t *testing.T) {
 	base, people := s.Kind.BaseDN(), slapdtest.Roster(30)
 	s.Add(s.Kind.Group("outer", s.Kind.GroupDN("inner")), s.Kind.Group("inner", s.Kind.DN(people[3]), s.Kind.GroupDN("outer")))
 	for filter, want := range map[string]int{
-		"(&(objectCategory=person)(objectClass=user))":                                 31, // and the reader
-		"(sAMAccountType=805306368)":                                                   31,
+		"(&(objectCategory=person)(objectClass=user))":                                 34, // and the reader, Administrator, Guest, krbtgt
+		"(objectClass=user)":                                                           35, // and the domain controller
+		"(sAMAccountType=805306368)":                                                   34,
 		"(sAMAccountName=" + people[3].UID + ")":                                       1,
 		"(samaccountname=" + strings.ToUpper(people[3].UID) + ")":                      1,
 		"(&(mail=*)(!(title=Engineer)))":                                               25,
@@ -78,17 +79,17 @@ func TestServer_filters(t *testing.T) {
 		"(mail=anna.*)":                                                                1,
 		"(mail=*nna*test)":                                                             1,
 		"(mail=*nna*example.org)":                                                      0,
-		"(userAccountControl:1.2.840.113556.1.4.803:=2)":                               1,
-		"(userAccountControl:1.2.840.113556.1.4.803:=514)":                             1,
-		"(userAccountControl:1.2.840.113556.1.4.804:=514)":                             31,
+		"(userAccountControl:1.2.840.113556.1.4.803:=2)":                               3,
+		"(userAccountControl:1.2.840.113556.1.4.803:=514)":                             3,
+		"(userAccountControl:1.2.840.113556.1.4.804:=514)":                             34,
 		"(uSNChanged<=0)":                                                              0,
-		"(accountExpires=9223372036854775807)":                                         31,
+		"(accountExpires=9223372036854775807)":                                         35,
 		"(memberOf=" + s.Kind.GroupDN("inner") + ")":                                   2,
 		"(memberOf=" + s.Kind.GroupDN("outer") + ")":                                   1,
 		"(memberOf:1.2.840.113556.1.4.1941:=" + s.Kind.GroupDN("outer") + ")":          3,
 		"(member:1.2.840.113556.1.4.1941:=" + s.Kind.DN(people[3]) + ")":               4,
 		"(memberOf=CN=Domain Users,CN=Users,DC=ad,DC=test)":                            0,
-		"(primaryGroupID=513)":                                                         31,
+		"(primaryGroupID=513)":                                                         35,
 		"(objectGUID=" + escape(s.Values(s.Kind.DN(people[5]), "objectGUID")[0]) + ")": 1,
 		"(userAccountControl=not a number)":                                            0,
 		"(!(userAccountControl=not a number))":                                         0,
@@ -149,7 +150,7 @@ func TestServer_limits(t *testing.T) {
 	paging.SetCookie([]byte("of another connection"))
 	stale.Controls = []ldap.Control{paging}
 	_, err = c.Search(stale)
-	require.Equal(t, ldap.LDAPResultUnavailableCriticalExtension, code(t, err))
+	require.Equal(t, ldap.LDAPResultUnwillingToPerform, code(t, err))
 
 	other := ldaptest.Start(t, ldaptest.Options{Kind: ldaptest.OpenLDAP, People: 300, PageSize: 100, Total: 250})
 	c = dial(t, other)
@@ -309,7 +310,7 @@ func TestServer_groups(t *testing.T) {
 	require.Equal(t, []string{"Someone Else"}, s.Values(moved, "name"))
 
 	s.Add(s.Kind.Group("outer", s.Kind.GroupDN("everyone")))
-	require.Len(t, one(t, c, moved, "tokenGroups").GetRawAttributeValues("tokenGroups"), 4, "primary, everyone, a department, outer")
+	require.Len(t, one(t, c, moved, "tokenGroups").GetRawAttributeValues("tokenGroups"), 5, "primary, Users, everyone, a department, outer")
 	_, err := c.Search(request(s.Kind.BaseDN(), ldap.ScopeWholeSubtree, "(objectClass=user)", "tokenGroups"))
 	require.Equal(t, ldap.LDAPResultOperationsError, code(t, err))
 

@@ -283,8 +283,8 @@ func (c *conn) keep(at *cursor) string {
 func (c *conn) next(p *page, self *replica) *firing {
 	at := c.cursors[p.q.page.cookie]
 	if at == nil || at.fingerprint != p.q.fingerprint {
-		if c.s.Kind == ActiveDirectory {
-			p.fail(codeCriticalUnavailable, "00002040: SvcErr: DSID-031401E7, problem 5010 (UNAVAIL_EXTENSION), data 0")
+		if c.s.Kind == ActiveDirectory { // seen with Samba
+			p.fail(codeUnwilling, "00002035: paged results cookie is invalid")
 		} else {
 			p.fail(codeProtocol, "paged results cookie is invalid")
 		}

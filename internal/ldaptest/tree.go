@@ -34,6 +34,7 @@ type node struct {
 	changedAt        time.Time
 	deleted          bool
 	lost             map[string]*attribute // what a tombstone was stripped of
+	lastName         string                // of a tombstone
 }
 
 type attribute struct {
@@ -119,7 +120,7 @@ func (d *directory) keyOf(dn string) string {
 	}
 	text := strings.ToLower(strings.TrimSuffix(dn[len("<GUID="):], ">"))
 	for _, n := range d.list {
-		if guidText(n.id) == text || hex.EncodeToString([]byte(n.id)) == text {
+		if GUIDText(n.id) == text || hex.EncodeToString([]byte(n.id)) == text {
 			return n.key
 		}
 	}

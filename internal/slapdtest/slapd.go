@@ -1,6 +1,7 @@
 // Package slapdtest gives tests a directory server: a real slapd on a free
 // loopback port with invented people in it, a proxy that cuts connections, and
-// a fake for faults that slapd cannot be made to show.
+// a small fake for faults that slapd cannot be made to show. Package ldaptest has
+// more of those, and plays other products.
 //
 // It is support of tests only and knows nothing of mmsync.
 package slapdtest
@@ -45,9 +46,15 @@ type Options struct {
 	NoPaging   bool // paging is forbidden to the reader
 	// ACL are access rules (slapd.access(5), without the word access) that come
 	// before "everybody who is bound may read all".
-	ACL    []string
-	NoTLS  bool     // no certificate: StartTLS is refused and TLSURL empty
-	Config []string // further global lines of slapd.conf(5)
+	ACL []string
+	// SyncProvider answers RFC 4533. What happened to single entries is kept in
+	// memory for the last 1000 changes, so that Restart forgets it.
+	SyncProvider bool
+	// DynamicGroups fills member of a groupOfURLs while it is read, from its
+	// memberURL. Without it such groups can be there all the same.
+	DynamicGroups bool
+	NoTLS         bool     // no certificate: StartTLS is refused and TLSURL empty
+	Config        []string // further global lines of slapd.conf(5)
 }
 
 // Server is one running slapd. It ends with its test.
