@@ -16,6 +16,8 @@ const (
 	policyDN    = "CN=Default Query Policy,CN=Query-Policies,CN=Directory Service,CN=Windows NT,CN=Services," + configDN
 	deletedDN   = "CN=Deleted Objects,DC=ad,DC=test"
 	domainUsers = 513
+	// builtinUsers is S-1-5-32-545, of which Domain Users is a member.
+	builtinUsers = "\x01\x02\x00\x00\x00\x00\x00\x05\x20\x00\x00\x00\x21\x02\x00\x00"
 )
 
 // How userAccountControl and its computed sibling say it (MS-ADTS 2.2.16).
@@ -158,7 +160,7 @@ func (d *directory) computedControl(n *node) string {
 // tokenGroups gives the SIDs of all groups an entry is in, by way of others too,
 // and of its primary group (MS-ADTS 3.1.1.4.5.19).
 func (d *directory) tokenGroups(n *node) []string {
-	out := []string{domainSID(domainUsers)}
+	out := []string{domainSID(domainUsers), builtinUsers}
 	if p := n.number("primaryGroupID"); p != 0 {
 		out[0] = domainSID(uint32(p)) //nolint:gosec // a relative id has 32 bits
 	}

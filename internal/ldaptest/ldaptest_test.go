@@ -310,7 +310,7 @@ func TestServer_groups(t *testing.T) {
 	require.Equal(t, []string{"Someone Else"}, s.Values(moved, "name"))
 
 	s.Add(s.Kind.Group("outer", s.Kind.GroupDN("everyone")))
-	require.Len(t, one(t, c, moved, "tokenGroups").GetRawAttributeValues("tokenGroups"), 4, "primary, everyone, a department, outer")
+	require.Len(t, one(t, c, moved, "tokenGroups").GetRawAttributeValues("tokenGroups"), 5, "primary, Users, everyone, a department, outer")
 	_, err := c.Search(request(s.Kind.BaseDN(), ldap.ScopeWholeSubtree, "(objectClass=user)", "tokenGroups"))
 	require.Equal(t, ldap.LDAPResultOperationsError, code(t, err))
 

@@ -41,16 +41,18 @@ func (s *Server) synchronise(p *page, f *firing, base *node, self *replica) {
 	case from < s.d.logFrom:
 		a.refreshDeletes = false
 		for _, n := range s.found(p.q, base, self) {
+			a.present = append(a.present, n.id)
 			if n.changed > from {
 				a.changed = append(a.changed, n)
-			} else {
-				a.present = append(a.present, n.id)
 			}
+		}
+		if len(a.changed) == len(a.present) { // a cookie from before everything
+			a.present = nil
 		}
 	default:
 		s.replay(&a, p.q, base, self, from)
 	}
-	if initial || from != s.d.seq {
+	if initial && p.q.sync.cookie == "" || !initial && from != s.d.seq { // none to a cookie without sense, as slapd
 		a.cookie = s.syncCookie(p.q)
 	}
 	if f != nil && f.fault.sync != nil {

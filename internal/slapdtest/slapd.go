@@ -1,6 +1,7 @@
 // Package slapdtest gives tests a directory server: a real slapd on a free
 // loopback port with invented people in it, a proxy that cuts connections, and
-// a fake for faults that slapd cannot be made to show.
+// a small fake for faults that slapd cannot be made to show. Package ldaptest has
+// more of those, and plays other products.
 //
 // It is support of tests only and knows nothing of mmsync.
 package slapdtest

@@ -17,8 +17,10 @@ const lockoutBit = 0x10
 // lockoutAttributes tell of too many wrong passwords, of which anybody can make as
 // many as he likes.
 func lockoutAttributes() []string {
-	return []string{"lockoutTime", "badPwdCount", "badPasswordTime", "pwdAccountLockedTime", "pwdFailureTime",
-		"accountUnlockTime", "passwordRetryCount", "retryCountResetTime", "krbLoginFailedCount", "krbLastFailedAuth", computedControl}
+	return []string{
+		"lockoutTime", "badPwdCount", "badPasswordTime", "pwdAccountLockedTime", "pwdFailureTime",
+		"accountUnlockTime", "passwordRetryCount", "retryCountResetTime", "krbLoginFailedCount", "krbLastFailedAuth", computedControl,
+	}
 }
 
 // refuseLockout finds fault with a disabled_when that takes a lockout for leaving:

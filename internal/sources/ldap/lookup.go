@@ -106,11 +106,11 @@ func (g *groups) searchUp(rec *sources.Record) error {
 	}
 	asked := map[string]bool{}
 	for ; len(members) > 0; members = members[1:] {
-		if key := sources.DNKey(members[0]); asked[key] {
+		key := sources.DNKey(members[0])
+		if asked[key] {
 			continue
-		} else {
-			asked[key] = true
 		}
+		asked[key] = true
 		found, err := g.listing(members[0])
 		if err != nil {
 			return err

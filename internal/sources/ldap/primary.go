@@ -3,6 +3,7 @@ package ldap
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -42,7 +43,7 @@ func (g *groups) withPrimary(rec *sources.Record, list []string) ([]string, erro
 	if err != nil {
 		return nil, err
 	}
-	list = append(list[:len(list):len(list)], dn)
+	list = append(slices.Clip(list), dn)
 	if g.s.o.Groups.Nested == NestedInChain {
 		chained, err := g.chained(dn)
 		if err != nil {
