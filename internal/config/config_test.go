@@ -260,6 +260,10 @@ func TestConfig_Warnings(t *testing.T) {
 	require.Empty(t, parse(t, minimal+rule+"lifecycle: {deactivate: {delete_endpoint: true}}\n").Warnings())
 	require.Empty(t, parse(t, minimal+strings.Replace(rule, "ldap", "saml", 1)).Warnings())
 	require.Empty(t, parse(t, minimal).Warnings())
+	catalog := parse(t, strings.Replace(minimal, "ldaps://dc1.example.com", "ldaps://dc1.example.com:3269", 1)).Warnings()
+	require.Len(t, catalog, 1)
+	require.Equal(t, "sources[0].connection_url", catalog[0].Path)
+	require.Contains(t, catalog[0].Msg, "in memberOf only universal groups")
 }
 
 func TestParse_times_at_their_limits(t *testing.T) {

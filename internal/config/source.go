@@ -65,18 +65,45 @@ type LDAP struct {
 	ServerWithoutPaging bool `yaml:"server_without_paging"`
 	// Canary is the DN of an entry every complete read must contain; "" for none.
 	Canary string `yaml:"canary"`
+	// Delta is how the directory is asked for what changed: DeltaAuto and its like.
+	Delta string `yaml:"delta"`
 	// Groups is nil if the section is not there; no group is read then.
 	Groups *Groups `yaml:"groups"`
 }
 
+// The values of LDAP.Delta.
+const (
+	DeltaAuto      = "auto"
+	DeltaOff       = "off"
+	DeltaUSN       = "usn"
+	DeltaDirSync   = "dirsync"
+	DeltaTimestamp = "timestamp"
+	DeltaSyncrepl  = "syncrepl"
+)
+
+// The values of Groups.MembershipAttribute that stand on the person.
+const (
+	MemberOf = "memberOf"
+	NSRole   = "nsRole"
+)
+
+// The values of Groups.Nested.
+const (
+	NestedOff     = "off"
+	NestedWalk    = "walk"
+	NestedInChain = "in_chain"
+)
+
 // Groups says how an LDAP source tells who belongs to which group.
 type Groups struct {
-	// MembershipAttribute is memberOf (on the person), or member, uniqueMember
-	// or memberUid (on the group).
+	// MembershipAttribute is memberOf or nsRole (on the person), or member,
+	// uniqueMember, memberUid or memberURL (on the group).
 	MembershipAttribute string `yaml:"membership_attribute"`
-	// BaseDN is where groups are searched; required unless memberOf.
+	// BaseDN is where groups are searched; required unless it is on the person.
 	BaseDN      string `yaml:"base_dn"`
 	GroupFilter Expr   `yaml:"group_filter"`
+	// Nested is how members of a group within a group are found.
+	Nested string `yaml:"nested"`
 }
 
 // The values of File.Format.

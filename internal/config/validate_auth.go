@@ -74,6 +74,10 @@ func (c *Config) Warnings() []*Error {
 	}
 	pushed := -1
 	for i := range c.Sources {
+		if l := c.Sources[i].LDAP; l != nil && slices.ContainsFunc(l.ConnectionURL, globalCatalog) {
+			warn(indexPath("sources", i)+".connection_url", "ports 3268 and 3269 are of a global catalog, which has some attributes only and in memberOf only universal groups",
+				"name a domain controller without a port, or with 636 or 389")
+		}
 		if c.Sources[i].SCIM == nil {
 			continue
 		}

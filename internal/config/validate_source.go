@@ -75,17 +75,12 @@ func (v *validator) ldap(at string, l *LDAP) {
 	if l.QueryTimeout < time.Second {
 		v.fault(at+".query_timeout", "want at least 1s, found "+formatDuration(l.QueryTimeout), "")
 	}
+	v.oneOf(at+".delta", l.Delta, DeltaAuto, DeltaOff, DeltaUSN, DeltaDirSync, DeltaTimestamp, DeltaSyncrepl)
 	if p := l.FullSyncPeriod; p < 0 || p > maxFullSyncPeriod {
 		v.fault(at+".full_sync_period", "want 0s to "+formatDuration(maxFullSyncPeriod)+", found "+formatDuration(p), "0s reads everybody in each run")
 	}
-	if g := l.Groups; g != nil {
-		at += ".groups"
-		ok := v.oneOf(at+".membership_attribute", g.MembershipAttribute, "memberOf", "member", "uniqueMember", "memberUid")
-		if ok && g.MembershipAttribute != "memberOf" && g.BaseDN == "" {
-			v.fault(at+".base_dn", "is required with membership_attribute "+g.MembershipAttribute, "name the entry that groups are searched under")
-		}
-		v.dn(at+".base_dn", g.BaseDN)
-		v.filter(at+".group_filter", g.GroupFilter)
+	if l.Groups != nil {
+		v.groups(at+".groups", l.Groups)
 	}
 }
 

@@ -150,12 +150,15 @@ func buildSource(c *config.Config, i int, m *sources.Mapper, log *slog.Logger) (
 		Name: s.Name, URLs: d.ConnectionURL, Security: d.ConnectionSecurity, CAFile: d.CAFile, ServerName: d.ServerName,
 		AllowCleartext: d.AllowCleartext, BindDN: d.BindUsername, BindPassword: d.BindPassword.Value, BaseDN: d.BaseDN,
 		UserFilter: d.UserFilter.Text, PageSize: d.MaxPageSize, Timeout: d.QueryTimeout, WithoutPaging: d.ServerWithoutPaging,
-		Canary: d.Canary, Mapper: m, Logger: log,
+		Canary: d.Canary, Delta: d.Delta, Mapper: m, Logger: log,
 	}
 	if g := d.Groups; g != nil {
 		o.Groups = ldap.GroupOptions{Mode: ldap.GroupsSearch, BaseDN: g.BaseDN, Filter: g.GroupFilter.Text, MembershipAttribute: g.MembershipAttribute}
-		if g.MembershipAttribute == "memberOf" {
-			o.Groups = ldap.GroupOptions{Mode: ldap.GroupsMemberOf}
+		if g.MembershipAttribute == config.MemberOf || g.MembershipAttribute == config.NSRole {
+			o.Groups.Mode = ldap.GroupsMemberOf
+		}
+		if g.Nested != config.NestedOff {
+			o.Groups.Nested = g.Nested
 		}
 	}
 	return ldap.New(o)

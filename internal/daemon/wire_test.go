@@ -6,10 +6,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/config"
+	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/sources"
+	"github.com/mmsync/mmsync/internal/sources/ldap"
 )
+
+// The engine asks a directory for what changed if it finds that it can be asked.
+var _ reconcile.Incremental = (*ldap.Source)(nil)
 
 const two = `version: 1
 mattermost: {url: "https://chat.example.com", token: stub}

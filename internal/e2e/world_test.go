@@ -56,6 +56,7 @@ type settings struct {
 	reader   string
 	disabled string // disabled_when
 	pageSize int    // at least 50
+	delta    string // auto unless set
 	url      string // of Mattermost
 	server   mmsim.Options
 }
@@ -128,8 +129,9 @@ sources:
     disabled_when: '%s'
     max_page_size: %d
     query_timeout: 10s
+    delta: %s
     groups: {membership_attribute: memberOf}
-`, s.ldap, or(s.reader, slapdtest.ReaderDN), slapdtest.ReaderPassword, or(s.baseDN, slapdtest.PeopleDN), or(s.disabled, `attr.employeeType == "disabled"`), max(s.pageSize, 50))
+`, s.ldap, or(s.reader, slapdtest.ReaderDN), slapdtest.ReaderPassword, or(s.baseDN, slapdtest.PeopleDN), or(s.disabled, `attr.employeeType == "disabled"`), max(s.pageSize, 50), or(s.delta, "auto"))
 	}
 	if s.file {
 		fmt.Fprintf(&b, "  - {name: corp, type: file, path: people.ldif, disabled_when: '%s'}\n", or(s.disabled, `attr.employeeType == "disabled"`))

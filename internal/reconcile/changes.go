@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,21 +22,9 @@ import (
 // changesOnly are the Options of such a run.
 const changesOnly = `{"changes":true}`
 
-const (
-	// mostAgain is how many people of a source are remembered to be looked at again; with
-	// more everybody is read.
-	mostAgain = 2000
-	// fewChanges is how many people may have changed at once in any case; beyond that a
-	// fourth of those who are linked. A plan for more should see everybody.
-	fewChanges = 1000
-)
-
-// reading is what a run noted of a source's mark, to be kept once the run has done its
-// part.
-type reading struct {
-	from string // the store's mark until now
-	next state.ReadMark
-}
+// fewChanges is how many people may have changed at once in any case; beyond that a
+// fourth of those who are linked. A plan for more should see everybody.
+const fewChanges = 1000
 
 // partial is one source in a run that reads only what changed.
 type partial struct {
@@ -93,7 +80,7 @@ func (e *Engine) askable(ctx context.Context, g *gathered, o RunOptions, l *leas
 	if o.pick != nil || o.everybody || o.Audit {
 		return nil, "the run is asked to see everybody", nil
 	}
-	if e.jumped(g.now, true) {
+	if e.jumped(g.now, false) { // the full read that follows has to see it too
 		return nil, "a clock was set", nil
 	}
 	back, err := e.setBackPending(ctx, l, false)
@@ -147,9 +134,7 @@ func (e *Engine) readChanges(ctx context.Context, g *gathered, list []*partial, 
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
 	for _, c := range list {
-		if c.again, err = e.lookAt(ctx, c.mark, verdicts, calls); err != nil {
-			return "", err
-		}
+		c.again = lookAt(c.mark, verdicts, calls)
 		group.Go(func() error {
 			e.o.Progress(Progress{Stage: "reading what changed in " + c.src.Name()})
 			c.err = c.ask(gctx)
@@ -181,9 +166,9 @@ func (e *Engine) readChanges(ctx context.Context, g *gathered, list []*partial, 
 }
 
 // lookAt gives the anchors of a source's people to be looked at whether or not they
-// changed: who was left with something to do, waits for his grace to end, had a call
-// under way, or was spoken about by an operator.
-func (e *Engine) lookAt(ctx context.Context, m state.ReadMark, verdicts []state.Verdict, calls busy) ([]string, error) {
+// changed: who was left with something to do or to wait for, had a call under way, or was
+// spoken about by an operator.
+func lookAt(m state.ReadMark, verdicts []state.Verdict, calls busy) []string {
 	again := slices.Clone(m.Again)
 	add := func(k identity.Key) {
 		if k.Source == m.Source {
@@ -200,15 +185,8 @@ func (e *Engine) lookAt(ctx context.Context, m state.ReadMark, verdicts []state.
 	for k := range calls.people {
 		add(k)
 	}
-	missed, err := e.o.Store.Sightings(ctx, m.Source)
-	if err != nil {
-		return nil, fmt.Errorf("read who is missing from source %s: %w", m.Source, err)
-	}
-	for i := range missed {
-		add(missed[i].Key)
-	}
 	slices.Sort(again)
-	return slices.Compact(again), nil
+	return slices.Compact(again)
 }
 
 // doubt says what is in doubt of a source that could not be asked.
@@ -365,61 +343,4 @@ func (g *gathered) dropUnconfirmed(first int) {
 	}
 	g.observations = kept
 	g.sightings.Missed = slices.DeleteFunc(g.sightings.Missed, func(s state.Sighting) bool { return dropped[s.Key] })
-}
-
-// noteRead notes from where a source that was read whole can be asked for what changed.
-func (e *Engine) noteRead(ctx context.Context, g *gathered, s *identity.Snapshot, sum plan.SourceSummary, l *lease) error {
-	if l == nil || e.o.FullRead[s.Source] <= 0 || !sum.Complete || s.Mark == "" {
-		return nil
-	}
-	was, err := e.o.Store.ReadMark(ctx, s.Source)
-	if err != nil {
-		return fmt.Errorf("read how far source %s was read: %w", s.Source, err)
-	}
-	g.readings = append(g.readings, reading{from: was.Mark, next: state.ReadMark{
-		Source: s.Source, Mark: s.Mark, FullAt: g.now, Rules: g.rules, Linked: sum.Linked, At: g.now,
-	}})
-	return nil
-}
-
-// keepReadings moves the marks of the sources past what this run has done, and notes
-// whom it left something to do for: those are looked at again whether or not they
-// change. due are those to whom a call may still be under way, or whose leaving has yet
-// to last.
-func (e *Engine) keepReadings(ctx context.Context, l *lease, g *gathered, rep *Report, due map[identity.Key]time.Time) error {
-	if g.facts.SetBack {
-		return nil // the next run reads everybody
-	}
-	left := map[string]map[string]bool{}
-	note := func(k identity.Key) {
-		if left[k.Source] == nil {
-			left[k.Source] = map[string]bool{}
-		}
-		left[k.Source][k.Anchor] = true
-	}
-	for i := range rep.Plan.Decisions {
-		d := &rep.Plan.Decisions[i]
-		waits := d.Reason.Explain().Ender == plan.EndWait || d.Reason == plan.OnHold || waitsForOther(d) || d.Until != nil
-		if len(d.Ops) > 0 || waits {
-			note(d.Key)
-		}
-	}
-	for k := range due {
-		note(k)
-	}
-	for _, r := range g.readings {
-		again := left[r.next.Source]
-		r.next.Again = nil
-		for a := range again {
-			r.next.Again = append(r.next.Again, a)
-		}
-		slices.Sort(r.next.Again)
-		if len(r.next.Again) > mostAgain {
-			r.next.Mark = ""
-		}
-		if err := e.o.Store.SetReadMark(ctx, l.current(), r.from, r.next); err != nil {
-			return fmt.Errorf("note how far source %s was read: %w", r.next.Source, err)
-		}
-	}
-	return nil
 }

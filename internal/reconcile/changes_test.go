@@ -233,6 +233,38 @@ func TestEngine_Changes(t *testing.T) {
 		require.False(t, c.active("anna"))
 		require.False(t, c.active("bert"))
 	})
+	t.Run("who comes back is held no more", func(t *testing.T) {
+		t.Parallel()
+		c := newChanging(t, three()...)
+		c.change = func(o *reconcile.Options) { o.Limits.Deactivations.Count = 1 }
+		c.set(human{ID: "1", UID: "anna", Left: "yes"})
+		c.set(human{ID: "2", UID: "bert", Left: "yes"})
+		c.sync(t, true)
+		require.Len(t, c.held(t), 2)
+		c.set(human{ID: "1", UID: "anna"})
+		c.sync(t, true)
+		require.Equal(t, []identity.Key{{Source: "corp", Anchor: "2"}}, c.held(t))
+	})
+	t.Run("a clock that was set ends no grace", func(t *testing.T) {
+		t.Parallel()
+		c := newChanging(t, three()...)
+		c.change = threeDays
+		c.remove("2")
+		s := c.store()
+		defer s.Close()
+		var ahead time.Duration
+		with := c.wiring(t)
+		with.wrap = func(s state.Store) state.Store { return movable{s, &ahead} }
+		e := c.engine(s, nil, with)
+		_, err := e.Sync(t.Context(), reconcile.RunOptions{Trigger: "test"})
+		require.NoError(t, err)
+		ahead = 73 * time.Hour
+		c.sim.SetClockOffset(ahead)
+		_, err = e.Sync(t.Context(), reconcile.RunOptions{Trigger: "test", Changes: true})
+		require.NoError(t, err)
+		require.Equal(t, []string{"all", "all", "all"}, c.reads)
+		require.True(t, c.active("bert"), "one more read has to miss him")
+	})
 	t.Run("a grace of the disabled ends without a change", func(t *testing.T) {
 		t.Parallel()
 		c := newChanging(t, three()...)
@@ -256,6 +288,69 @@ func TestEngine_Changes(t *testing.T) {
 		require.Equal(t, "Chef", c.position("bert"))
 		require.Equal(t, []string{"all", "changes", "all"}, c.reads)
 	})
+}
+
+// A run of changes between a leaving and the look whether it lasts has seen nothing of it.
+func TestEngine_Changes_secondLook(t *testing.T) {
+	t.Parallel()
+	c := newChanging(t, three()...)
+	c.change = func(o *reconcile.Options) { o.LookAgain = 300 * time.Millisecond }
+	c.set(human{ID: "2", UID: "bert", Left: "yes"})
+	between := wiring{change: func(o *reconcile.Options) {
+		o.Sources = []reconcile.Source{c.source(t)}
+		o.FullRead = map[string]time.Duration{"corp": time.Hour}
+	}}
+	with, once := c.wiring(t), false
+	change := with.change
+	with.change = func(o *reconcile.Options) {
+		change(o)
+		o.Progress = func(p reconcile.Progress) {
+			if !strings.HasPrefix(p.Stage, "waiting") || once {
+				return
+			}
+			once = true
+			m := c.readMark(t)
+			c.under(func(s state.Store, l state.Lease) { // so that it has nobody to look at again
+				none := m
+				none.Again = nil
+				require.NoError(t, s.SetReadMark(t.Context(), l, m.Mark, none))
+			})
+			_, err := c.run(t.Context(), nil, between, reconcile.RunOptions{Changes: true})
+			require.NoError(t, err)
+			u, _ := c.sim.UserByName("bert")
+			c.sim.SetUser(u.ID, func(u *mmsim.User) { u.DeleteAt = 0; u.UpdateAt = time.Now().UnixMilli() })
+		}
+	}
+	_, err := c.run(t.Context(), nil, with, reconcile.RunOptions{Changes: true})
+	require.NoError(t, err)
+	require.True(t, once)
+	require.Equal(t, []string{"all", "changes", "changes"}, c.reads)
+	require.False(t, c.active("bert"))
+}
+
+// movable is a store whose clock a test sets.
+type movable struct {
+	state.Store
+	ahead *time.Duration
+}
+
+func (m movable) Now(ctx context.Context) (time.Time, error) {
+	now, err := m.Store.Now(ctx)
+	return now.Add(*m.ahead), err
+}
+
+// held gives the people of whom the guards hold something.
+func (c *changing) held(t testing.TB) []identity.Key {
+	t.Helper()
+	s := c.store()
+	defer s.Close()
+	list, err := s.Held(t.Context())
+	require.NoError(t, err)
+	var out []identity.Key
+	for _, h := range list {
+		out = append(out, h.Key)
+	}
+	return out
 }
 
 // doubtful cannot be asked about single people.

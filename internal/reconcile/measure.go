@@ -305,7 +305,7 @@ func (g *gathered) holds(run string, p plan.Plan) {
 			if over, free := ends[k]; free && (over || back) {
 				g.sightings.Released = append(g.sightings.Released, k)
 			}
-		case ob != nil && (g.whole || g.few()), g.whole && g.readEverybody(k.Source):
+		case ob != nil && (g.whole || g.few() && ob.Desired != nil), g.whole && g.readEverybody(k.Source):
 			g.sightings.Released = append(g.sightings.Released, k)
 		}
 	}

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// writeCertificate makes an authority and a certificate for localhost and
-// 127.0.0.1: ca.pem, server.pem, server.key, and stranger.pem, an authority
-// that signed nothing.
-func writeCertificate(dir string) error {
+// WriteCertificates makes an authority and a certificate for localhost, 127.0.0.1
+// and further addresses in a directory: ca.pem, server.pem, server.key, and
+// stranger.pem, an authority that signed nothing.
+func WriteCertificates(dir string, more ...net.IP) error {
 	ca, caKey, err := authority("mmsync test authority")
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func writeCertificate(dir string) error {
 	leaf, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: []string{"localhost"}, IPAddresses: append(more, net.IPv4(127, 0, 0, 1)),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}, ca, &key.PublicKey, caKey)
 	if err != nil {

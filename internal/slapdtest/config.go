@@ -14,12 +14,12 @@ func (s *Server) writeConfig() {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	schema := firstDir("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
-	for _, name := range []string{"core", "cosine", "inetorgperson", "nis"} {
+	for _, name := range []string{"core", "cosine", "inetorgperson", "nis", "dyngroup"} {
 		line("include %s/%s.schema", schema, name)
 	}
 	if modules := firstDir("/usr/lib/ldap", "/usr/lib64/openldap", "/usr/lib/openldap", "/usr/libexec/openldap"); modules != "" {
 		line("modulepath %s", modules)
-		for _, name := range []string{"back_mdb", "memberof"} {
+		for _, name := range []string{"back_mdb", "memberof", "syncprov", "dynlist"} {
 			if found, _ := filepath.Glob(filepath.Join(modules, name+".*")); len(found) > 0 { // else it is built in
 				line("moduleload %s", name)
 			}
@@ -38,7 +38,7 @@ func (s *Server) writeConfig() {
 	}
 	line("database mdb\nmaxsize 1073741824\nsuffix %q\nrootdn %q\nrootpw %s", BaseDN, AdminDN, AdminPassword)
 	line("directory %s/db\ndbnosync", s.dir)
-	line("index objectClass,uid,mail,entryUUID,member,uniqueMember,memberUid,memberOf eq")
+	line("index objectClass,uid,mail,entryUUID,entryCSN,modifyTimestamp,member,uniqueMember,memberUid,memberOf eq")
 	line("access to attrs=userPassword by anonymous auth by * none")
 	for _, rule := range s.opts.ACL {
 		line("access %s", rule)
@@ -46,6 +46,12 @@ func (s *Server) writeConfig() {
 	line("access to * by users read by * none")
 	line("limits dn.exact=%q %s", ReaderDN, s.opts.limits())
 	line("overlay memberof")
+	if s.opts.DynamicGroups {
+		line("overlay dynlist\ndynlist-attrset groupOfURLs memberURL member")
+	}
+	if s.opts.SyncProvider {
+		line("overlay syncprov\nsyncprov-sessionlog 1000")
+	}
 	s.must(os.WriteFile(s.config(), []byte(b.String()), 0o600))
 }
 

@@ -1,6 +1,7 @@
 // Package slapdtest gives tests a directory server: a real slapd on a free
 // loopback port with invented people in it, a proxy that cuts connections, and
-// a fake for faults that slapd cannot be made to show.
+// a small fake for faults that slapd cannot be made to show. Package ldaptest has
+// more of those, and plays other products.
 //
 // It is support of tests only and knows nothing of mmsync.
 package slapdtest
@@ -45,9 +46,17 @@ type Options struct {
 	NoPaging   bool // paging is forbidden to the reader
 	// ACL are access rules (slapd.access(5), without the word access) that come
 	// before "everybody who is bound may read all".
-	ACL    []string
-	NoTLS  bool     // no certificate: StartTLS is refused and TLSURL empty
-	Config []string // further global lines of slapd.conf(5)
+	ACL []string
+	// SyncProvider answers RFC 4533. What happened to single entries is kept in
+	// memory for the last 1000 changes, so that Restart forgets it.
+	SyncProvider bool
+	// Written is when the entries were written last; zero is now.
+	Written time.Time
+	// DynamicGroups fills member of a groupOfURLs while it is read, from its
+	// memberURL. Without it such groups can be there all the same.
+	DynamicGroups bool
+	NoTLS         bool     // no certificate: StartTLS is refused and TLSURL empty
+	Config        []string // further global lines of slapd.conf(5)
 }
 
 // Server is one running slapd. It ends with its test.
@@ -108,13 +117,27 @@ func Start(t testing.TB, o Options) *Server {
 		t: t, dir: t.TempDir(), opts: o,
 	}
 	s.must(os.Mkdir(filepath.Join(s.dir, "db"), 0o700))
-	s.must(writeCertificate(s.dir))
+	s.must(WriteCertificates(s.dir))
 	s.CAFile = filepath.Join(s.dir, "ca.pem")
 	s.writeConfig()
-	s.load(Tree(Roster(o.Users)) + "\n" + o.LDIF)
+	s.load(written(Tree(Roster(o.Users))+"\n"+o.LDIF, o.Written))
 	s.run()
 	t.Cleanup(s.Stop)
 	return s
+}
+
+// written stamps all entries of an LDIF.
+func written(ldif string, at time.Time) string {
+	if at.IsZero() {
+		return ldif
+	}
+	entries := strings.Split(ldif, "\n\n")
+	for i, e := range entries {
+		if e = strings.TrimSpace(e); e != "" {
+			entries[i] = e + "\nmodifyTimestamp: " + at.UTC().Format("20060102150405Z")
+		}
+	}
+	return strings.Join(entries, "\n\n") + "\n"
 }
 
 // Restart ends the server and starts it again with other options on the same

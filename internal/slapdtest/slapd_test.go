@@ -71,3 +71,23 @@ func TestRoster(t *testing.T) {
 	}
 	require.Equal(t, people[:10], Roster(10), "the same people whatever the number")
 }
+
+func TestStart_dynamicGroups(t *testing.T) {
+	t.Parallel()
+	const group = "cn=buyers," + GroupsDN
+	ldif := "dn: " + group + "\nobjectClass: groupOfURLs\ncn: buyers\nmemberURL: ldap:///" + PeopleDN + "??sub?(title=Buyer)\n"
+	s := Start(t, Options{Users: 14, LDIF: ldif})
+	members := func() int {
+		c, err := ldap.DialURL(s.URL)
+		require.NoError(t, err)
+		defer c.Close()
+		require.NoError(t, c.Bind(ReaderDN, ReaderPassword))
+		res, err := c.Search(ldap.NewSearchRequest(group, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false, "(memberURL=*)", []string{"member"}, nil))
+		require.NoError(t, err)
+		require.Len(t, res.Entries, 1)
+		return len(res.Entries[0].GetAttributeValues("member"))
+	}
+	require.Equal(t, 0, members())
+	s.Restart(Options{DynamicGroups: true})
+	require.Equal(t, 2, members())
+}

@@ -40,6 +40,7 @@ type program struct {
 	at     Expr
 	names  []string // attributes mentioned, as written
 	groups bool     // mentions groups
+	tree   *ast.AST
 	prog   cel.Program
 	text   func(*Record) (string, error) // set if the expression has a short cut
 	truth  func(*Record) (bool, error)   // the same for a boolean
@@ -93,6 +94,9 @@ func functionOptions(now func() time.Time) []cel.EnvOption {
 			return truthOrErr(f(string(s), now()))
 		})
 	}
+	plain := func(f func(string) (bool, error)) cel.OverloadOpt {
+		return onClock(func(s string, _ time.Time) (bool, error) { return f(s) })
+	}
 	return []cel.EnvOption{
 		cel.Function("lower", cel.Overload("lower_string", []*cel.Type{text}, text, unary(lowerText))),
 		cel.Function("upper", cel.Overload("upper_string", []*cel.Type{text}, text, unary(upperText))),
@@ -122,6 +126,10 @@ func functionOptions(now func() time.Time) []cel.EnvOption {
 			cel.Overload("bit_int_int", []*cel.Type{whole, whole}, truth, cel.BinaryBinding(bitValue))),
 		cel.Function("fileTimePast", cel.Overload("fileTimePast_string", []*cel.Type{text}, truth, onClock(fileTimePast))),
 		cel.Function("timePast", cel.Overload("timePast_string", []*cel.Type{text}, truth, onClock(timePast))),
+		cel.Function("timeAhead", cel.Overload("timeAhead_string", []*cel.Type{text}, truth, onClock(timeAhead))),
+		cel.Function("daysPast", cel.Overload("daysPast_string", []*cel.Type{text}, truth, onClock(daysPast))),
+		cel.Function("lockedForGood", cel.Overload("lockedForGood_string", []*cel.Type{text}, truth, plain(lockedForGood))),
+		cel.Function("isTrue", cel.Overload("isTrue_string", []*cel.Type{text}, truth, plain(isTrue))),
 	}
 }
 
@@ -164,7 +172,8 @@ func (e *engine) compile(key string, x Expr, want *cel.Type) (*program, []error)
 	if issues.Err() != nil {
 		return p, engineErrors(p, issues)
 	}
-	if errs := p.inspect(tree.NativeRep()); len(errs) > 0 {
+	p.tree = tree.NativeRep()
+	if errs := p.inspect(p.tree); len(errs) > 0 {
 		return p, errs
 	}
 	if got := tree.OutputType(); want != nil && !got.IsExactType(want) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -181,38 +180,4 @@ func GUIDBytes(uuid string) (wire []byte, ok bool) {
 	}
 	w, err := wireGUID(uuid)
 	return w, err == nil
-}
-
-// fileTimeEpoch is 1601-01-01 in seconds before 1970; a FILETIME counts 100 ns.
-const fileTimeEpoch = 11644473600
-
-// fileTimePast tells whether a FILETIME such as accountExpires has passed. 0,
-// the largest number and an absent value mean never.
-func fileTimePast(s string, now time.Time) (bool, error) {
-	if s == "" || s == "0" || s == "9223372036854775807" {
-		return false, nil
-	}
-	v, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || v < 0 {
-		return false, errors.New("fileTimePast needs a decimal number of 100 ns since 1601")
-	}
-	return time.Unix(v/1e7-fileTimeEpoch, v%1e7*100).Before(now), nil
-}
-
-// timePast tells whether a generalized time (RFC 4517 3.3.13, as in pwdEndTime
-// or krbPrincipalExpiration), an RFC 3339 time or a plain date has passed; an
-// absent value never has. A plain date passes when its day is over, in UTC.
-func timePast(s string, now time.Time) (bool, error) {
-	if s == "" {
-		return false, nil
-	}
-	if t, err := time.Parse(time.DateOnly, s); err == nil {
-		return t.AddDate(0, 0, 1).Before(now), nil
-	}
-	for _, layout := range []string{"20060102150405Z0700", "200601021504Z0700", "2006010215Z0700", time.RFC3339} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.Before(now), nil
-		}
-	}
-	return false, errors.New("timePast needs a generalized time, an RFC 3339 time or a date such as 2026-01-31")
 }

@@ -143,7 +143,9 @@ func Compile(source string, r Rules, o CompileOptions) (*Mapper, error) {
 		}
 	}
 	c.matchKey = c.add("match_key", r.MatchKey, cel.StringType)
-	c.disabledWhen = c.add("disabled_when", r.DisabledWhen, cel.BoolType)
+	if c.disabledWhen = c.add("disabled_when", r.DisabledWhen, cel.BoolType); c.disabledWhen != nil {
+		c.errs = append(c.errs, c.disabledWhen.refuseLockout()...)
+	}
 	for i, rule := range r.Auth {
 		c.login(fmt.Sprintf("auth[%d]", i), rule)
 	}

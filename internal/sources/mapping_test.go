@@ -390,6 +390,15 @@ func TestMapper_Eval(t *testing.T) {
 		`fileTimePast("0") || fileTimePast("9223372036854775807")`: "false",
 		`fileTimePast("133000000000000000")`:                       "true", // 2022
 		`timePast("20260531235959Z") && !timePast("2026-06-01")`:   "true",
+		`timePast("20260531235959.0Z") && !timePast("")`:           "true", // as Active Directory writes it
+		`timeAhead("20260901000000Z") && timeAhead("2026-06-02")`:  "true",
+		`timeAhead("") || timeAhead("20200101000000Z")`:            "false",
+		`daysPast("20605") && !daysPast("20606")`:                  "true", // 2026-06-01 and the day after
+		`daysPast("") || daysPast("-1")`:                           "false",
+		`lockedForGood("000001010000Z")`:                           "true",
+		`lockedForGood("20260601100000Z") || lockedForGood("")`:    "false", // a lockout
+		`isTrue("TRUE") && isTrue("true") && isTrue("1")`:          "true",
+		`isTrue("FALSE") || isTrue("")`:                            "false",
 	} {
 		got, err := m.Eval(expr, rec)
 		require.NoError(t, err, expr)
@@ -397,6 +406,18 @@ func TestMapper_Eval(t *testing.T) {
 	}
 	_, err = m.Eval(`attr.title.guid()`, rec)
 	require.ErrorContains(t, err, "guid needs 16 bytes")
+	for expr, want := range map[string]string{
+		`daysPast("0")`:              "write -1 for never",
+		`daysPast("x")`:              "needs a number of days",
+		`daysPast("-5")`:             "needs a number of days",
+		`isTrue("perhaps")`:          "needs TRUE or FALSE",
+		`lockedForGood("yes")`:       "needs a pwdAccountLockedTime",
+		`timeAhead("tomorrow")`:      "needs a generalized time",
+		`fileTimePast("2026-01-01")`: "needs a decimal number",
+	} {
+		_, err := m.Eval(expr, rec)
+		require.ErrorContains(t, err, want, expr)
+	}
 	_, err = m.Eval(`nope`, rec)
 	require.ErrorContains(t, err, "nope has no meaning here")
 }
@@ -453,6 +474,8 @@ func TestDNKey(t *testing.T) {
 		{`cn=a+uid=b,dc=t`, `UID=b + cn=A,dc=t`},
 		{`cn=a=b,dc=t`, `cn=a\=b, dc=t`},
 		{"Chat Admins", "chat  admins "},
+		{"cn=a,ou=b,dc=t", "commonName=A,organizationalUnitName=b,domainComponent=t", "2.5.4.3=a,OID.2.5.4.11=b,0.9.2342.19200300.100.1.25=t"},
+		{"uid=a,dc=t", "userid=a,dc=t"},
 	} {
 		for _, s := range same[1:] {
 			require.Equal(t, DNKey(same[0]), DNKey(s), s)
@@ -460,6 +483,27 @@ func TestDNKey(t *testing.T) {
 	}
 	require.NotEqual(t, DNKey("cn=a,dc=t"), DNKey("cn=b,dc=t"))
 	require.NotEqual(t, DNKey(`cn=a\,dc=t`), DNKey(`cn=a,dc=t`))
+	require.NotEqual(t, DNKey("cn=Weiß,dc=t"), DNKey("cn=Weiss,dc=t"), "a server may keep the two apart")
+}
+
+func TestLooseDNKey(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b    string
+		certain bool // of a
+	}{
+		{"cn=Weiss,dc=t", "cn=Weiß,dc=t", true},
+		{"cn=Weiß,dc=t", "CN=WEISS, dc=t", false},
+		{"cn=J\u00f6rg,dc=t", "cn=Jorg,dc=t", false},
+		{"cn=ﬁsch,dc=t", "cn=Fisch,dc=t", false},
+		{"1.2.3.4=x,dc=t", "name=X,dc=t", false},
+		{"telephoneNumber=1 2,dc=t", "telephoneNumber=12,dc=t", true},
+	} {
+		require.Equal(t, LooseDNKey(c.a), LooseDNKey(c.b), c.a)
+		require.NotEqual(t, DNKey(c.a), DNKey(c.b), c.a)
+		require.Equal(t, c.certain, CertainDN(c.a), c.a)
+	}
+	require.NotEqual(t, LooseDNKey("cn=a,dc=t"), LooseDNKey("cn=b,dc=t"))
 }
 
 func FuzzCompileIdentity(f *testing.F) {
@@ -506,5 +550,37 @@ func BenchmarkMapper_Identity(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// A lockout is what anybody can cause with wrong passwords: no expression may take it
+// for leaving.
+func TestCompile_lockout(t *testing.T) {
+	t.Parallel()
+	for expr, want := range map[string]string{
+		`attr.lockoutTime != "0"`: "1:5: disabled_when: lockoutTime tells of a lockout, by which nobody has left; leave it out: a lockout passes",
+		`bit(attr.userAccountControl, 2) || fileTimePast(attr.LOCKOUTTIME)`:     "LOCKOUTTIME tells of a lockout",
+		`bit(attr["msDS-User-Account-Control-Computed"], 16)`:                   "leave bit 16 out of the mask: a lockout passes by itself",
+		`bit(attr["msDS-User-Account-Control-Computed"], 8388624)`:              "leave bit 16 out",
+		`attr.pwdAccountLockedTime != ""`:                                       "write lockedForGood(attr.pwdAccountLockedTime)",
+		`has(attr.pwdAccountLockedTime)`:                                        "write lockedForGood(attr.pwdAccountLockedTime)",
+		`attrs.accountUnlockTime.size() > 0`:                                    "accountUnlockTime tells of a lockout",
+		`attr.pwdAccountLockedTime == "20260101000000Z"`:                        "write lockedForGood",
+		`bit(attr["msDS-User-Account-Control-Computed"], 8388608)`:              "",
+		`attr.pwdAccountLockedTime == "000001010000Z"`:                          "",
+		`lockedForGood(attr.pwdAccountLockedTime) || timePast(attr.pwdEndTime)`: "",
+		`bit(attr.userAccountControl, 2) || fileTimePast(attr.accountExpires)`:  "",
+		`isTrue(attr.nsAccountLock) || timePast(attr.krbPrincipalExpiration)`:   "",
+		`daysPast(attr.shadowExpire) || attr.loginShell.endsWith("/nologin")`:   "",
+		`attr.sambaAcctFlags.contains("D") || timeAhead(attr.pwdStartTime)`:     "",
+	} {
+		r := basicRules()
+		r.DisabledWhen = Expr{Source: expr, Line: 1, Col: 1}
+		_, err := Compile("corp", r, CompileOptions{})
+		if want == "" {
+			require.NoError(t, err, expr)
+			continue
+		}
+		require.ErrorContains(t, err, want, expr)
 	}
 }

@@ -46,6 +46,11 @@ func BenchmarkSnapshot_20k(b *testing.B) {
 // bareRead pages through everybody and only counts.
 func bareRead(b *testing.B, srv *slapdtest.Server) int {
 	b.Helper()
+	return bareSearch(b, srv, "(objectClass=inetOrgPerson)", "employeeType", "entryUUID", "givenName", "mail", "memberOf", "sn", "title", "uid")
+}
+
+func bareSearch(b *testing.B, srv *slapdtest.Server, filter string, attributes ...string) int {
+	b.Helper()
 	c, err := goldap.DialURL(srv.URL)
 	require.NoError(b, err)
 	defer c.Close()
@@ -54,8 +59,7 @@ func bareRead(b *testing.B, srv *slapdtest.Server) int {
 	for cookie := []byte(nil); ; {
 		paging := goldap.NewControlPaging(1000)
 		paging.SetCookie(cookie)
-		res, err := c.Search(goldap.NewSearchRequest(srv.BaseDN, goldap.ScopeWholeSubtree, goldap.NeverDerefAliases, 0, 0, false, "(objectClass=inetOrgPerson)",
-			[]string{"employeeType", "entryUUID", "givenName", "mail", "memberOf", "sn", "title", "uid"}, []goldap.Control{paging}))
+		res, err := c.Search(goldap.NewSearchRequest(srv.BaseDN, goldap.ScopeWholeSubtree, goldap.NeverDerefAliases, 0, 0, false, filter, attributes, []goldap.Control{paging}))
 		require.NoError(b, err)
 		n += len(res.Entries)
 		answer, ok := goldap.FindControl(res.Controls, goldap.ControlTypePaging).(*goldap.ControlPaging)

@@ -31,6 +31,7 @@ func (s *Source) Check(ctx context.Context) []identity.Finding {
 	if err != nil {
 		return c.list
 	}
+	s.checkActiveDirectory(sess, root, &c)
 	s.checkCanary(sess, &c)
 	s.checkGroupsRead(sess, &c)
 	switch {
@@ -41,6 +42,7 @@ func (s *Source) Check(ctx context.Context) []identity.Finding {
 	default:
 		c.ok("paging", fmt.Sprintf("pages of %d entries", s.o.PageSize))
 	}
+	s.checkChanges(sess, root, &c)
 	sess.close()
 	s.checkPeople(ctx, &c)
 	return c.list

@@ -18,6 +18,9 @@ type session struct {
 	url  string
 	ctx  context.Context //nolint:containedctx // lives as long as one read
 	stop func() bool
+
+	info  *rootInfo // once it was read
+	names schema    // nil if it was not read, or the server does not tell
 }
 
 // close ends the session. The server is not waited for.
@@ -86,17 +89,20 @@ func (s *Source) tlsConfig(e endpoint) (*tls.Config, error) {
 	return c, err
 }
 
-// connect finds the first server that accepts the bind and shows the base
+// connect is connectTo with the servers in their order.
+func (s *Source) connect(ctx context.Context) (*session, error) { return s.connectTo(ctx, s.urls) }
+
+// connectTo finds the first server that accepts the bind and shows the base
 // entry. Servers that are away or busy are passed over; one that refuses ends
 // the search, since the next would refuse as well and wrong passwords lock
 // accounts.
-func (s *Source) connect(ctx context.Context) (*session, error) {
+func (s *Source) connectTo(ctx context.Context, servers []endpoint) (*session, error) {
 	password, err := s.password()
 	if err != nil {
 		return nil, err
 	}
 	var all error
-	for _, e := range s.urls {
+	for _, e := range servers {
 		sess, err := s.open(ctx, e, password)
 		if err == nil {
 			return sess, nil

@@ -34,7 +34,7 @@ func (s *Source) Lookup(ctx context.Context, text string) (sources.Record, bool,
 
 func (s *Source) find(sess *session, text string) (*ldap.Entry, error) {
 	// "*" and "+" (RFC 3673) do not bring what a server computes only when asked.
-	wanted := slices.Concat([]string{"*", "+"}, s.attributes)
+	wanted := slices.Concat([]string{"*", "+"}, s.wanted(sess))
 	if dn, err := ldap.ParseDN(text); err == nil && len(dn.RDNs) > 0 {
 		e, err := sess.entry(text, "(objectClass=*)", wanted...)
 		if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
@@ -55,7 +55,7 @@ func (s *Source) find(sess *session, text string) (*ldap.Entry, error) {
 		}
 	}
 	for _, filter := range []string{s.o.UserFilter, ""} {
-		res, err := sess.conn.Search(query{base: s.o.BaseDN, filter: "(&" + filter + "(|" + either.String() + "))", attributes: wanted}.request(ldap.ScopeWholeSubtree))
+		res, err := sess.conn.Search(query{base: s.o.BaseDN, filter: "(&" + filter + "(|" + either.String() + "))", attributes: wanted}.request(ldap.ScopeWholeSubtree, sess.scope()...))
 		if err != nil {
 			return nil, s.failed("look for "+sources.Printable(text), sess.cause(err))
 		}
@@ -72,28 +72,70 @@ func (s *Source) find(sess *session, text string) (*ldap.Entry, error) {
 
 // groupsOf fills the groups of one person.
 func (s *Source) groupsOf(sess *session, rec *sources.Record) {
-	if s.o.Groups.Mode != GroupsSearch {
-		groups{}.join(s, rec)
-		return
+	g := s.newGroups(sess)
+	o := s.o.Groups
+	switch {
+	case o.Mode == GroupsOff:
+	case o.MembershipAttribute == memberURL:
+		g = s.readGroups(sess) // only the searches of all groups tell
+	case o.Nested == NestedInChain:
+		chained, err := g.chained(rec.Ref)
+		if err != nil {
+			g.unread("the groups of "+sources.Printable(rec.Ref), err)
+		}
+		g.of[sources.DNKey(rec.Ref)] = chained
+	case o.Mode == GroupsSearch:
+		if err := g.searchUp(rec); err != nil {
+			g.unread("the groups of "+sources.Printable(rec.Ref), err)
+		}
 	}
+	g.join(rec)
+}
+
+// searchUp finds the groups that list one person, with NestedWalk those that list them
+// in turn, and his primary group's.
+func (g *groups) searchUp(rec *sources.Record) error {
 	members := []string{rec.Ref}
-	if s.o.Groups.MembershipAttribute == "memberUid" {
-		members = rec.Values("uid")
+	if g.s.o.Groups.MembershipAttribute == "memberUid" {
+		members = slices.Clone(rec.Values("uid"))
 	}
-	var has strings.Builder
-	for _, m := range members {
-		has.WriteString("(" + s.o.Groups.MembershipAttribute + "=" + ldap.EscapeFilter(m) + ")")
+	if primary, err := g.withPrimary(rec, nil); err != nil {
+		return err
+	} else if g.s.o.Groups.Nested == NestedWalk {
+		members = append(members, primary...)
 	}
-	if has.Len() == 0 {
-		return
+	asked := map[string]bool{}
+	for ; len(members) > 0; members = members[1:] {
+		key := sources.DNKey(members[0])
+		if asked[key] {
+			continue
+		}
+		asked[key] = true
+		found, err := g.listing(members[0])
+		if err != nil {
+			return err
+		}
+		for _, dn := range found {
+			g.add(members[0], dn)
+			if g.s.o.Groups.Nested == NestedWalk {
+				members = append(members, dn)
+			}
+		}
 	}
-	q := query{base: s.o.Groups.BaseDN, filter: "(&" + s.o.Groups.Filter + "(|" + has.String() + "))", attributes: []string{"1.1"}}
-	res, err := sess.conn.Search(q.request(ldap.ScopeWholeSubtree))
+	return nil
+}
+
+// listing asks for the groups that list a member.
+func (g *groups) listing(member string) ([]string, error) {
+	o := g.s.o.Groups
+	q := query{base: o.BaseDN, filter: "(&" + o.Filter + "(" + o.MembershipAttribute + "=" + ldap.EscapeFilter(member) + "))", attributes: []string{"1.1"}}
+	res, err := g.sess.conn.Search(q.request(ldap.ScopeWholeSubtree, g.sess.scope()...))
 	if err != nil {
-		rec.GroupsFault = s.sentence("read the groups of "+sources.Printable(rec.Ref), sess.cause(err))
-		return
+		return nil, g.sess.cause(err)
 	}
-	for _, e := range res.Entries {
-		rec.Groups = append(rec.Groups, e.DN)
+	dns := make([]string, len(res.Entries))
+	for i, e := range res.Entries {
+		dns[i] = e.DN
 	}
+	return dns, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
@@ -17,10 +18,47 @@ type rootInfo struct {
 	subschema string
 	paging    bool // announced
 	known     bool // the root entry was readable
+	kind      kind
+	controls  map[string]bool // announced
+	// host, service, usn and clock are Active Directory's dnsHostName, dsServiceName,
+	// highestCommittedUSN and currentTime; invocation is read with a mark.
+	host, service, invocation, clock string
+	usn                              uint64
+	defaultContext                   string // of Active Directory: its own domain
+	domainScope                      bool   // can be told to give no referrals
 }
 
+const (
+	// capabilityAD is LDAP_CAP_ACTIVE_DIRECTORY_OID (MS-ADTS 3.1.1.3.4.3.1).
+	capabilityAD = "1.2.840.113556.1.4.800"
+	// controlDomainScope is LDAP_SERVER_DOMAIN_SCOPE_OID (MS-ADTS 3.1.1.3.4.1.4).
+	controlDomainScope = "1.2.840.113556.1.4.1339"
+)
+
+// root reads what the server says of itself, once.
 func (s *session) root() (rootInfo, error) {
-	e, err := s.entry("", "(objectClass=*)", "namingContexts", "subschemaSubentry", "supportedControl")
+	if s.info == nil {
+		r, err := s.readRoot()
+		if err != nil {
+			return r, err
+		}
+		s.info = &r
+	}
+	return *s.info, nil
+}
+
+// scope are the controls that keep a search from being sent elsewhere. A referral is
+// never followed: that would take the password to a server nobody named.
+func (s *session) scope() []ldap.Control {
+	if s.info == nil || !s.info.domainScope {
+		return nil
+	}
+	return []ldap.Control{ldap.NewControlString(controlDomainScope, true, "")}
+}
+
+func (s *session) readRoot() (rootInfo, error) {
+	e, err := s.entry("", "(objectClass=*)", "namingContexts", "subschemaSubentry", "supportedControl", "supportedCapabilities", "defaultNamingContext",
+		"objectClass", "vendorName", "vendorVersion", "dnsHostName", "dsServiceName", "highestCommittedUSN", "currentTime")
 	if err != nil {
 		var refused *ldap.Error
 		if errors.As(err, &refused) && refused.ResultCode < 200 {
@@ -31,16 +69,29 @@ func (s *session) root() (rootInfo, error) {
 	if e == nil {
 		return rootInfo{}, nil
 	}
-	r := rootInfo{known: true, contexts: e.GetEqualFoldAttributeValues("namingContexts"), subschema: e.GetEqualFoldAttributeValue("subschemaSubentry")}
-	for _, oid := range e.GetEqualFoldAttributeValues("supportedControl") {
-		r.paging = r.paging || oid == ldap.ControlTypePaging
+	rec, err := s.record(e)
+	if err != nil {
+		return rootInfo{}, err
 	}
+	r := rootInfo{
+		known: true, contexts: rec.Values("namingContexts"), subschema: rec.Value("subschemaSubentry"), kind: kindOf(rec), controls: map[string]bool{},
+		host: rec.Value("dnsHostName"), service: rec.Value("dsServiceName"), clock: rec.Value("currentTime"),
+	}
+	r.usn, _ = strconv.ParseUint(rec.Value("highestCommittedUSN"), 10, 64) // zero is none
+	for _, oid := range rec.Values("supportedControl") {
+		r.controls[oid] = true
+	}
+	r.paging = r.controls[ldap.ControlTypePaging]
+	r.domainScope, r.defaultContext = r.controls[controlDomainScope], rec.Value("defaultNamingContext")
 	return r, nil
 }
 
 // directory names what is read: the naming context that holds the base. It is
 // the same on every replica.
-func (r rootInfo) directory(base string) string {
+func (r rootInfo) directory(base string) string { return "ldap:" + sources.DNKey(r.context(base)) }
+
+// context gives the naming context that holds an entry, or the entry if none does.
+func (r rootInfo) context(base string) string {
 	best, key := base, sources.DNKey(base)
 	found := false
 	for _, c := range r.contexts {
@@ -49,7 +100,7 @@ func (r rootInfo) directory(base string) string {
 			best, found = c, true
 		}
 	}
-	return "ldap:" + sources.DNKey(best)
+	return best
 }
 
 // schema holds the attribute names a server knows, folded; nil if it does not
@@ -137,8 +188,11 @@ func (s *Source) checkSchema(known schema, names []string) error {
 	unknown("user_filter", s.filterNames)
 	switch s.o.Groups.Mode {
 	case GroupsMemberOf:
-		unknown("membership_attribute", []string{"memberOf"})
+		unknown("membership_attribute", []string{s.o.Groups.MembershipAttribute})
 	case GroupsSearch:
+		if s.o.Groups.Nested == NestedInChain {
+			break // memberOf alone, of which that rule is made
+		}
 		list, _ := filterAttributes(s.o.Groups.Filter) // New has compiled it
 		unknown("group_filter", with(list, s.o.Groups.MembershipAttribute))
 	}

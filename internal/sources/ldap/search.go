@@ -2,8 +2,7 @@ package ldap
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
+	"slices"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -15,12 +14,13 @@ type query struct {
 	base, filter string
 	attributes   []string
 	pageSize     int // 0 is without paging
+	controls     []ldap.Control
 }
 
 // request builds the library's request anew each time: it keeps the cookie of
 // the last page otherwise.
 func (q query) request(scope int, controls ...ldap.Control) *ldap.SearchRequest {
-	return ldap.NewSearchRequest(q.base, scope, ldap.NeverDerefAliases, 0, 0, false, q.filter, q.attributes, controls)
+	return ldap.NewSearchRequest(q.base, scope, ldap.NeverDerefAliases, 0, 0, false, q.filter, q.attributes, slices.Concat(q.controls, controls))
 }
 
 // entry reads one entry; nil if it exists but does not match or is not shown.
@@ -66,6 +66,10 @@ const maxEmptyPages = 100
 // came with a server's limit (codes 3, 4, 11); others of the last page are
 // dropped.
 func (s *session) walk(q query, each func([]*ldap.Entry) error) (stats, error) {
+	return s.walkIn(ldap.ScopeWholeSubtree, q, each)
+}
+
+func (s *session) walkIn(scope int, q query, each func([]*ldap.Entry) error) (stats, error) {
 	var st stats
 	var cookie []byte
 	firsts := map[string]bool{} // DN each page began with
@@ -80,7 +84,7 @@ func (s *session) walk(q query, each func([]*ldap.Entry) error) (stats, error) {
 		if err := s.ctx.Err(); err != nil {
 			return st, err
 		}
-		res, err := s.conn.Search(q.request(ldap.ScopeWholeSubtree, controls...))
+		res, err := s.conn.Search(q.request(scope, append(controls, s.scope()...)...))
 		if err != nil && !limited(err) {
 			return st, s.cause(err)
 		}
@@ -129,7 +133,8 @@ func limited(err error) bool {
 func (s *session) record(e *ldap.Entry) (sources.Record, error) {
 	rec := sources.Record{Ref: e.DN}
 	for _, a := range e.Attributes {
-		name, option, ranged := strings.Cut(a.Name, ";range=")
+		a.ByteValues = nil // the library's second copy of each value, with half a kilobyte behind it
+		name, option, ranged := cutRange(a.Name)
 		if !ranged {
 			rec.Add(a.Name, a.Values...)
 			continue
@@ -141,43 +146,4 @@ func (s *session) record(e *ldap.Entry) (sources.Record, error) {
 		rec.Add(name, values...)
 	}
 	return rec, nil
-}
-
-const askServer = "read the server's log, or raise its limit of values in one answer"
-
-// maxRanges bounds the requests for one attribute of one entry.
-const maxRanges = 10_000
-
-// ranged collects the values that a server gives in pieces: option is the
-// "0-1499" of the first, the last one ends in "-*".
-func (s *session) ranged(dn, name, option string, values []string) ([]string, error) {
-	for range maxRanges {
-		_, end, _ := strings.Cut(option, "-")
-		if end == "*" {
-			return values, nil
-		}
-		last, err := strconv.Atoi(end)
-		if err != nil {
-			return nil, &oddAnswerError{"the server gave the range " + sources.Printable(option), askServer}
-		}
-		asked := fmt.Sprintf("%s;range=%d-*", name, last+1)
-		e, err := s.entry(dn, "(objectClass=*)", asked)
-		if err != nil {
-			return nil, err
-		}
-		if e == nil {
-			return nil, &oddAnswerError{"the entry went away meanwhile", "the next run tells"}
-		}
-		option = ""
-		for _, a := range e.Attributes {
-			n, o, ok := strings.Cut(a.Name, ";range=")
-			if ok && strings.EqualFold(n, name) && len(a.Values) > 0 {
-				option, values = o, append(values, a.Values...)
-			}
-		}
-		if option == "" {
-			return nil, &oddAnswerError{"the server gave no further range", askServer}
-		}
-	}
-	return nil, &oddAnswerError{"the ranges do not end", askServer}
 }

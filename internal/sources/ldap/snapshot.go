@@ -28,21 +28,27 @@ func (s *Source) Snapshot(ctx context.Context, known func(identity.Identity) boo
 	if err != nil {
 		return identity.Snapshot{}, err
 	}
+	m := s.beginMark(sess, root)
 	g := s.readGroups(sess)
 	if g.fault != "" {
 		c.Doubt(g.fault)
 	}
+	m.watch(sess, g)
 	watch := canaryWatch{}
 	if err := s.findCanary(sess, &watch); err != nil {
 		c.Doubt(s.sentence("look for the canary "+sources.Printable(s.o.Canary), err))
 	}
-	if err := s.readPeople(sess, c, g, &watch); err != nil {
+	if err := s.readPeople(sess, c, g, &watch, m); err != nil {
 		return identity.Snapshot{}, err
 	}
 	if msg := watch.verdict(s.o.Canary); msg != "" {
 		c.Doubt(msg)
 	}
-	return c.Snapshot(root.directory(s.o.BaseDN)), nil
+	snap := c.Snapshot(root.directory(s.o.BaseDN))
+	if snap.Complete {
+		snap.Mark = m.seal()
+	}
+	return snap, nil
 }
 
 // prepare reads what the server says of itself and compares names.
@@ -59,6 +65,7 @@ func (s *Source) prepare(sess *session, doubt func(string)) (rootInfo, error) {
 		doubt("the schema cannot be read, so that a misspelt attribute in the filter would look like an empty directory; let " + s.o.BindDN + " read the subschema entry")
 		return root, nil
 	}
+	sess.names = known
 	return root, s.checkSchema(known, names)
 }
 
@@ -79,10 +86,13 @@ func (s *Source) sentence(what string, err error) string {
 
 // readPeople walks the people into the collector. The error is set if the
 // first page failed or the context ended.
-func (s *Source) readPeople(sess *session, c *sources.Collector, g groups, watch *canaryWatch) error {
-	q := query{base: s.o.BaseDN, filter: s.o.UserFilter, attributes: s.attributes, pageSize: s.o.PageSize}
+func (s *Source) readPeople(sess *session, c *sources.Collector, g *groups, watch *canaryWatch, m *opening) error {
+	q := query{base: s.o.BaseDN, filter: s.o.UserFilter, attributes: s.wanted(sess), pageSize: s.o.PageSize}
 	if s.o.WithoutPaging {
 		q.pageSize = 0
+	}
+	if m.stamp() != "" {
+		q.attributes = with(q.attributes, m.stamp())
 	}
 	if len(q.attributes) == 0 {
 		q.attributes = []string{"1.1"} // none; an empty list would mean all
@@ -99,8 +109,12 @@ func (s *Source) readPeople(sess *session, c *sources.Collector, g groups, watch
 				c.Doubt("could not read " + sources.Printable(e.DN) + ": " + oneLine(err))
 				continue
 			}
-			g.join(s, &rec)
+			g.join(&rec)
+			if sess.ctx.Err() != nil {
+				return sess.ctx.Err()
+			}
 			watch.saw(e.DN)
+			m.saw(rec)
 			c.Add(rec)
 		}
 		return nil
@@ -162,7 +176,7 @@ func (s *Source) findCanary(sess *session, w *canaryWatch) error {
 	}
 	var dns []string
 	if strings.HasPrefix(s.o.Canary, "(") {
-		q := query{base: s.o.BaseDN, filter: s.o.Canary, attributes: []string{"1.1"}}.request(ldap.ScopeWholeSubtree)
+		q := query{base: s.o.BaseDN, filter: s.o.Canary, attributes: []string{"1.1"}}.request(ldap.ScopeWholeSubtree, sess.scope()...)
 		q.SizeLimit = 1
 		res, err := sess.conn.Search(q)
 		if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {

@@ -41,7 +41,7 @@ const (
 // The values of GroupOptions.Mode.
 const (
 	GroupsOff      = ""
-	GroupsMemberOf = "member_of" // the memberOf attribute of people
+	GroupsMemberOf = "member_of" // an attribute of people, such as memberOf
 	GroupsSearch   = "search"    // the member lists of groups
 )
 
@@ -71,21 +71,33 @@ type Options struct {
 	// read must have found that person too.
 	Canary string
 	Groups GroupOptions
+	// Delta is how changes are asked for: DeltaAuto and its like; empty is DeltaAuto.
+	Delta  string
 	Mapper *sources.Mapper
 	Logger *slog.Logger // nil is silent
 }
 
 // GroupOptions say where a person's groups are read.
 type GroupOptions struct {
-	Mode   string
-	BaseDN string // of GroupsSearch; empty takes Options.BaseDN
-	// Filter finds the groups of GroupsSearch when an expression reads all of a
-	// person's groups; role rules need only the groups they name.
+	Mode string
+	// BaseDN is where groups are searched; empty takes Options.BaseDN. With
+	// GroupsMemberOf only NestedWalk searches them.
+	BaseDN string
+	// Filter finds the groups when an expression reads all of a person's groups, and
+	// with NestedWalk; otherwise role rules need only the groups they name. Empty are
+	// all that have the membership attribute, with GroupsMemberOf all of a group's class.
 	Filter string
-	// MembershipAttribute of GroupsSearch: member, uniqueMember or memberUid;
-	// empty is member.
+	// MembershipAttribute of GroupsSearch is member, uniqueMember, memberUid or
+	// memberURL, empty is member; of GroupsMemberOf it is memberOf or nsRole, empty is
+	// memberOf.
 	MembershipAttribute string
+	// Nested says whether who is in a group that is in another is in that one as well:
+	// NestedOff, NestedWalk, or NestedInChain for the groups that role rules name.
+	Nested string
 }
+
+// groupClasses are the groups whose own memberOf is read.
+const groupClasses = "(|(objectClass=group)(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=groupOfURLs)(objectClass=posixGroup))"
 
 // Source reads one directory. It is safe for use by many goroutines; each call
 // has its own connection.
@@ -134,10 +146,14 @@ func New(o Options) (*Source, error) {
 		o.Groups.BaseDN = o.BaseDN
 	}
 	if o.Groups.MembershipAttribute == "" {
-		o.Groups.MembershipAttribute = "member"
+		if o.Groups.MembershipAttribute = "member"; o.Groups.Mode == GroupsMemberOf {
+			o.Groups.MembershipAttribute = "memberOf"
+		}
 	}
 	if o.Groups.Filter == "" {
-		o.Groups.Filter = "(" + o.Groups.MembershipAttribute + "=*)"
+		if o.Groups.Filter = "(" + o.Groups.MembershipAttribute + "=*)"; o.Groups.Mode == GroupsMemberOf {
+			o.Groups.Filter = groupClasses
+		}
 	}
 	s := &Source{o: o, log: o.Logger, trusted: authorities.In(o.CAFile)}
 	if s.log == nil {
@@ -154,13 +170,16 @@ func New(o Options) (*Source, error) {
 	s.checkURLs(fault)
 	s.checkNames(fault)
 	s.checkGroups(fault)
+	if !slices.Contains([]string{"", DeltaAuto, DeltaOff, DeltaUSN, DeltaDirSync, DeltaTimestamp, DeltaSyncrepl}, o.Delta) {
+		fault("delta %q is unknown; it is auto, off, usn, dirsync, timestamp or syncrepl", o.Delta)
+	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	s.attributes = o.Mapper.Attributes()
 	switch {
 	case o.Groups.Mode == GroupsMemberOf:
-		s.attributes = with(s.attributes, "memberOf")
+		s.attributes = with(s.attributes, o.Groups.MembershipAttribute)
 	case o.Groups.Mode == GroupsSearch && o.Groups.MembershipAttribute == "memberUid":
 		s.attributes = with(s.attributes, "uid")
 	}
@@ -259,23 +278,46 @@ func (s *Source) checkGroups(fault faultFunc) {
 			fault("the mapping reads groups, but nothing says where they are; add groups with membership_attribute: memberOf, or member")
 		}
 	case GroupsMemberOf:
-	case GroupsSearch:
-		if !slices.Contains([]string{"member", "uniqueMember", "memberUid"}, g.MembershipAttribute) {
-			fault("membership_attribute %q is unknown; it is member, uniqueMember or memberUid", g.MembershipAttribute)
+		if !slices.Contains([]string{"memberOf", "nsRole"}, g.MembershipAttribute) {
+			fault("membership_attribute %q is not one of people; it is memberOf or nsRole", g.MembershipAttribute)
 		}
+	case GroupsSearch:
+		if !slices.Contains([]string{"member", "uniqueMember", "memberUid", memberURL}, g.MembershipAttribute) {
+			fault("membership_attribute %q is unknown; it is member, uniqueMember, memberUid or memberURL", g.MembershipAttribute)
+		}
+	default:
+		fault("groups: the mode %q is unknown; it is empty, member_of or search", g.Mode)
+	}
+	if g.Mode != GroupsOff {
 		if _, err := filterAttributes(g.Filter); err != nil {
 			fault("group_filter %s: %w", sources.Printable(g.Filter), err)
 		}
 		if _, err := ldap.ParseDN(g.BaseDN); err != nil {
 			fault("groups.base_dn %q is not a DN", g.BaseDN)
 		}
-	default:
-		fault("groups: the mode %q is unknown; it is empty, member_of or search", g.Mode)
+		s.checkNested(fault)
 	}
 	for _, name := range s.groupNames {
 		if dn, err := ldap.ParseDN(name); err != nil || len(dn.RDNs) == 0 {
 			fault("the role rules name the group %q, which is not a DN; a display name can be given to any group", name)
 		}
+	}
+}
+
+func (s *Source) checkNested(fault faultFunc) {
+	g := s.o.Groups
+	switch {
+	case g.Nested == NestedOff:
+	case g.Nested != NestedWalk && g.Nested != NestedInChain:
+		fault("groups.nested %q is unknown; it is off, walk or in_chain", g.Nested)
+	case g.MembershipAttribute == "memberUid":
+		fault("groups.nested does not go with memberUid, which names people and never groups; remove it")
+	case g.MembershipAttribute == "nsRole":
+		fault("groups.nested does not go with nsRole, which holds the roles within roles already; remove it")
+	case g.Nested == NestedInChain && !slices.Contains([]string{"member", "memberOf"}, g.MembershipAttribute):
+		fault("groups.nested: in_chain is a rule of Active Directory for member and memberOf, not %s; use walk", g.MembershipAttribute)
+	case g.Nested == NestedInChain && s.allGroups:
+		fault("groups.nested: in_chain tells who is in a group that a role rule names, but an expression reads all groups; use walk")
 	}
 }
 

@@ -87,22 +87,37 @@ func TestNew(t *testing.T) {
 		change func(*ldap.Options)
 		want   string
 	}{
-		"clear text off this host":   {func(o *ldap.Options) { o.URLs = []string{"ldap://dc1.example.com"} }, "ldap://dc1.example.com would send the password in clear"},
-		"no scheme":                  {func(o *ldap.Options) { o.URLs = []string{"dc1.example.com:389"} }, "is not of the form"},
-		"no password in a URL":       {func(o *ldap.Options) { o.URLs = []string{"ldap://u:secret@h"} }, "is not of the form"},
-		"no URL":                     {func(o *ldap.Options) { o.URLs = nil }, "no server is named"},
-		"StartTLS over TLS":          {func(o *ldap.Options) { o.URLs, o.Security = []string{"ldaps://h"}, "starttls" }, "encrypted from the start"},
-		"unknown security":           {func(o *ldap.Options) { o.Security = "ssl" }, `connection_security "ssl" is unknown`},
-		"anonymous":                  {func(o *ldap.Options) { o.BindDN = "" }, "an anonymous bind sees too little"},
-		"base is no DN":              {func(o *ldap.Options) { o.BaseDN = "example.com" }, `base_dn "example.com" is not a DN`},
-		"no filter":                  {func(o *ldap.Options) { o.UserFilter = "" }, "user_filter is missing"},
-		"broken filter":              {func(o *ldap.Options) { o.UserFilter = "(uid=*" }, "user_filter (uid=*: not a filter"},
-		"broken canary":              {func(o *ldap.Options) { o.Canary = "boss" }, "neither a DN nor a filter"},
-		"groups without a mode":      {func(o *ldap.Options) { o.Mapper = mapper(t, admins("cn=a,dc=t")) }, "but nothing says where they are; add groups"},
-		"a display name is no group": {func(o *ldap.Options) { o.Mapper, o.Groups.Mode = mapper(t, admins("Admins")), "search" }, `the group "Admins", which is not a DN`},
-		"unknown mode":               {func(o *ldap.Options) { o.Groups.Mode = "all" }, `the mode "all" is unknown`},
-		"unknown member attribute":   {func(o *ldap.Options) { o.Groups.Mode, o.Groups.MembershipAttribute = "search", "owner" }, `membership_attribute "owner"`},
-		"page size":                  {func(o *ldap.Options) { o.PageSize = -1 }, "max_page_size -1"},
+		"clear text off this host":     {func(o *ldap.Options) { o.URLs = []string{"ldap://dc1.example.com"} }, "ldap://dc1.example.com would send the password in clear"},
+		"no scheme":                    {func(o *ldap.Options) { o.URLs = []string{"dc1.example.com:389"} }, "is not of the form"},
+		"no password in a URL":         {func(o *ldap.Options) { o.URLs = []string{"ldap://u:secret@h"} }, "is not of the form"},
+		"no URL":                       {func(o *ldap.Options) { o.URLs = nil }, "no server is named"},
+		"StartTLS over TLS":            {func(o *ldap.Options) { o.URLs, o.Security = []string{"ldaps://h"}, "starttls" }, "encrypted from the start"},
+		"unknown security":             {func(o *ldap.Options) { o.Security = "ssl" }, `connection_security "ssl" is unknown`},
+		"anonymous":                    {func(o *ldap.Options) { o.BindDN = "" }, "an anonymous bind sees too little"},
+		"base is no DN":                {func(o *ldap.Options) { o.BaseDN = "example.com" }, `base_dn "example.com" is not a DN`},
+		"no filter":                    {func(o *ldap.Options) { o.UserFilter = "" }, "user_filter is missing"},
+		"broken filter":                {func(o *ldap.Options) { o.UserFilter = "(uid=*" }, "user_filter (uid=*: not a filter"},
+		"broken canary":                {func(o *ldap.Options) { o.Canary = "boss" }, "neither a DN nor a filter"},
+		"groups without a mode":        {func(o *ldap.Options) { o.Mapper = mapper(t, admins("cn=a,dc=t")) }, "but nothing says where they are; add groups"},
+		"a display name is no group":   {func(o *ldap.Options) { o.Mapper, o.Groups.Mode = mapper(t, admins("Admins")), "search" }, `the group "Admins", which is not a DN`},
+		"unknown mode":                 {func(o *ldap.Options) { o.Groups.Mode = "all" }, `the mode "all" is unknown`},
+		"unknown member attribute":     {func(o *ldap.Options) { o.Groups.Mode, o.Groups.MembershipAttribute = "search", "owner" }, `membership_attribute "owner"`},
+		"a member attribute of groups": {func(o *ldap.Options) { o.Groups.Mode, o.Groups.MembershipAttribute = "member_of", "member" }, `membership_attribute "member" is not one of people`},
+		"unknown nesting":              {func(o *ldap.Options) { o.Groups.Mode, o.Groups.Nested = "member_of", "deep" }, `groups.nested "deep" is unknown`},
+		"memberUid cannot nest": {func(o *ldap.Options) {
+			o.Groups = ldap.GroupOptions{Mode: "search", MembershipAttribute: "memberUid", Nested: "walk"}
+		}, "names people and never groups"},
+		"nsRole is nested": {func(o *ldap.Options) {
+			o.Groups = ldap.GroupOptions{Mode: "member_of", MembershipAttribute: "nsRole", Nested: "walk"}
+		}, "holds the roles within roles already"},
+		"in_chain of uniqueMember": {func(o *ldap.Options) {
+			o.Groups = ldap.GroupOptions{Mode: "search", MembershipAttribute: "uniqueMember", Nested: "in_chain"}
+		}, "not uniqueMember; use walk"},
+		"in_chain and all groups": {func(o *ldap.Options) {
+			o.Groups = ldap.GroupOptions{Mode: "search", Nested: "in_chain"}
+			o.Mapper = mapper(t, func(r *sources.Rules) { r.Position = x(`groups.join(",")`) })
+		}, "an expression reads all groups; use walk"},
+		"page size": {func(o *ldap.Options) { o.PageSize = -1 }, "max_page_size -1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -580,7 +595,7 @@ func TestSource_Check(t *testing.T) {
 		require.Equal(t, identity.LevelOK, f.Level, f.Text)
 		parts = append(parts, f.Part)
 	}
-	require.Equal(t, []string{"connect", "tls", "bind", "base", "schema", "canary", "groups", "paging", "people"}, parts)
+	require.Equal(t, []string{"connect", "tls", "bind", "base", "schema", "canary", "groups", "paging", "changes", "people"}, parts)
 
 	broken := newSource(t, srv.URL, func(o *ldap.Options) {
 		o.Canary, o.Groups.Mode, o.URLs = "cn=nobody,"+slapdtest.BaseDN, "search", []string{closedPort(t), srv.URL}
