@@ -36,6 +36,9 @@ func (a *applier) look(ctx context.Context, who *person, d *plan.Decision, op pl
 		}
 	}
 	for _, c := range op.Changes {
+		if c.Field.OfThing() {
+			continue // not of the account
+		}
 		is := value(*who.account, c.Field)
 		if c.Field == plan.FieldAuthData && is == "" && a.hidden {
 			continue // cannot be seen
@@ -63,7 +66,7 @@ func (a *applier) unsee(ctx context.Context, who *person) error {
 
 func destructive(op plan.Op) bool {
 	switch op.Kind {
-	case plan.SetActive, plan.SetRoles, plan.SetAuth, plan.RevokeSessions:
+	case plan.SetActive, plan.SetRoles, plan.SetAuth, plan.RevokeSessions, plan.DisableToken, plan.DisableBot:
 		return true
 	default:
 		return false

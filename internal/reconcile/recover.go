@@ -116,9 +116,14 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord, o
 		}
 		op.AccountID, out.AccountID = link.AccountID, link.AccountID
 	}
-	if op.Op.Kind == plan.RevokeSessions {
+	switch op.Op.Kind {
+	case plan.RevokeSessions:
 		out.Error = "the run was interrupted during this call, and nothing shows what became of it; it is repeated"
 		return until, e.o.Store.RecordOp(ctx, l, out)
+	case plan.DisableToken, plan.DisableBot:
+		out.Error = "the run was interrupted during this call, and the account does not show what became of it; mmsync leftovers does"
+		return until, e.o.Store.RecordOp(ctx, l, out)
+	default:
 	}
 	a, err := e.effect(ctx, op)
 	if err != nil {
@@ -378,7 +383,7 @@ func linkAfter(old *identity.Link, k identity.Key, ref string, op plan.Op, a ide
 			next.Applied.Auth.Service = c.To
 		case plan.FieldAuthData:
 			next.Applied.Auth.Data = c.To
-		case plan.FieldActive:
+		case plan.FieldActive, plan.FieldToken, plan.FieldBot:
 		default:
 			if !op.Parks {
 				next.Applied.Profile = next.Applied.Profile.With(identity.Attribute(c.Field), c.To)
