@@ -41,7 +41,7 @@ type LeftThing struct {
 }
 
 // Disabling counts what would be disabled.
-func (l *LeftBehind) Disabling() int {
+func (l LeftBehind) Disabling() int {
 	n := 0
 	for i := range l.People {
 		n += len(l.People[i].disabling())
@@ -50,7 +50,7 @@ func (l *LeftBehind) Disabling() int {
 }
 
 // Gaps says whether things may be missing from the list.
-func (l *LeftBehind) Gaps() bool {
+func (l LeftBehind) Gaps() bool {
 	return slices.ContainsFunc(l.Unlisted, func(u plan.Unlisted) bool { return !u.Off })
 }
 
