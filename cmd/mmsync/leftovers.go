@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -284,10 +285,10 @@ func next(x reconcile.LeftThing) string {
 	return why
 }
 
-func mmctl(words ...string) string {
-	line := "mmctl " + words[0]
-	for _, w := range words[1:] {
-		line += " " + plan.Shell(w)
+func mmctl(verb string, words ...string) string {
+	line := []string{"mmctl", verb}
+	for _, w := range words {
+		line = append(line, plan.Shell(w))
 	}
-	return line
+	return strings.Join(line, " ")
 }

@@ -128,11 +128,11 @@ func (t *Target) disable(ctx context.Context, id string, op plan.Op) (identity.A
 	defer cancel()
 	var failed error
 	a, err := t.readBack(ctx, id, func(identity.Account) *MismatchError {
-		on, err := lives(after, id, thing)
-		if failed = err; err != nil || !on {
-			return nil
+		on := false
+		if on, failed = lives(after, id, thing); failed == nil && on {
+			return &MismatchError{AccountID: id, Field: string(field), Want: "disabled", Got: "enabled"}
 		}
-		return &MismatchError{AccountID: id, Field: string(field), Want: "disabled", Got: "enabled"}
+		return nil
 	})
 	if failed != nil {
 		return identity.Account{}, &UnverifiedError{AccountID: id, Err: failed}

@@ -90,7 +90,10 @@ func (e *Engine) calls(ctx context.Context, facts plan.Facts) (busy, error) {
 		return b, fmt.Errorf("read the store's clock: %w", err)
 	}
 	for _, op := range open {
-		if op.AccountID == "" && op.Op.Kind != plan.CreateAccount || op.Op.Thing() != "" { // what is done to a token or a bot is no write to its owner's account
+		if op.AccountID == "" && op.Op.Kind != plan.CreateAccount {
+			continue
+		}
+		if op.Op.Thing() != "" { // no write to the account itself
 			continue
 		}
 		a, err := e.effect(ctx, op)
