@@ -73,6 +73,18 @@ func destructive(op plan.Op) bool {
 	}
 }
 
+// unshown says of an op that the account does not show what then; "" for one whose
+// effect can be seen.
+func unshown(op plan.Op) string {
+	switch {
+	case op.Kind == plan.RevokeSessions:
+		return "nothing shows what became of it; it is repeated"
+	case op.Thing() != "":
+		return "the account does not show what became of it; mmsync leftovers does"
+	}
+	return ""
+}
+
 func value(a identity.Account, f plan.Field) string {
 	switch f {
 	case plan.FieldRoles:

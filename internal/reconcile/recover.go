@@ -116,14 +116,9 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord, o
 		}
 		op.AccountID, out.AccountID = link.AccountID, link.AccountID
 	}
-	switch op.Op.Kind {
-	case plan.RevokeSessions:
-		out.Error = "the run was interrupted during this call, and nothing shows what became of it; it is repeated"
+	if why := unshown(op.Op); why != "" {
+		out.Error = "the run was interrupted during this call, and " + why
 		return until, e.o.Store.RecordOp(ctx, l, out)
-	case plan.DisableToken, plan.DisableBot:
-		out.Error = "the run was interrupted during this call, and the account does not show what became of it; mmsync leftovers does"
-		return until, e.o.Store.RecordOp(ctx, l, out)
-	default:
 	}
 	a, err := e.effect(ctx, op)
 	if err != nil {
