@@ -118,7 +118,7 @@ var errHeld = errors.New("another run of mmsync is at work on this store")
 // next step itself, nor a question about nobody.
 func broke(cmd *cobra.Command, err error) bool {
 	var nobody reconcile.UnknownPersonError
-	return slices.Contains([]string{"plan", "sync", "explain", "approve", "apply", "deactivate"}, cmd.Name()) &&
+	return slices.Contains([]string{"plan", "sync", "explain", "approve", "apply", "deactivate", "leftovers"}, cmd.Name()) &&
 		!errors.Is(err, reconcile.ErrRefused) && !errors.As(err, &nobody)
 }
 

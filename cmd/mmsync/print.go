@@ -82,11 +82,13 @@ func (a *app) printJSON(v any) error {
 	return nil
 }
 
-// table prints rows in columns; every cell is made safe for a terminal.
+// table prints rows in columns, with a head if there is one; every cell is made safe for a terminal.
 func (a *app) table(head []string, rows [][]string) error {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, strings.Join(head, "\t"))
+	if len(head) > 0 {
+		fmt.Fprintln(w, strings.Join(head, "\t"))
+	}
 	for _, r := range rows {
 		safe := make([]string, len(r))
 		for i, c := range r {

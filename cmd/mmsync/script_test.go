@@ -45,7 +45,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mattermost": cmdMattermost, "mm-user": cmdUser, "mm-writes": cmdWrites, "mm-add": cmdAdd, "mm-set": cmdSet,
 			"mm-login": cmdLogin, "mm-delete": cmdDelete,
-			"mm-token": cmdToken, "mm-channel": cmdChannel, "mm-fault": cmdFault, "mm-well": cmdWell,
+			"mm-token": cmdToken, "mm-channel": cmdChannel, "mm-fault": cmdFault, "mm-front": cmdFront, "mm-well": cmdWell,
 			"slapd": cmdSlapd, "ldap-delete": cmdLDAPDelete, "fakeldap": cmdFakeLDAP,
 			"exits": cmdExits, "json": cmdJSON, "jsonenv": cmdJSONEnv, "norm": cmdNorm, "interrupt": cmdInterrupt, "people": cmdPeople,
 			"newer-schema": cmdNewerSchema, "busy-port": cmdBusyPort, "lines": cmdLines, "waitwrites": cmdWaitWrites,

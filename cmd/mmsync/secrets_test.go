@@ -45,6 +45,7 @@ func everyCommand() map[string][][]string {
 		"audit rotate-key":      {{"--reason", "test"}},
 		"audit verify":          {{}, {"-o", "json"}},
 		"check-config":          {{}, {"--print-effective"}, {"-o", "json"}},
+		"leftovers":             {{"--disable", "--expect", "0", "--reason", "test"}, {"--all"}},
 		"deactivate":            {{"nobody", "--now", "--reason", "test"}, {"anna.schmidt", "--now", "--reason", "test", "--dry-run"}},
 		"completion bash":       {{}},
 		"completion fish":       {{}},

@@ -95,6 +95,8 @@ func (t *Target) carryOut(ctx context.Context, id string, op plan.Op, o ApplyOpt
 			return identity.Account{}, err
 		}
 		return t.readBack(ctx, id, func(identity.Account) *MismatchError { return nil })
+	case plan.DisableToken, plan.DisableBot:
+		return t.disable(ctx, id, op)
 	case plan.LinkAccount, plan.UnlinkAccount:
 	}
 	return identity.Account{}, &RequestError{string(op.Kind), "unknown kind of op"}

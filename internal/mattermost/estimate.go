@@ -105,7 +105,7 @@ func (t *Target) requests(op plan.Op, lookAtAll bool) (calls, reads int) {
 		if service == "" || data == "" { // the rest is taken from the account
 			return 1, 3 * read
 		}
-	case plan.SetActive, plan.SetRoles, plan.RevokeSessions:
+	case plan.SetActive, plan.SetRoles, plan.RevokeSessions, plan.DisableToken, plan.DisableBot:
 	}
 	if op.ByDelete {
 		return 1, 2*read + 1 // and whose the token is

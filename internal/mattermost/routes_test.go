@@ -100,8 +100,12 @@ func TestRoutes_agreeWithTheClient(t *testing.T) {
 				break
 			}
 		}
+		if r.Method == http.MethodGet && r.URL.Path == "/api/v4/teams" { // one team, whose commands are then asked for
+			answerJSON(w, 200, `[{"id":"`+someID+`","name":"ops"}]`)
+			return
+		}
 		if r.Method == http.MethodPost && (strings.HasSuffix(r.URL.Path, "/ids") || strings.HasSuffix(r.URL.Path, "/usernames")) ||
-			r.Method == http.MethodGet && slices.ContainsFunc([]string{"/users", "/bots", "/tokens", "/sessions"}, func(end string) bool { return strings.HasSuffix(r.URL.Path, end) }) {
+			r.Method == http.MethodGet && slices.ContainsFunc([]string{"/users", "/bots", "/tokens", "/sessions", "/incoming", "/outgoing", "/commands", "/apps"}, func(end string) bool { return strings.HasSuffix(r.URL.Path, end) }) {
 			answerJSON(w, 200, "[]")
 			return
 		}
@@ -154,6 +158,10 @@ func TestRoutes_agreeWithTheClient(t *testing.T) {
 	note(c.SetAuth(ctx, someID, identity.Auth{Service: "saml", Data: "x"}))
 	note(c.RevokeSessions(ctx, someID))
 	note(c.VerifyEmail(ctx, someID))
+	note(c.DisableToken(ctx, someID, otherID))
+	note(c.DisableBot(ctx, otherID))
+	_, err = mattermost.NewTarget(c, mattermost.TargetOptions{}).Leftovers(ctx, []string{someID})
+	note(err)
 	note(c.SendPasswordReset(ctx, "a@b"))
 	note(c.Post(ctx, "ops/identity", "hello"))
 	require.NoError(t, errors.Join(errs...))

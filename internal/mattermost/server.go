@@ -211,6 +211,7 @@ func (c *Client) BotOwner(ctx context.Context, botID string) (string, error) {
 
 // Bot is a bot as far as its owner is concerned.
 type Bot struct {
+	UserID   string `json:"user_id"`
 	Username string `json:"username"`
 	OwnerID  string `json:"owner_id"`
 }

@@ -117,6 +117,8 @@ func (t *Target) shows(op plan.Op, a identity.Account) *MismatchError {
 		switch {
 		case op.Kind == plan.RevokeSessions:
 			continue // the change tells why, not what
+		case c.Field.OfThing():
+			continue // the account does not show it, and the call looked itself
 		case op.Kind == plan.CreateAccount && c.Field == plan.Field(identity.Locale):
 			continue // see compareNew
 		case isAttribute(c.Field):

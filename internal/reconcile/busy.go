@@ -93,6 +93,9 @@ func (e *Engine) calls(ctx context.Context, facts plan.Facts) (busy, error) {
 		if op.AccountID == "" && op.Op.Kind != plan.CreateAccount {
 			continue
 		}
+		if op.Op.Thing() != "" { // no write to the account itself
+			continue
+		}
 		a, err := e.effect(ctx, op)
 		if err != nil {
 			return b, fmt.Errorf("look what became of op %s: %w", op.Ref, err)

@@ -36,6 +36,9 @@ func (a *applier) look(ctx context.Context, who *person, d *plan.Decision, op pl
 		}
 	}
 	for _, c := range op.Changes {
+		if c.Field.OfThing() {
+			continue // not of the account
+		}
 		is := value(*who.account, c.Field)
 		if c.Field == plan.FieldAuthData && is == "" && a.hidden {
 			continue // cannot be seen
@@ -63,11 +66,23 @@ func (a *applier) unsee(ctx context.Context, who *person) error {
 
 func destructive(op plan.Op) bool {
 	switch op.Kind {
-	case plan.SetActive, plan.SetRoles, plan.SetAuth, plan.RevokeSessions:
+	case plan.SetActive, plan.SetRoles, plan.SetAuth, plan.RevokeSessions, plan.DisableToken, plan.DisableBot:
 		return true
 	default:
 		return false
 	}
+}
+
+// unshown says of an op that the account does not show what then; "" for one whose
+// effect can be seen.
+func unshown(op plan.Op) string {
+	switch {
+	case op.Kind == plan.RevokeSessions:
+		return "nothing shows what became of it; it is repeated"
+	case op.Thing() != "":
+		return "the account does not show what became of it; mmsync leftovers does"
+	}
+	return ""
 }
 
 func value(a identity.Account, f plan.Field) string {

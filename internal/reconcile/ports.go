@@ -70,6 +70,8 @@ type Target interface {
 	// BotsThatStop names, by their owner's id, the bots that the server switches off
 	// together with accounts.
 	BotsThatStop(ctx context.Context, owners []string) (map[string][]string, error)
+	// Leftovers gives what still lives of what accounts own, by their ids.
+	Leftovers(ctx context.Context, owners []string) (plan.Leftovers, error)
 	// LastActive tells when accounts were last in use, where the server shows it.
 	LastActive(ctx context.Context, ids []string) (map[string]time.Time, error)
 	// Apply makes one op's call and gives the account as the server shows it

@@ -131,8 +131,8 @@ func (e *Engine) settle(ctx context.Context, l state.Lease, op state.OpRecord, o
 		}
 		op.AccountID, out.AccountID = link.AccountID, link.AccountID
 	}
-	if op.Op.Kind == plan.RevokeSessions {
-		out.Error = "the run was interrupted during this call, and nothing shows what became of it; it is repeated"
+	if why := unshown(op.Op); why != "" {
+		out.Error = "the run was interrupted during this call, and " + why
 		return until, e.o.Store.RecordOp(ctx, l, out)
 	}
 	a, err := e.effect(ctx, op)
@@ -393,7 +393,7 @@ func linkAfter(old *identity.Link, k identity.Key, ref string, op plan.Op, a ide
 			next.Applied.Auth.Service = c.To
 		case plan.FieldAuthData:
 			next.Applied.Auth.Data = c.To
-		case plan.FieldActive:
+		case plan.FieldActive, plan.FieldToken, plan.FieldBot:
 		default:
 			if !op.Parks {
 				next.Applied.Profile = next.Applied.Profile.With(identity.Attribute(c.Field), c.To)

@@ -90,6 +90,8 @@ func (e *Engine) revertible(ctx context.Context, id string) (state.Run, []deed, 
 		return state.Run{}, nil, 0, fmt.Errorf("%w: there is no run %q; mmsync history lists them", ErrRefused, id)
 	case len(runs) > 1:
 		return state.Run{}, nil, 0, fmt.Errorf("%w: %q fits %d runs; give more of its id", ErrRefused, id, len(runs))
+	case runs[0].Kind == kindLeftovers:
+		return runs[0], nil, 0, fmt.Errorf("%w: run %s disabled tokens and bots, and mmsync enables none; mmsync history %s names them, and an administrator of Mattermost enables them", ErrRefused, runs[0].ID, runs[0].ID)
 	case runs[0].Status.Open():
 		return runs[0], nil, 0, fmt.Errorf("%w: run %s is still at work; wait for its end, or stop it with mmsync hold", ErrRefused, runs[0].ID)
 	}

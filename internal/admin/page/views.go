@@ -374,6 +374,10 @@ func opViewOf(op plan.Op) opView {
 	case plan.RevokeSessions:
 		v.What = "end all sessions"
 		return v
+	case plan.DisableToken:
+		v.What = "disable a token"
+	case plan.DisableBot:
+		v.What = "disable a bot"
 	}
 	for _, c := range op.Changes {
 		if c.From != c.To || v.Create {

@@ -72,7 +72,7 @@ func destructive(d *Decision, o *Observation) bool {
 	}
 	for _, op := range d.Ops {
 		switch op.Kind {
-		case UnlinkAccount, SetAuth, RevokeSessions:
+		case UnlinkAccount, SetAuth, RevokeSessions, DisableToken, DisableBot:
 			return true
 		case SetActive:
 			if to, _ := op.To(FieldActive); to == "false" {

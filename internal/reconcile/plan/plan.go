@@ -53,6 +53,10 @@ const (
 	// FieldActive says whether the person goes ("true" to "false": what is left to
 	// do where the account cannot be switched off) or only logs in anew.
 	RevokeSessions OpKind = "revoke_sessions"
+	// DisableToken is POST /users/tokens/disable, and DisableBot POST
+	// /bots/{id}/disable. Both are about what an account owns that is off.
+	DisableToken OpKind = "disable_token"
+	DisableBot   OpKind = "disable_bot"
 )
 
 // Field names what a Change changes: an identity.Attribute or one of the
@@ -70,6 +74,10 @@ const (
 	FieldMatchKey Field = "match_key"
 	// FieldKey is whose an account is, as source/anchor; no call changes it.
 	FieldKey Field = "key"
+	// FieldToken and FieldBot go from the id of an access token or a bot that the
+	// account owns to what becomes of it.
+	FieldToken Field = "access_token"
+	FieldBot   Field = "bot"
 )
 
 // Change is one value before and after. Roles are space-separated and sorted,

@@ -22,6 +22,7 @@ const (
 	OutOfScope     Reason = "out_of_scope"    // still in the directory, no longer selected
 	SourceDeleted  Reason = "source_deleted"  // the source said delete
 	OperatorOff    Reason = "operator_off"    // an operator said that the person is off now
+	LeftBehind     Reason = "left_behind"     // an operator has what a leaver left behind switched off
 	Reverted       Reason = "reverted"        // an operator takes back what a run did
 	AccountGone    Reason = "account_gone"    // left the source, and the account is gone as well
 	Settled        Reason = "settled"         // nothing differs
@@ -98,6 +99,7 @@ func Explanations() []Explanation {
 		{OutOfScope, "The entry is still in the directory, but the source's filter no longer selects it.", "", ""},
 		{SourceDeleted, "The source said that the person is deleted.", "", ""},
 		{OperatorOff, "An operator said that the person is off now, whatever the source says.", "", ""},
+		{LeftBehind, "An operator had tokens or bots of somebody who is off disabled.", "", ""},
 		{Reverted, "An operator takes back what an earlier run did.", "", ""},
 		{AccountGone, "The person has left and the account no longer exists; the link is forgotten.", "", ""},
 		{Settled, "Nothing differs.", "", ""},
