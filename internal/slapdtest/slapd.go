@@ -47,12 +47,15 @@ type Options struct {
 	// before "everybody who is bound may read all".
 	ACL    []string
 	NoTLS  bool     // no certificate: StartTLS is refused and TLSURL empty
+	// AskCertificate makes the server ask clients for a certificate of its authority.
+	AskCertificate bool
 	Config []string // further global lines of slapd.conf(5)
 }
 
 // Server is one running slapd. It ends with its test.
 type Server struct {
 	URL, TLSURL       string
+	SocketURL         string // ldapi:// address
 	CAFile            string
 	BaseDN            string
 	ReaderDN, AdminDN string
@@ -132,6 +135,7 @@ func (s *Server) Stop() {
 	if s.cmd == nil {
 		return
 	}
+	s.Thaw()
 	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
 	select {
 	case <-s.done:
@@ -174,7 +178,7 @@ func (s *Server) run() {
 			s.port, s.tlsPort = freePort(s.t), freePort(s.t)
 		}
 		s.URL, s.TLSURL = fmt.Sprintf("ldap://127.0.0.1:%d", s.port), ""
-		listen := s.URL + "/"
+		listen := s.URL + "/ " + s.socket()
 		if !s.opts.NoTLS {
 			s.TLSURL = fmt.Sprintf("ldaps://127.0.0.1:%d", s.tlsPort)
 			listen += " " + s.TLSURL + "/"

@@ -58,13 +58,18 @@ func (c *checks) fail(part, text, mend string) { c.add(identity.LevelFail, part,
 // checkServers connects to every server, so that a broken spare is found
 // before it is needed, and gives the session to go on with.
 func (s *Source) checkServers(ctx context.Context, c *checks) *session {
-	password, err := s.o.BindPassword()
-	if err != nil || password == "" {
+	password, err := s.password()
+	if err != nil {
 		c.fail("bind", "the bind password cannot be read or is empty", "check bind_password or the file it is in")
 		return nil
 	}
+	list, err := s.servers(ctx)
+	if err != nil {
+		c.fail("connect", oneLine(err), "check connection_url and this machine's DNS")
+		return nil
+	}
 	var use *session
-	for _, e := range s.urls {
+	for _, e := range list {
 		sess, err := s.open(ctx, e, password)
 		var failed *connectError
 		switch {

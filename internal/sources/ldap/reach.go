@@ -11,9 +11,13 @@ import (
 // directory notes each bind, and this is asked every few seconds.
 func (s *Source) Reach(ctx context.Context) error {
 	var all []error
-	for _, e := range s.urls {
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, "tcp", e.host)
+	list, err := s.servers(ctx)
+	if err != nil {
+		return fmt.Errorf("source %s: %w", s.o.Name, err)
+	}
+	for _, e := range list {
+		d := net.Dialer{Resolver: s.o.Resolver}
+		conn, err := d.DialContext(ctx, e.network, e.host)
 		if err == nil {
 			_ = conn.Close() // nothing was written that could be lost
 			return nil
