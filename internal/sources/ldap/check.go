@@ -16,7 +16,7 @@ import (
 // mend what is not. It reads everybody once, as a run does.
 func (s *Source) Check(ctx context.Context) []identity.Finding {
 	var c checks
-	sess := s.checkServers(ctx, &c)
+	sess, at := s.checkServers(ctx, &c)
 	if sess == nil {
 		return c.list
 	}
@@ -31,16 +31,12 @@ func (s *Source) Check(ctx context.Context) []identity.Finding {
 	if err != nil {
 		return c.list
 	}
+	p := s.checkKind(sess, at, &c)
 	s.checkCanary(sess, &c)
 	s.checkGroupsRead(sess, &c)
-	switch {
-	case s.o.WithoutPaging:
-		c.warn("paging", "paging is switched off, so that a cut list cannot be told from a whole one", "remove server_without_paging if the server can page")
-	case root.known && !root.paging:
-		c.warn("paging", "the server does not announce paging", "declare server_without_paging if it never limits results")
-	default:
-		c.ok("paging", fmt.Sprintf("pages of %d entries", s.o.PageSize))
-	}
+	s.checkLimits(sess, p, root.paging, root.known, &c)
+	s.checkDeleted(sess, p, &c)
+	s.checkSample(sess, p, &c)
 	sess.close()
 	s.checkPeople(ctx, &c)
 	return c.list
@@ -56,19 +52,20 @@ func (c *checks) warn(part, text, mend string) { c.add(identity.LevelWarn, part,
 func (c *checks) fail(part, text, mend string) { c.add(identity.LevelFail, part, text, mend) }
 
 // checkServers connects to every server, so that a broken spare is found
-// before it is needed, and gives the session to go on with.
-func (s *Source) checkServers(ctx context.Context, c *checks) *session {
+// before it is needed, and gives the session to go on with and whose it is.
+func (s *Source) checkServers(ctx context.Context, c *checks) (*session, endpoint) {
 	password, err := s.password()
 	if err != nil {
 		c.fail("bind", "the bind password cannot be read or is empty", "check bind_password or the file it is in")
-		return nil
+		return nil, endpoint{}
 	}
 	list, err := s.servers(ctx)
 	if err != nil {
 		c.fail("connect", oneLine(err), "check connection_url and this machine's DNS")
-		return nil
+		return nil, endpoint{}
 	}
 	var use *session
+	var at endpoint
 	for _, e := range list {
 		sess, err := s.open(ctx, e, password)
 		var failed *connectError
@@ -76,25 +73,25 @@ func (s *Source) checkServers(ctx context.Context, c *checks) *session {
 		case errors.As(err, &failed):
 			c.fail(partOf(failed), e.url+": "+failed.err.Error(), failed.hint)
 			if !failed.again {
-				return use // a refused bind is not repeated at the next server
+				return use, at // a refused bind is not repeated at the next server
 			}
 		case err != nil:
 			c.fail("connect", e.url+": "+oneLine(err), "check host and port")
 		default:
 			c.ok("connect", e.url+" answers")
 			if t, ok := sess.conn.TLSConnectionState(); ok {
-				c.ok("tls", "the certificate of "+e.url+" is valid until "+t.PeerCertificates[0].NotAfter.Format("2006-01-02"))
-			} else {
+				s.checkCertificate(e, t, c)
+			} else if e.network != "unix" {
 				c.warn("tls", e.url+" is not encrypted", "use ldaps:// or connection_security: starttls")
 			}
 			if use == nil {
-				use = sess
+				use, at = sess, e
 			} else {
 				sess.close()
 			}
 		}
 	}
-	return use
+	return use, at
 }
 
 // partOf names the part a connection failed in.
@@ -125,6 +122,11 @@ func (s *Source) checkNamesKnown(sess *session, c *checks) (rootInfo, error) {
 }
 
 func (s *Source) checkCanary(sess *session, c *checks) {
+	var own canaryWatch
+	if s.o.Canary == "" && s.findOwn(sess, &own) == nil && own.asked {
+		c.ok("canary", sources.Printable(own.own)+", the bind account, is a person whom every read must find")
+		return
+	}
 	if s.o.Canary == "" {
 		c.warn("canary", "no canary is set", "name an entry that must always be there: a read without it then proves no absence")
 		return
