@@ -73,7 +73,7 @@ func rules() map[string]rule {
 		// adapters
 		"internal/sources/ldap": {
 			imports: []string{"internal/sources", "internal/identity"},
-			tests:   []string{"internal/slapdtest"},
+			tests:   []string{"internal/slapdtest", "internal/ldaptest"},
 			why:     whyAdapter,
 		},
 		"internal/sources/file": {
@@ -156,7 +156,7 @@ func rules() map[string]rule {
 				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/sources/scim", "internal/scim", "internal/mattermost", "internal/schedule",
 				"internal/explain", "internal/notice", "internal/admin", "internal/admin/page",
 			},
-			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/pgtest"},
+			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/ldaptest", "internal/pgtest"},
 			why:   "the daemon is where adapters meet; nothing below may know it",
 		},
 		"cmd/mmsync": {
@@ -166,7 +166,7 @@ func rules() map[string]rule {
 				"internal/state/archive",
 				"internal/mattermost/mmsim", // what the demo runs against
 			},
-			tests: []string{"internal/slapdtest", "internal/pgtest"},
+			tests: []string{"internal/slapdtest", "internal/ldaptest", "internal/pgtest"},
 			why:   "commands parse, call the daemon and print; an adapter reached from here would be wired twice",
 		},
 
@@ -177,7 +177,12 @@ func rules() map[string]rule {
 			why:     "the suite is the contract of the port, so it sees the port and no store",
 		},
 		"internal/slapdtest": {support: true, why: "it starts a real slapd for tests and knows nothing of mmsync"},
-		"internal/pgtest":    {support: true, why: "it starts a real PostgreSQL for tests and knows nothing of mmsync"},
+		"internal/ldaptest": {
+			imports: []string{"internal/slapdtest"}, // its people and certificates
+			support: true,
+			why:     "it plays directory servers for tests and is held to real ones; it knows nothing of mmsync",
+		},
+		"internal/pgtest": {support: true, why: "it starts a real PostgreSQL for tests and knows nothing of mmsync"},
 		"internal/e2e": {
 			support: true,
 			tests: []string{
@@ -185,7 +190,7 @@ func rules() map[string]rule {
 				"internal/reconcile/plan", "internal/reconcile/guard", "internal/reconcile", "internal/state",
 				"internal/state/postgres", "internal/state/sqlite", "internal/sources", "internal/sources/ldap",
 				"internal/sources/file", "internal/mattermost", "internal/mattermost/mmsim",
-				"internal/slapdtest", "internal/pgtest", "cmd/mmsync",
+				"internal/slapdtest", "internal/ldaptest", "internal/pgtest", "cmd/mmsync",
 			},
 			why: "end-to-end tests see everything and are seen by nobody",
 		},
@@ -229,7 +234,7 @@ func libraries() []library {
 		{module: "modernc.org/sqlite", in: []string{"internal/state/sqlite", "migrations"}, why: "SQLite is seen by its store alone"},
 		{module: "github.com/pressly/goose/v3", in: []string{"internal/state/postgres", "internal/state/sqlite", "migrations"}, why: "migrations are run by the store they belong to"},
 		{
-			module: "github.com/go-ldap/ldap/v3", in: []string{"internal/sources/ldap", "internal/slapdtest", "internal/e2e"},
+			module: "github.com/go-ldap/ldap/v3", in: []string{"internal/sources/ldap", "internal/slapdtest", "internal/ldaptest", "internal/e2e"},
 			narrow: map[string][]string{"internal/sources": {"ParseDN"}}, // a group rule compares DNs, whatever read them
 			why:    "LDAP is seen by its source alone",
 		},
@@ -237,7 +242,7 @@ func libraries() []library {
 		{module: "github.com/coreos/go-oidc/v3", in: []string{"internal/admin/page"}, why: "people log in at the status page, and nowhere else"},
 		{module: "golang.org/x/oauth2", in: []string{"internal/admin/page"}, why: "people log in at the status page, and nowhere else"},
 		{module: "github.com/wneessen/go-mail", in: []string{"internal/notice"}, why: "mail is one way of telling people, and nothing else sends any"},
-		{module: "github.com/go-asn1-ber/asn1-ber", in: []string{"internal/sources/ldap", "internal/slapdtest"}, why: "only the LDAP source reads controls, and its tests fake a server on the wire"},
+		{module: "github.com/go-asn1-ber/asn1-ber", in: []string{"internal/sources/ldap", "internal/slapdtest", "internal/ldaptest"}, why: "only the LDAP source reads controls, and its tests fake a server on the wire"},
 		{module: "filippo.io/age", in: []string{"internal/state/archive"}, why: "a backup is encrypted where it becomes a file, and nowhere else"},
 		{module: "github.com/spf13/cobra", in: []string{"cmd/mmsync"}, why: "flags and commands end where the program begins"},
 		{module: "go.yaml.in/yaml/v4", in: []string{"internal/config", "cmd/mmsync", "internal/admin"}, why: "only the configuration is YAML, what a command prints as YAML, and the alerts, which the tests of admin read"},

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// writeCertificate makes an authority and a certificate for localhost, 127.0.0.1 and
-// *.example.test: ca.pem, server.pem, server.key; client.pem and client.key for
-// ClientSubject; and stranger.pem, an authority that signed nothing.
-func writeCertificate(dir string) error {
+// WriteCertificates makes an authority and a certificate for localhost, 127.0.0.1 and
+// *.example.test in a directory: ca.pem, server.pem, server.key; client.pem and client.key
+// for ClientSubject; and stranger.pem, an authority that signed nothing.
+func WriteCertificates(dir string) error {
 	ca, caKey, err := authority("mmsync test authority")
 	if err != nil {
 		return err

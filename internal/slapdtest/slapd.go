@@ -111,7 +111,7 @@ func Start(t testing.TB, o Options) *Server {
 		t: t, dir: t.TempDir(), opts: o,
 	}
 	s.must(os.Mkdir(filepath.Join(s.dir, "db"), 0o700))
-	s.must(writeCertificate(s.dir))
+	s.must(WriteCertificates(s.dir))
 	s.CAFile = filepath.Join(s.dir, "ca.pem")
 	s.writeConfig()
 	s.load(Tree(Roster(o.Users)) + "\n" + o.LDIF)
