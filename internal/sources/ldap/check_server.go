@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -64,7 +63,7 @@ func (s *Source) checkKind(sess *session, e endpoint, c *checks) portrait {
 		c.warn("server", s.sentence("read the root entry", err), "")
 		return p
 	}
-	if _, port, err := net.SplitHostPort(e.host); err == nil && (port == "3268" || port == "3269") {
+	if e.catalog() {
 		c.warn("server", fmt.Sprintf("%s is the global catalog: it holds a part of the attributes, and of memberOf only universal groups; a value it lacks looks like one that was removed", e.url),
 			"use port 636 of a domain controller (389 with starttls)")
 	}

@@ -8,9 +8,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mmsync/mmsync/internal/ldaptest"
 	"github.com/mmsync/mmsync/internal/slapdtest"
 	"github.com/mmsync/mmsync/internal/sources"
 	"github.com/mmsync/mmsync/internal/sources/ldap"
@@ -94,4 +96,55 @@ func TestSource_Check_openldap(t *testing.T) {
 			}))
 		})
 	}
+}
+
+func overAD(srv *ldaptest.Server, o *ldap.Options) {
+	kind := ldaptest.ActiveDirectory
+	o.URLs, o.BindDN, o.BaseDN, o.UserFilter = []string{srv.URL}, kind.ReaderDN(), kind.BaseDN(), "(&(objectCategory=person)(objectClass=user)(mail=*))"
+}
+
+func adRules(r *sources.Rules) {
+	r.ID, r.Username, r.DisabledWhen = x("attr.objectGUID.guid()"), x("lower(attr.sAMAccountName)"), x("bit(attr.userAccountControl, 2)")
+}
+
+func TestSource_Check_activeDirectory(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		server ldaptest.Options
+		change func(*ldaptest.Server, *ldap.Options)
+	}{
+		"ad-well": {ldaptest.Options{People: 1100}, func(s *ldaptest.Server, o *ldap.Options) {
+			o.Security, o.CAFile, o.PageSize = ldap.SecurityStartTLS, s.CAFile, 1000
+		}},
+		"ad-rights":       {ldaptest.Options{People: 30, HideDeleted: true, HideUSN: true}, nil},
+		"ad-page-size":    {ldaptest.Options{People: 90, PageSize: 40}, nil},
+		"ad-own-entry": {ldaptest.Options{People: 30}, func(_ *ldaptest.Server, o *ldap.Options) {
+			o.UserFilter = "(&(objectCategory=person)(objectClass=user))"
+		}},
+		"ad-clock-behind": {ldaptest.Options{People: 3, Now: func() time.Time { return time.Now().Add(-17 * time.Minute) }}, nil},
+		"ad-clock-ahead":  {ldaptest.Options{People: 3, Now: func() time.Time { return time.Now().Add(2 * time.Hour) }}, nil},
+		"ad-signing":      {ldaptest.Options{People: 3, RequireTLS: true}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.server.Kind = ldaptest.ActiveDirectory
+			srv := ldaptest.Start(t, c.server)
+			said(t, name, newSource(t, srv.URL, func(o *ldap.Options) {
+				overAD(srv, o)
+				o.Mapper = mapper(t, adRules)
+				if c.change != nil {
+					c.change(srv, o)
+				}
+			}))
+		})
+	}
+}
+
+func TestSource_Check_389(t *testing.T) {
+	t.Parallel()
+	srv := ldaptest.Start(t, ldaptest.Options{Kind: ldaptest.DS389, People: 30})
+	said(t, "389-well", newSource(t, srv.URL, func(o *ldap.Options) {
+		o.BindDN, o.BaseDN = ldaptest.DS389.ReaderDN(), ldaptest.DS389.BaseDN()
+		o.Mapper = mapper(t, func(r *sources.Rules) { r.ID, r.DisabledWhen = x("attr.nsUniqueId"), x(`lower(attr.nsAccountLock) == "true"`) })
+	}))
 }

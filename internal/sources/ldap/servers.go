@@ -24,6 +24,11 @@ type endpoint struct {
 	srv string
 }
 
+// catalog tells the ports of Active Directory's global catalog.
+func (e endpoint) catalog() bool {
+	return e.network == "tcp" && (strings.HasSuffix(e.host, ":3268") || strings.HasSuffix(e.host, ":3269"))
+}
+
 // passedOver is how long a server that failed is tried after the others. It costs a
 // whole timeout to find out again that a server is frozen.
 const passedOver = 5 * time.Minute
