@@ -45,11 +45,11 @@ type Options struct {
 	NoPaging   bool // paging is forbidden to the reader
 	// ACL are access rules (slapd.access(5), without the word access) that come
 	// before "everybody who is bound may read all".
-	ACL    []string
-	NoTLS  bool     // no certificate: StartTLS is refused and TLSURL empty
+	ACL   []string
+	NoTLS bool // no certificate: StartTLS is refused and TLSURL empty
 	// AskCertificate makes the server ask clients for a certificate of its authority.
 	AskCertificate bool
-	Config []string // further global lines of slapd.conf(5)
+	Config         []string // further global lines of slapd.conf(5)
 }
 
 // Server is one running slapd. It ends with its test.

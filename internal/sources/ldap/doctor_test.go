@@ -116,8 +116,8 @@ func TestSource_Check_activeDirectory(t *testing.T) {
 		"ad-well": {ldaptest.Options{People: 1100}, func(s *ldaptest.Server, o *ldap.Options) {
 			o.Security, o.CAFile, o.PageSize = ldap.SecurityStartTLS, s.CAFile, 1000
 		}},
-		"ad-rights":       {ldaptest.Options{People: 30, HideDeleted: true, HideUSN: true}, nil},
-		"ad-page-size":    {ldaptest.Options{People: 90, PageSize: 40}, nil},
+		"ad-rights":    {ldaptest.Options{People: 30, HideDeleted: true, HideUSN: true}, nil},
+		"ad-page-size": {ldaptest.Options{People: 90, PageSize: 40}, nil},
 		"ad-own-entry": {ldaptest.Options{People: 30}, func(_ *ldaptest.Server, o *ldap.Options) {
 			o.UserFilter = "(&(objectCategory=person)(objectClass=user))"
 		}},
@@ -145,6 +145,8 @@ func TestSource_Check_389(t *testing.T) {
 	srv := ldaptest.Start(t, ldaptest.Options{Kind: ldaptest.DS389, People: 30})
 	said(t, "389-well", newSource(t, srv.URL, func(o *ldap.Options) {
 		o.BindDN, o.BaseDN = ldaptest.DS389.ReaderDN(), ldaptest.DS389.BaseDN()
-		o.Mapper = mapper(t, func(r *sources.Rules) { r.ID, r.DisabledWhen = x("attr.nsUniqueId"), x(`lower(attr.nsAccountLock) == "true"`) })
+		o.Mapper = mapper(t, func(r *sources.Rules) {
+			r.ID, r.DisabledWhen = x("attr.nsUniqueId"), x(`lower(attr.nsAccountLock) == "true"`)
+		})
 	}))
 }
