@@ -58,7 +58,9 @@ func (s *Source) explain(err error) (cause, hint string, again bool) {
 			}
 		}
 		return "name or password are wrong (code 49)", "check bind_username and its password; it is not tried again, since that may lock the account", false
-	case ldap.LDAPResultStrongAuthRequired, ldap.LDAPResultConfidentialityRequired:
+	case ldap.LDAPResultConfidentialityRequired:
+		return code("the server wants an encrypted connection"), "use ldaps:// or connection_security: starttls", false
+	case ldap.LDAPResultStrongAuthRequired:
 		return code("the server wants an encrypted connection, as Active Directory does as delivered from Windows Server 2025 on"), "use ldaps:// or connection_security: starttls, with ca_file", false
 	case ldap.LDAPResultInappropriateAuthentication:
 		return code("the entry has no password to bind with"), "check bind_username", false
