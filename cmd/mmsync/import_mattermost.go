@@ -16,19 +16,20 @@ type mattermostConfig struct {
 	LDAP    *ldapSettings            `json:"LdapSettings"`
 	SAML    struct {
 		Enable, EnableSyncWithLdap, EnableSyncWithLdapIncludeAuth bool
-		IdAttribute                                               string
+		IDAttribute                                               string
 	} `json:"SamlSettings"`
 }
 
-// ldapSettings are Mattermost's LdapSettings (model.LdapSettings).
+// ldapSettings are Mattermost's LdapSettings (model.LdapSettings), whose spelling Id
+// encoding/json matches with ours.
 type ldapSettings struct {
 	Enable, EnableSync, EnableAdminFilter                                    bool
 	LdapServer, ConnectionSecurity, BaseDN, BindUsername, BindPassword       string
 	LdapPort, SyncIntervalMinutes, QueryTimeout, MaxPageSize                 int
 	UserFilter, GroupFilter, GuestFilter, AdminFilter                        string
-	GroupDisplayNameAttribute, GroupIdAttribute                              string
+	GroupDisplayNameAttribute, GroupIDAttribute                              string
 	FirstNameAttribute, LastNameAttribute, EmailAttribute, UsernameAttribute string
-	NicknameAttribute, IdAttribute, PositionAttribute, LoginIdAttribute      string
+	NicknameAttribute, IDAttribute, PositionAttribute, LoginIDAttribute      string
 	PictureAttribute, PublicCertificateFile, PrivateKeyFile, LoginFieldName  string
 	SkipCertificateVerification                                              bool
 }
@@ -54,7 +55,7 @@ func (c *conversion) note(indent, format string, args ...any) {
 func (m mattermostConfig) convert() (text string, notes []string, err error) {
 	l := m.LDAP
 	for _, need := range []struct{ name, value string }{
-		{"LdapServer", l.LdapServer}, {"BaseDN", l.BaseDN}, {"IdAttribute", l.IdAttribute}, {"UsernameAttribute", l.UsernameAttribute}, {"EmailAttribute", l.EmailAttribute},
+		{"LdapServer", l.LdapServer}, {"BaseDN", l.BaseDN}, {"IdAttribute", l.IDAttribute}, {"UsernameAttribute", l.UsernameAttribute}, {"EmailAttribute", l.EmailAttribute},
 	} {
 		if need.value == "" {
 			err = errors.Join(err, fmt.Errorf("LdapSettings.%s is empty", need.name))
@@ -168,7 +169,7 @@ func (l *ldapSettings) people(c *conversion) {
 	if strings.Contains(strings.ReplaceAll(filter, " ", ""), "!(userAccountControl:1.2.840.113556.1.4.803:=2)") {
 		c.note("    ", "user_filter leaves out people who are disabled, so that mmsync sees them as gone and waits lifecycle.deactivate.grace.out_of_scope. To tell the two apart, take that condition out and set disabled_when.")
 	}
-	if strings.EqualFold(l.IdAttribute, "objectGUID") {
+	if strings.EqualFold(l.IDAttribute, "objectGUID") {
 		c.line("    # disabled_when: bit(attr.userAccountControl, 2)   # who is disabled is switched off at once")
 	}
 	switch {
@@ -193,7 +194,7 @@ func (l *ldapSettings) groups(c *conversion) {
 	if l.GuestFilter != "" {
 		c.note("    ", "GuestFilter %s made guests. mmsync makes none, and leaves guests guests.", l.GuestFilter)
 	}
-	if l.GroupFilter != "" || l.GroupIdAttribute != "" && l.GroupDisplayNameAttribute != "" {
+	if l.GroupFilter != "" || l.GroupIDAttribute != "" && l.GroupDisplayNameAttribute != "" {
 		c.note("    ", "Mattermost's groups of LDAP (GroupFilter, and teams and channels by them) are not carried over; mmsync leaves teams and channels alone.")
 	}
 	if l.PictureAttribute != "" {
@@ -205,19 +206,21 @@ func (l *ldapSettings) groups(c *conversion) {
 func (l *ldapSettings) mapping(c *conversion) {
 	c.line("mapping:")
 	c.line("  defaults:")
-	anchor := attribute(l.IdAttribute)
-	if strings.EqualFold(l.IdAttribute, "objectGUID") {
+	anchor := attribute(l.IDAttribute)
+	if strings.EqualFold(l.IDAttribute, "objectGUID") {
 		anchor += ".guid()"
 	}
 	c.line("    id_attribute: %s", expression(anchor))
-	if l.LoginIdAttribute != "" {
-		c.line("    login_id_attribute: %s", expression(attribute(l.LoginIdAttribute)))
+	if l.LoginIDAttribute != "" {
+		c.line("    login_id_attribute: %s", expression(attribute(l.LoginIDAttribute)))
 	}
 	c.line("    username_attribute: %s", expression("lower("+attribute(l.UsernameAttribute)+")"))
 	c.line("    email_attribute: %s", expression("lower("+attribute(l.EmailAttribute)+")"))
 	for _, f := range []struct{ key, name string }{
-		{"first_name_attribute", l.FirstNameAttribute}, {"last_name_attribute", l.LastNameAttribute},
-		{"nickname_attribute", l.NicknameAttribute}, {"position_attribute", l.PositionAttribute},
+		{"first_name_attribute", l.FirstNameAttribute},
+		{"last_name_attribute", l.LastNameAttribute},
+		{"nickname_attribute", l.NicknameAttribute},
+		{"position_attribute", l.PositionAttribute},
 	} {
 		if f.name != "" { // Mattermost leaves the field to people then
 			c.line("    %s: %s", f.key, expression(attribute(f.name)))
@@ -229,14 +232,14 @@ func (l *ldapSettings) mapping(c *conversion) {
 // login writes by which login data accounts are recognised: what Mattermost has stored.
 func (m mattermostConfig) login(c *conversion) {
 	l := m.LDAP
-	data := attribute(l.IdAttribute)
-	if strings.EqualFold(l.IdAttribute, "objectGUID") {
+	data := attribute(l.IDAttribute)
+	if strings.EqualFold(l.IDAttribute, "objectGUID") {
 		data += ".mm_guid()" // stored as a backslash and two digits a byte
 	}
 	c.line("auth:")
 	c.line("  policy:")
 	if m.SAML.Enable && m.SAML.EnableSyncWithLdap {
-		if m.SAML.IdAttribute == "" && !m.SAML.EnableSyncWithLdapIncludeAuth {
+		if m.SAML.IDAttribute == "" && !m.SAML.EnableSyncWithLdapIncludeAuth {
 			data = "lower(" + attribute(l.EmailAttribute) + ")"
 		}
 		c.note("    ", "SAML takes its profiles from LDAP (EnableSyncWithLdap), so that accounts are looked for by login service saml. Those that log in by ldap are not recognised by this rule.")
@@ -284,7 +287,7 @@ func quoted(s string) string {
 func wrap(text string, n int) []string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(safe(text)) {
+	for word := range strings.FieldsSeq(safe(text)) {
 		if line != "" && len(line)+1+len(word) > n {
 			lines, line = append(lines, line), ""
 		}

@@ -44,18 +44,21 @@ func (s *Source) checkSample(sess *session, p portrait, c *checks) {
 	}
 }
 
-// marksOfLeaving are attributes that only those have who are locked, or have an end.
-var marksOfLeaving = []string{"nsAccountLock", "pwdAccountLockedTime", "pwdEndTime", "pwdStartTime", "krbPrincipalExpiration", "shadowExpire", "accountExpires", "lockoutTime"}
+// marksLeaving tells attributes that only those have who are locked, or have an end.
+func marksLeaving(name string) bool {
+	switch strings.ToLower(name) {
+	case "nsaccountlock", "pwdaccountlockedtime", "pwdendtime", "pwdstarttime", "krbprincipalexpiration", "shadowexpire", "accountexpires", "lockouttime":
+		return true
+	}
+	return false
+}
 
 // checkValues names mapped attributes that nobody has: a right that is missing looks the
 // same as a value that is.
 func (s *Source) checkValues(sample []sources.Record, c *checks) {
 	var none []string
 	for _, name := range s.attributes {
-		if slices.ContainsFunc(marksOfLeaving, func(m string) bool { return strings.EqualFold(m, name) }) {
-			continue
-		}
-		if !slices.ContainsFunc(sample, func(r sources.Record) bool { return len(r.Values(name)) > 0 }) {
+		if !marksLeaving(name) && !slices.ContainsFunc(sample, func(r sources.Record) bool { return len(r.Values(name)) > 0 }) {
 			none = append(none, name)
 		}
 	}

@@ -341,7 +341,7 @@ func deafAfter(t *testing.T, target string, n int64) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	ctx, stop := context.WithCancel(context.Background())
+	stop := make(chan struct{})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -357,11 +357,11 @@ func deafAfter(t *testing.T, target string, n int64) string {
 		back := make(chan struct{})
 		go func() { defer close(back); _, _ = io.Copy(client, server) }()
 		_, _ = io.CopyN(server, client, n)
-		<-ctx.Done()
+		<-stop
 		_ = server.Close()
 		<-back
 	}()
-	t.Cleanup(func() { stop(); _ = l.Close(); <-done })
+	t.Cleanup(func() { close(stop); _ = l.Close(); <-done })
 	return "ldap://" + l.Addr().String()
 }
 
