@@ -176,6 +176,28 @@ func TestDocs_configurations(t *testing.T) {
 	}
 }
 
+// So do the sources that are shown with their mapping.
+func TestDocs_directories(t *testing.T) {
+	t.Parallel()
+	pair := certificate(t)
+	for _, name := range []string{"connect-active-directory.md", "connect-openldap.md", "connect-freeipa.md"} {
+		_, rest, ok := strings.Cut(documents(t)[filepath.Join(repository, "docs", name)], "```yaml\nsources:\n")
+		require.True(t, ok, name)
+		text, _, ok := strings.Cut(rest, "```")
+		require.True(t, ok, name)
+		l := config.Loader{ReadFile: func(name string) ([]byte, error) {
+			if filepath.Ext(name) == ".pem" {
+				return pair, nil
+			}
+			return []byte("stub\n"), nil
+		}}
+		const head = "version: 1\nmattermost: {url: \"https://chat.example.com\", token: stub}\nstate: {url: \"sqlite:/var/lib/mmsync/state.db\"}\nsources:\n"
+		c, err := l.Parse("/etc/mmsync/config.yaml", []byte(head+text))
+		require.NoError(t, err, name)
+		require.NoError(t, daemon.Check(c), name)
+	}
+}
+
 // certificate gives a certificate and its key in one file.
 func certificate(t *testing.T) []byte {
 	t.Helper()

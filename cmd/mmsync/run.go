@@ -149,7 +149,7 @@ func (a *app) root() *cobra.Command {
 	f.Bool("non-interactive", false, "accepted and without effect: mmsync asks nothing")
 	_ = f.MarkHidden("non-interactive") // the flag exists, one line up
 	root.AddCommand(a.demoCmd(), a.planCmd(), a.applyCmd(), a.syncCmd(), a.serveCmd(), a.approveCmd(), a.rejectCmd(), a.explainCmd(), a.statusCmd(), a.historyCmd(), a.auditCmd(), a.linkCmd(), a.holdCmd(), a.deactivateCmd(), a.leftoversCmd(), a.tokenCmd(), a.notifyCmd(),
-		a.evalCmd(), a.checkConfigCmd(), a.doctorCmd(), a.stateCmd(), a.versionCmd())
+		a.evalCmd(), a.importCmd(), a.checkConfigCmd(), a.doctorCmd(), a.stateCmd(), a.versionCmd())
 	finish(root)
 	return root
 }

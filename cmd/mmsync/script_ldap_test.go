@@ -3,9 +3,15 @@ package main
 import (
 	"flag"
 	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/mmsync/mmsync/internal/ldaptest"
+	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 	"github.com/mmsync/mmsync/internal/slapdtest"
 )
 
@@ -13,11 +19,15 @@ import (
 type directory struct {
 	real *slapdtest.Server
 	fake *slapdtest.Fake
+	ad   *ldaptest.Server
+	n    int // people of Roster in the directory
 }
 
 // setLDAP tells the script how to reach its directory.
 func setLDAP(ts *testscript.TestScript, url string) {
 	ts.Setenv("LDAP_URL", url)
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(url, "ldap://"))
+	ts.Setenv("LDAP_PORT", port)
 	ts.Setenv("LDAP_BASE", slapdtest.BaseDN)
 	ts.Setenv("LDAP_USER", slapdtest.ReaderDN)
 	ts.Setenv("LDAP_PASSWORD", slapdtest.ReaderPassword)
@@ -41,7 +51,7 @@ func cmdSlapd(ts *testscript.TestScript, neg bool, args []string) {
 		w.slapd.real.Restart(o)
 		return
 	}
-	w.slapd.real = slapdtest.Start(w.tb, o)
+	w.slapd.real, w.slapd.n = slapdtest.Start(w.tb, o), *users
 	setLDAP(ts, w.slapd.real.URL)
 }
 
@@ -96,4 +106,55 @@ func cmdFakeLDAP(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	w.slapd.fake = slapdtest.NewFake(w.tb, entries, faults)
 	setLDAP(ts, w.slapd.fake.URL)
+}
+
+// cmdFakeAD: fakead [-users N] starts an Active Directory with N people, and sets what
+// slapd does.
+func cmdFakeAD(ts *testscript.TestScript, neg bool, args []string) {
+	f := flag.NewFlagSet("fakead", flag.ContinueOnError)
+	users := f.Int("users", 10, "")
+	if neg || f.Parse(args) != nil || f.NArg() > 0 {
+		ts.Fatalf("usage: fakead [-users N]")
+	}
+	w := here(ts)
+	w.slapd.ad, w.slapd.n = ldaptest.Start(w.tb, ldaptest.Options{Kind: ldaptest.ActiveDirectory, People: *users}), *users
+	setLDAP(ts, w.slapd.ad.URL)
+	ts.Setenv("LDAP_BASE", ldaptest.ActiveDirectory.BaseDN())
+	ts.Setenv("LDAP_USER", ldaptest.ActiveDirectory.ReaderDN())
+	ts.Setenv("LDAP_CANARY", ldaptest.ActiveDirectory.ReaderDN())
+}
+
+// cmdSynced: mm-synced gives everybody of the directory but the last the account that
+// Mattermost's own LDAP sync would have made: those Active Directory has disabled are
+// off, and the second is a guest.
+func cmdSynced(ts *testscript.TestScript, neg bool, args []string) {
+	w := here(ts)
+	if neg || len(args) > 0 || w.slapd.n == 0 {
+		ts.Fatalf("usage: mm-synced, after slapd or fakead")
+	}
+	sim := w.server(ts, "").sim
+	for i, p := range slapdtest.Roster(w.slapd.n)[:w.slapd.n-1] {
+		u := mmsim.User{Username: p.UID, Email: p.Mail, FirstName: p.First, LastName: p.Last, Position: p.Title, AuthService: "ldap", AuthData: p.EntryUUID}
+		if w.slapd.ad != nil {
+			u.AuthData = ""
+			for _, b := range []byte(w.slapd.ad.Values(ldaptest.ActiveDirectory.DN(p), "objectGUID")[0]) {
+				u.AuthData += fmt.Sprintf(`\%02x`, b)
+			}
+			if p.Disabled {
+				u.DeleteAt = time.Now().UnixMilli()
+			}
+		}
+		if i == 1 {
+			u.Roles = "system_guest"
+		}
+		sim.AddUser(u)
+	}
+}
+
+// cmdFill: fill FILE replaces $NAME in a file.
+func cmdFill(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: fill FILE")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)), 0o600))
 }

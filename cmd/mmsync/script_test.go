@@ -50,6 +50,7 @@ func TestScript(t *testing.T) {
 			"exits": cmdExits, "json": cmdJSON, "jsonenv": cmdJSONEnv, "norm": cmdNorm, "interrupt": cmdInterrupt, "people": cmdPeople,
 			"newer-schema": cmdNewerSchema, "busy-port": cmdBusyPort, "lines": cmdLines, "waitwrites": cmdWaitWrites,
 			"holds-text": cmdHoldsText, "pruned": cmdPruned, "free-port": cmdFreePort, "push": cmdPush, "ask": cmdAsk,
+			"mm-synced": cmdSynced, "fakead": cmdFakeAD, "fill": cmdFill,
 			"sql": cmdSQL, "postgres": cmdPostgres,
 		},
 	})

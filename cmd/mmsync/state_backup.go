@@ -101,11 +101,11 @@ func toFile(name string, stdout io.Writer, write func(io.Writer) error) (err err
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*") // for the owner alone
 	if err != nil {
-		return fmt.Errorf("make the file of the backup: %w", err)
+		return fmt.Errorf("make the file: %w", err)
 	}
 	defer func() {
 		if rerr := os.Remove(f.Name()); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
-			err = errors.Join(err, fmt.Errorf("take away what was written beside the backup: %w", rerr))
+			err = errors.Join(err, fmt.Errorf("take away what was written beside the file: %w", rerr))
 		}
 	}()
 	b := bufio.NewWriter(f)
@@ -120,7 +120,7 @@ func toFile(name string, stdout io.Writer, write func(io.Writer) error) (err err
 		return err
 	}
 	if err := os.Link(f.Name(), name); err != nil { // unlike a rename, it replaces nothing
-		return fmt.Errorf("name the file of the backup: %w", err)
+		return fmt.Errorf("name the file: %w", err)
 	}
 	return nil
 }

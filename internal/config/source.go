@@ -38,9 +38,16 @@ type Source struct {
 	Mapping Attributes `yaml:"-"`
 }
 
+// The values of LDAP.BindMethod.
+const (
+	BindSimple   = "simple"
+	BindExternal = "external"
+)
+
 // LDAP is a directory. The names are those of Mattermost's LdapSettings.
 type LDAP struct {
-	// ConnectionURL lists ldap:// and ldaps:// addresses, tried in order.
+	// ConnectionURL lists ldap://, ldaps:// and ldapi:// addresses, tried in order, and
+	// srv:// names that DNS lists servers under.
 	ConnectionURL []string `yaml:"connection_url,required,single"`
 	// ConnectionSecurity is "", tls or starttls. It is tls if every address is
 	// ldaps://, whether written or not.
@@ -48,11 +55,20 @@ type LDAP struct {
 	CAFile             string `yaml:"ca_file"`
 	// ServerName is the name the certificate must bear; "" means the address's.
 	ServerName string `yaml:"server_name"`
+	// CertificatePins are sha256/BASE64 of public keys, one of which must occur in the
+	// chain of the server's certificate.
+	CertificatePins []string `yaml:"certificate_pins"`
+	// CertificateFile and PrivateKeyFile are the client's certificate, PEM; both or neither.
+	CertificateFile string `yaml:"certificate_file"`
+	PrivateKeyFile  string `yaml:"private_key_file"`
 	// AllowCleartext lets ldap:// without starttls leave this machine.
-	AllowCleartext bool   `yaml:"allow_cleartext"`
-	BindUsername   string `yaml:"bind_username,required"`
-	BindPassword   Secret `yaml:"bind_password,required,file"`
-	BaseDN         string `yaml:"base_dn,required"`
+	AllowCleartext bool `yaml:"allow_cleartext"`
+	// BindMethod is BindSimple, which needs BindUsername and BindPassword, or BindExternal,
+	// which has neither.
+	BindMethod   string `yaml:"bind_method"`
+	BindUsername string `yaml:"bind_username"`
+	BindPassword Secret `yaml:"bind_password,file"`
+	BaseDN       string `yaml:"base_dn,required"`
 	// UserFilter is parenthesised and balanced; its grammar is not checked here.
 	UserFilter  Expr `yaml:"user_filter,required"`
 	MaxPageSize int  `yaml:"max_page_size"`
@@ -63,7 +79,8 @@ type LDAP struct {
 	FullSyncPeriod time.Duration `yaml:"full_sync_period"`
 	// ServerWithoutPaging reads without RFC 2696 paging.
 	ServerWithoutPaging bool `yaml:"server_without_paging"`
-	// Canary is the DN of an entry every complete read must contain; "" for none.
+	// Canary is the DN of an entry every complete read must contain; "" for the bind
+	// account's own, where it is a person whom the read must find.
 	Canary string `yaml:"canary"`
 	// Delta is how the directory is asked for what changed: DeltaAuto and its like.
 	Delta string `yaml:"delta"`

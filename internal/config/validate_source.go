@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -68,6 +67,8 @@ func (v *validator) ldap(at string, l *LDAP) {
 		v.connection(at, l)
 	}
 	l.CAFile = v.caFile(at+".ca_file", l.CAFile)
+	v.clientCertificate(at, l)
+	v.bind(at, l)
 	v.dn(at+".base_dn", l.BaseDN)
 	v.dn(at+".canary", l.Canary)
 	v.filter(at+".user_filter", l.UserFilter)
@@ -82,52 +83,6 @@ func (v *validator) ldap(at string, l *LDAP) {
 	if l.Groups != nil {
 		v.groups(at+".groups", l.Groups)
 	}
-}
-
-// connection checks the addresses together with what is said about encryption.
-func (v *validator) connection(at string, l *LDAP) {
-	plain := 0
-	for i, address := range l.ConnectionURL {
-		where := indexPath(at+".connection_url", i)
-		if address == "" {
-			v.fault(where, "is empty", "")
-			continue
-		}
-		u, ok := v.ldapURL(where, address)
-		if !ok {
-			continue
-		}
-		if u.Scheme == "ldap" {
-			plain++
-		}
-		switch {
-		case u.Scheme == "ldaps" && l.ConnectionSecurity == "starttls":
-			v.fault(where, "ldaps:// is encrypted already and cannot start TLS", "write ldap:// for starttls, or connection_security: tls")
-		case u.Scheme == "ldap" && l.ConnectionSecurity == "tls":
-			v.fault(where, "ldap:// does not begin with TLS, as connection_security: tls wants", "write ldaps://, or connection_security: starttls")
-		case u.Scheme == "ldap" && l.ConnectionSecurity == "" && !l.AllowCleartext && !isLoopback(u.Hostname()):
-			v.fault(where, "ldap:// would send the bind password unencrypted", "write ldaps://, or connection_security: starttls; allow_cleartext: true if the network between is yours")
-		}
-	}
-	if plain == 0 && l.ConnectionSecurity == "" {
-		l.ConnectionSecurity = "tls"
-	}
-}
-
-func (v *validator) ldapURL(at, address string) (*url.URL, bool) {
-	const form = "write ldaps://dc1.example.com or ldaps://dc1.example.com:636"
-	u, err := url.Parse(address)
-	switch {
-	case err == nil && u.User != nil:
-		v.fault(at, "holds a user name", "give it as bind_username, and the password as bind_password_file")
-	case err != nil || u.Hostname() == "" || (u.Scheme != "ldap" && u.Scheme != "ldaps"):
-		v.fault(at, v.quote(at)+" is not an LDAP address", form)
-	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		v.fault(at, v.quote(at)+" has more than a host and a port", "the base goes into base_dn, the filter into user_filter")
-	default:
-		return u, true
-	}
-	return nil, false
 }
 
 // dn checks no more than that a name looks like one; the adapter parses it.

@@ -18,7 +18,7 @@ const examplePath = "../../config.example.yaml"
 // cannot stand beside what is in force, or name a file that is read.
 var (
 	shown   = regexp.MustCompile(`^(\s*)# ((?: {2})*(?:- )?\{?[a-z_]+:(?: .*)?)$`)
-	instead = regexp.MustCompile(`^\s*# (token|url|url_file|proxy_url_file|listen_url_file|bind_password|ca_file):|^\s*#\s+(tls|cert_file|key_file|min_version|discovery|ca_file):`)
+	instead = regexp.MustCompile(`^\s*# (token|url|url_file|proxy_url_file|listen_url_file|bind_password|ca_file|certificate_file|private_key_file):|^\s*#\s+(tls|cert_file|key_file|min_version|discovery|ca_file):`)
 )
 
 func env(name string) (string, bool) {

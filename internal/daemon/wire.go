@@ -148,9 +148,13 @@ func buildSource(c *config.Config, i int, m *sources.Mapper, log *slog.Logger) (
 	d := s.LDAP
 	o := ldap.Options{
 		Name: s.Name, URLs: d.ConnectionURL, Security: d.ConnectionSecurity, CAFile: d.CAFile, ServerName: d.ServerName,
+		CertificatePins: d.CertificatePins, CertificateFile: d.CertificateFile, PrivateKeyFile: d.PrivateKeyFile,
 		AllowCleartext: d.AllowCleartext, BindDN: d.BindUsername, BindPassword: d.BindPassword.Value, BaseDN: d.BaseDN,
 		UserFilter: d.UserFilter.Text, PageSize: d.MaxPageSize, Timeout: d.QueryTimeout, WithoutPaging: d.ServerWithoutPaging,
 		Canary: d.Canary, Delta: d.Delta, Mapper: m, Logger: log,
+	}
+	if d.BindMethod == config.BindExternal {
+		o.BindMethod, o.BindPassword = ldap.BindExternal, nil
 	}
 	if g := d.Groups; g != nil {
 		o.Groups = ldap.GroupOptions{Mode: ldap.GroupsSearch, BaseDN: g.BaseDN, Filter: g.GroupFilter.Text, MembershipAttribute: g.MembershipAttribute}

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// WriteCertificates makes an authority and a certificate for localhost, 127.0.0.1
-// and further addresses in a directory: ca.pem, server.pem, server.key, and
-// stranger.pem, an authority that signed nothing.
+// WriteCertificates makes an authority and a certificate for localhost, 127.0.0.1, further
+// addresses and *.example.test in a directory: ca.pem, server.pem, server.key; client.pem and client.key
+// for ClientSubject; and stranger.pem, an authority that signed nothing.
 func WriteCertificates(dir string, more ...net.IP) error {
 	ca, caKey, err := authority("mmsync test authority")
 	if err != nil {
@@ -26,17 +26,41 @@ func WriteCertificates(dir string, more ...net.IP) error {
 	if err != nil {
 		return err
 	}
+	for _, leaf := range []struct {
+		name string
+		cert x509.Certificate
+	}{
+		{"server", x509.Certificate{
+			SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"},
+			DNSNames: []string{"localhost", "*.example.test"}, IPAddresses: append(more, net.IPv4(127, 0, 0, 1)),
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		}},
+		{"client", x509.Certificate{
+			SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "mmsync-client"},
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		}},
+	} {
+		if err := sign(filepath.Join(dir, leaf.name), &leaf.cert, ca, caKey); err != nil {
+			return err
+		}
+	}
+	for name, cert := range map[string]*x509.Certificate{"ca.pem": ca, "stranger.pem": stranger} {
+		if err := writePEM(filepath.Join(dir, name), "CERTIFICATE", cert.Raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sign writes a certificate and its key to path with .pem and .key behind it.
+func sign(path string, template, ca *x509.Certificate, caKey *ecdsa.PrivateKey) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	leaf, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		DNSNames: []string{"localhost"}, IPAddresses: append(more, net.IPv4(127, 0, 0, 1)),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, ca, &key.PublicKey, caKey)
+	template.NotBefore, template.NotAfter, template.KeyUsage = now.Add(-time.Hour), now.Add(24*time.Hour), x509.KeyUsageDigitalSignature
+	leaf, err := x509.CreateCertificate(rand.Reader, template, ca, &key.PublicKey, caKey)
 	if err != nil {
 		return err
 	}
@@ -44,15 +68,14 @@ func WriteCertificates(dir string, more ...net.IP) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name, kind string
-		der        []byte
-	}{{"ca.pem", "CERTIFICATE", ca.Raw}, {"stranger.pem", "CERTIFICATE", stranger.Raw}, {"server.pem", "CERTIFICATE", leaf}, {"server.key", "PRIVATE KEY", der}} {
-		if err := os.WriteFile(filepath.Join(dir, f.name), pem.EncodeToMemory(&pem.Block{Type: f.kind, Bytes: f.der}), 0o600); err != nil {
-			return err
-		}
+	if err := writePEM(path+".pem", "CERTIFICATE", leaf); err != nil {
+		return err
 	}
-	return nil
+	return writePEM(path+".key", "PRIVATE KEY", der)
+}
+
+func writePEM(path, kind string, der []byte) error {
+	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 }
 
 func authority(name string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
@@ -77,3 +100,11 @@ func authority(name string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 // StrangerCAFile names the certificate of an authority that did not sign the
 // server's.
 func (s *Server) StrangerCAFile() string { return filepath.Join(s.dir, "stranger.pem") }
+
+// ClientSubject is the DN slapd knows the client's certificate by.
+const ClientSubject = "cn=mmsync-client"
+
+// ClientPair names the client's certificate and its key.
+func (s *Server) ClientPair() (cert, key string) {
+	return filepath.Join(s.dir, "client.pem"), filepath.Join(s.dir, "client.key")
+}

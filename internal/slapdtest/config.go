@@ -32,6 +32,9 @@ func (s *Server) writeConfig() {
 		line("TLSCertificateFile %s/server.pem", s.dir)
 		line("TLSCertificateKeyFile %s/server.key", s.dir)
 		line("TLSCACertificateFile %s/ca.pem", s.dir)
+		if s.opts.AskCertificate {
+			line("TLSVerifyClient try")
+		}
 	}
 	for _, l := range s.opts.Config {
 		line("%s", l)

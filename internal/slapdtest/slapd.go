@@ -55,13 +55,16 @@ type Options struct {
 	// DynamicGroups fills member of a groupOfURLs while it is read, from its
 	// memberURL. Without it such groups can be there all the same.
 	DynamicGroups bool
-	NoTLS         bool     // no certificate: StartTLS is refused and TLSURL empty
-	Config        []string // further global lines of slapd.conf(5)
+	// AskCertificate makes the server ask clients for a certificate of its authority.
+	AskCertificate bool
+	NoTLS          bool     // no certificate: StartTLS is refused and TLSURL empty
+	Config         []string // further global lines of slapd.conf(5)
 }
 
 // Server is one running slapd. It ends with its test.
 type Server struct {
 	URL, TLSURL       string
+	SocketURL         string // ldapi:// address
 	CAFile            string
 	BaseDN            string
 	ReaderDN, AdminDN string
@@ -150,18 +153,12 @@ func (s *Server) Restart(o Options) {
 	s.run()
 }
 
-// Freeze stops the server in its tracks: it answers nothing, and nobody is told so.
-func (s *Server) Freeze() { s.must(s.cmd.Process.Signal(syscall.SIGSTOP)) }
-
-// Thaw lets it go on.
-func (s *Server) Thaw() { s.must(s.cmd.Process.Signal(syscall.SIGCONT)) }
-
 // Stop ends the server and waits for it. It may be called again.
 func (s *Server) Stop() {
 	if s.cmd == nil {
 		return
 	}
-	_ = s.cmd.Process.Signal(syscall.SIGCONT)
+	s.Thaw()
 	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
 	select {
 	case <-s.done:
@@ -204,7 +201,7 @@ func (s *Server) run() {
 			s.port, s.tlsPort = freePort(s.t), freePort(s.t)
 		}
 		s.URL, s.TLSURL = fmt.Sprintf("ldap://127.0.0.1:%d", s.port), ""
-		listen := s.URL + "/"
+		listen := s.URL + "/ " + s.socket()
 		if !s.opts.NoTLS {
 			s.TLSURL = fmt.Sprintf("ldaps://127.0.0.1:%d", s.tlsPort)
 			listen += " " + s.TLSURL + "/"

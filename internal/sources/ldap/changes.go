@@ -30,7 +30,7 @@ func (s *Source) Changes(ctx context.Context, text string) (identity.Delta, erro
 		d.Full, d.ReadAt = "the mark cannot be read: "+oneLine(err), began
 		return d, nil
 	}
-	sess, err := s.connectTo(ctx, preferring(s.urls, old.Server))
+	sess, err := s.connectTo(ctx, old.Server)
 	if err != nil {
 		return identity.Delta{}, err
 	}

@@ -31,18 +31,13 @@ func (s *Source) Check(ctx context.Context) []identity.Finding {
 	if err != nil {
 		return c.list
 	}
-	s.checkActiveDirectory(sess, root, &c)
+	p := s.checkKind(sess, &c)
 	s.checkCanary(sess, &c)
 	s.checkGroupsRead(sess, &c)
-	switch {
-	case s.o.WithoutPaging:
-		c.warn("paging", "paging is switched off, so that a cut list cannot be told from a whole one", "remove server_without_paging if the server can page")
-	case root.known && !root.paging:
-		c.warn("paging", "the server does not announce paging", "declare server_without_paging if it never limits results")
-	default:
-		c.ok("paging", fmt.Sprintf("pages of %d entries", s.o.PageSize))
-	}
+	s.checkLimits(sess, p, root.paging, root.known, &c)
+	s.checkDeleted(sess, p, &c)
 	s.checkChanges(sess, root, &c)
+	s.checkSample(sess, p, &c)
 	sess.close()
 	s.checkPeople(ctx, &c)
 	return c.list
@@ -60,13 +55,18 @@ func (c *checks) fail(part, text, mend string) { c.add(identity.LevelFail, part,
 // checkServers connects to every server, so that a broken spare is found
 // before it is needed, and gives the session to go on with.
 func (s *Source) checkServers(ctx context.Context, c *checks) *session {
-	password, err := s.o.BindPassword()
-	if err != nil || password == "" {
+	password, err := s.password()
+	if err != nil {
 		c.fail("bind", "the bind password cannot be read or is empty", "check bind_password or the file it is in")
 		return nil
 	}
+	list, err := s.servers(ctx)
+	if err != nil {
+		c.fail("connect", oneLine(err), "check connection_url and this machine's DNS")
+		return nil
+	}
 	var use *session
-	for _, e := range s.urls {
+	for _, e := range list {
 		sess, err := s.open(ctx, e, password)
 		var failed *connectError
 		switch {
@@ -80,8 +80,8 @@ func (s *Source) checkServers(ctx context.Context, c *checks) *session {
 		default:
 			c.ok("connect", e.url+" answers")
 			if t, ok := sess.conn.TLSConnectionState(); ok {
-				c.ok("tls", "the certificate of "+e.url+" is valid until "+t.PeerCertificates[0].NotAfter.Format("2006-01-02"))
-			} else {
+				s.checkCertificate(e, t, c)
+			} else if e.network != "unix" {
 				c.warn("tls", e.url+" is not encrypted", "use ldaps:// or connection_security: starttls")
 			}
 			if use == nil {
@@ -122,6 +122,11 @@ func (s *Source) checkNamesKnown(sess *session, c *checks) (rootInfo, error) {
 }
 
 func (s *Source) checkCanary(sess *session, c *checks) {
+	var own canaryWatch
+	if s.o.Canary == "" && s.findOwn(sess, &own) == nil && own.asked {
+		c.ok("canary", sources.Printable(own.own)+", the bind account, is a person whom every read must find")
+		return
+	}
 	if s.o.Canary == "" {
 		c.warn("canary", "no canary is set", "name an entry that must always be there: a read without it then proves no absence")
 		return

@@ -31,15 +31,23 @@ func (e *oddAnswerError) Error() string { return e.cause }
 // adSubCode finds Active Directory's own reason in the text of a refused bind.
 var adSubCode = regexp.MustCompile(`\bdata ([0-9a-fA-F]{3,4})\b`)
 
+func asLDAP(err error) (*ldap.Error, bool) { return errors.AsType[*ldap.Error](err) }
+
 // explain gives a plain cause, a next step, and whether another server or a
 // later try may do better.
 func (s *Source) explain(err error) (cause, hint string, again bool) {
 	if odd, ok := errors.AsType[*oddAnswerError](err); ok {
 		return oneLine(err), odd.hint, false
 	}
+	if quiet, ok := errors.AsType[*silentError](err); ok {
+		return sources.Printable(quiet.Error()), "see whether the server is at work; raise query_timeout if it needs longer for one page", true
+	}
 	var e *ldap.Error
 	if !errors.As(err, &e) {
 		return "the connection was lost: " + oneLine(err), "check the network and the server", true
+	}
+	if hint, ok := s.externalHint(e); ok {
+		return fmt.Sprintf("the server does not take the certificate as a login (code %d%s)", e.ResultCode, diagnostic(e)), hint, false
 	}
 	code := func(words string) string { return fmt.Sprintf("%s (code %d%s)", words, e.ResultCode, diagnostic(e)) }
 	switch e.ResultCode {
@@ -50,8 +58,10 @@ func (s *Source) explain(err error) (cause, hint string, again bool) {
 			}
 		}
 		return "name or password are wrong (code 49)", "check bind_username and its password; it is not tried again, since that may lock the account", false
-	case ldap.LDAPResultStrongAuthRequired, ldap.LDAPResultConfidentialityRequired:
+	case ldap.LDAPResultConfidentialityRequired:
 		return code("the server wants an encrypted connection"), "use ldaps:// or connection_security: starttls", false
+	case ldap.LDAPResultStrongAuthRequired:
+		return code("the server wants an encrypted connection, as Active Directory does as delivered from Windows Server 2025 on"), "use ldaps:// or connection_security: starttls, with ca_file", false
 	case ldap.LDAPResultInappropriateAuthentication:
 		return code("the entry has no password to bind with"), "check bind_username", false
 	case ldap.LDAPResultNoSuchObject:

@@ -21,6 +21,9 @@ type session struct {
 
 	info  *rootInfo // once it was read
 	names schema    // nil if it was not read, or the server does not tell
+	// timeout is of one request; failed notes that the server was of no use.
+	timeout time.Duration
+	failed  func()
 }
 
 // close ends the session. The server is not waited for.
@@ -34,20 +37,26 @@ func (s *session) close() {
 func (s *Source) dial(ctx context.Context, e endpoint) (*session, error) {
 	bounded, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
-	var d net.Dialer
-	raw, err := d.DialContext(bounded, "tcp", e.host)
+	d := net.Dialer{Resolver: s.o.Resolver}
+	raw, err := d.DialContext(bounded, e.network, e.host)
 	if err != nil {
 		return nil, &connectError{url: e.url, err: &explained{oneLine(err), err}, hint: "check host, port and firewall", again: true}
 	}
+	raw = &boundedConn{Conn: raw, timeout: s.o.Timeout}
 	deadline, _ := bounded.Deadline()
 	_ = raw.SetDeadline(deadline) // fails only on a closed connection, which the next call tells
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	var config *tls.Config
-	if e.tls || s.o.Security == SecurityStartTLS {
-		if config, err = s.tlsConfig(e); err != nil {
+	startTLS := s.o.Security == SecurityStartTLS && e.network != "unix"
+	if e.tls || startTLS {
+		hint := "check ca_file"
+		if config, err = s.tlsConfig(e); err == nil {
+			hint, err = "check them", s.harden(ctx, config)
+		}
+		if err != nil {
 			stop()
 			_ = raw.Close()
-			return nil, &connectError{url: e.url, err: err, hint: "check ca_file"}
+			return nil, &connectError{url: e.url, err: err, hint: hint}
 		}
 	}
 	conn := raw
@@ -56,7 +65,7 @@ func (s *Source) dial(ctx context.Context, e endpoint) (*session, error) {
 		if err := t.HandshakeContext(bounded); err != nil {
 			stop()
 			_ = raw.Close()
-			return nil, &connectError{url: e.url, err: &explained{"TLS: " + oneLine(err), err}, hint: tlsHint(err), again: true}
+			return nil, s.notTLS(e, "TLS", err)
 		}
 		s.reached.showed(t.ConnectionState())
 		conn = t
@@ -64,15 +73,15 @@ func (s *Source) dial(ctx context.Context, e endpoint) (*session, error) {
 	l := ldap.NewConn(conn, e.tls)
 	l.SetTimeout(s.o.Timeout)
 	l.Start()
-	out := &session{conn: l, url: e.url, ctx: ctx, stop: stop}
-	if s.o.Security == SecurityStartTLS {
+	out := &session{conn: l, url: e.url, ctx: ctx, stop: stop, timeout: s.o.Timeout, failed: func() { s.unwell.note(e.host, time.Now()) }}
+	if startTLS {
 		if err := l.StartTLS(config); err != nil {
 			out.close()
 			var refused *ldap.Error
 			if errors.As(err, &refused) && refused.ResultCode < 200 {
 				return nil, &connectError{url: e.url, err: &explained{"the server refuses StartTLS: " + oneLine(err), err}, hint: "give it a certificate, or use ldaps://"}
 			}
-			return nil, &connectError{url: e.url, err: &explained{"StartTLS: " + oneLine(err), err}, hint: tlsHint(err), again: true}
+			return nil, s.notTLS(e, "StartTLS", err)
 		}
 		if c, ok := l.TLSConnectionState(); ok {
 			s.reached.showed(c)
@@ -89,22 +98,27 @@ func (s *Source) tlsConfig(e endpoint) (*tls.Config, error) {
 	return c, err
 }
 
-// connect is connectTo with the servers in their order.
-func (s *Source) connect(ctx context.Context) (*session, error) { return s.connectTo(ctx, s.urls) }
+// connect is connectTo without a preference.
+func (s *Source) connect(ctx context.Context) (*session, error) { return s.connectTo(ctx, "") }
 
-// connectTo finds the first server that accepts the bind and shows the base
+// connectTo tries the server of a URL first, if it is one of them, and finds the first server that accepts the bind and shows the base
 // entry. Servers that are away or busy are passed over; one that refuses ends
 // the search, since the next would refuse as well and wrong passwords lock
 // accounts.
-func (s *Source) connectTo(ctx context.Context, servers []endpoint) (*session, error) {
+func (s *Source) connectTo(ctx context.Context, first string) (*session, error) {
 	password, err := s.password()
 	if err != nil {
 		return nil, err
 	}
+	list, err := s.servers(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("source %s: %w", s.o.Name, err)
+	}
 	var all error
-	for _, e := range servers {
+	for _, e := range preferring(list, first) {
 		sess, err := s.open(ctx, e, password)
 		if err == nil {
+			s.unwell.forget(e.host)
 			return sess, nil
 		}
 		if all == nil {
@@ -119,21 +133,10 @@ func (s *Source) connectTo(ctx context.Context, servers []endpoint) (*session, e
 		if !errors.As(err, &c) || !c.again {
 			break
 		}
+		s.unwell.note(e.host, time.Now())
 		s.log.WarnContext(ctx, "directory server passed over", "source", s.o.Name, "url", e.url, "error", err)
 	}
 	return nil, fmt.Errorf("source %s: %w", s.o.Name, all)
-}
-
-// password reads the one that is bound with now: its file may have been replaced.
-func (s *Source) password() (string, error) {
-	password, err := s.o.BindPassword()
-	if err != nil {
-		return "", fmt.Errorf("source %s: read the bind password: %w", s.o.Name, err)
-	}
-	if password == "" {
-		return "", fmt.Errorf("source %s: the bind password is empty; a bind without password is anonymous and sees too little", s.o.Name)
-	}
-	return password, nil
 }
 
 func (s *Source) open(ctx context.Context, e endpoint, password string) (*session, error) {
@@ -141,7 +144,8 @@ func (s *Source) open(ctx context.Context, e endpoint, password string) (*sessio
 	if err != nil {
 		return nil, err
 	}
-	if err := sess.conn.Bind(s.o.BindDN, password); err != nil {
+	if err := s.bind(sess.conn, password); err != nil {
+		err = sess.cause(err)
 		sess.close()
 		told := s.refused(e.url, "bind as "+s.o.BindDN, err)
 		if ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials) {
@@ -181,5 +185,8 @@ func (e *connectError) Unwrap() error { return e.err }
 
 func (s *Source) refused(url, what string, err error) error {
 	cause, hint, again := s.explain(err)
+	if quiet, ok := errors.AsType[*silentError](err); ok {
+		cause = "no answer for " + quiet.after.String() // the URL stands before it
+	}
 	return &connectError{url: url, err: fmt.Errorf("%s: %w", what, &explained{cause, err}), hint: hint, again: again}
 }

@@ -61,7 +61,7 @@ func TestSource_Snapshot_knownCap(t *testing.T) {
 	fake := slapdtest.NewFake(t, slapdtest.FakePeople(500), slapdtest.Faults{})
 	snap := snapshot(t, newSource(t, fake.URL, func(o *ldap.Options) { o.WithoutPaging = true }))
 	require.False(t, snap.Complete)
-	require.Contains(t, snap.Incomplete, "exactly 500 entries came without paging, which is a usual size limit")
+	require.Contains(t, snap.Incomplete, "exactly 500 entries came without paging, which looks like a size limit")
 	require.True(t, snapshot(t, newSource(t, fake.URL)).Complete, "with paging the number means nothing")
 }
 

@@ -171,7 +171,7 @@ func TestSource_Snapshot_dynamic(t *testing.T) {
 		"two":             {[]string{"ldap:///" + base + "??sub?(title=Buyer)", "ldap:///" + base + "??sub?(&(title=Buyer)(uid=*))"}, buyers, ""},
 		"nobody":          {[]string{"ldap:///" + base + "??sub?(title=Emperor)"}, nil, ""},
 		"own host":        {[]string{srv.URL + "/" + base + "??sub?(title=Buyer)"}, buyers, ""},
-		"another host":    {[]string{"ldap://localhost:" + port(stranger) + "/" + base + "??sub?(title=Buyer)"}, nil, "leads to another server, which is not asked"},
+		"another host":    {[]string{"ldap://localhost:" + portOf(stranger) + "/" + base + "??sub?(title=Buyer)"}, nil, "leads to another server, which is not asked"},
 		"another base":    {[]string{"ldap:///dc=test??sub?(title=Buyer)"}, nil, "searches below dc=test, outside base_dn"},
 		"a comma escaped": {[]string{`ldap:///cn=x\5c,` + slapdtest.BaseDN + "??sub"}, nil, "outside base_dn"},
 		"unknown name":    {[]string{"ldap:///" + base + "??sub?(!(tilte=Buyer))"}, nil, "filters by tilte, which the server does not know"},
@@ -205,7 +205,7 @@ func TestSource_Snapshot_dynamic(t *testing.T) {
 	t.Cleanup(func() { require.Empty(t, asked, "a password must not be taken to another server") })
 }
 
-func port(l net.Listener) string {
+func portOf(l net.Listener) string {
 	_, p, _ := net.SplitHostPort(l.Addr().String())
 	return p
 }

@@ -37,8 +37,12 @@ func (s *Source) Reach(ctx context.Context) error {
 		return fmt.Errorf("source %s: %w", s.o.Name, err)
 	}
 	var all []error
-	for i, e := range s.urls {
-		err := s.reachOne(ctx, e, password, len(s.urls)-i)
+	list, err := s.servers(ctx)
+	if err != nil {
+		return fmt.Errorf("source %s: %w", s.o.Name, err)
+	}
+	for i, e := range list {
+		err := s.reachOne(ctx, e, password, len(list)-i)
 		if err == nil {
 			return nil
 		}

@@ -35,14 +35,6 @@ func (s *session) entry(dn, filter string, attributes ...string) (*ldap.Entry, e
 	return res.Entries[0], nil
 }
 
-// cause prefers the reason why the read was ended over how the line broke.
-func (s *session) cause(err error) error {
-	if s.ctx.Err() != nil {
-		return s.ctx.Err()
-	}
-	return err
-}
-
 // stats say how a search below a base ended.
 type stats struct {
 	entries   int

@@ -148,31 +148,27 @@ func (s *Source) judge(c *sources.Collector, st stats, err error) {
 	case st.ignored:
 		c.Doubt(fmt.Sprintf("the server ignores paging, so that %d entries cannot be told from a cut list; set server_without_paging if it never limits results", st.entries))
 	case s.o.WithoutPaging && atKnownCap(st.entries):
-		c.Doubt(fmt.Sprintf("exactly %d entries came without paging, which is a usual size limit; ask for the limit at the server, or use paging", st.entries))
+		c.Doubt(fmt.Sprintf("exactly %d entries came without paging, which looks like a size limit; ask for the limit at the server, or use paging", st.entries))
 	case st.entries == 0:
 		c.Doubt(fmt.Sprintf("nobody below %s matches the user filter; check filter and rights of %s", s.o.BaseDN, s.o.BindDN))
 	}
 }
 
-// atKnownCap tells the size limits that servers come with.
-func atKnownCap(n int) bool {
-	switch n {
-	case 500, 1000, 1500, 2000, 5000, 10000, 15000:
-		return true
-	}
-	return false
-}
+// atKnownCap tells numbers that size limits are made of: 500, 1000, 1500, 2000, 5000,
+// 10000 and 15000 are those that servers come with, and administrators choose round ones.
+func atKnownCap(n int) bool { return n > 0 && n%500 == 0 }
 
 // canaryWatch follows the canary through a read.
 type canaryWatch struct {
 	asked, found bool
 	people       map[string]bool // DNKey of canaries that match the user filter: seen in the read?
+	own          string          // DN of the bind account, if it stands in for a canary that is not configured
 }
 
 // findCanary looks for the canary by itself, before the read.
 func (s *Source) findCanary(sess *session, w *canaryWatch) error {
 	if s.o.Canary == "" {
-		return nil
+		return s.findOwn(sess, w)
 	}
 	var dns []string
 	if strings.HasPrefix(s.o.Canary, "(") {
@@ -231,6 +227,9 @@ func (w *canaryWatch) verdict(canary string) string {
 		return fmt.Sprintf("the canary %s is not in the directory; check the rights of the bind account, or change canary", sources.Printable(canary))
 	}
 	for _, seen := range w.people {
+		if !seen && w.own != "" {
+			return fmt.Sprintf("the bind account %s matches the user filter, but the read did not find it; the server's answer is not whole", sources.Printable(w.own))
+		}
 		if !seen {
 			return fmt.Sprintf("the canary %s exists, but the read did not find it; the server's answer is not whole", sources.Printable(canary))
 		}

@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -48,16 +47,27 @@ const (
 // Options describe one directory.
 type Options struct {
 	Name string // of the source; empty takes the Mapper's
-	// URLs are tried in order until one accepts the bind; a read that has begun
-	// stays on its server. ldap:// and ldaps:// only.
+	// URLs are tried in order until one accepts the bind; a read that has begun stays on
+	// its server, and one that failed is tried after the others for some minutes.
+	// ldap://host, ldaps://host, ldapi:///path/of/socket, or srv://domain for the servers
+	// that DNS lists under _ldap._tcp.domain.
 	URLs     []string
 	Security string // SecurityNone with an ldaps:// URL means SecurityTLS
 	CAFile   string // PEM, of authorities trusted besides the system's; it may be replaced at any time
 	// ServerName is the name the certificate must bear; empty takes the URL's.
 	ServerName string
+	// CertificatePins are sha256/BASE64 of public keys (RFC 7469, 2.4), one of which must
+	// occur in the chain of the server's certificate, beside the usual check of it.
+	CertificatePins []string
+	// CertificateFile and PrivateKeyFile are the client's certificate in PEM, its chain
+	// behind it; both or neither. They are read for every connection.
+	CertificateFile, PrivateKeyFile string
+	// Resolver looks up names; nil is the system's.
+	Resolver *net.Resolver
 	// AllowCleartext permits a password in clear to a host that is not this one.
 	AllowCleartext bool
-	BindDN         string
+	BindMethod     string // BindSimple or BindExternal
+	BindDN         string // of BindSimple, and its password
 	BindPassword   func() (string, error)
 	BaseDN         string
 	UserFilter     string
@@ -68,7 +78,8 @@ type Options struct {
 	WithoutPaging bool
 	// Canary is the DN of an entry, or a filter that matches one, that must be
 	// there; a directory without it proves no absence. If it names a person the
-	// read must have found that person too.
+	// read must have found that person too. Empty takes the bind account's own entry, if
+	// it is a person whom the read must find, and asks nothing of it otherwise.
 	Canary string
 	Groups GroupOptions
 	// Delta is how changes are asked for: DeltaAuto and its like; empty is DeltaAuto.
@@ -110,14 +121,10 @@ type Source struct {
 	attributes  []string // to ask people for
 	groupNames  []string // DNs that role rules name
 	allGroups   bool
+	pins        []pin
+	own         *ownCertificate // nil without one
+	unwell      failures
 	reached     reached
-}
-
-type endpoint struct {
-	url  string // as configured, for messages
-	host string // host:port
-	name string // for the certificate
-	tls  bool
 }
 
 // maxMessage bounds one message of the server, in bytes: the library's own
@@ -168,6 +175,8 @@ func New(o Options) (*Source, error) {
 		fault("the mapping was made for source %s", o.Mapper.Source())
 	}
 	s.checkURLs(fault)
+	s.checkCertificates(fault)
+	s.checkBind(fault)
 	s.checkNames(fault)
 	s.checkGroups(fault)
 	if !slices.Contains([]string{"", DeltaAuto, DeltaOff, DeltaUSN, DeltaDirSync, DeltaTimestamp, DeltaSyncrepl}, o.Delta) {
@@ -191,62 +200,8 @@ func (s *Source) Name() string { return s.o.Name }
 
 type faultFunc func(format string, args ...any)
 
-func (s *Source) checkURLs(fault faultFunc) {
-	if len(s.o.URLs) == 0 {
-		fault("no server is named; give at least one URL, such as ldaps://dc1.example.com")
-	}
-	for _, raw := range s.o.URLs {
-		u, err := url.Parse(raw)
-		if err != nil || u.Host == "" || u.Scheme != "ldap" && u.Scheme != "ldaps" || u.User != nil || strings.Trim(u.Path, "/") != "" {
-			fault("the URL %q is not of the form ldap://host:port or ldaps://host:port", redacted(u, raw))
-			continue
-		}
-		if s.o.Security == SecurityStartTLS && u.Scheme == "ldaps" {
-			fault("%s is encrypted from the start, so starttls cannot be; use ldap:// with starttls, or ldaps:// alone", raw)
-			continue
-		}
-		e := endpoint{url: u.Scheme + "://" + u.Host, name: s.o.ServerName, tls: u.Scheme == "ldaps" || s.o.Security == SecurityTLS}
-		port := u.Port()
-		if port == "" {
-			if port = "389"; e.tls {
-				port = "636"
-			}
-		}
-		if e.name == "" {
-			e.name = u.Hostname()
-		}
-		e.host = net.JoinHostPort(u.Hostname(), port)
-		if !e.tls && s.o.Security != SecurityStartTLS && !loopback(u.Hostname()) && !s.o.AllowCleartext {
-			fault("%s would send the password in clear; use ldaps:// or connection_security: starttls", raw)
-		}
-		s.urls = append(s.urls, e)
-	}
-	if !slices.Contains([]string{SecurityNone, SecurityTLS, SecurityStartTLS}, s.o.Security) {
-		fault("connection_security %q is unknown; it is empty, tls or starttls", s.o.Security)
-	}
-}
-
-// redacted gives a URL without a password that somebody put into it.
-func redacted(u *url.URL, raw string) string {
-	if u != nil {
-		return u.Redacted()
-	}
-	if strings.Contains(raw, "@") {
-		return "…"
-	}
-	return raw
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
 func (s *Source) checkNames(fault faultFunc) {
 	o := s.o
-	if o.BindDN == "" || o.BindPassword == nil {
-		fault("bind_username and a password are needed; an anonymous bind sees too little to be believed")
-	}
 	if dn, err := ldap.ParseDN(o.BaseDN); err != nil || len(dn.RDNs) == 0 {
 		fault("base_dn %q is not a DN, such as dc=example,dc=com", o.BaseDN)
 	}
