@@ -18,14 +18,11 @@ const (
 
 // portrait is what a server tells of itself, for doctor.
 type portrait struct {
-	kind     kind
-	words    string // product, version and name
-	controls []string
-	root     *ldap.Entry
-	deleted  string // DN of Active Directory's Deleted Objects
+	kind    kind
+	words   string // product, version and name
+	root    *ldap.Entry
+	deleted string // DN of Active Directory's Deleted Objects
 }
-
-func (p portrait) has(oid string) bool { return slices.Contains(p.controls, oid) }
 
 func (p portrait) value(name string) string {
 	if p.root == nil {
@@ -45,7 +42,7 @@ func (s *session) portray() (portrait, error) {
 	if err != nil {
 		return portrait{}, err
 	}
-	p := portrait{root: e, controls: e.GetEqualFoldAttributeValues("supportedControl")}
+	p := portrait{root: e}
 	vendor, version := p.value("vendorName"), p.value("vendorVersion")
 	switch {
 	case slices.Contains(e.GetEqualFoldAttributeValues("supportedCapabilities"), capabilityAD):
