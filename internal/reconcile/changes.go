@@ -26,6 +26,10 @@ const changesOnly = `{"changes":true}`
 // fourth of those who are linked. A plan for more should see everybody.
 const fewChanges = 1000
 
+// mostInARow is how many runs at most read only what changed before one reads everybody,
+// whatever the period: what looks for the last run about everybody looks through few.
+const mostInARow = 100
+
 // partial is one source in a run that reads only what changed.
 type partial struct {
 	src  Incremental
@@ -121,7 +125,20 @@ func (e *Engine) askable(ctx context.Context, g *gathered, o RunOptions, l *leas
 	if len(list) == 0 {
 		return nil, "no source can be asked for what changed", nil
 	}
-	return list, "", nil
+	why, err := e.inARow(ctx)
+	return list, why, err
+}
+
+// inARow says that it is time to read everybody again, "" if not.
+func (e *Engine) inARow(ctx context.Context) (string, error) {
+	runs, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Statuses: completed(), Limit: mostInARow})
+	if err != nil {
+		return "", fmt.Errorf("read when everybody was read last: %w", err)
+	}
+	if len(runs) < mostInARow || slices.ContainsFunc(runs, func(r state.Run) bool { return Whole(&r) }) {
+		return "", nil
+	}
+	return fmt.Sprintf("%d runs have read only what changed", mostInARow), nil
 }
 
 // readChanges asks the sources side by side. One that cannot be asked is a problem, and

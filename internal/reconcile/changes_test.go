@@ -381,6 +381,14 @@ func TestEngine_Changes_readsAll(t *testing.T) {
 				require.NoError(t, s.SetMark(t.Context(), l, state.Mark{Name: "audit", At: time.Now().Add(-25 * time.Hour)}))
 			})
 		},
+		"a hundred runs of changes": func(t *testing.T, c *changing) {
+			s := c.store()
+			defer s.Close()
+			for i := range 100 {
+				r := state.Run{ID: fmt.Sprintf("9-%03d", i), Kind: "sync", Trigger: "test", Status: state.RunDone, Options: `{"changes":true}`, RequestedAt: time.Now(), PlannedAt: time.Now(), FinishedAt: time.Now()}
+				require.NoError(t, s.SaveRun(t.Context(), r))
+			}
+		},
 		"a clock that went back": func(t *testing.T, c *changing) {
 			m := c.readMark(t)
 			c.under(func(s state.Store, l state.Lease) {
