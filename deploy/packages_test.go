@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +42,7 @@ func TestPackages(t *testing.T) {
 	output(t, dpkg, "--control", deb, filepath.Join(root, "DEBIAN"))
 	require.Equal(t, "/etc/mmsync/config.yaml\n", read(t, filepath.Join(root, "DEBIAN", "conffiles")))
 	runs(t, root)
+	pages(t, filepath.Join(root, "usr/share/doc/mmsync"))
 	for _, name := range append(services(), "mmsync-sync.timer") {
 		require.Equal(t, read(t, filepath.Join("systemd", name)), read(t, filepath.Join(root, "usr/lib/systemd/system", name)))
 	}
@@ -56,6 +58,27 @@ func TestPackages(t *testing.T) {
 		require.Contains(t, output(t, query, "-qpc", "--nosignature", rpm), "/etc/mmsync/config.yaml")
 	})
 	t.Run("installed", func(t *testing.T) { installed(t, deb) })
+}
+
+// pages checks that a package brings every page of the documentation, and with it every
+// page that one of them leads to.
+func pages(t *testing.T, dir string) {
+	t.Helper()
+	link := regexp.MustCompile(`\]\(([^)#:]+\.md)`)
+	want, err := filepath.Glob("../docs/*.md")
+	require.NoError(t, err)
+	require.NotEmpty(t, want)
+	for _, page := range want {
+		name := filepath.Join(dir, filepath.Base(page))
+		text := read(t, name)
+		require.Equal(t, read(t, page), text)
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			if strings.HasPrefix(m[1], "../") {
+				continue // for those who have the sources
+			}
+			require.FileExists(t, filepath.Join(dir, m[1]), "%s leads to it", filepath.Base(page))
+		}
+	}
 }
 
 // runs runs what a package brings: the program, with the configuration beside it.

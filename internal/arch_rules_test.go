@@ -51,6 +51,7 @@ func rules() map[string]rule {
 		"internal/reconcile": {
 			imports: []string{"internal/reconcile/plan", "internal/reconcile/guard", "internal/identity", "internal/audit", "internal/state"},
 			tests: []string{
+				"internal/licencetest",
 				"internal/state/sqlite", "internal/state/postgres", "internal/pgtest", "internal/mattermost", "internal/mattermost/mmsim",
 				"internal/sources", "internal/sources/file", "internal/audit/keyfile",
 			},
@@ -119,6 +120,9 @@ func rules() map[string]rule {
 			tests: []string{"internal/certtest"},
 			why:   "it reads one file, for whoever connects to something",
 		},
+		"internal/fetch": {
+			why: "what gets an address from somebody else knows nothing but that address and what it may ask",
+		},
 		"internal/peer": {
 			why: "it reads a request, for whoever is asked something",
 		},
@@ -161,7 +165,7 @@ func rules() map[string]rule {
 				"internal/authorities", "internal/peer", "internal/config", "internal/identity", "internal/reconcile/plan", "internal/reconcile/guard",
 				"internal/reconcile", "internal/audit", "internal/audit/keyfile", "internal/state", "internal/state/postgres", "internal/state/sqlite",
 				"internal/sources", "internal/sources/ldap", "internal/sources/file", "internal/sources/scim", "internal/scim", "internal/mattermost", "internal/schedule",
-				"internal/explain", "internal/notice", "internal/admin", "internal/admin/page",
+				"internal/explain", "internal/notice", "internal/admin", "internal/admin/page", "internal/fetch",
 			},
 			tests: []string{"internal/mattermost/mmsim", "internal/demo", "internal/slapdtest", "internal/ldaptest", "internal/sambatest", "internal/pgtest"},
 			why:   "the daemon is where adapters meet; nothing below may know it",
@@ -173,7 +177,7 @@ func rules() map[string]rule {
 				"internal/state/archive",
 				"internal/mattermost/mmsim", // what the demo runs against
 			},
-			tests: []string{"internal/slapdtest", "internal/ldaptest", "internal/sambatest", "internal/pgtest"},
+			tests: []string{"internal/slapdtest", "internal/ldaptest", "internal/sambatest", "internal/pgtest", "internal/licencetest"},
 			why:   "commands parse, call the daemon and print; an adapter reached from here would be wired twice",
 		},
 
@@ -183,8 +187,9 @@ func rules() map[string]rule {
 			support: true,
 			why:     "the suite is the contract of the port, so it sees the port and no store",
 		},
-		"internal/certtest":  {support: true, why: "it makes certificates for tests and knows nothing of mmsync"},
-		"internal/slapdtest": {support: true, why: "it starts a real slapd for tests and knows nothing of mmsync"},
+		"internal/licencetest": {support: true, why: "it stands before a simulated server in tests, and knows nothing of it"},
+		"internal/certtest":    {support: true, why: "it makes certificates for tests and knows nothing of mmsync"},
+		"internal/slapdtest":   {support: true, why: "it starts a real slapd for tests and knows nothing of mmsync"},
 		"internal/ldaptest": {
 			imports: []string{"internal/slapdtest"}, // its people and certificates
 			tests:   []string{"internal/sambatest"},

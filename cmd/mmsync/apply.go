@@ -54,7 +54,7 @@ func (a *app) applyCmd() *cobra.Command {
 	cmd.Flags().IntVar(&f.limitLines, "limit-lines", 200, "list at most this `number` of people (0: all)")
 	cmd.Flags().BoolVar(&f.redact, "redact", false, "leave names and values out of the listing")
 	cmd.Flags().StringVar(&f.reason, "reason", "", "`why`, kept in the history")
-	cmd.Flags().DurationVar(&wait, "wait-lock", 15*time.Second, "wait this long for another run to end")
+	cmd.Flags().Var(lasting(&wait, 15*time.Second), "wait-lock", "wait this long for another run to end")
 	f.minEntries = noMinEntries
 	return cmd
 }
@@ -69,13 +69,13 @@ func readPlan(path string) (reconcile.SavedPlan, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return saved, &exitError{exitFailed, fmt.Errorf("there is no plan file %s", path), "make one with mmsync plan --out FILE"}
 	case err != nil:
-		return saved, fmt.Errorf("read the plan file: %w", err)
+		return saved, unreadablePlan(err)
 	case info.Size() > largestPlan:
 		return saved, &exitError{exitStale, fmt.Errorf("%s is no plan file: it has %d bytes", path, info.Size()), "make one with mmsync plan --out FILE"}
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return saved, fmt.Errorf("read the plan file: %w", err)
+		return saved, unreadablePlan(err)
 	}
 	if err := json.Unmarshal(data, &saved); err != nil || saved.Run == "" {
 		return saved, &exitError{exitStale, fmt.Errorf("%s is no plan file that mmsync plan --out wrote, or was changed since", path), "make one with mmsync plan --out FILE"}
@@ -83,22 +83,57 @@ func readPlan(path string) (reconcile.SavedPlan, error) {
 	return saved, nil
 }
 
+func unreadablePlan(err error) error {
+	return &exitError{exitFailed, fmt.Errorf("read the plan file: %w", err), "name the file that mmsync plan --out wrote, as the user who wrote it"}
+}
+
+// checkPlanPlace refuses a file that no plan can be saved as. "" is none.
+func checkPlanPlace(path string) error {
+	if path == "" {
+		return nil
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), planPattern)
+	if err == nil {
+		err = errors.Join(tmp.Close(), os.Remove(tmp.Name()))
+	}
+	if info, stat := os.Stat(path); err == nil && stat == nil && info.IsDir() {
+		err = errors.New("it is a folder")
+	}
+	return notSaved(path, err)
+}
+
+// notSaved says that a plan could not be saved; nil for no error.
+func notSaved(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if at, ok := errors.AsType[*fs.PathError](err); ok { // it names a file that is gone by then
+		err = at.Err
+	}
+	return &exitError{
+		exitFailed, fmt.Errorf("the plan cannot be saved as %s: %w", printable(path), err),
+		"name a file with --out in a folder that is there and that you may write to",
+	}
+}
+
+const planPattern = ".mmsync-plan-*"
+
 // writePlan puts the file down whole or not at all, for its owner alone.
 func writePlan(path string, saved reconcile.SavedPlan) error {
 	data, err := json.MarshalIndent(saved, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the plan file: %w", err)
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".mmsync-plan-*") // 0600
+	tmp, err := os.CreateTemp(filepath.Dir(path), planPattern) // 0600
 	if err != nil {
-		return fmt.Errorf("write the plan file: %w", err)
+		return notSaved(path, err)
 	}
 	_, err = tmp.Write(append(data, '\n'))
 	if err = errors.Join(err, tmp.Close()); err == nil {
 		err = os.Rename(tmp.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("write the plan file: %w", errors.Join(err, os.Remove(tmp.Name())))
+		return notSaved(path, errors.Join(err, os.Remove(tmp.Name())))
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func (a *app) approveCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&list, "list", false, "list what was approved or rejected and is in force")
-	cmd.Flags().DurationVar(&s.TTL, "for", reconcile.ApprovalTTL, "how long it waits for a sync to use it")
+	cmd.Flags().Var(lasting(&s.TTL, reconcile.ApprovalTTL), "for", "how long it waits for a sync to use it")
 	a.speakFlags(cmd, &s, &dryRun)
 	return cmd
 }
@@ -69,8 +69,6 @@ func (a *app) speak(cmd *cobra.Command, args []string, s reconcile.Say, dryRun b
 		return usage(fmt.Errorf("%s needs the RUN that held something back; mmsync history lists the runs", cmd.Name()))
 	case strings.TrimSpace(s.Reason) == "" && !dryRun:
 		return usage(errors.New("say why with --reason, it is kept in the history"))
-	case s.TTL < 0:
-		return usage(errors.New("--for must not be negative"))
 	}
 	s.Run, s.People, s.By, s.Try = args[0], args[1:], whoami(), dryRun
 	d, err := a.open(cmd.Context(), true, a.progress())

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,38 +21,6 @@ func (a *app) auditCmd() *cobra.Command {
 	cmd := group("audit", "the sealed history: what was done, and whether somebody changed it")
 	cmd.AddCommand(a.auditListCmd(), a.auditExportCmd(), a.auditVerifyCmd(), a.auditForgetCmd(), a.auditPruneCmd(), a.auditRotateCmd())
 	return cmd
-}
-
-// age is a flag that takes days as well: 7d, 36h.
-type age time.Duration
-
-func (d *age) String() string { return time.Duration(*d).String() }
-
-func (d *age) Type() string { return "duration" }
-
-func (d *age) Set(text string) error {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		if err != nil {
-			return errors.New("write a number of days such as 7d, or hours such as 36h")
-		}
-		*d = age(time.Duration(n) * 24 * time.Hour)
-		return nil
-	}
-	v, err := time.ParseDuration(text)
-	if err != nil || v < 0 {
-		return errors.New("write a number of days such as 7d, or hours such as 36h")
-	}
-	*d = age(v)
-	return nil
-}
-
-// since gives the moment that long ago; zero for no time.
-func (d *age) since() time.Time {
-	if *d == 0 {
-		return time.Time{}
-	}
-	return time.Now().Add(-time.Duration(*d))
 }
 
 // withReady runs a command on the store alone.

@@ -65,7 +65,7 @@ func (a *app) deactivateCmd() *cobra.Command {
 	fl.BoolVar(&now, "now", false, "at once; needed, so that nobody is switched off by mistake")
 	fl.BoolVar(&dryRun, "dry-run", false, "only show what would be done")
 	fl.StringVar(&reason, "reason", "", "`why`, kept in the history")
-	fl.DurationVar(&wait, "wait-lock", 15*time.Second, "wait this long for another run to end")
+	fl.Var(lasting(&wait, 15*time.Second), "wait-lock", "wait this long for another run to end")
 	return cmd
 }
 

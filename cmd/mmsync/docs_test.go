@@ -79,6 +79,7 @@ func commandsIn(text string) [][]string {
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
 		bare := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "#"))
+		bare = strings.TrimPrefix(bare, "sudo -u mmsync ")
 		switch {
 		case strings.HasPrefix(line, "```"):
 			fenced = !fenced
@@ -124,8 +125,8 @@ func parses(args []string) error {
 func TestDocs_commandsIn(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, [][]string{
-		{"plan"}, {"demo"}, {"eval", "lower(attr.mail)", "--user", "jane.doe"}, {"sync", "--quiet"}, {"plan", "-c", "config.yaml"},
-	}, commandsIn("Run `mmsync plan`, not `mmsyncd`, for mmsync is\n```\ngo run ./cmd/mmsync demo\nmmsync eval 'lower(attr.mail)' --user jane.doe   # try\n```\n"+
+		{"plan"}, {"demo"}, {"link", "list"}, {"eval", "lower(attr.mail)", "--user", "jane.doe"}, {"sync", "--quiet"}, {"plan", "-c", "config.yaml"},
+	}, commandsIn("Run `mmsync plan`, not `mmsyncd`, for mmsync is\n```\ngo run ./cmd/mmsync demo\nsudo -u mmsync mmsync link list\nmmsync eval 'lower(attr.mail)' --user jane.doe   # try\n```\n"+
 		"    */15 * * * *  mmsync  mmsync sync --quiet\n# See what a run would do:                mmsync plan -c config.yaml\n"))
 	require.Error(t, parses([]string{"plan", "--forec"}))
 	require.Error(t, parses([]string{"plna"}))

@@ -21,11 +21,11 @@ import (
 // them apart.
 const (
 	exitOK       = 0
-	exitFailed   = 1   // failed before or during work
+	exitFailed   = 1   // failed before or during work, or refused
 	exitChanges  = 2   // plan: changes are pending
 	exitGuard    = 3   // a guard tripped; nothing of that kind was written
 	exitPartial  = 4   // finished, with some items failed, held or not considered
-	exitStale    = 5   // apply: the saved plan is not what would be done now, or is another store's
+	exitStale    = 5   // any apply, resume: the saved plan is not what would be done now, or is another store's
 	exitLocked   = 6   // another run holds the lease
 	exitOverdue  = 8   // status: a source had no good run for too long
 	exitUsage    = 64  // the command line is wrong

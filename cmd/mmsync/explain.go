@@ -59,16 +59,20 @@ type explainDocument struct {
 	Match         *identity.Account `json:"match,omitempty"`
 	Link          *linkDocument     `json:"link,omitempty"`
 	Applied       *identity.Applied `json:"applied,omitempty"`
-	Decision      plan.Decision     `json:"decision"`
-	Summary       string            `json:"summary"`
-	Meaning       string            `json:"meaning"`
-	Next          string            `json:"next,omitempty"`
+	// Manager is the username, or else the id, of the account of whom the person reports to.
+	Manager  string        `json:"manager,omitempty"`
+	Decision plan.Decision `json:"decision"`
+	Summary  string        `json:"summary"`
+	Meaning  string        `json:"meaning"`
+	Next     string        `json:"next,omitempty"`
 	// Untouched says why an account that is not managed is left alone, Near who in
 	// the sources looks like its owner.
 	Untouched []string        `json:"untouched,omitempty"`
 	Near      []plan.Decision `json:"near,omitempty"`
 	Past      []identity.Key  `json:"past,omitempty"`
 	Others    []identity.Key  `json:"others,omitempty"`
+	// Awards say whose the values are that several sources have a say in.
+	Awards []plan.Award `json:"awards,omitempty"`
 	// Holders are the other accounts that have something the person is to have.
 	Holders []identity.Account `json:"holders,omitempty"`
 	History []historyOp        `json:"history"`
@@ -111,7 +115,7 @@ type historyOp struct {
 func newExplainDocument(x explain.Person) explainDocument {
 	d := explainDocument{
 		FormatVersion: plan.FormatVersion, Managed: !x.Unmanaged, Account: x.Account, Match: x.Match, Decision: x.Decision, Summary: explain.Summary(x),
-		Meaning: x.Decision.Reason.Explain().Sentence, Next: explain.Next(x), Untouched: x.Untouched, Near: x.Near, Past: x.Past, Others: x.Others, Holders: x.Holders,
+		Meaning: x.Decision.Reason.Explain().Sentence, Next: explain.Next(x), Untouched: x.Untouched, Near: x.Near, Past: x.Past, Others: x.Others, Holders: x.Holders, Awards: x.Awards, Manager: x.Manager,
 		History: []historyOp{},
 	}
 	if x.Unmanaged {

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"os"
 	"os/exec"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,7 +14,7 @@ func TestShell(t *testing.T) {
 	t.Parallel()
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		if slices.Contains(strings.Split(os.Getenv(pgtest.EnvRequire), ","), "bash") {
+		if pgtest.Requires("bash") {
 			t.Fatalf("%s requires bash: %v", pgtest.EnvRequire, err)
 		}
 		t.Skipf("no bash: %v", err)

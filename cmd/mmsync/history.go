@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) historyCmd() *cobra.Command {
-	var since time.Duration
+	var since age
 	var failed bool
 	var limit int
 	cmd := &cobra.Command{
@@ -22,18 +22,15 @@ func (a *app) historyCmd() *cobra.Command {
 		Short: "list runs, or show one with every change it made",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if limit < 0 || since < 0 {
-				return usage(errors.New("--limit and --since must not be negative"))
+			if limit < 0 {
+				return usage(errors.New("--limit must not be negative"))
 			}
 			_, store, err := a.openStore(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer closing(store, &err)
-			f := state.RunFilter{Limit: limit}
-			if since > 0 {
-				f.Since = time.Now().Add(-since)
-			}
+			f := state.RunFilter{Limit: limit, Since: since.since()}
 			if failed {
 				f.Statuses = []state.RunStatus{state.RunFailed, state.RunPartial, state.RunWithheld, state.RunInterrupted}
 			}
@@ -56,7 +53,7 @@ func (a *app) historyCmd() *cobra.Command {
 			return &exitError{code: exitFailed, err: fmt.Errorf("%q fits %d runs", args[0], len(runs)), hint: "give more of its id"}
 		},
 	}
-	cmd.Flags().DurationVar(&since, "since", 0, "only runs of this last time, such as 24h")
+	cmd.Flags().Var(&since, "since", "only runs of this last time, such as 24h or 7d")
 	cmd.Flags().BoolVar(&failed, "failed", false, "only runs that did not end well")
 	cmd.Flags().IntVar(&limit, "limit", 20, "list at most this many (0: all)")
 	return cmd

@@ -28,11 +28,8 @@ func (a *app) holdCmd() *cobra.Command {
 			"run that is at work as well: that makes no further call. Runs go on planning, write down what they would\n" +
 			"do, and end with 4. Neither Mattermost nor a source has to be up for this command.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch {
-			case source != "" && user != "":
+			if source != "" && user != "" {
 				return usage(errors.New("--source and --user exclude each other"))
-			case lasts < 0:
-				return usage(fmt.Errorf("--for is %s, but must not be negative", lasts))
 			}
 			if err := needsReason(cmd, reason); err != nil {
 				return err
@@ -68,7 +65,7 @@ func (a *app) holdCmd() *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&source, "source", "", "hold this `source`'s people alone")
 	fl.StringVar(&user, "user", "", "hold this `person` alone: username, e-mail, DN, account id or source/anchor")
-	fl.DurationVar(&lasts, "for", 0, "let it end by itself after this time, such as 4h (0: never)")
+	fl.Var(lasting(&lasts, 0), "for", "let it end by itself after this time, such as 4h (0: never)")
 	fl.StringVar(&reason, "reason", "", "`why`, shown to everybody who is held up by it")
 	cmd.AddCommand(a.holdListCmd(), a.holdReleaseCmd())
 	return cmd

@@ -30,7 +30,7 @@ type ldapSettings struct {
 	GroupDisplayNameAttribute, GroupIDAttribute                              string
 	FirstNameAttribute, LastNameAttribute, EmailAttribute, UsernameAttribute string
 	NicknameAttribute, IDAttribute, PositionAttribute, LoginIDAttribute      string
-	PictureAttribute, PublicCertificateFile, PrivateKeyFile, LoginFieldName  string
+	PictureAttribute, PublicCertificateFile, PrivateKeyFile                  string
 	SkipCertificateVerification                                              bool
 }
 
@@ -192,13 +192,14 @@ func (l *ldapSettings) groups(c *conversion) {
 		c.note("    ", "AdminFilter %s made system administrators. mmsync leaves the roles of all accounts as they are until the section roles names groups that give them.", l.AdminFilter)
 	}
 	if l.GuestFilter != "" {
-		c.note("    ", "GuestFilter %s made guests. mmsync makes none, and leaves guests guests.", l.GuestFilter)
+		c.note("    ", "GuestFilter %s made guests. mmsync makes none, and leaves guests guests, until the section guests says who is to be one.", l.GuestFilter)
 	}
 	if l.GroupFilter != "" || l.GroupIDAttribute != "" && l.GroupDisplayNameAttribute != "" {
-		c.note("    ", "Mattermost's groups of LDAP (GroupFilter, and teams and channels by them) are not carried over; mmsync leaves teams and channels alone.")
+		c.note("    ", "Mattermost's groups of LDAP (GroupFilter, and teams and channels by them) are not carried over; memberships.rules puts people into teams and channels by groups, without a licence.")
 	}
 	if l.PictureAttribute != "" {
-		c.note("    ", "PictureAttribute: mmsync sets no pictures.")
+		c.note("    ", "PictureAttribute: Mattermost sets these pictures when people log in, and takes none from mmsync for accounts that log in by ldap. Once it does not any more, picture does it.")
+		c.line("    # picture: {attribute: %s}", attribute(l.PictureAttribute))
 	}
 	c.line("")
 }

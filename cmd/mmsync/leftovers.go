@@ -60,7 +60,7 @@ func (a *app) leftoversCmd() *cobra.Command {
 	fl.StringVar(&reason, "reason", "", "`why`, kept in the history; needed with --disable")
 	fl.IntVar(&expect, "expect", -1, "with --disable for everybody: only if there are exactly this `number` of tokens and bots")
 	fl.Lookup("expect").DefValue = "0" // hides it: without it nothing is disabled
-	fl.DurationVar(&wait, "wait-lock", 15*time.Second, "wait this long for another run to end")
+	fl.Var(lasting(&wait, 15*time.Second), "wait-lock", "wait this long for another run to end")
 	return cmd
 }
 

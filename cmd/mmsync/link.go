@@ -14,7 +14,8 @@ import (
 func (a *app) linkCmd() *cobra.Command {
 	cmd := group("link", "who owns which account")
 	cmd.AddCommand(a.linkListCmd(), a.linkApproveCmd(), a.linkSetCmd(), a.linkReleaseCmd(), a.linkPurgeCmd(), a.linkIgnoreCmd(),
-		a.linkConflictsCmd(), a.linkUnmanagedCmd(), a.linkRekeyCmd(), a.linkFreeNameCmd(), a.linkExportCmd(), a.linkImportCmd())
+		a.linkConflictsCmd(), a.linkUnmanagedCmd(), a.linkRekeyCmd(), a.linkFreeNameCmd(), a.linkExportCmd(), a.linkImportCmd(),
+		a.linkContributeCmd(), a.linkHandOverCmd())
 	return cmd
 }
 
@@ -23,6 +24,8 @@ func (a *app) linkListCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "list the accounts that mmsync owns",
+		Long: "List whose the accounts are. STATE adds and gone are of people of other sources than the owner's who\n" +
+			"add to his account, or did while their source had them.",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			c, store, err := a.openStore(cmd.Context())
 			if err != nil {
@@ -49,7 +52,12 @@ func (a *app) linkListCmd() *cobra.Command {
 			for _, l := range links {
 				d := newLinkDocument(l)
 				active := "active"
-				if !d.Active {
+				switch {
+				case d.Part == identity.Contributor && !d.Active:
+					active = "gone" // there; the account is its owner's matter
+				case d.Part == identity.Contributor:
+					active = "adds"
+				case !d.Active:
 					active = "off"
 				}
 				rows = append(rows, []string{d.Source, d.Anchor, d.AccountID, d.Username, active, string(d.Origin), when(l.CreatedAt), d.Ref})

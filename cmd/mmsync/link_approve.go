@@ -55,7 +55,7 @@ func (a *app) linkApproveCmd() *cobra.Command {
 	cmd.Flags().BoolVar(&all, "all", false, "every held match of an ordinary account")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only show what would be linked")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, kept in the history")
-	cmd.Flags().DurationVar(&wait, "wait-lock", 15*time.Second, "wait this long for another run to end")
+	cmd.Flags().Var(lasting(&wait, 15*time.Second), "wait-lock", "wait this long for another run to end")
 	cmd.Args = cobra.ArbitraryArgs
 	return cmd
 }

@@ -27,7 +27,7 @@ func (f *ownFlags) add(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.reason, "reason", "", "why, kept in the history (required)")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "only show what would change")
-	fl.DurationVar(&f.wait, "wait-lock", 15*time.Second, "wait this long for another run to end")
+	fl.Var(lasting(&f.wait, 15*time.Second), "wait-lock", "wait this long for another run to end")
 	fl.IntVar(&f.lines, "limit-lines", 200, "list at most this `number` of people (0: all)")
 	cmd.Args = cobra.ArbitraryArgs
 }

@@ -21,11 +21,13 @@ func (a *app) notifyCmd() *cobra.Command {
 }
 
 func (a *app) notifyTestCmd() *cobra.Command {
-	return &cobra.Command{
+	var to string
+	cmd := &cobra.Command{
 		Use:   "test [SINK...]",
 		Short: "send a test to the sinks of the configuration, and tell what became of each",
 		Long: "Send a test to the sinks that notices.sinks lists, or to those that are named, and tell what became of each.\n" +
-			"That one was taken does not prove that somebody reads it: look whether it arrived. It ends with 1 if any was not taken.",
+			"That one was taken does not prove that somebody reads it: look whether it arrived. It ends with 1 if any was not taken.\n" +
+			"A sink of type manager writes to people: it is tried with --to USERNAME alone, such as your own.",
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			c, err := a.load()
@@ -35,13 +37,15 @@ func (a *app) notifyTestCmd() *cobra.Command {
 			if err := knownSinks(c, names); err != nil {
 				return err
 			}
-			list, err := daemon.TryNotices(cmd.Context(), c, daemon.Options{Logger: a.logger(c), Version: version()}, names...)
+			list, err := daemon.TryNotices(cmd.Context(), c, daemon.Options{Logger: a.logger(c), Version: version()}, to, names...)
 			if err != nil {
 				return err
 			}
 			return a.printTried(list)
 		},
 	}
+	cmd.Flags().StringVar(&to, "to", "", "the `username` that sinks of type manager write the test to")
+	return cmd
 }
 
 // knownSinks refuses names of sinks that the configuration does not have.
@@ -72,15 +76,20 @@ type triedOne struct {
 	Taken bool   `json:"taken"`
 	Took  int64  `json:"took_ms"`
 	Error string `json:"error,omitempty"`
+	// Untried says why nothing was sent.
+	Untried string `json:"untried,omitempty"`
 }
 
 func (a *app) printTried(list []daemon.Tried) error {
 	d := triedDocument{FormatVersion: plan.FormatVersion, Sinks: []triedOne{}}
 	rows, code := [][]string{}, exitOK
 	for _, t := range list {
-		one, said := triedOne{Name: t.Sink, Type: t.Type, Taken: t.Err == nil, Took: t.Took.Milliseconds()}, "taken, in "+t.Took.Round(time.Millisecond).String()
+		one, said := triedOne{Name: t.Sink, Type: t.Type, Taken: t.Err == nil && t.Untried == "", Untried: t.Untried, Took: t.Took.Milliseconds()}, "taken, in "+t.Took.Round(time.Millisecond).String()
 		if t.Err != nil {
 			one.Error, said, code = t.Err.Error(), "not taken: "+t.Err.Error(), exitFailed
+		}
+		if t.Untried != "" {
+			said = "not tried: " + t.Untried
 		}
 		d.Sinks, rows = append(d.Sinks, one), append(rows, []string{t.Sink, t.Type, said})
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type planFlags struct {
 	redact           bool
 	maxDeactivations string
 	maxRoleRemovals  string
+	maxReactivations string
 	maxRecreations   string
 	maxCreates       string
 	maxUpdates       string
@@ -53,6 +55,7 @@ func (f *planFlags) add(cmd *cobra.Command) {
 	fl.BoolVar(&f.redact, "redact", false, "leave names and values out of the listing")
 	fl.StringVar(&f.maxDeactivations, "max-deactivations", "", "allow this `number` of deactivations, or N%, in this run")
 	fl.StringVar(&f.maxRoleRemovals, "max-role-removals", "", "let this `number` of accounts, or N%, lose a role in this run")
+	fl.StringVar(&f.maxReactivations, "max-reactivations", "", "let this `number` of accounts, or N%, be switched on again in this run")
 	fl.StringVar(&f.maxRecreations, "max-recreations", "", "let this `number` of accounts that are gone, or N%, be made anew in this run")
 	fl.StringVar(&f.maxCreates, "max-creates", "", "allow this `number` of new accounts, or N%, in this run")
 	fl.StringVar(&f.maxUpdates, "max-updates", "", "let this `number` of accounts, or N%, be updated in this run")
@@ -71,7 +74,7 @@ func (f *planFlags) add(cmd *cobra.Command) {
 func actionNames() []string {
 	var out []string
 	for _, action := range plan.Actions() {
-		if action != plan.Hold && action != plan.NoOp {
+		if action != plan.Delete && action != plan.Hold && action != plan.NoOp {
 			out = append(out, string(action))
 		}
 	}
@@ -111,6 +114,7 @@ func (f *planFlags) options(base guard.Limits) (reconcile.RunOptions, error) {
 	}{
 		{"max-deactivations", f.maxDeactivations, &l.Deactivations},
 		{"max-role-removals", f.maxRoleRemovals, &l.RoleRemovals},
+		{"max-reactivations", f.maxReactivations, &l.Reactivations},
 		{"max-recreations", f.maxRecreations, &l.Recreations},
 		{"max-creates", f.maxCreates, &l.Creates},
 		{"max-updates", f.maxUpdates, &l.Updates},
@@ -172,6 +176,9 @@ func (a *app) planCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.revert != "" && out != "" {
 				return usage(errors.New("--out saves what a sync would do, and --revert is none; mmsync sync --revert carries it out"))
+			}
+			if err := checkPlanPlace(out); err != nil { // before anything is read
+				return err
 			}
 			rep, err := a.look(cmd.Context(), f, out)
 			if err != nil {
@@ -238,7 +245,7 @@ func (a *app) look(ctx context.Context, f planFlags, out string) (rep reconcile.
 			return rep, err
 		}
 		if err := writePlan(out, saved); err != nil {
-			return rep, err
+			return rep, cmp.Or(a.printPlan(rep, f, ""), err)
 		}
 	}
 	return rep, a.printPlan(rep, f, out)

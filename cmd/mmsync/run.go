@@ -39,6 +39,8 @@ type app struct {
 	noProgress bool
 	logLevel   string
 	logFormat  string
+	passwords  bool // accounts may be taken from their login service
+	deletions  bool // accounts may be deleted for good
 	service    bool // nothing but the log says what happens
 	timeout    time.Duration
 
@@ -133,7 +135,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.SetVersionTemplate("mmsync {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &exitError{code: exitUsage, err: err, hint: "see " + cmd.CommandPath() + " --help"}
+		return &exitError{code: exitUsage, err: aboutFlag(err), hint: "see " + cmd.CommandPath() + " --help"}
 	})
 	f := root.PersistentFlags()
 	f.StringVarP(&a.config, "config", "c", "", "configuration `file` (MMSYNC_CONFIG, "+defaultConfig+")")
@@ -145,10 +147,10 @@ func (a *app) root() *cobra.Command {
 	f.BoolVar(&a.noProgress, "no-progress", false, "print no progress")
 	f.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error")
 	f.StringVar(&a.logFormat, "log-format", "", "auto, text or json")
-	f.DurationVar(&a.timeout, "timeout", 0, "give up after this time (0: never)")
+	f.Var(lasting(&a.timeout, 0), "timeout", "give up after this time (0: never)")
 	f.Bool("non-interactive", false, "accepted and without effect: mmsync asks nothing")
 	_ = f.MarkHidden("non-interactive") // the flag exists, one line up
-	root.AddCommand(a.demoCmd(), a.planCmd(), a.applyCmd(), a.syncCmd(), a.serveCmd(), a.approveCmd(), a.rejectCmd(), a.explainCmd(), a.statusCmd(), a.historyCmd(), a.auditCmd(), a.linkCmd(), a.holdCmd(), a.deactivateCmd(), a.leftoversCmd(), a.tokenCmd(), a.notifyCmd(),
+	root.AddCommand(a.demoCmd(), a.planCmd(), a.applyCmd(), a.syncCmd(), a.serveCmd(), a.approveCmd(), a.rejectCmd(), a.explainCmd(), a.statusCmd(), a.historyCmd(), a.auditCmd(), a.linkCmd(), a.holdCmd(), a.deactivateCmd(), a.leftoversCmd(), a.migrateAuthCmd(), a.changeLockedCmd(), a.deleteAccountsCmd(), a.tokenCmd(), a.notifyCmd(),
 		a.evalCmd(), a.importCmd(), a.checkConfigCmd(), a.doctorCmd(), a.stateCmd(), a.versionCmd())
 	finish(root)
 	return root
@@ -236,9 +238,6 @@ func (a *app) checkFlags(cmd *cobra.Command) error {
 		}
 		return usage(fmt.Errorf("--%s is %q, but must be one of %s", flag, value, strings.TrimPrefix(strings.Join(allowed, ", "), ", ")))
 	}
-	if a.timeout < 0 {
-		return usage(fmt.Errorf("--timeout is %s, but must not be negative", a.timeout))
-	}
 	formats := []string{"table", "json"}
 	if _, ok := cmd.Annotations[csvOutput]; ok {
 		formats = append(formats, "csv")
@@ -294,7 +293,7 @@ func (a *app) open(ctx context.Context, readOnly bool, p *progress, pilot ...str
 	if err != nil {
 		return nil, err
 	}
-	return daemon.Open(ctx, c, daemon.Options{Logger: a.logger(c), Version: version(), ReadOnly: readOnly, Pilot: pilot, Progress: p.report})
+	return daemon.Open(ctx, c, daemon.Options{Logger: a.logger(c), Version: version(), ReadOnly: readOnly, Passwords: a.passwords && !readOnly, Deletions: a.deletions && !readOnly, Pilot: pilot, Progress: p.report})
 }
 
 // logger writes to stderr. On a terminal the result is on the screen already,

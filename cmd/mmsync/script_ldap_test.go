@@ -64,6 +64,52 @@ func cmdLDAPDelete(ts *testscript.TestScript, neg bool, args []string) {
 	s.Delete("uid=" + args[0] + "," + slapdtest.PeopleDN)
 }
 
+// cmdLDAPAdd: ldap-add UID ATTR=VALUE... gives somebody an entry in the directory, and sets
+// ENTRY_UUID to its anchor; cn is the UID unless it is given.
+func cmdLDAPAdd(ts *testscript.TestScript, neg bool, args []string) {
+	s := here(ts).slapd.real
+	if neg || len(args) < 2 || s == nil {
+		ts.Fatalf("usage: ldap-add UID ATTR=VALUE..., after slapd")
+	}
+	attributes := map[string][]string{"objectClass": {"inetOrgPerson"}, "uid": {args[0]}, "cn": {args[0]}}
+	for _, arg := range args[1:] {
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			ts.Fatalf("ldap-add: %q is not ATTR=VALUE", arg)
+		}
+		attributes[name] = []string{value}
+	}
+	dn := "uid=" + args[0] + "," + slapdtest.PeopleDN
+	s.Add(dn, attributes)
+	ts.Setenv("ENTRY_UUID", s.EntryUUID(dn))
+}
+
+// cmdLDAPSet: ldap-set UID ATTR=VALUE... changes a person's entry, ldap-set UID -to UID2
+// its name, and ldap-set -group CN [UID...] who is in a group.
+func cmdLDAPSet(ts *testscript.TestScript, neg bool, args []string) {
+	s := here(ts).slapd.real
+	switch {
+	case neg || len(args) < 2 || s == nil:
+		ts.Fatalf("usage: ldap-set UID ATTR=VALUE... | UID -to UID2 | -group CN [UID...], after slapd")
+	case args[0] == "-group":
+		members := []string{slapdtest.ReaderDN}
+		for _, uid := range args[2:] {
+			members = append(members, "uid="+uid+","+slapdtest.PeopleDN)
+		}
+		s.Modify(slapdtest.GroupDN(args[1]), "member", members...)
+	case args[1] == "-to" && len(args) == 3:
+		s.ModifyDN("uid="+args[0]+","+slapdtest.PeopleDN, "uid="+args[2], "")
+	default:
+		for _, arg := range args[1:] {
+			name, value, ok := strings.Cut(arg, "=")
+			if !ok {
+				ts.Fatalf("ldap-set: %q is not ATTR=VALUE", arg)
+			}
+			s.Modify("uid="+args[0]+","+slapdtest.PeopleDN, name, value)
+		}
+	}
+}
+
 // cmdFakeLDAP: fakeldap [-users N] [-cut PAGE] [-bind CODE] [-stop N,CODE] [-twin] [-bare]
 // starts a directory that misbehaves, or makes the one that runs misbehave in
 // another way. -twin repeats the last person's anchor in another entry, -bare

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/mmsync/mmsync/internal/licencetest"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 )
 
@@ -59,4 +60,12 @@ func filled(sim *mmsim.Server, text string) string {
 		u, _ := sim.UserByName(strings.Trim(s, "{}"))
 		return u.ID
 	})
+}
+
+// cmdLicence: mm-licence puts a licence for guests before the server, and sets MM_URL to it.
+func cmdLicence(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: mm-licence, after mattermost")
+	}
+	ts.Setenv("MM_URL", licencetest.Before(here(ts).tb, ts.Getenv("MM_URL")).URL)
 }

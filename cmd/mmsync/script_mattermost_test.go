@@ -46,19 +46,23 @@ func (s settings) Set(v string) error {
 }
 
 // cmdMattermost: mattermost [-second] [-seats N] [-old] [-set MM_NAME=VALUE]...
-// starts a server with one human administrator and sets MM_URL and MM_TOKEN,
+// [-logins KEY,...] starts a server with one human administrator and sets MM_URL and MM_TOKEN,
 // with -second SECOND_URL and SECOND_TOKEN.
 func cmdMattermost(ts *testscript.TestScript, neg bool, args []string) {
 	f := flag.NewFlagSet("mattermost", flag.ContinueOnError)
 	second := f.Bool("second", false, "")
 	seats := f.Int("seats", 0, "")
 	old := f.Bool("old", false, "")
+	logins := f.String("logins", "", "")
 	set := settings{}
 	f.Var(set, "set", "")
 	if neg || f.Parse(args) != nil || f.NArg() > 0 {
 		ts.Fatalf("usage: mattermost [-second] [-seats N] [-old] [-set MM_NAME=VALUE]...")
 	}
 	o := mmsim.Options{SeatLimit: *seats, Settings: set}
+	if *logins != "" {
+		o.Logins = strings.Split(*logins, ",")
+	}
 	if *old {
 		o.Profile = mmsim.Profile538
 	}
@@ -148,13 +152,13 @@ func cmdWrites(ts *testscript.TestScript, neg bool, args []string) {
 	fmt.Fprint(ts.Stdout(), b.String())
 }
 
-// cmdAdd: mm-add NAME [email=…] [first=…] [last=…] [position=…] [roles=…] [state=off] [bot=yes|OWNER]
+// cmdAdd: mm-add NAME [email=…] [first=…] [last=…] [position=…] [roles=…] [state=off] [bot=yes|OWNER] [login=SERVICE:DATA]
 // puts an account there behind mmsync's back.
 func cmdAdd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: mm-add NAME [KEY=VALUE]...")
 	}
-	v := words(ts, args[1:], "email", "first", "last", "position", "roles", "state", "bot")
+	v := words(ts, args[1:], "email", "first", "last", "position", "roles", "state", "bot", "login")
 	u := mmsim.User{
 		Username: args[0], Email: v["email"], FirstName: v["first"], LastName: v["last"], Position: v["position"],
 		Roles: v["roles"], IsBot: v["bot"] != "",
@@ -172,6 +176,7 @@ func cmdAdd(ts *testscript.TestScript, neg bool, args []string) {
 	if v["state"] == "off" {
 		u.DeleteAt = time.Now().UnixMilli()
 	}
+	u.AuthService, u.AuthData, _ = strings.Cut(v["login"], ":")
 	sim.AddUser(u)
 }
 
@@ -182,7 +187,7 @@ func cmdSet(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: mm-set NAME KEY=VALUE...")
 	}
 	sim, u := here(ts).server(ts, "").sim, account(ts, args[0])
-	v := words(ts, args[1:], "position", "roles", "state", "last")
+	v := words(ts, args[1:], "position", "roles", "state", "last", "off")
 	sim.SetUser(u.ID, func(u *mmsim.User) {
 		if p, ok := v["position"]; ok {
 			u.Position = p
@@ -198,6 +203,11 @@ func cmdSet(ts *testscript.TestScript, neg bool, args []string) {
 			u.DeleteAt = time.Now().UnixMilli()
 		case "on":
 			u.DeleteAt = 0
+		}
+		if v["off"] != "" { // since when
+			at, err := time.Parse(time.RFC3339, v["off"])
+			ts.Check(err)
+			u.DeleteAt = at.UnixMilli()
 		}
 		u.UpdateAt = time.Now().UnixMilli()
 	})

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/mmsync/mmsync/internal/pgtest"
 )
 
 var update = flag.Bool("update", false, "rewrite what the scripts compare with")
@@ -27,6 +29,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("GORACE") == "" {
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // costs time if it fails
 	}
+	pgtest.SideBySide(4)
 	testscript.Main(m, map[string]func(){"mmsync": main})
 }
 
@@ -44,9 +47,9 @@ func TestScript(t *testing.T) {
 		RequireExplicitExec: false,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mattermost": cmdMattermost, "mm-user": cmdUser, "mm-writes": cmdWrites, "mm-add": cmdAdd, "mm-set": cmdSet,
-			"mm-login": cmdLogin, "mm-delete": cmdDelete,
-			"mm-token": cmdToken, "mm-channel": cmdChannel, "mm-fault": cmdFault, "mm-front": cmdFront, "mm-well": cmdWell,
-			"slapd": cmdSlapd, "ldap-delete": cmdLDAPDelete, "fakeldap": cmdFakeLDAP,
+			"mm-login": cmdLogin, "mm-delete": cmdDelete, "mm-in": cmdIn, "mm-leave": cmdLeave,
+			"mm-token": cmdToken, "mm-channel": cmdChannel, "mm-fault": cmdFault, "mm-front": cmdFront, "mm-licence": cmdLicence, "mm-well": cmdWell,
+			"slapd": cmdSlapd, "ldap-add": cmdLDAPAdd, "ldap-set": cmdLDAPSet, "ldap-delete": cmdLDAPDelete, "fakeldap": cmdFakeLDAP,
 			"exits": cmdExits, "json": cmdJSON, "jsonenv": cmdJSONEnv, "norm": cmdNorm, "interrupt": cmdInterrupt, "people": cmdPeople,
 			"newer-schema": cmdNewerSchema, "busy-port": cmdBusyPort, "lines": cmdLines, "waitwrites": cmdWaitWrites,
 			"holds-text": cmdHoldsText, "pruned": cmdPruned, "free-port": cmdFreePort, "push": cmdPush, "ask": cmdAsk,
@@ -193,7 +196,7 @@ func cmdNorm(ts *testscript.TestScript, neg bool, args []string) {
 			}
 		}
 	}
-	for _, name := range []string{"MM_URL", "SECOND_URL", "LDAP_URL", "WORK"} {
+	for _, name := range []string{"MM_URL", "SECOND_URL", "LDAP_URL", "FIRST_ID", "ENTRY_UUID", "WORK"} {
 		if v := ts.Getenv(name); v != "" {
 			text = strings.ReplaceAll(text, v, "["+name+"]")
 		}
@@ -319,10 +322,13 @@ func cmdWaitWrites(ts *testscript.TestScript, neg bool, args []string) {
 	until(ts, func() bool { return len(sim.Writes()) >= n })
 }
 
+// patience is how long a script waits for what happens at once on an idle machine.
+const patience = 2 * time.Minute
+
 func until(ts *testscript.TestScript, done func() bool) {
-	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience); !done(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			ts.Fatalf("it did not happen within 20 s")
+			ts.Fatalf("it did not happen within %s", patience)
 		}
 	}
 }

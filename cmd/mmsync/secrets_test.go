@@ -31,6 +31,9 @@ const (
 	canaryProxy = "canary-proxy-password"
 	canaryHook  = "canary-hook-address"
 	canaryMail  = "canary-mail-Pässword!"
+	canaryPage  = "canary-page-token-of-enough-letters!"
+	canarySeal  = "canary-seal-of-logins-of-enough-letters"
+	canaryOIDC  = "canary-oidc-secret"
 )
 
 // everyCommand gives arguments for each command that does something; a command
@@ -44,6 +47,15 @@ func everyCommand() map[string][][]string {
 		"audit prune":              {{"--older-than", "400d", "--reason", "test"}},
 		"audit rotate-key":         {{"--reason", "test"}},
 		"audit verify":             {{}, {"-o", "json"}},
+		"change-locked":            {{}, {"--user", "nobody", "--expect", "0", "--reason", "test"}},
+		"delete-accounts":          {{}},
+		"delete-accounts plan":     {{}, {"-o", "json"}},
+		"delete-accounts apply":    {{"nonesuch", "--expect", "1", "--reason", "test"}},
+		"migrate-auth":             {{}},
+		"migrate-auth apply":       {{"nonesuch", "--reason", "test"}},
+		"migrate-auth plan":        {{}, {"-o", "json"}},
+		"migrate-auth resume":      {{"--reason", "test"}},
+		"migrate-auth rollback":    {{"nonesuch"}, {"--batch", "1", "--expect", "0", "--reason", "test"}},
 		"check-config":             {{}, {"--print-effective"}, {"-o", "json"}},
 		"leftovers":                {{"--disable", "--expect", "0", "--reason", "test"}, {"--all"}},
 		"deactivate":               {{"nobody", "--now", "--reason", "test"}, {"anna.schmidt", "--now", "--reason", "test", "--dry-run"}},
@@ -73,6 +85,8 @@ func everyCommand() map[string][][]string {
 		"approve":                  {{"--list"}, {"nonesuch", "--reason", "test"}, {"2", "--dry-run"}},
 		"reject":                   {{"nonesuch", "--reason", "test"}},
 		"link purge":               {{"nowhere", "--dry-run"}},
+		"link contribute":          {{"nobody", "anna.schmidt", "--reason", "test"}},
+		"link hand-over":           {{"nobody", "corp", "--reason", "test"}, {"--all", "corp", "corp", "--dry-run"}},
 		"link rekey":               {{"nobody", "anna.schmidt", "--reason", "test"}},
 		"link release":             {{"nobody", "--reason", "test"}},
 		"link set":                 {{"anna.schmidt", "nobody", "--reason", "test"}},
@@ -198,7 +212,13 @@ sources:
     user_filter: (objectClass=inetOrgPerson)
   - {name: push, type: scim}
 scim: {listen: "127.0.0.1:0"}
-admin: {listen: "%s"}
+admin:
+  listen: "%s"
+  public_url: http://%[7]s
+  token: %[10]q
+  login:
+    session_key: %[11]q
+    oidc: {issuer: "https://127.0.0.1:1", client_id: mmsync, client_secret: %[12]q, viewers: {any: true}}
 mapping:
   defaults: {id_attribute: attr.entryUUID, username_attribute: attr.uid, email_attribute: attr.mail}
 notices:
@@ -209,7 +229,7 @@ notices:
       url: http://127.0.0.1:1/%[8]s
       secret: %[9]s
     - {name: mail, type: email, server: "127.0.0.1:1", username: mmsync, password: "%[9]s", from: a@example.com, to: b@example.com}
-`, target, w.extra, directory.URL, slapdtest.ReaderDN, canaryBind, slapdtest.BaseDN, w.admin, canaryHook, canaryMail), 0o600))
+`, target, w.extra, directory.URL, slapdtest.ReaderDN, canaryBind, slapdtest.BaseDN, w.admin, canaryHook, canaryMail, canaryPage, canarySeal, canaryOIDC), 0o600))
 }
 
 // watch asks a service what it tells those who watch it, once it has looked at all parts,
@@ -224,7 +244,7 @@ func (w *secretWorld) watch(t *testing.T) {
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, []string{"serve", "-vv"}, &out, &out, w.env) }()
 	begun := true
-	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/", "/login"} {
 		body := ""
 		for start := time.Now(); begun && time.Since(start) < time.Minute; time.Sleep(50 * time.Millisecond) {
 			body = askOnce(t, "http://"+w.admin+path)
@@ -307,10 +327,10 @@ func (w *secretWorld) run(t *testing.T, args ...string) {
 // canaries are the secrets and the forms they take in URLs.
 func canaries() []string {
 	var out []string
-	for _, s := range []string{canaryToken, canaryBind, canaryState, canaryProxy, canaryHook, canaryMail} {
+	for _, s := range []string{canaryToken, canaryBind, canaryState, canaryProxy, canaryHook, canaryMail, canaryPage, canarySeal, canaryOIDC} {
 		out = append(out, s, url.QueryEscape(s), url.PathEscape(s), url.UserPassword("", s).String()[1:])
 	}
-	return append(out, canaryToken[:12], canaryBind[:12], canaryState[:12], canaryProxy[:12], canaryHook[:12], canaryMail[:12])
+	return append(out, canaryToken[:12], canaryBind[:12], canaryState[:12], canaryProxy[:12], canaryHook[:12], canaryMail[:12], canaryPage[:12], canarySeal[:12], canaryOIDC[:12])
 }
 
 // requireNoneKept looks into the files of the store.

@@ -40,10 +40,7 @@ func (a *app) statusCmd() *cobra.Command {
 			"With --fail-older-than it ends with 8 if a source that is read had no run within that time that read it\n" +
 			"completely and ended well.",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			switch {
-			case limit < 0:
-				return usage(errors.New("--fail-older-than must not be negative"))
-			case watch && (a.output == "json" || !isTerminal(a.stdout)):
+			if watch && (a.output == "json" || !isTerminal(a.stdout)) {
 				return usage(errors.New("--watch draws on a terminal; elsewhere run mmsync status again, or ask /readyz"))
 			}
 			c, store, err := a.openStore(cmd.Context())
@@ -71,7 +68,7 @@ func (a *app) statusCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&watch, "watch", false, "look again every two seconds, until Ctrl-C")
-	cmd.Flags().DurationVar(&limit, "fail-older-than", 0, "end with 8 if the last good run of a source began longer ago, such as 2h (0: never)")
+	cmd.Flags().Var(lasting(&limit, 0), "fail-older-than", "end with 8 if the last good run of a source began longer ago, such as 2h (0: never)")
 	return cmd
 }
 
@@ -308,7 +305,7 @@ func (d *statusDocument) heldText() string {
 	}
 	text := cmp.Or(strings.Join(parts, ", "), "nobody in the last run about everybody")
 	if d.HeldByGuards > 0 {
-		text += fmt.Sprintf("; %d by guards: mmsync approve --list", d.HeldByGuards)
+		text += fmt.Sprintf("; %d by guards: mmsync plan shows them, mmsync history names the run", d.HeldByGuards)
 	}
 	return text
 }

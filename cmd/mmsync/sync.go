@@ -64,7 +64,7 @@ func (a *app) syncCmd() *cobra.Command {
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "the same as mmsync plan")
 	cmd.Flags().BoolVar(&onlyChanges, "changes", false, "read only what changed, where a source can tell that and its full_sync_period is not over; it sees nothing that was changed in Mattermost")
 	cmd.Flags().Bool("yes", false, "accepted and without effect: sync asks nothing")
-	cmd.Flags().DurationVar(&wait, "wait-lock", 15*time.Second, "wait this long for another run to end, or for whoever makes it to begin this one")
+	cmd.Flags().Var(lasting(&wait, 15*time.Second), "wait-lock", "wait this long for another run to end, or for whoever makes it to begin this one")
 	return cmd
 }
 

@@ -146,6 +146,9 @@ func (m *Metrics) Ran(r state.Run, decisions []plan.Decision, tripped []plan.Cla
 // Planned shows what a run decided.
 func (m *Metrics) Planned(r state.Run, decisions []plan.Decision) {
 	for _, a := range plan.Actions() {
+		if a == plan.Delete { // no plan for everybody does that
+			continue
+		}
 		n := r.Counts.Planned[a]
 		if a == plan.NoOp {
 			n = r.Counts.Unchanged

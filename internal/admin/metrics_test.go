@@ -98,6 +98,7 @@ mmsync_plan_actions{action="create"} 2
 mmsync_plan_actions{action="deactivate"} 0
 mmsync_plan_actions{action="forget"} 0
 mmsync_plan_actions{action="hold"} 3
+mmsync_plan_actions{action="make"} 0
 mmsync_plan_actions{action="none"} 40
 mmsync_plan_actions{action="reactivate"} 0
 mmsync_plan_actions{action="update"} 0

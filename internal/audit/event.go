@@ -48,6 +48,7 @@ type Body struct {
 	Approval    string       `json:"approval,omitempty"`
 	Status      string       `json:"status"`
 	Fields      []plan.Field `json:"fields,omitempty"`
+	SpaceID     string       `json:"space_id,omitempty"` // the team's or channel's, of an op about one
 	PlannedAt   *time.Time   `json:"planned_at,omitempty"`
 	SentAt      *time.Time   `json:"sent_at,omitempty"`
 	Keys        *Keys        `json:"keys,omitempty"` // of RunRotate

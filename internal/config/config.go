@@ -15,15 +15,20 @@ type Config struct {
 	Mattermost Mattermost `yaml:"mattermost,required"`
 	State      State      `yaml:"state,required"`
 	Audit      Audit      `yaml:"audit"`
-	// Sources are in order of precedence: the first that has a person owns him.
+	// Sources are where people come from. Their order decides nothing about people.
 	Sources []Source `yaml:"sources,required"`
 	// Mapping may be left out if every source is of type scim.
-	Mapping   Mapping    `yaml:"mapping"`
-	Auth      Auth       `yaml:"auth"`
-	Matching  []Match    `yaml:"matching"`
-	Lifecycle Lifecycle  `yaml:"lifecycle"`
-	Roles     []RoleRule `yaml:"roles"`
-	Guards    Guards     `yaml:"guards"`
+	Mapping   Mapping     `yaml:"mapping"`
+	Auth      Auth        `yaml:"auth"`
+	Matching  []Match     `yaml:"matching"`
+	Lifecycle Lifecycle   `yaml:"lifecycle"`
+	Roles     []RoleRule  `yaml:"roles"`
+	Guests    []GuestRule `yaml:"guests"`
+	// Authority says what other sources than an account's owner decide about.
+	Authority Authority `yaml:"authority"`
+	// Memberships says which teams and channels people are in.
+	Memberships Memberships `yaml:"memberships"`
+	Guards      Guards      `yaml:"guards"`
 	// SCIM is where the sources of type scim are pushed to.
 	SCIM SCIM `yaml:"scim"`
 	// Admin is where health and metrics are.

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -119,9 +121,11 @@ func TestParse_defaults(t *testing.T) {
 	require.Equal(t, config.Lifecycle{
 		Create:     config.Create{Enabled: true, EmailVerified: true, Welcome: "none"},
 		Update:     config.Switch{Enabled: true},
-		Deactivate: config.Deactivate{On: []string{"disabled", "missing", "out_of_scope"}, Grace: config.Grace{Missing: 72 * time.Hour, OutOfScope: 24 * time.Hour}, LookAgain: 40 * time.Second},
-		Reactivate: config.Switch{Enabled: true},
+		Deactivate: config.Deactivate{On: []string{"disabled", "missing", "out_of_scope"}, Grace: config.Grace{Missing: 72 * time.Hour, OutOfScope: 24 * time.Hour}, LookAgain: 40 * time.Second, Tokens: config.ThingsKeep, Bots: config.ThingsKeep},
+		Reactivate: config.Reactivate{Enabled: true, Tokens: config.ThingsDisable, Memberships: config.MembershipsLeave},
 		OnGone:     config.OnGoneAsk,
+
+		PermanentDelete: config.PermanentDelete{After: 365 * 24 * time.Hour, Max: 20},
 	}, c.Lifecycle)
 	require.Equal(t, 24*time.Hour, c.Guards.Window)
 	require.Equal(t, config.Limit{Count: new(50), Percent: new(1.0), MinimumPopulation: 20}, c.Guards.MaxDeactivations)
@@ -139,6 +143,14 @@ func TestParse_defaults(t *testing.T) {
 	require.InDelta(t, 80, c.Guards.MinSourceEntries.PercentOfLast, 0)
 	require.Equal(t, 1, c.Guards.Protect.NeverBelow)
 	require.Equal(t, config.Log{Level: "info", Format: "auto"}, c.Log)
+}
+
+func TestParse_a_grace_for_the_deleted_is_that_of_the_disabled(t *testing.T) {
+	t.Parallel()
+	c := parse(t, minimal+"lifecycle: {deactivate: {grace: {disabled: 24h}}}\n")
+	require.Equal(t, 24*time.Hour, c.Lifecycle.Deactivate.Grace.Deleted)
+	c = parse(t, minimal+"lifecycle: {deactivate: {grace: {disabled: 24h, deleted: 0s}}}\n")
+	require.Zero(t, c.Lifecycle.Deactivate.Grace.Deleted)
 }
 
 func TestParse_a_limit_written_in_half_stands_alone(t *testing.T) {
@@ -163,6 +175,35 @@ func TestParse_matching_by_name_asks(t *testing.T) {
 	t.Parallel()
 	c := parse(t, minimal+"matching: [{by: email}, {by: auth_data}, {by: username, adopt: ask}]\n")
 	require.Equal(t, []config.Match{{By: "email", Adopt: "ask"}, {By: "auth_data", Adopt: "true"}, {By: "username", Adopt: "ask"}}, c.Matching)
+}
+
+func TestParse_roles_and_guests(t *testing.T) {
+	t.Parallel()
+	source := parse(t, minimal).Sources[0].Name
+	c := parse(t, minimal+strings.ReplaceAll(`roles:
+  - {role: system_admin, source: S, when: "true"}
+  - {role: system_manager, source: S, when: "true", demote_when_lost: false}
+  - {role: auditor, source: S, when: "true", demote_when_lost: ask}
+guests:
+  - {source: S, when: "true"}
+`, "S", source))
+	var lost []config.DemoteWhenLost
+	for _, r := range c.Roles {
+		lost = append(lost, r.DemoteWhenLost)
+	}
+	require.Equal(t, []config.DemoteWhenLost{config.DemoteTrue, config.DemoteFalse, config.DemoteAsk}, lost)
+	require.Equal(t, config.WhenLostAsk, c.Guests[0].WhenLost)
+	digest := func(c *config.Config) string {
+		d, err := c.Digest()
+		require.NoError(t, err)
+		return d
+	}
+	before := digest(c)
+	c.Guests[0].WhenLost = config.WhenLostPromote
+	require.NotEqual(t, before, digest(c))
+	c.Guests[0].WhenLost = config.WhenLostAsk
+	c.Roles[0].DemoteWhenLost = ""
+	require.Equal(t, before, digest(c), "the default is what there was before it could be said")
 }
 
 func TestParse_files_are_relative_to_the_configuration(t *testing.T) {
@@ -335,6 +376,22 @@ func TestLoad_no_file(t *testing.T) {
 	require.Contains(t, render(t, err), "absent.yaml: cannot be read: no such file or directory")
 }
 
+// Whoever runs it as another user than the files' owner is told so.
+func TestLoad_another_users_files(t *testing.T) {
+	t.Parallel()
+	closed := func(name string) error { return &fs.PathError{Op: "open", Path: name, Err: syscall.EACCES} }
+	_, err := config.Loader{ReadFile: func(name string) ([]byte, error) { return nil, closed(name) }}.Load("/etc/mmsync/config.yaml")
+	require.Equal(t, "/etc/mmsync/config.yaml: cannot be read: permission denied\n"+
+		"  hint: run mmsync as the user who owns it, such as sudo -u mmsync mmsync …\n", render(t, err))
+
+	text := strings.Replace(minimal, `token: "${TOKEN}"`, "token_file: token", 1)
+	require.NotEqual(t, minimal, text)
+	l := config.Loader{Env: func(string) (string, bool) { return "x", true }, ReadFile: func(name string) ([]byte, error) { return nil, closed(name) }}
+	_, err = l.Parse("/etc/mmsync/config.yaml", []byte(text))
+	require.Contains(t, render(t, err), "mattermost.token_file: file /etc/mmsync/token cannot be read: permission denied")
+	require.Contains(t, render(t, err), "hint: run mmsync as the user who owns it")
+}
+
 func TestConfig_Fault(t *testing.T) {
 	t.Parallel()
 	c := parse(t, minimal)
@@ -404,6 +461,7 @@ func TestConfig_Digest(t *testing.T) {
 		"another server":    replace(t, "ldaps://dc1.example.com", "ldaps://dc2.example.com"),
 		"another secret":    replace(t, "${PASSWORD}", "p"),
 		"a default written": minimal + "lifecycle: {update: {enabled: true}}\n",
+		"deletions":         minimal + "lifecycle: {permanent_delete: {enabled: true, after: 60d, max: 3}}\n",
 		"a guard's limit":   minimal + "guards: {max_deactivations: {count: 1}}\n",
 		"another look":      minimal + "lifecycle: {deactivate: {look_again: 0s}}\n",
 		"another overlap":   replace(t, ", token", ", since_overlap: 1h, token"),

@@ -145,6 +145,8 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value, single bool)
 		switch {
 		case is[*Groups](v.Type()):
 			v.Set(reflect.ValueOf(defaultGroups()))
+		case is[*Picture](v.Type()):
+			v.Set(reflect.ValueOf(defaultPicture()))
 		case is[*JWT](v.Type()):
 			v.Set(reflect.ValueOf(defaultJWT()))
 		case is[*OIDC](v.Type()):
@@ -310,7 +312,7 @@ func (d *decoder) secret(path string, f field, inline, file *yaml.Node) {
 		name = resolve(d.dir, name)
 		s := fileSecret(name, d.loader.readFile)
 		if _, err := s.Value(); err != nil {
-			d.doc.fault(childFile, secretFault(name, err), "")
+			d.doc.fault(childFile, secretFault(name, err), unreadableHint(err))
 			return
 		}
 		f.value.Set(reflect.ValueOf(s))

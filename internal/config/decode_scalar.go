@@ -121,7 +121,7 @@ func (d *decoder) duration(n *yaml.Node, path string, v reflect.Value) {
 	if !ok {
 		return
 	}
-	value, err := parseDuration(text)
+	value, err := ParseDuration(text)
 	if err != nil {
 		d.doc.fault(path, "want a duration, found "+d.doc.quote(path), err.Error())
 		return

@@ -22,25 +22,34 @@ func defaultConfig() *Config {
 				On:        []string{OnDisabled, OnMissing, OnOutOfScope},
 				Grace:     Grace{Missing: 72 * time.Hour, OutOfScope: 24 * time.Hour},
 				LookAgain: 40 * time.Second,
+				Tokens:    ThingsKeep,
+				Bots:      ThingsKeep,
 			},
-			Reactivate: Switch{Enabled: true},
+			Reactivate: Reactivate{Enabled: true, Tokens: ThingsDisable, Memberships: MembershipsLeave},
 			OnGone:     OnGoneAsk,
+
+			PermanentDelete: PermanentDelete{After: 365 * day, Max: 20},
 		},
 		Guards: Guards{
-			Window:           24 * time.Hour,
-			OnTrip:           OnTripHold,
-			MaxDeactivations: Limit{MinimumPopulation: 20},
-			MaxRoleRemovals:  Limit{MinimumPopulation: 20},
-			MaxRecreations:   Limit{MinimumPopulation: 20},
-			MaxAdminGrants:   Limit{MinimumPopulation: 20},
-			MaxRenames:       Limit{MinimumPopulation: 20},
-			MaxEmailChanges:  Limit{MinimumPopulation: 20},
-			MaxAuthChanges:   Limit{MinimumPopulation: 20},
-			MaxCreates:       Limit{MinimumPopulation: 20},
-			MaxUpdates:       Limit{MinimumPopulation: 20},
-			MinSourceEntries: Shrink{PercentOfLast: 80},
-			Protect:          Protect{NeverBelow: 1},
+			Window:                 24 * time.Hour,
+			OnTrip:                 OnTripHold,
+			MaxDeactivations:       Limit{MinimumPopulation: 20},
+			MaxRoleRemovals:        Limit{MinimumPopulation: 20},
+			MaxReactivations:       Limit{MinimumPopulation: 20},
+			MaxRecreations:         Limit{MinimumPopulation: 20},
+			MaxAdminGrants:         Limit{MinimumPopulation: 20},
+			MaxRenames:             Limit{MinimumPopulation: 20},
+			MaxEmailChanges:        Limit{MinimumPopulation: 20},
+			MaxAuthChanges:         Limit{MinimumPopulation: 20},
+			MaxCreates:             Limit{MinimumPopulation: 20},
+			MaxUpdates:             Limit{MinimumPopulation: 20},
+			MaxMembershipAdditions: Limit{MinimumPopulation: 20},
+			MaxMembershipRemovals:  Limit{MinimumPopulation: 20},
+			MaxSpaceCreations:      Limit{MinimumPopulation: 20},
+			MinSourceEntries:       Shrink{PercentOfLast: 80},
+			Protect:                Protect{NeverBelow: 1},
 		},
+		Memberships:     Memberships{MissingTargets: MissingReport},
 		SCIM:            defaultSCIM(),
 		Admin:           Admin{Login: defaultLogin()},
 		Schedule:        Schedule{Timezone: "UTC"},
@@ -91,14 +100,18 @@ func defaultLimits(g *Guards) {
 		percent float64 // 0 = none
 	}{
 		{&g.MaxDeactivations, 50, 1},
-		{&g.MaxRoleRemovals, 5, 0}, // rights are few, whatever the size of the source
+		{&g.MaxReactivations, 50, 1}, // what a day may switch off may come back in a day
+		{&g.MaxRoleRemovals, 5, 0},   // rights are few, whatever the size of the source
 		{&g.MaxAdminGrants, 5, 0},
 		{&g.MaxRecreations, 5, 0}, // accounts vanish one by one, or because the server was set back
 		{&g.MaxRenames, 50, 5},    // marriages and corrections, not another scheme of names
 		{&g.MaxEmailChanges, 50, 5},
 		{&g.MaxAuthChanges, 50, 5},
-		{&g.MaxCreates, 500, 10}, // a year's new students come in a day
-		{&g.MaxUpdates, 500, 30}, // and a reorganisation gives many another position
+		{&g.MaxCreates, 500, 10},             // a year's new students come in a day
+		{&g.MaxUpdates, 500, 30},             // and a reorganisation gives many another position
+		{&g.MaxMembershipAdditions, 500, 30}, // or another team
+		{&g.MaxSpaceCreations, 5, 0},         // a slip in a rule must not make hundreds of teams
+		{&g.MaxMembershipRemovals, 50, 2},    // what was in the channels of a team does not come back with it
 	} {
 		if x.limit.Count != nil || x.limit.Percent != nil {
 			continue

@@ -12,9 +12,10 @@ const day = 24 * time.Hour
 // maxDays keeps sums of durations far from overflow.
 const maxDays = 36500
 
-// parseDuration reads Go's syntax with d for 24 hours in front: 45s, 72h, 30d,
-// 1d12h. The error is a hint on what to write.
-func parseDuration(s string) (time.Duration, error) {
+// ParseDuration reads a duration as the configuration and the command line have it:
+// Go's syntax with d for 24 hours in front, 45s, 72h, 30d, 1d12h, from 0 to 36500d. The
+// error is a hint on what to write.
+func ParseDuration(s string) (time.Duration, error) {
 	const form = "write a number and a unit, such as 45s, 10m, 72h or 30d"
 	var sum time.Duration
 	rest := s
@@ -46,7 +47,7 @@ func parseDuration(s string) (time.Duration, error) {
 	return sum + d, nil
 }
 
-// formatDuration writes what parseDuration reads, without empty parts.
+// formatDuration writes what ParseDuration reads, without empty parts.
 func formatDuration(d time.Duration) string {
 	if d >= 7*day && d%day == 0 {
 		return strconv.FormatInt(int64(d/day), 10) + "d"

@@ -13,15 +13,15 @@ func TestParseDuration(t *testing.T) {
 		"0": 0, "0s": 0, "45s": 45 * time.Second, "1.5h": 90 * time.Minute, "72h": 72 * time.Hour,
 		"30d": 720 * time.Hour, "1d12h": 36 * time.Hour, "0d": 0, "36500d": 36500 * day,
 	} {
-		got, err := parseDuration(text)
+		got, err := ParseDuration(text)
 		require.NoError(t, err, text)
 		require.Equal(t, want, got, text)
-		again, err := parseDuration(formatDuration(got))
+		again, err := ParseDuration(formatDuration(got))
 		require.NoError(t, err, text)
 		require.Equal(t, want, again, text)
 	}
 	for _, text := range []string{"", "d", "30", "x", "-1h", "-1d", "1d-2h", "1.5d", "1d2d", "36501d", "999999999h", "1 h", "99999999999999999999d", "2w"} {
-		_, err := parseDuration(text)
+		_, err := ParseDuration(text)
 		require.Error(t, err, text)
 	}
 }

@@ -30,8 +30,12 @@ type policy struct {
 	Matching  []Match        `yaml:"matching"`
 	Lifecycle Lifecycle      `yaml:"lifecycle"`
 	Roles     []RoleRule     `yaml:"roles"`
+	Guests    []GuestRule    `yaml:"guests"`
 	Protect   Protect        `yaml:"protect"`
 	Domains   []string       `yaml:"email_domains"`
+	// Authority is nil if nothing is said about it, so that the digest of a
+	// configuration without it is what it was.
+	Authority *Authority `yaml:"authority"`
 }
 
 type sourcePolicy struct {
@@ -45,22 +49,51 @@ type sourcePolicy struct {
 	ValueSeparator string     `yaml:"value_separator"`
 	DisabledWhen   Expr       `yaml:"disabled_when"`
 	MatchKey       Expr       `yaml:"match_key"`
+	Several        *several   `yaml:"several"`
 	SelfEditable   []Expr     `yaml:"self_editable"`
 	Mapping        Attributes `yaml:"mapping"`
+	Picture        *Picture   `yaml:"picture"`
+
+	UserAttributes   map[string]Expr `yaml:"user_attributes"`
+	PersonAttributes map[string]Expr `yaml:"person_attributes"`
+	Manager          Expr            `yaml:"manager"`
+}
+
+// several is what a source has to do with other sources' accounts; nil if nothing, so
+// that the digest of a configuration without it is what it was.
+type several struct {
+	Contributes Contributes `yaml:"contributes"`
+	HandsOverTo []string    `yaml:"hands_over_to"`
+}
+
+func severalOf(s *Source) *several {
+	if s.Contributes == (Contributes{}) && len(s.HandsOverTo) == 0 {
+		return nil
+	}
+	return &several{s.Contributes, s.HandsOverTo}
 }
 
 // Digest gives the SHA-256, in hex, of what decides which changes are made:
-// whom the sources select, mapping, logins, matching, lifecycle, roles and
-// protection. Where a value stands in the file, how servers are reached, when
+// whom the sources select, mapping, logins, matching, lifecycle, roles, guests,
+// memberships and protection. Where a value stands in the file, how servers are reached, when
 // they are looked at again and the limits of guards do not change it.
 func (c *Config) Digest() (string, error) {
 	p := policy{
 		UserOwned: c.Mapping.UserOwned, Reported: c.Mapping.OnDrift.Reported(), Auth: c.Auth, Matching: c.Matching, Lifecycle: c.Lifecycle,
-		Roles: c.Roles, Protect: c.Guards.Protect, Domains: c.Guards.EmailDomains,
+		Roles: slices.Clone(c.Roles), Guests: c.Guests, Protect: c.Guards.Protect, Domains: c.Guards.EmailDomains,
+	}
+	if a := c.Authority; len(a.Attributes())+len(a.Roles) > 0 {
+		p.Authority = &a
 	}
 	p.Lifecycle.Deactivate.LookAgain = 0
+	p.Lifecycle.PermanentDelete = PermanentDelete{} // no run goes by it
+	for i := range p.Roles {                        // as what was there before this could be said
+		if p.Roles[i].DemoteWhenLost == DemoteTrue {
+			p.Roles[i].DemoteWhenLost = ""
+		}
+	}
 	for _, s := range c.Sources {
-		out := sourcePolicy{Name: s.Name, Type: s.Type, DisabledWhen: s.DisabledWhen, MatchKey: s.MatchKey, SelfEditable: s.SelfEditable, Mapping: s.Mapping}
+		out := sourcePolicy{Name: s.Name, Type: s.Type, DisabledWhen: s.DisabledWhen, MatchKey: s.MatchKey, SelfEditable: s.SelfEditable, Mapping: s.Mapping, Several: severalOf(&s), Picture: s.Picture, UserAttributes: s.UserAttributes, PersonAttributes: s.PersonAttributes, Manager: s.Manager}
 		if l := s.LDAP; l != nil {
 			out.BaseDN, out.UserFilter, out.Groups = l.BaseDN, l.UserFilter, l.Groups
 		}
@@ -72,6 +105,15 @@ func (c *Config) Digest() (string, error) {
 	data, err := encode(reflect.ValueOf(p))
 	if err != nil {
 		return "", err
+	}
+	if len(c.Memberships.Rules) > 0 { // a file without them stays what it was
+		more, err := encode(reflect.ValueOf(struct {
+			Memberships Memberships `yaml:"memberships"`
+		}{c.Memberships}))
+		if err != nil {
+			return "", err
+		}
+		data = append(data, more...)
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:]), nil
@@ -97,8 +139,16 @@ func node(v reflect.Value) *yaml.Node {
 		return scalarNode("!!str", formatDuration(x))
 	case Size:
 		return scalarNode("!!str", x.String())
+	case PermanentDelete:
+		if x == (PermanentDelete{}) { // left out
+			return nil
+		}
 	case Adopt:
 		if x == AdoptTrue {
+			return scalarNode("!!bool", string(x))
+		}
+	case DemoteWhenLost:
+		if x == DemoteTrue || x == DemoteFalse {
 			return scalarNode("!!bool", string(x))
 		}
 	case Source:

@@ -38,7 +38,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 func (l Loader) Load(path string) (*Config, error) {
 	data, err := l.readFile(path)
 	if err != nil {
-		return nil, &Error{File: path, Msg: "cannot be read: " + reason(err), cause: err}
+		return nil, &Error{File: path, Msg: "cannot be read: " + reason(err), Hint: unreadableHint(err), cause: err}
 	}
 	return l.Parse(path, data)
 }
@@ -81,6 +81,15 @@ func (l Loader) lookup(name string) (string, bool) {
 		return "", false
 	}
 	return l.Env(name)
+}
+
+// unreadableHint says what to do about a file that cannot be read: of one that is there,
+// or in a folder that is closed, the wrong user asks. "" for all else.
+func unreadableHint(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "run mmsync as the user who owns it, such as sudo -u mmsync mmsync …"
+	}
+	return ""
 }
 
 // reason gives the words of the operating system without the operation and the

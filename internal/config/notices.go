@@ -25,6 +25,11 @@ type Notices struct {
 	// ExpiringWithin is how long before its end a token, a certificate or the licence is
 	// told, at most 365 d; 0 = never told.
 	ExpiringWithin time.Duration `yaml:"expiring_within"`
+	// LeftBehind tells of people who were switched off and own webhooks, slash commands,
+	// OAuth apps or bots that work on.
+	LeftBehind bool `yaml:"left_behind"`
+	// Leavers tells of people who have left and whose accounts mmsync switched off.
+	Leavers bool `yaml:"leavers"`
 }
 
 // The values of Sink.Type.
@@ -32,6 +37,8 @@ const (
 	SinkMattermost = "mattermost"
 	SinkWebhook    = "webhook"
 	SinkEmail      = "email"
+	// SinkManager writes to whom a leaver reported to.
+	SinkManager = "manager"
 )
 
 // The values of Sink.MinSeverity.

@@ -61,7 +61,47 @@ func TestNotices_nobody_hears_of_a_dead_token(t *testing.T) {
 	chat := "notices:\n  sinks:\n    - {name: ops, type: mattermost, channel: ops/identity}\n"
 	warned := parse(t, listens+chat).Warnings()
 	require.Len(t, warned, 1)
-	require.Contains(t, warned[0].Error(), "notices.sinks: all are channels of Mattermost")
+	require.Contains(t, warned[0].Error(), "notices.sinks: all are in Mattermost")
 	require.Empty(t, parse(t, listens+chat+"    - {name: mail, type: email, server: \"smtp.example.com:465\", security: tls, from: a@example.com, to: b@example.com}\n").Warnings())
 	require.Empty(t, parse(t, listens).Warnings())
+}
+
+func TestNotices_managers(t *testing.T) {
+	t.Parallel()
+	warnings := func(source, notices string) (out []string) {
+		text := strings.Replace(pushed, "type: scim", "type: scim"+source, 1)
+		require.Contains(t, text, source)
+		for _, w := range parse(t, text+"scim: {listen: 127.0.0.1:8443}\nnotices:\n"+notices).Warnings() {
+			out = append(out, w.Error())
+		}
+		return out
+	}
+	const (
+		manager = "\n    manager: attr.manager"
+		sink    = "  sinks:\n    - {name: managers, type: manager}\n    - {name: mail, type: email, server: \"smtp.example.com:465\", security: tls, from: a@example.com, to: b@example.com}\n"
+	)
+	require.Empty(t, warnings(manager, "  leavers: true\n"+sink))
+	require.Empty(t, warnings(manager, "  leavers: true\n"), "somebody else may be told")
+	got := warnings(manager, sink)
+	require.Len(t, got, 1)
+	require.Contains(t, got[0], "notices.sinks[0].type: nobody is written to: notices.leavers is false")
+	got = warnings("", "  leavers: true\n"+sink)
+	require.Len(t, got, 1)
+	require.Contains(t, got[0], "notices.sinks[0].type: nobody is written to: no source has the key manager")
+	got = warnings(manager, "  leavers: true\n  sinks: [{name: managers, type: manager}]\n")
+	require.Len(t, got, 1)
+	require.Contains(t, got[0], "nobody hears that it takes mmsync's token no more")
+}
+
+// Who is told, and of whom, decides nothing; whom somebody reports to is noted for everybody
+// once it is known how.
+func TestNotices_digest(t *testing.T) {
+	t.Parallel()
+	digest := func(text string) string {
+		out, err := parse(t, text).Digest()
+		require.NoError(t, err)
+		return out
+	}
+	require.Equal(t, digest(pushed), digest(pushed+"notices: {leavers: true, sinks: [{name: managers, type: manager}]}\n"))
+	require.NotEqual(t, digest(pushed), digest(strings.Replace(pushed, "type: scim", "type: scim\n    manager: attr.manager", 1)))
 }

@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Mapping says which Mattermost field comes from which expression.
 type Mapping struct {
@@ -13,7 +16,7 @@ type Mapping struct {
 	// Source.Mapping.
 	Sources map[string]Attributes `yaml:"sources"`
 	// UserOwned fields are set at creation and never overwritten afterwards:
-	// first_name, last_name, nickname, position, locale.
+	// first_name, last_name, nickname, position, locale, timezone.
 	UserOwned []string `yaml:"user_owned"`
 	// OnDrift says what happens to a field that somebody edited in Mattermost.
 	OnDrift OnDrift `yaml:"on_drift"`
@@ -36,6 +39,7 @@ type OnDrift struct {
 	Nickname  string `yaml:"nickname"`
 	Position  string `yaml:"position"`
 	Locale    string `yaml:"locale"`
+	Timezone  string `yaml:"timezone"`
 }
 
 // Reported lists the fields whose edits are reported and stay.
@@ -53,7 +57,12 @@ type driftField struct{ name, value string }
 
 func (o OnDrift) fields() []driftField {
 	return []driftField{
-		{"first_name", o.FirstName}, {"last_name", o.LastName}, {"nickname", o.Nickname}, {"position", o.Position}, {"locale", o.Locale},
+		{"first_name", o.FirstName},
+		{"last_name", o.LastName},
+		{"nickname", o.Nickname},
+		{"position", o.Position},
+		{"locale", o.Locale},
+		{"timezone", o.Timezone},
 	}
 }
 
@@ -70,6 +79,44 @@ type Attributes struct {
 	Nickname  Expr `yaml:"nickname_attribute"`
 	Position  Expr `yaml:"position_attribute"`
 	Locale    Expr `yaml:"locale"`
+	Timezone  Expr `yaml:"timezone"`
+}
+
+// Authority names, for each attribute, the sources whose value counts before that of the
+// account's owner, the first that has one; without any it is the owner's.
+type Authority struct {
+	Username  []string `yaml:"username"`
+	Email     []string `yaml:"email"`
+	FirstName []string `yaml:"first_name"`
+	LastName  []string `yaml:"last_name"`
+	Nickname  []string `yaml:"nickname"`
+	Position  []string `yaml:"position"`
+	Locale    []string `yaml:"locale"`
+	Timezone  []string `yaml:"timezone"`
+	// Roles names the sources whose role rules count for people of other sources as
+	// well; what they give is always asked about.
+	Roles []string `yaml:"roles"`
+}
+
+// AttributeSources is one key of Authority but for roles, by the name of its attribute.
+type AttributeSources struct {
+	Attribute string
+	Sources   []string
+}
+
+// Attributes lists what Authority says about attributes, in a fixed order.
+func (a Authority) Attributes() []AttributeSources {
+	all := []AttributeSources{
+		{"username", a.Username},
+		{"email", a.Email},
+		{"first_name", a.FirstName},
+		{"last_name", a.LastName},
+		{"nickname", a.Nickname},
+		{"position", a.Position},
+		{"locale", a.Locale},
+		{"timezone", a.Timezone},
+	}
+	return slices.DeleteFunc(all, func(s AttributeSources) bool { return len(s.Sources) == 0 })
 }
 
 // Auth says which login people have.
@@ -131,10 +178,12 @@ type Lifecycle struct {
 	Create     Create     `yaml:"create"`
 	Update     Switch     `yaml:"update"`
 	Deactivate Deactivate `yaml:"deactivate"`
-	Reactivate Switch     `yaml:"reactivate"`
+	Reactivate Reactivate `yaml:"reactivate"`
 	// OnGone is ask or recreate: what becomes of a person whose account somebody
 	// deleted on the server.
 	OnGone string `yaml:"on_gone"`
+	// PermanentDelete is for a command of its own.
+	PermanentDelete PermanentDelete `yaml:"permanent_delete"`
 }
 
 // The values of Lifecycle.OnGone.
@@ -174,13 +223,43 @@ type Deactivate struct {
 	// LookAgain is how long after somebody was switched off, or lost a role, a
 	// run looks whether it is still so, 0 to 10 min; 0 leaves that to the next run.
 	LookAgain time.Duration `yaml:"look_again"`
+	// Tokens and Bots are keep or disable: what becomes of the access tokens and the
+	// bots of somebody who was switched off.
+	Tokens string `yaml:"tokens"`
+	Bots   string `yaml:"bots"`
 }
+
+// The values of Reactivate.Tokens, Deactivate.Tokens and Deactivate.Bots.
+const (
+	ThingsKeep    = "keep"
+	ThingsDisable = "disable"
+)
+
+// Reactivate says what is done for somebody who comes back, whom mmsync itself
+// switched off.
+type Reactivate struct {
+	Enabled bool `yaml:"enabled"`
+	// Tokens is disable or keep: what becomes, before the account is switched on, of
+	// access tokens that would work again with it.
+	Tokens string `yaml:"tokens"`
+	// Memberships is leave or restore: what becomes of teams and channels that rules give
+	// somebody who comes back, and that he had left, or was taken out of.
+	Memberships string `yaml:"memberships"`
+}
+
+// The values of Reactivate.Memberships.
+const (
+	MembershipsLeave   = "leave"
+	MembershipsRestore = "restore"
+)
 
 // Grace is how long a reason must hold before it counts; 0 means at once.
 type Grace struct {
 	Disabled   time.Duration `yaml:"disabled"`
 	Missing    time.Duration `yaml:"missing"`
 	OutOfScope time.Duration `yaml:"out_of_scope"`
+	// Deleted is for people whom a SCIM client deleted; not written, it is Disabled.
+	Deleted time.Duration `yaml:"deleted"`
 }
 
 // The values of RoleRule.Grant.
@@ -189,10 +268,21 @@ const (
 	GrantAllow = "allow"
 )
 
+// DemoteWhenLost says whether somebody loses a role that no rule gives him any more.
+// Who leaves loses it in any case.
+type DemoteWhenLost string
+
+// The values of DemoteWhenLost.
+const (
+	DemoteTrue  DemoteWhenLost = "true"
+	DemoteFalse DemoteWhenLost = "false"
+	DemoteAsk   DemoteWhenLost = "ask" // held until a person approves it
+)
+
 // RoleRule gives a role to the people of one source who are in one of Groups
 // and for whom When is true; one of the two may be left out, not both. A role
 // that any rule names is managed: it is also taken away from owned accounts that
-// no rule gives it to.
+// no rule gives it to, as DemoteWhenLost says.
 type RoleRule struct {
 	// Role matches [a-z0-9_]+ and is neither system_user nor system_guest.
 	Role   string `yaml:"role,required"`
@@ -201,6 +291,28 @@ type RoleRule struct {
 	Groups []string `yaml:"groups"`
 	When   Expr     `yaml:"when"`
 	Grant  string   `yaml:"grant"`
+	// DemoteWhenLost is the same in all rules for one role and source.
+	DemoteWhenLost DemoteWhenLost `yaml:"demote_when_lost"`
+}
+
+// The values of GuestRule.WhenLost.
+const (
+	WhenLostAsk     = "ask"
+	WhenLostPromote = "promote"
+	WhenLostKeep    = "keep"
+)
+
+// GuestRule makes guests of the people of one source who are in one of Groups and
+// for whom When is true; one of the two may be left out, not both. A source without
+// a rule decides nothing about guests.
+type GuestRule struct {
+	Source string `yaml:"source,required"`
+	// Groups are DNs or stable ids, never display names.
+	Groups []string `yaml:"groups"`
+	When   Expr     `yaml:"when"`
+	// WhenLost is ask, promote or keep: what becomes of a guest for whom no rule is
+	// any more. It is the same in all rules of one source.
+	WhenLost string `yaml:"when_lost"`
 }
 
 // Guards are the limits that withhold a plan.
@@ -212,6 +324,9 @@ type Guards struct {
 	MaxDeactivations Limit  `yaml:"max_deactivations"`
 	// MaxRoleRemovals bounds how many accounts that stay active may lose a role.
 	MaxRoleRemovals Limit `yaml:"max_role_removals"`
+	// MaxReactivations bounds how many accounts that were switched off may be
+	// switched on again.
+	MaxReactivations Limit `yaml:"max_reactivations"`
 	// MaxRecreations bounds how many accounts that are gone from the server may
 	// be made anew.
 	MaxRecreations Limit `yaml:"max_recreations"`
@@ -224,9 +339,16 @@ type Guards struct {
 	MaxAuthChanges  Limit `yaml:"max_auth_changes"`
 	// MaxCreates and MaxUpdates, of any other field, count from the end of a
 	// source's first run on.
-	MaxCreates       Limit  `yaml:"max_creates"`
-	MaxUpdates       Limit  `yaml:"max_updates"`
-	MinSourceEntries Shrink `yaml:"min_source_entries"`
+	MaxCreates Limit `yaml:"max_creates"`
+	MaxUpdates Limit `yaml:"max_updates"`
+	// MaxMembershipAdditions bounds how many people may be added to teams or channels or
+	// made their administrators, from the end of a source's first run on;
+	// MaxMembershipRemovals how many may lose either.
+	MaxMembershipAdditions Limit `yaml:"max_membership_additions"`
+	MaxMembershipRemovals  Limit `yaml:"max_membership_removals"`
+	// MaxSpaceCreations bounds how many teams and channels may be made.
+	MaxSpaceCreations Limit  `yaml:"max_space_creations"`
+	MinSourceEntries  Shrink `yaml:"min_source_entries"`
 	// EmailDomains are the domains that an address may be in; *.example.com stands
 	// for every domain below it. Empty means any.
 	EmailDomains []string `yaml:"email_domains"`

@@ -143,6 +143,7 @@ func defaultMappingSCIM() Attributes {
 		LastName:  Expr{Text: "attr.familyName"},
 		Position:  Expr{Text: "attr.title"},
 		Locale:    Expr{Text: "orValue(attr.preferredLanguage, attr.locale)"},
+		Timezone:  Expr{Text: "attr.timezone"},
 	}
 }
 

@@ -51,10 +51,10 @@ func TestSCIM_the_mapping_is_its_own_whatever_stands_beside_it(t *testing.T) {
 	alone := parse(t, pushed+"mapping:\n  sources:\n"+own).Sources[0].Mapping
 	beside := parse(t, replace(t, "mapping:\n", "  - {name: okta, type: scim}\nmapping:\n")+"  sources:\n"+own)
 	texts := func(a config.Attributes) []string {
-		return []string{a.ID.Text, a.Username.Text, a.Email.Text, a.FirstName.Text, a.LastName.Text, a.Position.Text, a.Locale.Text}
+		return []string{a.ID.Text, a.Username.Text, a.Email.Text, a.FirstName.Text, a.LastName.Text, a.Position.Text, a.Locale.Text, a.Timezone.Text}
 	}
 	require.Equal(t, []string{
-		"attr.id", "attr.nickName", "attr.email", "attr.givenName", "attr.familyName", "", "orValue(attr.preferredLanguage, attr.locale)",
+		"attr.id", "attr.nickName", "attr.email", "attr.givenName", "attr.familyName", "", "orValue(attr.preferredLanguage, attr.locale)", "attr.timezone",
 	}, texts(alone))
 	require.Equal(t, texts(alone), texts(beside.Sources[1].Mapping))
 	require.Equal(t, "attr.mail", beside.Sources[0].Mapping.Email.Text)

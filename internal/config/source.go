@@ -33,9 +33,40 @@ type Source struct {
 	// and nothing for a file.
 	SelfEditable []Expr `yaml:"self_editable"`
 
+	// UserAttributes give values to custom profile attributes of Mattermost, by their
+	// names there.
+	UserAttributes map[string]Expr `yaml:"user_attributes"`
+	// PersonAttributes give people to custom profile attributes of Mattermost, by their
+	// names there: each by his id or his place in the same source.
+	PersonAttributes map[string]Expr `yaml:"person_attributes"`
+	// Manager is the expression that gives whom a person reports to, by his id or his place
+	// in the same source; he is told when the person has left. Unset means that nobody is
+	// known. Nothing of it is set in Mattermost.
+	Manager Expr `yaml:"manager"`
+
+	// Picture is nil if the section is not there: no picture is touched.
+	Picture *Picture `yaml:"picture"`
+
+	// Contributes says how people of this source meet accounts that others own.
+	Contributes Contributes `yaml:"contributes"`
+	// HandsOverTo names the sources to which people go whom this one lacks, if they
+	// have them as well; the first that has counts.
+	HandsOverTo []string `yaml:"hands_over_to"`
+
 	// Mapping is mapping.defaults with this source's own lines laid over it; for
 	// SCIM, where mapping.defaults does not count, defaultMappingSCIM with them.
 	Mapping Attributes `yaml:"-"`
+}
+
+// ByMatchKey is a value of Contributes.Match; ByEmail and ByUsername are the others.
+const ByMatchKey = "match_key"
+
+// Contributes says how a source's people are recognised in accounts of other sources.
+type Contributes struct {
+	// Match is match_key, email or username; "" leaves it to mmsync link contribute.
+	Match string `yaml:"match"`
+	// Only means that the source never gets accounts of its own.
+	Only bool `yaml:"only"`
 }
 
 // The values of LDAP.BindMethod.

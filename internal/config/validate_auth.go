@@ -50,7 +50,7 @@ func (v *validator) service(at, service string) {
 // "" for all others.
 func misplaced(path, key string) (msg, hint string) {
 	if path == "mapping.on_drift" && (key == "username" || key == "email") {
-		return key + " is always restored: accounts are found by it", "the fields that can be reported are first_name, last_name, nickname, position and locale"
+		return key + " is always restored: accounts are found by it", "the fields that can be reported are first_name, last_name, nickname, position, locale and timezone"
 	}
 	if key != "auth_service" && key != "auth_data_attribute" || path != "mapping.defaults" && !strings.HasPrefix(path, "mapping.sources.") {
 		return "", ""
@@ -89,7 +89,10 @@ func (c *Config) Warnings() []*Error {
 		warn("scim.listen", "nobody can push anything: there is no source of type scim", "add one, or remove listen")
 	}
 	if c.Notices.deafSinks() {
-		warn("notices.sinks", "all are channels of Mattermost: nobody hears that it takes mmsync's token no more", "add one of type email or webhook")
+		warn("notices.sinks", "all are in Mattermost: nobody hears that it takes mmsync's token no more", "add one of type email or webhook")
+	}
+	if at, why, hint := c.silentManagers(); why != "" {
+		warn(indexPath("notices.sinks", at)+".type", why, hint)
 	}
 	if c.severalPages() {
 		warn("admin.public_url", "with several instances behind it a login is good at the one that gave it alone: each makes a key of its own",

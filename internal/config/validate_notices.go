@@ -61,15 +61,22 @@ func sinkKeys(typ string) []string {
 	return nil
 }
 
+func sinkHint(typ string) string {
+	if typ == SinkManager {
+		return "remove it: whom it writes to, the key manager of each source says"
+	}
+	return "it has " + strings.Join(sinkKeys(typ), ", ")
+}
+
 func (v *validator) sink(at string, s *Sink) {
-	types := []string{SinkMattermost, SinkWebhook, SinkEmail}
+	types := []string{SinkMattermost, SinkWebhook, SinkEmail, SinkManager}
 	if s.Type == "" || !v.oneOf(at+".type", s.Type, types...) {
 		return
 	}
 	for _, typ := range types {
 		for _, key := range sinkKeys(typ) {
 			if _, written := v.doc.marks[at+"."+key]; written && !slices.Contains(sinkKeys(s.Type), key) && !slices.Contains(v.told(at), key) {
-				v.fault(at+"."+key, "is no key of a sink of type "+s.Type, "it has "+strings.Join(sinkKeys(s.Type), ", "))
+				v.fault(at+"."+key, "is no key of a sink of type "+s.Type, sinkHint(s.Type))
 			}
 		}
 	}
@@ -80,6 +87,10 @@ func (v *validator) sink(at string, s *Sink) {
 		v.webhook(at, s)
 	case SinkEmail:
 		v.email(at, s)
+	case SinkManager:
+		if s.MinSeverity == SeverityAlarm {
+			v.fault(at+".min_severity", "that somebody has left is a warning, so that this sink would never be told anything", "remove it, or write warn")
+		}
 	}
 }
 
@@ -183,5 +194,19 @@ func (v *validator) address(at, text string) {
 
 // deafSinks tells whether nobody would hear that Mattermost takes the token no more.
 func (n *Notices) deafSinks() bool {
-	return len(n.Sinks) > 0 && !slices.ContainsFunc(n.Sinks, func(s Sink) bool { return s.Type != SinkMattermost })
+	return len(n.Sinks) > 0 && !slices.ContainsFunc(n.Sinks, func(s Sink) bool { return s.Type != SinkMattermost && s.Type != SinkManager })
+}
+
+// silentManagers says why a sink of type manager would never write to anybody, and what to
+// do about it; "" if it would, or if there is none. at is its place in the list.
+func (c *Config) silentManagers() (at int, why, hint string) {
+	at = slices.IndexFunc(c.Notices.Sinks, func(s Sink) bool { return s.Type == SinkManager })
+	switch {
+	case at < 0:
+	case !c.Notices.Leavers:
+		return at, "nobody is written to: notices.leavers is false", "set notices.leavers: true, and sinks that take warnings are told of leavers as well"
+	case !slices.ContainsFunc(c.Sources, func(s Source) bool { return s.Manager.Text != "" }):
+		return at, "nobody is written to: no source has the key manager, so that nobody's is known", "set it to the attribute that names him, such as manager: attr.manager"
+	}
+	return at, "", ""
 }

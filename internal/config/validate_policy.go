@@ -12,7 +12,7 @@ import (
 
 func (v *validator) mapping(m *Mapping) {
 	v.mappingSources(m)
-	owned := []string{"first_name", "last_name", "nickname", "position", "locale"}
+	owned := []string{"first_name", "last_name", "nickname", "position", "locale", "timezone"}
 	for i, name := range m.UserOwned {
 		at := indexPath("mapping.user_owned", i)
 		if name == "username" || name == "email" {
@@ -121,6 +121,9 @@ func (v *validator) complete(s *Source) {
 		key  string
 		expr Expr
 	}{{"id_attribute", s.Mapping.ID}, {"username_attribute", s.Mapping.Username}, {"email_attribute", s.Mapping.Email}} {
+		if s.Contributes.Only && f.key != "id_attribute" {
+			continue // it makes no accounts
+		}
 		// A fault at either of the two places it can come from is enough.
 		if f.expr.Text == "" && !v.doc.isBad("mapping.defaults."+f.key) && !v.doc.isBad("mapping.sources."+s.Name+"."+f.key) {
 			hint := "set it in mapping.defaults or in mapping.sources." + s.Name
@@ -166,53 +169,15 @@ func (v *validator) lifecycle(l *Lifecycle) {
 	}
 	v.unique("lifecycle.deactivate.on", l.Deactivate.On, same)
 	v.lasts("lifecycle.deactivate.look_again", l.Deactivate.LookAgain, 0, 10*time.Minute)
+	if g := &l.Deactivate.Grace; v.doc.marks["lifecycle.deactivate.grace.deleted"].line == 0 {
+		g.Deleted = g.Disabled
+	}
+	v.oneOf("lifecycle.deactivate.tokens", l.Deactivate.Tokens, ThingsKeep, ThingsDisable)
+	v.oneOf("lifecycle.deactivate.bots", l.Deactivate.Bots, ThingsKeep, ThingsDisable)
+	v.oneOf("lifecycle.reactivate.tokens", l.Reactivate.Tokens, ThingsDisable, ThingsKeep)
+	v.oneOf("lifecycle.reactivate.memberships", l.Reactivate.Memberships, MembershipsLeave, MembershipsRestore)
 	v.oneOf("lifecycle.on_gone", l.OnGone, OnGoneAsk, OnGoneRecreate)
-}
-
-var roleName = regexp.MustCompile(`^[a-z0-9_]+$`)
-
-func (v *validator) roles(list []RoleRule) {
-	names, known := v.sourceNames()
-	for i := range list {
-		r, at := &list[i], indexPath("roles", i)
-		switch role := at + ".role"; {
-		case r.Role == "":
-		case r.Role == "system_user" || r.Role == "system_guest":
-			v.fault(role, r.Role+" is what makes an account a user or a guest and is not given by a rule", "name another role, such as system_admin")
-		case !roleName.MatchString(r.Role):
-			v.fault(role, "want lower-case letters, digits and _, found "+v.quote(role), "write the role's name, such as system_admin, not its display name")
-		}
-		if r.Grant == "" {
-			r.Grant = GrantAsk
-		}
-		v.oneOf(at+".grant", r.Grant, GrantAsk, GrantAllow)
-		for j, g := range r.Groups {
-			if g == "" {
-				v.fault(indexPath(at+".groups", j), "is empty", "")
-			}
-		}
-		if r.Source != "" && known {
-			v.roleSource(at, r, names)
-		}
-		if len(r.Groups) == 0 && r.When.Text == "" && !v.doc.isBad(at+".groups") && !v.doc.isBad(at+".when") {
-			v.fault(at, "gives "+r.Role+" to nobody: neither groups nor when is set", "name groups, or write an expression as when")
-		}
-	}
-}
-
-func (v *validator) roleSource(at string, r *RoleRule, names []string) {
-	i := slices.Index(names, r.Source)
-	if i < 0 {
-		v.fault(at+".source", "no source is named "+v.quote(at+".source"), v.sourceHint(r.Source, names))
-		return
-	}
-	if len(r.Groups) == 0 {
-		return
-	}
-	// A file lists its people's groups itself.
-	if s := v.config.Sources[i]; s.LDAP != nil && s.LDAP.Groups == nil {
-		v.fault(at+".groups", "source "+s.Name+" reads no groups", "add a groups section to the source")
-	}
+	v.permanentDelete(&l.PermanentDelete)
 }
 
 func (v *validator) guards(g *Guards) {
@@ -222,6 +187,7 @@ func (v *validator) guards(g *Guards) {
 	v.oneOf("guards.on_trip", g.OnTrip, OnTripHold, OnTripStop)
 	v.limit("guards.max_deactivations", g.MaxDeactivations)
 	v.limit("guards.max_role_removals", g.MaxRoleRemovals)
+	v.limit("guards.max_reactivations", g.MaxReactivations)
 	v.limit("guards.max_recreations", g.MaxRecreations)
 	v.limit("guards.max_admin_grants", g.MaxAdminGrants)
 	v.limit("guards.max_renames", g.MaxRenames)
@@ -229,6 +195,9 @@ func (v *validator) guards(g *Guards) {
 	v.limit("guards.max_auth_changes", g.MaxAuthChanges)
 	v.limit("guards.max_creates", g.MaxCreates)
 	v.limit("guards.max_updates", g.MaxUpdates)
+	v.limit("guards.max_membership_additions", g.MaxMembershipAdditions)
+	v.limit("guards.max_membership_removals", g.MaxMembershipRemovals)
+	v.limit("guards.max_space_creations", g.MaxSpaceCreations)
 	defaultLimits(g)
 	if p := g.MinSourceEntries.PercentOfLast; p < 1 || p > 100 {
 		v.fault("guards.min_source_entries.percent_of_last", fmt.Sprintf("want 1 to 100, found %v", p), "")

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -35,6 +36,7 @@ func (v *validator) sources(list []Source) {
 		case s.Type != "":
 			v.oneOf(at+".type", s.Type, TypeLDAP, TypeFile, TypeSCIM)
 		}
+		v.picture(at+".picture", s.Picture)
 		v.selfEditable(at+".self_editable", s.SelfEditable)
 		switch {
 		case s.SelfEditable != nil:
@@ -45,6 +47,26 @@ func (v *validator) sources(list []Source) {
 		}
 	}
 	v.distinctIssuers(list)
+	v.personAttributes(list)
+}
+
+// personAttributes refuses names of user attributes that are to hold texts as well: one in
+// Mattermost is of one type.
+func (v *validator) personAttributes(list []Source) {
+	texts := map[string]int{} // to the line
+	for i := range list {
+		for name := range list[i].UserAttributes {
+			texts[name] = v.doc.marks[fmt.Sprintf("sources[%d].user_attributes.%s", i, name)].line
+		}
+	}
+	for i := range list {
+		for _, name := range slices.Sorted(maps.Keys(list[i].PersonAttributes)) {
+			if line, both := texts[name]; both {
+				v.fault(fmt.Sprintf("sources[%d].person_attributes.%s", i, name), fmt.Sprintf("is given texts on line %d", line),
+					"a user attribute of Mattermost holds either a text or a person: remove one of the two")
+			}
+		}
+	}
 }
 
 func (v *validator) selfEditable(at string, list []Expr) {

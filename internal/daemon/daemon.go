@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,12 @@ type Options struct {
 	Version string
 	// ReadOnly lets no write leave for Mattermost, whatever the engine does.
 	ReadOnly bool
+	// Passwords lets accounts be taken from their login service, see
+	// mattermost.Options.
+	Passwords bool
+	// Deletions lets accounts be deleted for good, see
+	// [mattermost.Options].
+	Deletions bool
 	// Pilot are groups whose people the sources mark.
 	Pilot []string
 	// TokenChanged, if set, is told when Mattermost does not accept the token any more,
@@ -109,7 +116,9 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the Mattermost client: %w", err)
 	}
-	d.Target = mattermost.NewTarget(client, mattermost.TargetOptions{SettleFor: time.Minute})
+	asks := targetOptions(c)
+	asks.SettleFor = time.Minute
+	d.Target = mattermost.NewTarget(client, asks)
 	if d.Store, err = OpenStore(ctx, c); err != nil {
 		return nil, err
 	}
@@ -130,9 +139,11 @@ func Open(ctx context.Context, c *config.Config, o Options) (*Daemon, error) {
 	create := c.Lifecycle.Create
 	d.Engine = reconcile.New(reconcile.Options{
 		Sources: wired, Target: target{d.Target, mattermost.ApplyOptions{EmailVerified: create.EmailVerified, Welcome: create.Welcome}},
-		Store: d.Store, Policy: policy(c), Limits: limits(c), PolicyDigest: digest, TargetURL: c.Mattermost.URL,
-		SinceOverlap: c.Mattermost.SinceOverlap, LookAgain: c.Lifecycle.Deactivate.LookAgain, Version: o.Version,
-		Protect: c.Guards.Protect.Usernames, Workers: c.Mattermost.MaxInFlight, Holder: d.holder, Logger: o.Logger, Progress: o.Progress,
+		Store: d.Store, Policy: policy(c), Limits: limits(c), NewSpaces: newSpaces(c), PolicyDigest: digest, TargetURL: c.Mattermost.URL,
+		SinceOverlap: c.Mattermost.SinceOverlap, LookAgain: c.Lifecycle.Deactivate.LookAgain, Version: o.Version, PlaceKey: sources.DNKey,
+		Managers: slices.ContainsFunc(c.Sources, func(s config.Source) bool { return s.Manager.Text != "" }),
+		ForGood:  forGood(c),
+		Protect:  c.Guards.Protect.Usernames, Workers: c.Mattermost.MaxInFlight, Holder: d.holder, Logger: o.Logger, Progress: o.Progress,
 		Vault: Vault(c), Watch: d.watcher(), Bars: bars, FullRead: fullReads(c),
 	})
 	return d, nil

@@ -29,7 +29,7 @@ func Examine(c *config.Config, o Options) ([]Part, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the Mattermost client: %w", err)
 	}
-	t := mattermost.NewTarget(client, mattermost.TargetOptions{})
+	t := mattermost.NewTarget(client, targetOptions(c))
 	parts := []Part{{Name: "mattermost", Check: t.Check}}
 	list, err := buildSources(c, o.Logger)
 	if err != nil {

@@ -67,7 +67,7 @@ func TestServe_readyz_names_a_directory_within_5s(t *testing.T) {
 		file, replace := secretFile(t, slapdtest.ReaderPassword)
 		w := watch(t, "", directory(server.URL, file))
 		server.Freeze()
-		w.names(t, "source corp", "no answer within 1.9s")
+		w.names(t, "source corp", "no answer within ") // as much as was left of two seconds
 		server.Thaw()
 		w.mended(t)
 		server.Modify(slapdtest.ReaderDN, "userPassword", "another")

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,11 +26,13 @@ import (
 	"github.com/mmsync/mmsync/internal/reconcile"
 )
 
-// watched is a service with an admin listener, and what stands around it.
+// watched is a service with an admin listener, and what stands around it: store is the
+// file of its SQLite store, scim the listener that clients push to.
 type watched struct {
 	d       *daemon.Daemon
 	sim     *mmsim.Server
 	people  string
+	store   string
 	scim    net.Listener
 	address string
 }
@@ -43,10 +46,13 @@ func watch(t *testing.T, store, extra string) *watched {
 func watchAt(t *testing.T, store, extra string, server func(url string) (reached, more string)) *watched {
 	t.Helper()
 	dir := t.TempDir()
+	w := &watched{sim: mmsim.New(mmsim.Options{}), people: filepath.Join(dir, "people.csv"), store: filepath.Join(dir, "state.db")}
 	if store == "" {
-		store = "sqlite:" + filepath.Join(dir, "state.db")
+		store = "sqlite:" + w.store
 	}
-	w := &watched{sim: mmsim.New(mmsim.Options{}), people: filepath.Join(dir, "people.csv")}
+	if !strings.Contains(extra, "scim: {") {
+		extra += "scim: {listen: \"127.0.0.1:0\"}\n"
+	}
 	require.NoError(t, os.WriteFile(w.people, []byte("id,username,mail\n1,ada,ada@example.test\n"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "token"), []byte(w.sim.AdminToken()), 0o600))
 	reached, more := server(w.sim.Start(t))
@@ -59,7 +65,6 @@ sources:
   - {name: hr, type: file, path: people.csv, format: csv}
 %smapping:
   defaults: {id_attribute: attr.id, username_attribute: attr.username, email_attribute: attr.mail}
-scim: {listen: "127.0.0.1:0"}
 `, reached, more, store, extra), nil)
 	require.NoError(t, err)
 	w.d, err = daemon.Open(t.Context(), c, daemon.Options{Version: "test"})
@@ -72,7 +77,7 @@ scim: {listen: "127.0.0.1:0"}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- w.d.Serve(ctx, daemon.ServeOptions{Listener: w.scim, AdminListener: bound, Logger: slog.New(slog.DiscardHandler)})
+		done <- w.d.Serve(ctx, daemon.ServeOptions{Listener: heldOpen(w.scim), AdminListener: bound, Logger: slog.New(slog.DiscardHandler)})
 	}()
 	t.Cleanup(func() {
 		stop()

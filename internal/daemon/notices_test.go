@@ -128,7 +128,7 @@ func TestTryNotices(t *testing.T) {
 	sim := mmsim.New(mmsim.Options{})
 	url, got := hook(t)
 	c := telling(t, sim, "", url)
-	list, err := daemon.TryNotices(t.Context(), c, daemon.Options{})
+	list, err := daemon.TryNotices(t.Context(), c, daemon.Options{}, "")
 	require.NoError(t, err)
 	require.Len(t, list, 2)
 	require.Equal(t, []string{"chat", "mattermost"}, []string{list[0].Sink, list[0].Type})
@@ -296,6 +296,49 @@ func TestDaemon_Serve_tells_of_a_store_that_was_put_back(t *testing.T) {
 		require.Equal(t, "alarm", x.Severity)
 		require.Equal(t, "mmsync state accept-restore --reason …", x.Command)
 	case <-time.After(20 * time.Second):
+		t.Fatal("nobody heard of it")
+	}
+}
+
+func TestDaemon_Serve_tells_what_leavers_left(t *testing.T) {
+	t.Parallel()
+	sim := mmsim.New(mmsim.Options{Settings: map[string]string{"MM_SERVICESETTINGS_DISABLEBOTSWHENOWNERISDEACTIVATED": "false"}})
+	url, got := hook(t)
+	dir := t.TempDir()
+	people := func(status string) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "people.csv"), []byte("id,login,mail,status\ne1,ada,ada@example.test,"+status+"\n"), 0o600))
+	}
+	c, err := config.Parse(filepath.Join(dir, "config.yaml"), fmt.Appendf(nil, `version: 1
+mattermost: {url: "%s", token: "%s", rate_limit: {per_second: 10000}}
+state: {url: "sqlite:%s/state.db"}
+sources: [{name: hr, type: file, path: people.csv, disabled_when: 'attr.status == "left"'}, {name: idp, type: scim}]
+mapping: {defaults: {id_attribute: attr.id, username_attribute: attr.login, email_attribute: attr.mail}}
+lifecycle: {deactivate: {look_again: 0s}}
+scim: {listen: "127.0.0.1:0"}
+notices:
+  left_behind: true
+  sinks: [{name: hook, type: webhook, url: "%s"}]
+`, sim.Start(t), sim.AdminToken(), dir, url), nil)
+	require.NoError(t, err)
+	d, err := daemon.Open(t.Context(), c, daemon.Options{Version: "test"})
+	require.NoError(t, err)
+	for _, status := range []string{"here", "left"} {
+		people(status)
+		rep, err := d.Engine.Sync(t.Context(), reconcile.RunOptions{Trigger: "test"})
+		require.NoError(t, err)
+		require.Equal(t, 1, rep.Counts.Done)
+		if u, there := sim.UserByName("ada"); status == "here" && there {
+			sim.AddUser(mmsim.User{Username: "deploybot", IsBot: true, OwnerID: u.ID})
+		}
+	}
+	serving(t, d)
+	select {
+	case x := <-got:
+		require.Equal(t, "left_behind/hr", x.Key)
+		require.Equal(t, "warn", x.Severity)
+		require.Contains(t, x.Text, "1 person of source hr who left own things that work on without them: 1 bot.")
+		require.Equal(t, "mmsync leftovers", x.Command)
+	case <-time.After(30 * time.Second):
 		t.Fatal("nobody heard of it")
 	}
 }

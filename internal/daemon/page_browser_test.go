@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
@@ -40,7 +42,7 @@ func browser(t *testing.T) context.Context {
 		}
 	}
 	if path == "" {
-		if slices.Contains(strings.Split(os.Getenv(pgtest.EnvRequire), ","), "chromium") {
+		if pgtest.Requires("chromium") {
 			t.Fatalf("%s requires chromium, and there is none", pgtest.EnvRequire)
 		}
 		t.Skip("no chromium: install Debian's package chromium to see the status page in a browser")
@@ -89,6 +91,48 @@ func fits(path string, width int) chromedp.Action[chromedp.Void] {
 	})
 }
 
+// spoken fails unless somebody who is read the page to finds his way: it has a title, one
+// main part and one headline, and whatever can be used has a name.
+func spoken(path string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		tree, err := cdp.Call(ctx, tab, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+		if err != nil {
+			return err
+		}
+		text := func(v *accessibility.Value) string {
+			var s string
+			if v == nil || json.Unmarshal(v.Value, &s) != nil {
+				return ""
+			}
+			return strings.TrimSpace(s)
+		}
+		mains, headlines := 0, 0
+		for _, n := range tree.Nodes {
+			if n.Ignored {
+				continue
+			}
+			switch role := text(n.Role); role {
+			case "main":
+				mains++
+			case "heading":
+				for _, p := range n.Properties {
+					if p.Name == "level" && string(p.Value.Value) == "1" {
+						headlines++
+					}
+				}
+			case "RootWebArea", "button", "link", "textbox", "searchbox", "checkbox", "radio", "combobox", "table", "navigation", "image":
+				if text(n.Name) == "" {
+					return fmt.Errorf("%s has a %s without a name", path, role)
+				}
+			}
+		}
+		if mains != 1 || headlines != 1 {
+			return fmt.Errorf("%s has %d main parts and %d headlines", path, mains, headlines)
+		}
+		return nil
+	})
+}
+
 // prefers tells pages whether somebody likes them light or dark.
 func prefers(scheme string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
@@ -116,7 +160,7 @@ func enter(w *pageWorld) chromedp.Action[chromedp.Void] {
 	)
 }
 
-func TestPage_in_a_browser_nothing_scrolls_sideways(t *testing.T) {
+func TestPage_in_a_browser_nothing_scrolls_sideways_and_all_can_be_read_out(t *testing.T) {
 	t.Parallel()
 	ctx := browser(t)
 	w := browsed(t)
@@ -128,7 +172,7 @@ func TestPage_in_a_browser_nothing_scrolls_sideways(t *testing.T) {
 		for _, scheme := range []string{"light", "dark"} {
 			for _, width := range []int{1280, 390} {
 				for _, name := range slices.Sorted(maps.Keys(paths)) {
-					require.NoError(t, chromedp.Do(ctx, prefers(scheme), chromedp.EmulateViewport(int64(width), 844), chromedp.Navigate(w.server.URL+paths[name]), fits(name, width)))
+					require.NoError(t, chromedp.Do(ctx, prefers(scheme), chromedp.EmulateViewport(int64(width), 844), chromedp.Navigate(w.server.URL+paths[name]), fits(name, width), spoken(name)))
 					if dir == "" {
 						continue
 					}
@@ -158,9 +202,9 @@ func TestPage_in_a_browser_an_approval_lets_what_is_held_through(t *testing.T) {
 	require.Equal(t, "Skip to the content", focused, "the first stop of the keyboard")
 	require.NoError(t, chromedp.Do(
 		ctx,
-		chromedp.Click(chromedp.CSS(`input[name=person][value="hr%2Fe03"]`)),
+		chromedp.SendKeys(chromedp.CSS(`input[name=person][value="hr%2Fe03"]`), " "), // without a mouse
 		chromedp.SendKeys(chromedp.CSS(".say input[name=reason]"), "she left on Monday"),
-		chromedp.Click(chromedp.CSS(`button[value=approve]`)),
+		chromedp.SendKeys(chromedp.CSS(`button[value=approve]`), kb.Enter),
 		chromedp.WaitVisible(chromedp.CSS("p[role=status]")),
 	))
 	said, err := chromedp.Run(ctx, chromedp.TextContent(chromedp.CSS("p[role=status]")))

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/config"
+	"github.com/mmsync/mmsync/internal/fetch"
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/mattermost"
 	"github.com/mmsync/mmsync/internal/reconcile/guard"
@@ -46,14 +48,22 @@ func mapper(c *config.Config, i int, pilot ...string) (*sources.Mapper, error) {
 		Username: own(m.Username, "username_attribute"), Email: own(m.Email, "email_attribute"),
 		FirstName: own(m.FirstName, "first_name_attribute"), LastName: own(m.LastName, "last_name_attribute"),
 		Nickname: own(m.Nickname, "nickname_attribute"), Position: own(m.Position, "position_attribute"),
-		Locale: own(m.Locale, "locale"), DisabledWhen: expr(s.DisabledWhen, base+"disabled_when"),
-		MatchKey: expr(s.MatchKey, base+"match_key"),
+		Locale: own(m.Locale, "locale"), Timezone: own(m.Timezone, "timezone"), DisabledWhen: expr(s.DisabledWhen, base+"disabled_when"),
+		MatchKey: expr(s.MatchKey, base+"match_key"), Manager: expr(s.Manager, base+"manager"),
 	}
+	for _, name := range slices.Sorted(maps.Keys(s.UserAttributes)) {
+		rules.Custom = append(rules.Custom, sources.CustomRule{Name: name, Value: expr(s.UserAttributes[name], base+"user_attributes."+name)})
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.PersonAttributes)) {
+		rules.People = append(rules.People, sources.CustomRule{Name: name, Value: expr(s.PersonAttributes[name], base+"person_attributes."+name)})
+	}
+	rules.Picture = pictures(s, base, expr)
 	rules.Assumed = len(s.SelfEditable) > 0 && s.SelfEditable[0].Line == 0
 	for n, x := range s.SelfEditable {
 		rules.SelfEditable = append(rules.SelfEditable, expr(x, fmt.Sprintf("%sself_editable[%d]", base, n)))
 	}
-	for _, m := range c.Matching {
+	rules.AddsOnly = s.Contributes.Only
+	for _, m := range append(slices.Clone(c.Matching), config.Match{By: s.Contributes.Match}) {
 		switch m.By {
 		case config.ByEmail:
 			rules.MatchedBy = append(rules.MatchedBy, identity.Email)
@@ -61,16 +71,7 @@ func mapper(c *config.Config, i int, pilot ...string) (*sources.Mapper, error) {
 			rules.MatchedBy = append(rules.MatchedBy, identity.Username)
 		}
 	}
-	for n, r := range c.Auth.Policy {
-		if at := fmt.Sprintf("auth.policy[%d]", n); r.Source == s.Name {
-			rules.Auth = append(rules.Auth, sources.AuthRule{Service: r.Service, When: expr(r.When, at+".when"), Data: expr(r.Data, at+".data")})
-		}
-	}
-	for n, r := range c.Roles {
-		if r.Source == s.Name {
-			rules.Roles = append(rules.Roles, sources.RoleRule{Role: r.Role, Groups: r.Groups, When: expr(r.When, fmt.Sprintf("roles[%d].when", n))})
-		}
-	}
+	granted(c, s.Name, expr, &rules)
 	made, err := sources.Compile(s.Name, rules, sources.CompileOptions{Pilot: pilot})
 	if err != nil {
 		return nil, placed(c, err)
@@ -78,10 +79,53 @@ func mapper(c *config.Config, i int, pilot ...string) (*sources.Mapper, error) {
 	return made, nil
 }
 
+// granted adds the rules by which people of a source get logins, roles and places in
+// teams and channels.
+func granted(c *config.Config, source string, expr func(config.Expr, string) sources.Expr, rules *sources.Rules) {
+	for n, r := range c.Auth.Policy {
+		if at := fmt.Sprintf("auth.policy[%d]", n); r.Source == source {
+			rules.Auth = append(rules.Auth, sources.AuthRule{Service: r.Service, When: expr(r.When, at+".when"), Data: expr(r.Data, at+".data")})
+		}
+	}
+	for n, r := range c.Roles {
+		if r.Source == source {
+			rules.Roles = append(rules.Roles, sources.RoleRule{Role: r.Role, Groups: r.Groups, When: expr(r.When, fmt.Sprintf("roles[%d].when", n))})
+		}
+	}
+	for n, r := range c.Memberships.Rules {
+		if r.Source == source {
+			rules.Memberships = append(rules.Memberships, sources.MembershipRule{
+				Team: r.Team, Channels: r.Channels, Admin: r.Admin(), Groups: r.Groups, When: expr(r.When, fmt.Sprintf("memberships.rules[%d].when", n)),
+			})
+		}
+	}
+	for n, r := range c.Guests {
+		if r.Source == source {
+			rules.Guests = append(rules.Guests, sources.RoleRule{Groups: r.Groups, When: expr(r.When, fmt.Sprintf("guests[%d].when", n))})
+		}
+	}
+}
+
+// pictures says where the source has pictures, and what may be followed to them.
+func pictures(s *config.Source, base string, expr func(config.Expr, string) sources.Expr) sources.PictureRule {
+	p := s.Picture
+	if p == nil {
+		return sources.PictureRule{}
+	}
+	out := sources.PictureRule{Attribute: expr(p.Attribute, base+"picture.attribute"), MaxSize: int64(p.MaxSize)}
+	if s.File != nil {
+		out.Files = file.Beside(s.File.Path)
+	}
+	if len(p.FetchHosts) > 0 {
+		out.Fetch = fetch.New(fetch.Options{Hosts: p.FetchHosts, Private: p.FetchPrivate, MaxBytes: out.MaxSize}).Picture
+	}
+	return out
+}
+
 // written tells whether an expression stands in a source's own section rather
 // than in the defaults.
 func written(own config.Attributes, x config.Expr) bool {
-	for _, o := range []config.Expr{own.ID, own.LoginID, own.Username, own.Email, own.FirstName, own.LastName, own.Nickname, own.Position, own.Locale} {
+	for _, o := range []config.Expr{own.ID, own.LoginID, own.Username, own.Email, own.FirstName, own.LastName, own.Nickname, own.Position, own.Locale, own.Timezone} {
 		if o == x && o.Line > 0 {
 			return true
 		}
@@ -168,59 +212,24 @@ func buildSource(c *config.Config, i int, m *sources.Mapper, log *slog.Logger) (
 	return ldap.New(o)
 }
 
-func policy(c *config.Config) plan.Policy {
-	l := c.Lifecycle
-	p := plan.Policy{
-		Create: l.Create.Enabled, Update: l.Update.Enabled, Reactivate: l.Reactivate.Enabled,
-		Deactivate: plan.Triggers{
-			Disabled:   slices.Contains(l.Deactivate.On, config.OnDisabled),
-			Missing:    slices.Contains(l.Deactivate.On, config.OnMissing),
-			OutOfScope: slices.Contains(l.Deactivate.On, config.OnOutOfScope),
-		},
-		Grace:          plan.Grace(l.Deactivate.Grace),
-		ReservedNames:  c.Guards.Protect.Usernames,
-		NeverBelow:     c.Guards.Protect.NeverBelow,
-		ChangeAuth:     c.Auth.MigrateExisting.Enabled,
-		RevokeOnAuth:   c.Auth.MigrateExisting.RevokeSessions,
-		RecreateGone:   l.OnGone == config.OnGoneRecreate,
-		DeleteEndpoint: l.Deactivate.DeleteEndpoint,
-		EmailDomains:   c.Guards.EmailDomains,
+// targetOptions say of the configuration what the server is asked for beforehand.
+func targetOptions(c *config.Config) mattermost.TargetOptions {
+	needs := plan.LicenceRoles()
+	return mattermost.TargetOptions{
+		Custom:    slices.ContainsFunc(c.Sources, func(s config.Source) bool { return len(s.UserAttributes)+len(s.PersonAttributes) > 0 }),
+		Guests:    len(c.Guests) > 0,
+		Delegated: slices.ContainsFunc(c.Roles, func(r config.RoleRule) bool { return needs.Has(r.Role) }),
 	}
-	for _, a := range c.Mapping.UserOwned {
-		p.UserOwned = p.UserOwned.With(identity.Attribute(a))
-	}
-	for _, a := range c.Mapping.OnDrift.Reported() {
-		p.ReportDrift = p.ReportDrift.With(identity.Attribute(a))
-	}
-	for _, m := range c.Matching {
-		if m.By == config.ByAuthData && m.Adopt == config.AdoptTrue {
-			p.AdoptByAuth = true
-		}
-	}
-	for _, s := range c.Sources {
-		auth := plan.RoleAuthority{Source: s.Name}
-		for _, r := range c.Roles {
-			if r.Source != s.Name {
-				continue
-			}
-			auth.Managed = auth.Managed.Union(identity.Roles{r.Role})
-			if r.Grant == config.GrantAllow {
-				auth.Granted = auth.Granted.Union(identity.Roles{r.Role})
-			}
-		}
-		if len(auth.Managed) > 0 {
-			p.Roles = append(p.Roles, auth)
-		}
-	}
-	return p
 }
 
 func limits(c *config.Config) guard.Limits {
 	g := c.Guards
 	return guard.Limits{
-		Deactivations: limit(g.MaxDeactivations), RoleRemovals: limit(g.MaxRoleRemovals), Recreations: limit(g.MaxRecreations),
+		Deactivations: limit(g.MaxDeactivations), Reactivations: limit(g.MaxReactivations), RoleRemovals: limit(g.MaxRoleRemovals), Recreations: limit(g.MaxRecreations),
 		AdminGrants: limit(g.MaxAdminGrants), Renames: limit(g.MaxRenames), EmailChanges: limit(g.MaxEmailChanges),
 		AuthChanges: limit(g.MaxAuthChanges), Creates: limit(g.MaxCreates), Updates: limit(g.MaxUpdates),
+		MembershipAdditions: limit(g.MaxMembershipAdditions), MembershipRemovals: limit(g.MaxMembershipRemovals),
+		SpaceCreations:    limit(g.MaxSpaceCreations),
 		MinEntriesPercent: g.MinSourceEntries.PercentOfLast, Window: g.Window, Stop: g.OnTrip == config.OnTripStop,
 	}
 }
@@ -240,7 +249,7 @@ func clientOptions(c *config.Config, o Options) mattermost.Options {
 	m := c.Mattermost
 	out := mattermost.Options{
 		BaseURL: m.URL, Token: m.Token.Value, CAFile: m.CAFile, AllowHTTP: m.AllowHTTP, Timeout: m.RequestTimeout,
-		RatePerSecond: float64(m.RateLimit.PerSecond), MaxInFlight: m.MaxInFlight, ReadOnly: o.ReadOnly,
+		RatePerSecond: float64(m.RateLimit.PerSecond), MaxInFlight: m.MaxInFlight, ReadOnly: o.ReadOnly, Passwords: o.Passwords, Deletions: o.Deletions,
 		UserAgent: "mmsync/" + o.Version, Logger: o.Logger,
 	}
 	if !o.ReadOnly { // whoever only looks is told at once

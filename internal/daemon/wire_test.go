@@ -1,11 +1,15 @@
 package daemon
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/config"
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/mattermost"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -87,6 +91,29 @@ func TestPolicy_followsTheConfiguration(t *testing.T) {
 	}
 }
 
+func TestPolicy_rolesAndGuests(t *testing.T) {
+	t.Parallel()
+	c := configOf(t, "")
+	require.Empty(t, policy(c).Roles)
+	require.Equal(t, mattermost.TargetOptions{}, targetOptions(c))
+	name := c.Sources[0].Name
+	c = configOf(t, strings.ReplaceAll(`roles:
+  - {role: system_admin, source: S, when: "true", demote_when_lost: ask}
+  - {role: system_manager, source: S, when: "true", demote_when_lost: false, grant: allow}
+guests:
+  - {source: S, when: attr.kind == "external", when_lost: promote}
+`, "S", name))
+	require.Equal(t, []plan.RoleAuthority{{
+		Source: name, Managed: identity.NewRoles("system_admin", "system_manager"), Granted: identity.NewRoles("system_manager"),
+		Kept: identity.NewRoles("system_manager"), Asked: identity.NewRoles("system_admin"), Guests: true, Guest: plan.LostTake,
+	}}, policy(c).Roles)
+	require.Equal(t, mattermost.TargetOptions{Guests: true, Delegated: true}, targetOptions(c))
+	for word, want := range map[string]plan.Lost{"ask": plan.LostAsk, "keep": plan.LostKeep} {
+		c = configOf(t, fmt.Sprintf("guests: [{source: %s, when: 'true', when_lost: %s}]\n", name, word))
+		require.Equal(t, []plan.RoleAuthority{{Source: name, Guests: true, Guest: want}}, policy(c).Roles)
+	}
+}
+
 func TestLimits_followTheConfiguration(t *testing.T) {
 	t.Parallel()
 	l := limits(configOf(t, ""))
@@ -105,7 +132,28 @@ func TestLimits_followTheConfiguration(t *testing.T) {
 		"auth_changes":  func(l guard.Limits) guard.Limit { return l.AuthChanges },
 		"creates":       func(l guard.Limits) guard.Limit { return l.Creates },
 		"updates":       func(l guard.Limits) guard.Limit { return l.Updates },
+
+		"space_creations": func(l guard.Limits) guard.Limit { return l.SpaceCreations },
 	} {
 		require.Equal(t, guard.Limit{Count: 71, MinimumPopulation: 20}, of(limits(configOf(t, "guards: {max_"+key+": {count: 71}}\n"))), key)
 	}
+}
+
+func TestNewSpaces_followTheConfiguration(t *testing.T) {
+	t.Parallel()
+	c := configOf(t, "")
+	require.False(t, newSpaces(c).Make)
+	require.False(t, policy(c).RestoreOnReturn)
+	name := c.Sources[0].Name
+	c = configOf(t, fmt.Sprintf(`memberships:
+  missing_targets: create
+  new_targets: [{target: eng, display_name: Engineering}, {target: eng/dev, public: true}]
+  rules: [{source: %s, team: eng, channels: [dev, ops], when: 'true'}]
+lifecycle: {reactivate: {memberships: restore}}
+`, name))
+	n := newSpaces(c)
+	require.True(t, n.Make)
+	require.Equal(t, "Engineering", n.Titles["eng"])
+	require.Equal(t, map[string]bool{"eng": false, "eng/dev": true}, n.Public)
+	require.True(t, policy(c).RestoreOnReturn)
 }

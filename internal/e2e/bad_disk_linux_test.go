@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/pgtest"
 )
 
 // smallDisk gives a folder on a disk of its own that is soon full, or skips.
@@ -19,6 +21,9 @@ func smallDisk(t *testing.T) string {
 	dir := filepath.Join(t.TempDir(), "disk")
 	require.NoError(t, os.Mkdir(dir, 0o700))
 	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=8m,mode=700"); err != nil {
+		if pgtest.Requires("mount") {
+			t.Fatalf("%s requires mount: %v", pgtest.EnvRequire, err)
+		}
 		t.Skipf("a disk of its own takes the right to mount one: %v", err)
 	}
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, 0)) })

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/pgtest"
+	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/slapdtest"
 	"github.com/mmsync/mmsync/internal/state"
 )
@@ -70,23 +72,48 @@ func (f *fleet) set(i int, down bool, s *service) {
 	}
 }
 
-// strike kills a service, or stops it for longer than its lease lasts.
-func (f *fleet) strike(t *testing.T) {
+// kill kills any service, and starts another.
+func (f *fleet) kill() {
+	i := rand.IntN(len(f.services))
+	f.set(i, true, nil)
+	f.services[i].die()
+	f.store.Lock()
+	defer f.store.Unlock()
+	f.set(i, false, f.w.serve())
+}
+
+// stop stops a service for longer than its lease lasts, and tells whether it was one that
+// held it.
+func (f *fleet) stop(t *testing.T, db state.Store) (held bool) {
 	t.Helper()
 	i := rand.IntN(len(f.services))
-	s := f.services[i]
-	f.set(i, true, nil)
-	if rand.IntN(2) == 0 {
-		s.die()
-		f.store.Lock()
-		defer f.store.Unlock()
-		f.set(i, false, f.w.serve())
-		return
+	for until := time.Now().Add(5 * time.Second); !held && time.Now().Before(until); {
+		l, ok, err := db.HeldLease(t.Context(), reconcile.LeaseName)
+		if err != nil || !ok { // the database may be away
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		at := slices.IndexFunc(f.services, func(s *service) bool { return strings.Contains(l.Holder, fmt.Sprintf("/%d/", s.cmd.Process.Pid)) })
+		if at < 0 {
+			continue
+		}
+		i = at
+		f.set(i, true, nil)
+		require.NoError(t, f.services[i].cmd.Process.Signal(syscall.SIGSTOP))
+		now, still, err := db.HeldLease(t.Context(), reconcile.LeaseName)
+		if held = err == nil && still && now.Token == l.Token; !held { // it had let go of it already
+			require.NoError(t, f.services[i].cmd.Process.Signal(syscall.SIGCONT))
+			f.set(i, false, nil)
+		}
 	}
-	require.NoError(t, s.cmd.Process.Signal(syscall.SIGSTOP))
+	if !held {
+		f.set(i, true, nil)
+		require.NoError(t, f.services[i].cmd.Process.Signal(syscall.SIGSTOP))
+	}
 	time.Sleep(leaseTTL + time.Duration(rand.IntN(3000))*time.Millisecond)
-	require.NoError(t, s.cmd.Process.Signal(syscall.SIGCONT))
+	require.NoError(t, f.services[i].cmd.Process.Signal(syscall.SIGCONT))
 	f.set(i, false, nil)
+	return held
 }
 
 // wish is how somebody was pushed last.
@@ -236,14 +263,20 @@ func TestChaos(t *testing.T) {
 			}
 		}
 	})
-	blows := 0
+	db := w.observed()
+	blows, holders := 0, 0
 	for ; ctx.Err() == nil; blows++ {
 		time.Sleep(how.strike)
-		f.strike(t)
+		if blows%2 == 0 && f.stop(t, db) {
+			holders++
+		} else if blows%2 == 1 {
+			f.kill()
+		}
 	}
 	work.Wait()
 	require.NoError(t, pushFault)
-	t.Logf("%d blows, %d pushes taken, %.0f a second", blows, c.taken.Load(), float64(c.taken.Load())/time.Since(began).Seconds())
+	require.Positive(t, holders, "nobody was stopped who had the lease")
+	t.Logf("%d blows, %d of them at whoever had the lease, %d pushes taken, %.0f a second", blows, holders, c.taken.Load(), float64(c.taken.Load())/time.Since(began).Seconds())
 
 	ctx, end = context.WithTimeout(t.Context(), 10*time.Second)
 	defer end()
@@ -251,7 +284,6 @@ func TestChaos(t *testing.T) {
 	require.NoError(t, c.push(ctx, 0))
 	t.Logf("as many as can be: %.0f a second", float64(c.taken.Load()-before)/time.Since(from).Seconds())
 
-	db := w.observed()
 	w.calm(db, 2*time.Minute)
 	for _, s := range f.services {
 		s.end()

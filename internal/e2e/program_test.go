@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,13 +25,7 @@ func mainWithProgram(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	program.path = filepath.Join(dir, "mmsync")
-	// Most of the time is spent in waiting for leases and calls to run out, so
-	// that more tests than there are processors may go side by side. A -parallel
-	// on the command line is read later and wins.
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		return 1
-	}
+	pgtest.SideBySide(8)
 	return pgtest.Main(m)
 }
 

@@ -43,6 +43,7 @@ func (w *world) serve() *service {
 	w.t.Cleanup(func() {
 		s.kill()
 		<-ended
+		s.requireDiscreet()
 		if w.t.Failed() && testing.Verbose() {
 			w.t.Log(tail(s.stderr.String()))
 		}
@@ -60,6 +61,33 @@ func (w *world) serve() *service {
 		return m != nil
 	})
 	return s
+}
+
+// requireDiscreet fails if a line of the log above debug names a person: accounts and
+// people are told by source, anchor and id.
+func (s *service) requireDiscreet() {
+	s.t.Helper()
+	of := map[string]bool{"Given": true, "Family": true}
+	for _, u := range s.w.sim.Users() {
+		if u.ID == s.w.sim.AdminID() || u.IsBot {
+			continue
+		}
+		for _, x := range []string{u.Email, u.Username, u.LastName} {
+			if of[x] = true; len(x) < 5 { // it may be a word, or a part of an id
+				delete(of, x)
+			}
+		}
+	}
+	for line := range strings.Lines(s.stderr.String()) {
+		if strings.Contains(line, `"level":"DEBUG"`) {
+			continue
+		}
+		for x := range of {
+			if strings.Contains(strings.ReplaceAll(line, "x-"+x, ""), x) { // an anchor of the provider's
+				require.Fail(s.t, "the log names a person", "%q in %s", x, line)
+			}
+		}
+	}
 }
 
 var shown = regexp.MustCompile(`"msg":"listening".*"component":"admin".*"address":"([^"]+)"`)

@@ -40,6 +40,7 @@ var coming = map[plan.Action]string{ //nolint:gochecknoglobals // read-only word
 	plan.Reactivate: "is switched on again by the next run",
 	plan.Adopt:      "is linked to an account that exists, by the next run",
 	plan.Forget:     "is forgotten by the next run, for the account is gone",
+	plan.Delete:     "is deleted for good",
 }
 
 var held = map[plan.Action]string{ //nolint:gochecknoglobals // read-only words
@@ -49,6 +50,7 @@ var held = map[plan.Action]string{ //nolint:gochecknoglobals // read-only words
 	plan.Reactivate: "would be switched on again",
 	plan.Adopt:      "would be linked to an account that exists",
 	plan.Forget:     "would be forgotten",
+	plan.Delete:     "would be deleted for good",
 }
 
 // waitsFor names who has to act before anything goes on.

@@ -87,8 +87,22 @@ func opLines(op plan.Op) []string {
 		return []string{"the account becomes the person's; nothing is written for that"}
 	case plan.UnlinkAccount:
 		return []string{"the link is removed; nothing is written for that"}
+	case plan.DeleteAccount:
+		return []string{"the account is deleted for good, with all that the person wrote and uploaded"}
 	case plan.RevokeSessions:
 		return []string{"all sessions are ended"}
+	case plan.Promote:
+		return []string{"the guest becomes a full member"}
+	case plan.Demote:
+		return []string{"the account becomes a guest's, and keeps its teams and channels"}
+	case plan.MailReset:
+		return []string{"a link to set a password is mailed"}
+	case plan.DisableToken:
+		return []string{fmt.Sprintf("access token %q is disabled", op.Thing())}
+	case plan.DisableBot:
+		return []string{fmt.Sprintf("bot %q is disabled", op.Thing())}
+	case plan.SetPicture, plan.NotePicture:
+		return []string{"picture: " + op.PictureText()}
 	case plan.SetActive:
 		if to, _ := op.To(plan.FieldActive); to == "true" {
 			return []string{"the account is switched on"}
@@ -97,6 +111,8 @@ func opLines(op plan.Op) []string {
 			return []string{"the account is switched off, by DELETE, which erases nothing"}
 		}
 		return []string{"the account is switched off; nothing of it is deleted"}
+	case plan.JoinTeam, plan.JoinChannel, plan.LeaveTeam, plan.LeaveChannel, plan.SetTeamRoles, plan.SetChannelRoles:
+		return []string{inSpace(op)}
 	default:
 	}
 	var out []string
@@ -109,6 +125,24 @@ func opLines(op plan.Op) []string {
 		}
 	}
 	return out
+}
+
+// inSpace says what an op about a team or channel does.
+func inSpace(op plan.Op) string {
+	name, from, to, _ := op.Space()
+	what := "team"
+	if _, channel := identity.TeamOf(name); channel {
+		what = "channel"
+	}
+	switch {
+	case to == "":
+		return fmt.Sprintf("taken out of %s %q", what, name)
+	case from == "":
+		return fmt.Sprintf("added to %s %q", what, name)
+	case to == "admin":
+		return fmt.Sprintf("made administrator of %s %q", what, name)
+	}
+	return fmt.Sprintf("no administrator of %s %q any more, but a member", what, name)
 }
 
 func explainUnmanaged(s *sheet, x Person) {
@@ -157,15 +191,53 @@ func explainLink(s *sheet, x Person) {
 	}
 	text := origins[k.Origin] + " on " + When(k.CreatedAt) + " UTC"
 	if k.Part == identity.Contributor {
-		text += "; another source owns the account, this one only knows the person as well"
+		text += "; another source owns the account, this one only adds to it"
 	}
 	s.line("%s", text)
+	for i := range x.Voices {
+		s.line("%s knows the account as well%s", x.Voices[i].Key, standing(&x.Voices[i]))
+	}
+	if x.Manager != "" {
+		s.line("reports to %s", Printable(x.Manager))
+	}
 	if k.DeactivatedAt != 0 {
 		s.line("mmsync switched it off on %s UTC", When(time.UnixMilli(k.DeactivatedAt)))
 	}
 	if k.Undone > 0 {
 		s.line("what mmsync took was undone %d times in a row", k.Undone)
 	}
+}
+
+// standing says what a contributor's word is worth.
+func standing(v *plan.Voice) string {
+	text := ""
+	switch v.Standing {
+	case plan.Gone:
+		text = ", but does not have the person any more"
+	case plan.Unknown:
+		text = ", and was not read yet"
+	case plan.Speaks:
+	}
+	if v.Stale != "" {
+		text += "; this is what it said last: " + v.Stale
+	}
+	return text
+}
+
+// award says whose a value is, and why not another's.
+func award(w *plan.Award) []string {
+	out := []string{"nobody's now: " + w.Why}
+	if w.Source != "" {
+		out[0] = "from " + w.Source + ", which " + w.Why
+	}
+	for _, l := range w.Lost {
+		text := "not from " + l.Source
+		if l.Value != "" {
+			text += fmt.Sprintf(" (%q)", l.Value)
+		}
+		out = append(out, text+", which "+l.Why)
+	}
+	return out
 }
 
 // Account describes an account in a line; nil is none.
@@ -214,11 +286,17 @@ func explainValues(s *sheet, x Person) {
 		return
 	}
 	var rows [][]string
-	for _, at := range w.Owned.List() {
+	awards := map[identity.Attribute]*plan.Award{}
+	shown := w.Owned
+	for i := range x.Awards {
+		awards[x.Awards[i].Attribute] = &x.Awards[i]
+		shown = shown.With(x.Awards[i].Attribute)
+	}
+	for _, at := range shown.List() {
 		want, is := w.Profile.Value(at), x.Account.Value(at)
 		text := fmt.Sprintf("%q", is)
 		mark := "="
-		if is != want {
+		if is != want && w.Owned.Has(at) {
 			mark = "~"
 			text += fmt.Sprintf(", wanted %q", want)
 			if k := x.Link; k != nil && k.Applied.Profile.Value(at) != want && k.Applied.Profile.Value(at) != "" {
@@ -229,6 +307,11 @@ func explainValues(s *sheet, x Person) {
 			}
 		}
 		rows = append(rows, []string{mark + " " + string(at), text})
+		if a := awards[at]; a != nil {
+			for _, l := range award(a) {
+				rows = append(rows, []string{"", l})
+			}
+		}
 	}
 	if !w.Auth.IsZero() {
 		text, mark := login(x.Account.Auth), "="

@@ -19,6 +19,9 @@ type Account struct {
 	Remote bool `json:"remote,omitempty"`
 	// MagicLink marks a guest who logs in by e-mailed link (11.x).
 	MagicLink bool `json:"magic_link,omitempty"`
+	// PictureAt is when somebody last set the account's picture; 0 while it has the one
+	// that the server generates.
+	PictureAt int64 `json:"picture_at,omitempty"`
 }
 
 // Active tells whether the account can log in.

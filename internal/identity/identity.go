@@ -3,6 +3,7 @@ package identity
 import (
 	"cmp"
 	"strings"
+	"time"
 )
 
 // Key names one identity for ever: the source it is desired in and that
@@ -46,11 +47,14 @@ const (
 	Nickname  Attribute = "nickname"
 	Position  Attribute = "position"
 	Locale    Attribute = "locale"
+	// Timezone is the zone a person is shown times in, by its name in the IANA time
+	// zone database; "" leaves it to his device. The server keeps an object of it.
+	Timezone Attribute = "timezone"
 )
 
 // AllAttributes lists every Attribute in the order plans show them.
 func AllAttributes() []Attribute {
-	return []Attribute{Username, Email, FirstName, LastName, Nickname, Position, Locale}
+	return []Attribute{Username, Email, FirstName, LastName, Nickname, Position, Locale, Timezone}
 }
 
 // Attributes is a set of Attribute.
@@ -81,6 +85,8 @@ func (a Attribute) bit() Attributes {
 		return 32
 	case Locale:
 		return 64
+	case Timezone:
+		return 128
 	}
 	return 0
 }
@@ -114,6 +120,7 @@ type Profile struct {
 	Nickname  string `json:"nickname,omitempty"`
 	Position  string `json:"position,omitempty"`
 	Locale    string `json:"locale,omitempty"`
+	Timezone  string `json:"timezone,omitempty"`
 }
 
 // Value gives one field; an unknown Attribute reads as "".
@@ -148,6 +155,8 @@ func (p *Profile) field(a Attribute) *string {
 		return &p.Position
 	case Locale:
 		return &p.Locale
+	case Timezone:
+		return &p.Timezone
 	}
 	return nil
 }
@@ -162,6 +171,17 @@ type Auth struct {
 
 // IsZero tells an Auth that names no service and no data.
 func (a Auth) IsZero() bool { return a == Auth{} }
+
+// Picture says which picture a source has for a person, and never holds it: what is
+// uploaded is read from the source again.
+type Picture struct {
+	// Hash digests the picture, or its address if it is one that is to be fetched; ""
+	// if there is no picture that can be used.
+	Hash string
+	// Fault says in one sentence why what is there cannot be used. It keeps nothing
+	// else of the person back.
+	Fault string
+}
 
 // Identity is the desired state of one person, as one source wants it.
 type Identity struct {
@@ -179,17 +199,40 @@ type Identity struct {
 	// policy's managed set are ever added or removed.
 	Roles Roles
 	Auth  Auth
+	// Picture is what the source has for a picture; the zero value if it has none, or
+	// does not speak about pictures.
+	Picture Picture
+	// Custom are the values wanted of Mattermost's custom profile attributes, by their
+	// names there; nil if the source does not speak about any.
+	Custom map[string]string
+	// People are other people of the same source who are to be the values of custom
+	// profile attributes, by the attributes' names: each by what the source has him
+	// under, his anchor or his place. "" says that there is nobody; nil if the source
+	// does not speak about any.
+	People map[string]string
+	// Manager is whom the person reports to: another one of the same source, by his anchor
+	// or his place. "" says that there is nobody, or that the source does not speak about it.
+	Manager string
+	// Memberships are the teams and channels that the source's rules give the person.
+	// Only in spaces that the policy names is anybody added or removed.
+	Memberships Memberships
+	// Unplaced tells that nobody asked the source where the person is to be: Memberships
+	// mean nothing, and nothing is given or taken.
+	Unplaced bool
 	// MatchKey is a value that stays the person's when the source gives him another
 	// anchor, such as an employee number; "" if the source has none. It is compared
 	// only with what the same source said of others.
 	MatchKey string
-	// Fault says in one sentence why the entry could not be mapped; Profile,
-	// Roles and Auth mean nothing then, and only Active may be acted on.
+	// Fault says in one sentence why the entry could not be mapped; Profile, Roles,
+	// Memberships, Auth and Manager mean nothing then, and only Active may be acted on.
 	Fault string
 	// Pilot tells that the person is in one of the groups a run was narrowed to. It is
 	// not part of what is wanted.
 	Pilot bool
-	// Hash digests everything above but Ref and Pilot, so that an unchanged entry can be
+	// Deleted is when the source was told to delete the person, who has left then; zero
+	// if it was not. It is not part of what is wanted.
+	Deleted time.Time
+	// Hash digests everything above but Ref, Pilot and Deleted, so that an unchanged entry can be
 	// recognised without comparing it. Empty means unknown.
 	Hash string
 }

@@ -84,8 +84,24 @@ func (d *directory) addServer(r *replica) error {
 
 // complete gives a new entry of Active Directory what its server adds.
 func (d *directory) complete(n *node, seq int64) {
+	n.fill(seq)
+	if n.is("user") || n.is("group") {
+		_, value := splitRDN(first(splitDN(n.dn)))
+		if len(n.stored("sAMAccountName")) == 0 {
+			n.set("sAMAccountName", seq, value)
+		}
+		if n.rid = d.rid; value == "Domain Users" {
+			n.rid = domainUsers
+		} else {
+			d.rid++
+		}
+	}
+}
+
+// fill gives an entry what follows from its class.
+func (n *node) fill(seq int64) {
 	fallback := func(name string, values ...string) {
-		if n.attrs[strings.ToLower(name)] == nil {
+		if len(n.stored(name)) == 0 {
 			n.set(name, seq, values...)
 		}
 	}
@@ -110,15 +126,6 @@ func (d *directory) complete(n *node, seq int64) {
 		fallback("accountExpires", never)
 		fallback("pwdLastSet", FileTime(n.createdAt))
 		fallback("primaryGroupID", strconv.Itoa(domainUsers))
-	}
-	if n.is("user") || n.is("group") {
-		_, value := splitRDN(first(splitDN(n.dn)))
-		fallback("sAMAccountName", value)
-		if n.rid = d.rid; value == "Domain Users" {
-			n.rid = domainUsers
-		} else {
-			d.rid++
-		}
 	}
 }
 
@@ -195,10 +202,8 @@ func (d *directory) bury(n *node) {
 	name, value := splitRDN(rdn)
 	d.relink(n.key, "")
 	delete(d.byKey, n.key)
-	n.lost = map[string]*attribute{}
 	for key, a := range n.attrs {
 		if linked(key) || !d.recycle && !kept(key) {
-			n.lost[key] = a
 			n.attrs[key] = &attribute{a.name, nil, seq}
 		}
 	}
@@ -228,7 +233,8 @@ func kept(key string) bool {
 	return false
 }
 
-// revive undoes bury, links excepted.
+// revive undoes bury, but for links and what a tombstone was stripped of (MS-ADTS
+// 3.1.1.5.3.7).
 func (d *directory) revive(n *node) error {
 	parent := strings.Join(n.stored("lastKnownParent"), "")
 	value := n.lastName
@@ -242,19 +248,15 @@ func (d *directory) revive(n *node) error {
 	}
 	seq := d.tick()
 	delete(d.byKey, n.key)
-	for key, a := range n.lost {
-		if !linked(key) {
-			n.attrs[key] = &attribute{a.name, a.values, seq}
-		}
-	}
 	for _, key := range []string{"isDeleted", "isRecycled", "msDS-LastKnownRDN"} {
 		n.set(key, seq)
 	}
 	n.set(name, seq, value)
 	n.dn, n.key = back, dnKey(back)
-	n.deleted, n.lost = false, nil
+	n.deleted = false
 	n.changed, n.renamed, n.changedAt = seq, seq, d.now()
 	d.byKey[n.key] = n
+	n.fill(seq)
 	d.log = append(d.log, logged{seq: seq, n: n})
 	return nil
 }

@@ -100,7 +100,8 @@ func (s *Server) Delete(dn string) {
 }
 
 // Restore brings a deleted entry of Active Directory back to where it was, without
-// its groups. Its old name finds it.
+// its groups, and without the recycle bin without most attributes. Its old name finds
+// it.
 func (s *Server) Restore(dn string) {
 	s.t.Helper()
 	rdn, parent := splitDN(dn)

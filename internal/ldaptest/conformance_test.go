@@ -356,6 +356,9 @@ func TestServer_tellsChangesLikeSamba(t *testing.T) {
 	both(func(s server) { s.Restore(kind.PersonDN(5)) })
 	require.Equal(t, "(anchor 5)", plain(genuine.AnchorOf(kind.PersonDN(5))))
 	require.Equal(t, "(anchor 5)", plain(fake.AnchorOf(kind.PersonDN(5))))
+	for _, attribute := range []string{"mail", "givenName", "title", "memberOf", "sAMAccountName", "userAccountControl", "objectCategory", "sAMAccountType", "primaryGroupID"} {
+		require.Equal(t, genuine.Values(kind.PersonDN(5), attribute), fake.Values(kind.PersonDN(5), attribute), attribute)
+	}
 }
 
 func same(base string, scope int, filter string, attributes ...string) [2]question {

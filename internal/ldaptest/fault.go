@@ -49,15 +49,16 @@ type Fault struct {
 // listing.
 type At struct {
 	// Listing is which listing since Fail is hit, from 1; 0 is every one. A listing
-	// is a search below a base that does not ask for one entry by its anchor, with
+	// is a search below a base that does not ask for entries by their anchors, with
 	// all of its pages.
 	Listing int
 	// Entry is how many entries of the listing come before. It is taken modulo the
 	// length of the listing, so that a random one always hits.
 	Entry int
-	// Lookups lets the fault hit everything that is searched: reads of one entry, by
-	// its name or its anchor, too.
-	Lookups bool
+	// Lookups lets the fault hit everything that is searched: reads of single entries,
+	// by their names or their anchors, too. Anchors lets it hit those by an anchor alone, so that
+	// what a reader asks about the server itself stays answered.
+	Lookups, Anchors bool
 	// Wait is what slow faults wait for each entry; 0 is 2 ms.
 	Wait time.Duration
 	// Attribute is what attribute faults take away; empty is mail.
@@ -161,7 +162,7 @@ func (s *Server) firingFor(m moment) *firing {
 			return nil
 		}
 		return f
-	case f.at.Lookups, m == atBase && f.fault.bases:
+	case f.at.Lookups, m == atLookup && f.at.Anchors, m == atBase && f.fault.bases:
 		return f
 	}
 	return nil

@@ -209,11 +209,13 @@ func (d *directory) inChain(name, dn string, n *node) bool {
 	return false
 }
 
-// lookup tells whether a filter asks for one entry by its anchor.
+// lookup tells whether a filter asks for entries by their anchors.
 func (d *directory) lookup(f *ber.Packet) bool {
 	switch f.Tag {
 	case filterAnd:
 		return slices.ContainsFunc(f.Children, d.lookup)
+	case filterOr:
+		return len(f.Children) > 0 && !slices.ContainsFunc(f.Children, func(c *ber.Packet) bool { return !d.lookup(c) })
 	case filterEqual:
 		return len(f.Children) == 2 && strings.EqualFold(octetsOf(f.Children[0]), d.kind.Anchor())
 	default:

@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	ber "github.com/go-asn1-ber/asn1-ber"
@@ -262,8 +263,12 @@ func (s *Server) continuations(p *page) {
 	if p.q.scope != scopeSub || p.q.domainScope || dnKey(p.q.base) != dnKey(s.d.base) {
 		return
 	}
-	for _, u := range s.o.Referrals {
-		p.sent = append(p.sent, message{raw: envelope(p.id, operation(opReference, text(u)))})
+	for _, r := range s.o.Referrals {
+		op := operation(opReference)
+		for u := range strings.FieldsSeq(r) {
+			op.AppendChild(text(u))
+		}
+		p.sent = append(p.sent, message{raw: envelope(p.id, op)})
 	}
 }
 

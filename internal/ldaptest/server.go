@@ -35,7 +35,8 @@ type Options struct {
 	// is no limit.
 	ValueRange int
 	// Referrals come at the end of a subtree search of the naming context, unless
-	// the domain-scope control is there. nil is what a domain of its own forest has
+	// the domain-scope control is there; one may be several addresses with a space
+	// between, any of which does (RFC 4511 4.5.3). nil is what a domain of its own forest has
 	// in Active Directory, and none elsewhere.
 	Referrals []string
 	// RecycleBin lets tombstones keep their attributes.

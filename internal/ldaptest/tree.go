@@ -33,8 +33,7 @@ type node struct {
 	createdAt        time.Time
 	changedAt        time.Time
 	deleted          bool
-	lost             map[string]*attribute // what a tombstone was stripped of
-	lastName         string                // of a tombstone
+	lastName         string // of a tombstone
 }
 
 type attribute struct {

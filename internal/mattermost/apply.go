@@ -6,16 +6,15 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
-// What a new account that logs in by password gets to begin with.
-const (
-	WelcomeNone      = "none"       // nothing; the person uses "forgot password"
-	WelcomeResetLink = "reset_link" // a mail with a link to set a password
-)
+// WelcomeResetLink has a new account that logs in by password begin with a mail that
+// has a link to set one.
+const WelcomeResetLink = "reset_link"
 
 // ApplyOptions shape how an op is carried out.
 type ApplyOptions struct {
@@ -23,8 +22,8 @@ type ApplyOptions struct {
 	// vouches for it. A changed one stays unconfirmed, which means nothing to a
 	// server without RequireEmailVerification, and with it none is changed.
 	EmailVerified bool
-	// Welcome is WelcomeNone ("" as well) or WelcomeResetLink. Accounts with a
-	// login service get no mail in either case.
+	// Welcome is WelcomeResetLink, or anything else for no mail: the person uses
+	// "forgot password". Accounts with a login service get none in either case.
 	Welcome string
 }
 
@@ -40,17 +39,23 @@ type ApplyOptions struct {
 // is read back and settled, for Timeout + SettleFor + 15 s at most. A courtesy
 // (the mail with a reset link) is a write of its own.
 //
+// An op about a team or channel gives back an account with nothing but its id: the
+// account is as it was. [SpaceError] tells that the server does not let it in or out.
+//
 // Errors, by what the caller does next: OutcomeUnknown (read the account),
 // *MismatchError (success answered, not so; the account is given back as it
 // is), *StepError (done, a courtesy is missing; the account is given back),
-// *StoppedError (not sent: this kind did not work on this release), and those of
-// the Client. [IsNotFound] tells that there is no such account, whatever the call
+// *StoppedError (not sent: this kind did not work on this release), *GuestsError (not
+// sent: the server makes no guests), and those of the Client. [IsNotFound] tells that there is no such account, whatever the call
 // itself was answered. An op that says that nothing changes is refused; whether
 // the account is so already is not looked at, and deactivating twice moves
 // delete_at, so look first.
 func (t *Target) Apply(ctx context.Context, accountID string, op plan.Op, o ApplyOptions) (identity.Account, error) {
 	if err := checkOp(accountID, op); err != nil {
 		return identity.Account{}, err
+	}
+	if _, makes := op.Makes(); makes {
+		return t.makeSpace(ctx, op)
 	}
 	proved, err := t.trial.begin(ctx, t, op)
 	if err != nil {
@@ -64,13 +69,25 @@ func (t *Target) Apply(ctx context.Context, accountID string, op plan.Op, o Appl
 func checkOp(accountID string, op plan.Op) error {
 	kind := string(op.Kind)
 	switch op.Kind {
-	case plan.LinkAccount, plan.UnlinkAccount:
+	case plan.LinkAccount, plan.UnlinkAccount, plan.NotePicture, plan.SetPicture: // the last is [Target.SetPicture]
 		return &RequestError{kind, "this is not a call to Mattermost"}
 	case plan.CreateAccount:
+	case plan.MakeTeam, plan.MakeChannel:
+		name, ok := op.Makes()
+		team, channel, isChannel := strings.Cut(name, "/")
+		if !ok || !validSlug(team) || isChannel != (op.Kind == plan.MakeChannel) || isChannel && !validSlug(channel) {
+			return &RequestError{kind, "what is to be made is not clear"}
+		}
 	default:
 		if err := checkID(kind, accountID); err != nil {
 			return err
 		}
+	}
+	if _, _, _, about := op.Space(); about != (op.SpaceID != "") {
+		return &RequestError{kind, "which team or channel it is about is not clear"}
+	}
+	if to, _ := op.To(plan.FieldOffSince); (op.Kind == plan.DeleteAccount) != (to == plan.Deleted) {
+		return &RequestError{kind, "whether it deletes an account is not clear"}
 	}
 	if to, _ := op.To(plan.FieldActive); op.ByDelete && (op.Kind != plan.SetActive || to != "false") {
 		return &RequestError{kind, "only switching an account off can go by DELETE"}
@@ -90,14 +107,26 @@ func (t *Target) carryOut(ctx context.Context, id string, op plan.Op, o ApplyOpt
 		return t.setRoles(ctx, id, op)
 	case plan.SetAuth:
 		return t.setAuth(ctx, id, op)
+	case plan.Promote, plan.Demote:
+		return t.setGuest(ctx, id, op)
+	case plan.SetPassword:
+		return t.setPassword(ctx, id)
+	case plan.MailReset:
+		return t.mailReset(ctx, id)
 	case plan.RevokeSessions:
 		if err := t.c.RevokeSessions(ctx, id); err != nil {
 			return identity.Account{}, err
 		}
 		return t.readBack(ctx, id, func(identity.Account) *MismatchError { return nil })
+	case plan.SetCustom:
+		return t.setCustom(ctx, id, op)
 	case plan.DisableToken, plan.DisableBot:
 		return t.disable(ctx, id, op)
-	case plan.LinkAccount, plan.UnlinkAccount:
+	case plan.DeleteAccount:
+		return t.deleteForGood(ctx, id)
+	case plan.JoinTeam, plan.LeaveTeam, plan.SetTeamRoles, plan.JoinChannel, plan.LeaveChannel, plan.SetChannelRoles:
+		return t.changeMembership(ctx, id, op)
+	case plan.LinkAccount, plan.UnlinkAccount, plan.NotePicture, plan.SetPicture, plan.MakeTeam, plan.MakeChannel:
 	}
 	return identity.Account{}, &RequestError{string(op.Kind), "unknown kind of op"}
 }
@@ -177,11 +206,16 @@ func (t *Target) setRoles(ctx context.Context, id string, op plan.Op) (identity.
 	if err := t.c.SetRoles(ctx, id, roles); err != nil {
 		return identity.Account{}, err
 	}
+	return t.readRoles(ctx, id, roles)
+}
+
+// readRoles reads the account back and compares its roles.
+func (t *Target) readRoles(ctx context.Context, id string, want identity.Roles) (identity.Account, error) {
 	return t.readBack(ctx, id, func(a identity.Account) *MismatchError {
-		if a.Roles.Equal(roles) {
+		if a.Roles.Equal(want) {
 			return nil
 		}
-		return &MismatchError{AccountID: id, Field: string(plan.FieldRoles), Want: roles.String(), Got: a.Roles.String()}
+		return &MismatchError{AccountID: id, Field: string(plan.FieldRoles), Want: want.String(), Got: a.Roles.String()}
 	})
 }
 
@@ -200,4 +234,31 @@ func (t *Target) setAuth(ctx context.Context, id string, op plan.Op) (identity.A
 		return identity.Account{}, err
 	}
 	return t.readBack(ctx, id, func(a identity.Account) *MismatchError { return t.compareAuth(want, a) })
+}
+
+// setPassword takes an account away from its login service: it gets a password that
+// nobody knows, made here and not kept.
+func (t *Target) setPassword(ctx context.Context, id string) (identity.Account, error) {
+	if err := t.c.SetPassword(ctx, id, randomPassword()); err != nil {
+		return identity.Account{}, err
+	}
+	return t.readBack(ctx, id, func(a identity.Account) *MismatchError { return t.compareAuth(identity.Auth{}, a) })
+}
+
+// mailReset goes to the address that the account has now. The server mails nothing
+// to whoever logs in by a service, or is off, and says so of the first alone.
+func (t *Target) mailReset(ctx context.Context, id string) (identity.Account, error) {
+	a, err := t.read(ctx, id, true)
+	switch {
+	case err != nil:
+		return identity.Account{}, err
+	case !a.Active():
+		return a, &RequestError{string(plan.MailReset), "the account is off, and the server mails it nothing"}
+	case a.Auth.Service != "":
+		return a, &RequestError{string(plan.MailReset), "the account logs in by " + a.Auth.Service + ", and has no password to set"}
+	}
+	if err := t.c.SendPasswordReset(ctx, a.Email); err != nil {
+		return identity.Account{}, err
+	}
+	return a, nil
 }

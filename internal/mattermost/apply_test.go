@@ -137,7 +137,7 @@ func TestTarget_Apply_auth(t *testing.T) {
 		a := mustApply(t, target, "", create("ada"))
 		mustApply(t, target, "", create("bob"))
 		_, err := target.Apply(t.Context(), a.ID, op(plan.SetAuth, change("auth_data", "id-ada", "id-bob")), mattermost.ApplyOptions{})
-		require.True(t, mattermost.IsAuthDataTaken(err), "%v", err)
+		require.Equal(t, "auth_data", taken(err), "%v", err)
 	})
 }
 
@@ -174,9 +174,9 @@ func TestTarget_Apply_patch(t *testing.T) {
 		require.True(t, mattermost.IsAttributeLocked(err), "%v", err)
 		p := mustApply(t, target, "", op(plan.CreateAccount, change("username", "", "pw"), change("email", "", "pw@example.test")))
 		_, err = apply(t, target, p.ID, change("username", "pw", "ada"))
-		require.True(t, mattermost.IsUsernameTaken(err), "%v", err)
+		require.Equal(t, "username", taken(err), "%v", err)
 		_, err = apply(t, target, p.ID, change("email", p.Email, "ada@example.test"))
-		require.True(t, mattermost.IsEmailTaken(err), "%v", err)
+		require.Equal(t, "email", taken(err), "%v", err)
 		_, err = apply(t, target, p.ID, change("nickname", "", strings.Repeat("x", 65)))
 		field, ok := mattermost.IsInvalidValue(err)
 		require.True(t, ok)

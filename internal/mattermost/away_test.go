@@ -23,12 +23,8 @@ func TestTarget_databaseAway(t *testing.T) {
 				_, err := x.Account(ctx, id)
 				return err
 			},
-			"by username": func(ctx context.Context, x *mattermost.Target, _ string) error {
-				_, err := x.AccountByUsername(ctx, "ada")
-				return err
-			},
 			"by e-mail": func(ctx context.Context, x *mattermost.Target, _ string) error {
-				_, err := x.AccountByEmail(ctx, "ada@example.test")
+				_, err := x.Client().UserByEmail(ctx, "ada@example.test")
 				return err
 			},
 			"look-up": func(ctx context.Context, x *mattermost.Target, _ string) error {

@@ -5,6 +5,7 @@ import (
 	"net/mail"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -23,9 +24,9 @@ const (
 // Canonical brings an identity into the form in which the server would store
 // it, so that a rule of the server is not taken for a difference for ever:
 // username and e-mail lower case, invisible characters removed, names cut at
-// the server's limit, a locale the server has. A value that the server would
+// the server's limit, a locale the server has, a time zone that there is. A value that the server would
 // refuse, and that cannot be mended without inventing something, becomes the
-// identity's Fault; a locale it does not have is simply not owned. It is the
+// identity's Fault; a locale or time zone that there is not is simply not owned. It is the
 // same for all versions, asks nothing, and applying it twice changes nothing.
 func (t *Target) Canonical(i identity.Identity) identity.Identity { return Canonical(i) }
 
@@ -48,6 +49,7 @@ func Canonical(i identity.Identity) identity.Identity {
 			i.Fault = fault
 		}
 	}
+	i.Custom = canonicalCustom(i.Custom)
 	if i.Fault == "" {
 		i.Fault = authFault(i.Auth)
 	}
@@ -69,6 +71,9 @@ func canonicalValue(f identity.Attribute, v string) (value string, owned bool, f
 	case identity.Locale:
 		l, ok := canonicalLocale(v)
 		return l, ok, ""
+	case identity.Timezone:
+		z, ok := canonicalZone(v)
+		return z, ok, ""
 	}
 	return v, true, ""
 }
@@ -211,6 +216,17 @@ func canonicalLocale(v string) (string, bool) {
 		}
 		tag = tag[:i]
 	}
+}
+
+// canonicalZone checks the name of a time zone. The server stores any text (seen on
+// 5.38 and 11.6), and its apps then show the times of another zone without a word.
+func canonicalZone(v string) (string, bool) {
+	v = strings.TrimSpace(v)
+	if v == "" || v == "Local" {
+		return v, false
+	}
+	z, err := time.LoadLocation(v)
+	return v, err == nil && z != nil
 }
 
 // serverLocales are the languages the server ships as ready for use.

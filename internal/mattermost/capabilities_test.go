@@ -153,6 +153,9 @@ func probes() map[string]func(*bench) string {
 		"switches them off by `DELETE` all the same": func(b *bench) string {
 			return yes(b.apply(b.add("ada", "ldap").ID, byDelete()) == nil)
 		},
+		"deletes accounts for good as it is installed, with `ServiceSettings.EnableAPIUserDeletion` off": func(b *bench) string {
+			return yes(b.raw(http.MethodDelete, "/users/"+b.add("ada", "").ID+"?permanent=true", "").status == 200)
+		},
 		"switches them on by any call": func(b *bench) string {
 			u := b.add("ada", "ldap")
 			require.NoError(b, b.apply(u.ID, byDelete()))
@@ -196,7 +199,7 @@ func probes() map[string]func(*bench) string {
 		"raises the time of change when a person logs in": func(b *bench) string {
 			u := b.add("ada", "")
 			b.session(u)
-			a, err := b.target.AccountByUsername(b.Context(), "ada")
+			a, err := b.target.Client().UserByEmail(b.Context(), u.Email)
 			require.NoError(b, err)
 			return yes(a.UpdateAt > u.UpdateAt)
 		},
@@ -276,6 +279,15 @@ func probes() map[string]func(*bench) string {
 		},
 		"makes a guest of an account by its role alone": func(b *bench) string {
 			return yes(b.apply(b.add("ada", "").ID, op(plan.SetRoles, change("roles", "system_user", "system_guest"))) == nil)
+		},
+		"makes a guest of an account by `demote`": func(b *bench) string {
+			err := b.apply(b.add("ada", "").ID, demote)
+			require.True(b, mattermost.IsGuestsUnlicensed(err), "%v", err)
+			return "with a licence"
+		},
+		"makes a full member of a guest": func(b *bench) string {
+			u := b.s.AddUser(mmsim.User{Username: "guest", Email: "guest@example.test", Roles: "system_guest"})
+			return yes(b.apply(u.ID, promote) == nil)
 		},
 		"switches guests on while guest accounts are off": func(b *bench) string {
 			u := b.s.AddUser(mmsim.User{Username: "guest", Email: "guest@example.test", Roles: "system_guest", DeleteAt: 5})

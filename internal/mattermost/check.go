@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
 // Check looks at everything mmsync needs from the server, in the order in which
@@ -47,7 +48,38 @@ func (t *Target) Check(ctx context.Context) []identity.Finding {
 	t.checkSeats(ctx, &f)
 	f.creation(conf)
 	t.checkSettings(ctx, &f, conf)
+	t.checkLicence(ctx, &f, conf)
 	return f.list
+}
+
+// checkLicence says of what the rules ask for whether the server has it.
+func (t *Target) checkLicence(ctx context.Context, f *findings, conf ClientConfig) {
+	if !t.o.Guests && !t.o.Delegated {
+		return
+	}
+	l, err := t.c.License(ctx)
+	if err != nil {
+		f.warn("licence", fmt.Sprintf("the server's licence cannot be read: %v", err), "Look at what the error names, then run doctor again.")
+		return
+	}
+	switch {
+	case !t.o.Guests:
+	case !l.Guests:
+		f.warn("guests", "the section guests makes guests, and the server's licence has none: whom a rule makes a guest gets no account, and who has one stays a full member",
+			"Extend the licence, or take the section guests out.")
+	case conf.GuestsOff:
+		f.warn("guests", "the section guests makes guests, and the server's guest feature is off: it has switched off all guests, and lets none in", "mmctl config set GuestAccountsSettings.Enable true")
+	default:
+		f.ok("guests", "the server has them")
+	}
+	switch {
+	case !t.o.Delegated:
+	case !l.Delegated:
+		f.warn("delegated roles", "the section roles gives a role that the server's licence does not have ("+strings.Join(plan.LicenceRoles(), ", ")+" need one): nobody gets it",
+			"Extend the licence, or take the role out of the section roles.")
+	default:
+		f.ok("delegated roles", "the server's licence has them")
+	}
 }
 
 func (t *Target) checkToken(ctx context.Context, f *findings) (identity.Account, bool) {

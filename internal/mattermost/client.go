@@ -60,6 +60,12 @@ type Options struct {
 	RideOut time.Duration
 	// ReadOnly lets no write leave.
 	ReadOnly bool
+	// Passwords lets a client that writes set passwords, which a service never does:
+	// only a command that takes accounts from their login service.
+	Passwords bool
+	// Deletions lets a client that writes delete accounts for good, which a service never
+	// does: only the command for that.
+	Deletions bool
 	// Beside, if set, makes a client that only asks how the server is while another one
 	// works with it: what it asks counts against the other's rate, which stands in the
 	// place of RatePerSecond, but does not wait for it. See [ErrNoTurn].
@@ -108,6 +114,7 @@ type Client struct {
 	configVersion atomic.Pointer[Version] // what config/client says; nil: not asked
 	authData      atomic.Int32            // authShown, authHidden
 	ldapLocked    atomic.Bool             // an ldap account was refused to be (de)activated
+	noFiles       atomic.Bool             // the server was found to have nowhere to keep files
 	clock         serverClock
 	certificate   atomic.Pointer[time.Time] // when the one it shows ends
 }
@@ -150,7 +157,7 @@ func New(o Options) (*Client, error) {
 	}
 	c.breaker = newBreaker(o.RideOut, c.health, c.sayAway)
 	c.http = &http.Client{
-		Transport: &fence{next: next, base: base, routes: Routes(), readOnly: c.readOnly},
+		Transport: &fence{next: next, base: base, routes: Routes(), readOnly: c.readOnly, passwords: o.Passwords, deletions: o.Deletions},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // reported by the caller, never followed
 		},

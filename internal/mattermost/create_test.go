@@ -54,7 +54,7 @@ func TestTarget_Apply_create(t *testing.T) {
 		o := create("bob")
 		o.Changes[3].To = "id-ada"
 		_, err := target.Apply(t.Context(), "", o, mattermost.ApplyOptions{})
-		require.True(t, mattermost.IsAuthDataTaken(err), "%v", err)
+		require.Equal(t, "auth_data", taken(err), "%v", err)
 		require.NotErrorIs(t, err, mattermost.ErrOutcomeUnknown)
 	})
 	t.Run("a password is long enough for the strictest server", func(t *testing.T) {
@@ -75,11 +75,11 @@ func TestTarget_Apply_create(t *testing.T) {
 		o := create("ada")
 		o.Changes[1].To = "new@example.test"
 		_, err := target.Apply(t.Context(), "", o, mattermost.ApplyOptions{})
-		require.True(t, mattermost.IsUsernameTaken(err), "%v", err)
+		require.Equal(t, "username", taken(err), "%v", err)
 		o = create("bob")
 		o.Changes[1].To = "ada@example.test"
 		_, err = target.Apply(t.Context(), "", o, mattermost.ApplyOptions{})
-		require.True(t, mattermost.IsEmailTaken(err), "%v", err)
+		require.Equal(t, "email", taken(err), "%v", err)
 	})
 	t.Run("no mail goes out unless a reset link is wanted", func(t *testing.T) {
 		t.Parallel()

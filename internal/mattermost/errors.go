@@ -147,10 +147,11 @@ func (e *APIError) Wait() time.Duration { return e.RetryAfter }
 // is not open" among them: to an administrator it means that the server did not
 // know the token.
 func (e *APIError) aboutRequest() bool {
-	return slices.Contains([]string{
+	return e.DeletionOff() || slices.Contains([]string{
 		idLDAPManaged,
 		"api.user.update_active.not_enable.app_error",
-		"api.user.update_active.cannot_enable_guest_when_guest_feature_is_disabled.app_error",
+		idGuestsOff,
+		idGuestsLicence,
 		"api.context.mfa_required.app_error",
 	}, e.ID)
 }
@@ -159,7 +160,11 @@ const (
 	idLDAPManaged  = "api.user.update_active.cannot_modify_status_when_user_is_managed_by_ldap.app_error"
 	idUnknownRoute = "api.context.404.app_error"
 
+	idGuestsOff     = "api.user.update_active.cannot_enable_guest_when_guest_feature_is_disabled.app_error"
+	idGuestsLicence = "api.team.invite_guests_to_channels.disabled.error"
+
 	idInvalidBody    = "api.context.invalid_body_param.app_error"
+	idInvalidParam   = "api.context.invalid_url_param.app_error"
 	idMissingAccount = "app.user.missing_account.const"
 )
 

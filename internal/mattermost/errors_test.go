@@ -15,6 +15,7 @@ func TestAPIError(t *testing.T) {
 	t.Parallel()
 	const users = "/api/v4/users"
 	type is struct{ transient, refused, notFound, conflict bool }
+	holds := func(what string) func(error) bool { return func(err error) bool { return taken(err) == what } }
 	invalid := func(err error) bool { _, ok := mattermost.IsInvalidValue(err); return ok }
 	for name, c := range map[string]struct {
 		status int
@@ -26,10 +27,10 @@ func TestAPIError(t *testing.T) {
 		"unknown name":                     {404, "app.user.get_by_username.app_error", is{notFound: true}, mattermost.IsNotFound},
 		"the not-found id with 500":        {500, "app.user.missing_account.const", is{transient: true}, nil},
 		"the not-found id with 400":        {400, "app.user.missing_account.const", is{refused: true}, nil},
-		"username taken":                   {400, "app.user.save.username_exists.app_error", is{conflict: true}, mattermost.IsUsernameTaken},
-		"e-mail taken":                     {400, "app.user.save.email_exists.app_error", is{conflict: true}, mattermost.IsEmailTaken},
-		"auth data taken on creation":      {500, "app.user.save.app_error", is{conflict: true}, mattermost.IsAuthDataTaken},
-		"auth data taken on a change":      {400, "app.user.update_auth_data.email_exists.app_error", is{conflict: true}, mattermost.IsAuthDataTaken},
+		"username taken":                   {400, "app.user.save.username_exists.app_error", is{conflict: true}, holds("username")},
+		"e-mail taken":                     {400, "app.user.save.email_exists.app_error", is{conflict: true}, holds("email")},
+		"auth data taken on creation":      {500, "app.user.save.app_error", is{conflict: true}, holds("auth_data")},
+		"auth data taken on a change":      {400, "app.user.update_auth_data.email_exists.app_error", is{conflict: true}, holds("auth_data")},
 		"seats, creation":                  {400, "api.user.create_user.user_limits.exceeded", is{refused: true}, mattermost.IsSeatLimit},
 		"seats, reactivation":              {400, "app.user.update_active.user_limit.exceeded", is{refused: true}, mattermost.IsSeatLimit},
 		"seats of a licence":               {400, "api.user.create_user.license_user_limits.exceeded", is{refused: true}, mattermost.IsSeatLimit},
@@ -62,7 +63,7 @@ func TestAPIError(t *testing.T) {
 	t.Run("the same failure to store on another route is no conflict", func(t *testing.T) {
 		t.Parallel()
 		err := &mattermost.APIError{Status: 500, ID: "app.user.save.app_error", Path: users + "/" + someID + "/patch"}
-		require.False(t, mattermost.IsAuthDataTaken(err))
+		require.Empty(t, err.Taken())
 		require.True(t, mattermost.IsTransient(err))
 	})
 	t.Run("the field of a bad value is named", func(t *testing.T) {

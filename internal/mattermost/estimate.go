@@ -22,7 +22,7 @@ func paceOf(op plan.Op) pace {
 	to, _ := op.To(plan.FieldActive)
 	service, _ := op.To(plan.FieldAuthService)
 	switch {
-	case op.Kind == plan.CreateAccount && service == "": // hashing the password
+	case op.Kind == plan.CreateAccount && service == "", op.Kind == plan.SetPassword: // hashing the password
 		return pace{8.3, 15.9}
 	case op.Kind == plan.CreateAccount:
 		return pace{194, 410}
@@ -90,7 +90,7 @@ func (t *Target) requests(op plan.Op, lookAtAll bool) (calls, reads int) {
 		read = 2 // by id, then by name
 	}
 	switch op.Kind {
-	case plan.LinkAccount, plan.UnlinkAccount:
+	case plan.LinkAccount, plan.UnlinkAccount, plan.NotePicture:
 		return 0, 0
 	case plan.CreateAccount:
 		return 1, 0
@@ -105,9 +105,17 @@ func (t *Target) requests(op plan.Op, lookAtAll bool) (calls, reads int) {
 		if service == "" || data == "" { // the rest is taken from the account
 			return 1, 3 * read
 		}
-	case plan.SetActive, plan.SetRoles, plan.RevokeSessions, plan.DisableToken, plan.DisableBot:
+	case plan.JoinTeam, plan.JoinChannel, plan.MakeTeam:
+		return 1, 0
+	case plan.MakeChannel:
+		return 1, 1
+	case plan.LeaveTeam, plan.LeaveChannel, plan.SetTeamRoles, plan.SetChannelRoles:
+		return 1, 2
+	case plan.MailReset:
+		return 1, 2 * read
+	case plan.SetActive, plan.SetRoles, plan.Promote, plan.Demote, plan.SetPassword, plan.DeleteAccount, plan.RevokeSessions, plan.DisableToken, plan.DisableBot, plan.SetPicture, plan.SetCustom:
 	}
-	if op.ByDelete {
+	if op.ByDelete || op.Kind == plan.DeleteAccount {
 		return 1, 2*read + 1 // and whose the token is
 	}
 	return 1, 2 * read

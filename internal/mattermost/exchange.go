@@ -30,6 +30,7 @@ type call struct {
 	shown  string // the same without values; "" means path
 	query  url.Values
 	body   any
+	form   *form // goes in the place of body, of any size
 	write  bool
 	urgent bool
 	// account is whose write it is; writes to one account go one at a time.
@@ -40,6 +41,12 @@ type call struct {
 	// sick decodes the body of a 500 as well: the ping answers so.
 	sick   bool
 	decode func(*json.Decoder) error
+}
+
+// form is a body that is not JSON.
+type form struct {
+	kind string // its Content-Type
+	data []byte
 }
 
 // answer is what is known about a successful answer besides its body.
@@ -86,7 +93,9 @@ func keptBack(err error) bool {
 // doubt, and the error can say that nothing was sent.
 func (c *Client) do(ctx context.Context, q call) (answer, error) {
 	var body []byte
-	if q.body != nil {
+	if q.form != nil {
+		body = q.form.data
+	} else if q.body != nil {
 		var err error
 		if body, err = json.Marshal(q.body); err != nil {
 			return answer{}, q.fail(fmt.Errorf("encode: %w", err), false, true)
@@ -300,6 +309,9 @@ func (c *Client) request(ctx context.Context, q *call, body []byte, token string
 	req.Header.Set("User-Agent", c.userAgent)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if q.form != nil {
+		req.Header.Set("Content-Type", q.form.kind)
 	}
 	return req, nil
 }

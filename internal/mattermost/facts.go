@@ -45,6 +45,11 @@ func (t *Target) Facts(ctx context.Context) (plan.Facts, error) {
 	if conf, err = t.unlimited(ctx, conf); err != nil {
 		return plan.Facts{}, err
 	}
+	licence, err := t.licence(ctx)
+	if err != nil {
+		return plan.Facts{}, err
+	}
+	t.guests.Store(nil) // what was refused before may be taken now
 	f := plan.Facts{
 		Version:           v.told(),
 		ServerID:          conf.ServerID,
@@ -52,14 +57,36 @@ func (t *Target) Facts(ctx context.Context) (plan.Facts, error) {
 		AuthDataVisible:   t.c.showsAuthData(),
 		LDAPLocked:        t.c.locksLDAP(limits),
 		EmailVerification: conf.RequireEmailVerification,
+		GuestsOff:         conf.GuestsOff,
+		Licence:           licence,
+		LoginsOff:         conf.LoginsOff,
+		PictureOfLDAP:     conf.LDAPPictures,
+		NoPictures:        t.c.noFiles.Load(),
 		SeatsLeft:         limits.SeatsLeft(),
 		Protected:         protected,
+	}
+	if t.o.Custom {
+		if err := t.customFacts(ctx, &f); err != nil {
+			return plan.Facts{}, fmt.Errorf("read which user attributes there are: %w", err)
+		}
 	}
 	for _, a := range admins {
 		f.HumanAdmins = append(f.HumanAdmins, a.ID)
 	}
 	slices.Sort(f.HumanAdmins)
 	return f, nil
+}
+
+// licence asks what the licence has, if anybody wants to know.
+func (t *Target) licence(ctx context.Context) (plan.Licence, error) {
+	if !t.o.Guests && !t.o.Delegated {
+		return plan.Licence{}, nil
+	}
+	l, err := t.c.License(ctx)
+	if err != nil {
+		return plan.Licence{}, fmt.Errorf("read the server's licence: %w", err)
+	}
+	return plan.Licence{Known: true, Guests: l.Guests, Delegated: l.Delegated}, nil
 }
 
 // unlimited fills in what a limited config/client leaves out. Where the

@@ -3,6 +3,7 @@ package mattermost_test
 import (
 	"context"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -45,13 +46,23 @@ func writes() map[string]func(context.Context, *mattermost.Client) error {
 		"set roles": func(ctx context.Context, c *mattermost.Client) error {
 			return c.SetRoles(ctx, someID, identity.Roles{"system_user"})
 		},
+		"promote": func(ctx context.Context, c *mattermost.Client) error { return c.Promote(ctx, someID) },
+		"demote":  func(ctx context.Context, c *mattermost.Client) error { return c.Demote(ctx, someID) },
 		"set auth": func(ctx context.Context, c *mattermost.Client) error {
 			return c.SetAuth(ctx, someID, identity.Auth{Service: "saml", Data: "x"})
 		},
 		"revoke sessions": func(ctx context.Context, c *mattermost.Client) error { return c.RevokeSessions(ctx, someID) },
-		"verify e-mail":   func(ctx context.Context, c *mattermost.Client) error { return c.VerifyEmail(ctx, someID) },
 		"reset link":      func(ctx context.Context, c *mattermost.Client) error { return c.SendPasswordReset(ctx, "a@b") },
 	}
+}
+
+// taken names the value that an answer of the server says somebody else holds.
+func taken(err error) string {
+	var e *mattermost.APIError
+	if !errors.As(err, &e) {
+		return ""
+	}
+	return e.Taken()
 }
 
 // through is a transport made of a function.

@@ -50,18 +50,6 @@ func IsForbidden(err error) bool {
 	return ok && e.Status == http.StatusForbidden && !e.away && !e.aboutRequest()
 }
 
-// IsUsernameTaken tells 400 app.user.save.username_exists.app_error: by any
-// account, deactivated ones, bots and groups included.
-func IsUsernameTaken(err error) bool { e, ok := asAPI(err); return ok && e.Taken() == "username" }
-
-// IsEmailTaken tells 400 app.user.save.email_exists.app_error: by any account,
-// deactivated ones included.
-func IsEmailTaken(err error) bool { e, ok := asAPI(err); return ok && e.Taken() == "email" }
-
-// IsAuthDataTaken tells that auth data is held by another account, of any login
-// service. See [APIError.Taken] for what else the answer to a creation can mean.
-func IsAuthDataTaken(err error) bool { e, ok := asAPI(err); return ok && e.Taken() == "auth_data" }
-
 // IsSeatLimit tells that no more accounts may be active: 400
 // api.user.create_user.user_limits.exceeded, app.user.update_active.user_limit.exceeded,
 // and their license_ forms. It is about the server, not about this account.
@@ -142,6 +130,12 @@ func (e *APIError) Reason() plan.Reason {
 		return plan.LockedByLDAP
 	case IsAttributeLocked(e):
 		return plan.LockedByLogin
+	case IsGuestsOff(e):
+		return plan.GuestsOff
+	case IsGuestsUnlicensed(e):
+		return plan.GuestsUnlicensed
+	case IsRoleUnlicensed(e):
+		return plan.RoleUnlicensed
 	case invalid:
 		return plan.EntryFault
 	}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -156,8 +157,8 @@ func (t *Target) botLives(ctx context.Context, _, id string) (bool, error) {
 // Leftovers gives what still lives of what the accounts own, ordered by the accounts'
 // ids, the kinds and the names, and which kinds the server does not list. The things
 // of the whole server are read, 200 a request, slash commands with one request for
-// each team, tokens with one for each account.
-func (t *Target) Leftovers(ctx context.Context, owners []string) (plan.Leftovers, error) {
+// each team, tokens with one for each account. No kinds are all.
+func (t *Target) Leftovers(ctx context.Context, owners []string, kinds ...plan.LeftoverKind) (plan.Leftovers, error) {
 	l := leftovers{t: t, of: make(map[string]bool, len(owners))}
 	for _, id := range owners {
 		l.of[id] = true
@@ -171,6 +172,9 @@ func (t *Target) Leftovers(ctx context.Context, owners []string) (plan.Leftovers
 	}
 	l.teams = teams
 	for _, kind := range plan.LeftoverKinds() {
+		if len(kinds) > 0 && !slices.Contains(kinds, kind) {
+			continue
+		}
 		if err := l.list(ctx, kind, owners); IsRefused(err) {
 			l.out.Unlisted = append(l.out.Unlisted, unlisted(kind, err))
 		} else if err != nil {
@@ -182,6 +186,51 @@ func (t *Target) Leftovers(ctx context.Context, owners []string) (plan.Leftovers
 		return cmp.Or(cmp.Compare(a.OwnerID, b.OwnerID), cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return l.out, nil
+}
+
+// Belongings gives the access tokens that are not disabled of each of the accounts, one
+// request each, and, if bots is set, their bots that are on. That a server's answer
+// does not list the tokens of somebody is said of him; without an answer it is an error.
+func (t *Target) Belongings(ctx context.Context, owners []string, bots bool) (map[string]plan.Belongings, error) {
+	out := make(map[string]plan.Belongings, len(owners))
+	l := leftovers{t: t, of: make(map[string]bool, len(owners))}
+	for _, id := range owners {
+		if l.of[id] {
+			continue
+		}
+		l.of[id] = true
+		var b plan.Belongings
+		list, err := t.c.Tokens(ctx, id)
+		switch e, answered := asAPI(err); {
+		case err == nil:
+		case answered && e.Status != http.StatusUnauthorized:
+			b.Hidden = strings.TrimSpace(fmt.Sprintf("the server answered %d %s", e.Status, e.ID)) // and not by which request: it stays the same
+		default:
+			return nil, fmt.Errorf("list the access tokens of account %s: %w", id, err)
+		}
+		for _, k := range list {
+			if k.Active {
+				b.Tokens = append(b.Tokens, plan.Leftover{Kind: plan.LeftToken, ID: k.ID, OwnerID: id, Name: k.Description})
+			}
+		}
+		slices.SortFunc(b.Tokens, func(a, b plan.Leftover) int { return cmp.Compare(a.ID, b.ID) })
+		out[id] = b
+	}
+	if !bots || len(l.of) == 0 {
+		return out, nil
+	}
+	if err := l.bots(ctx); err != nil {
+		return nil, fmt.Errorf("list bots: %w", err)
+	}
+	slices.SortFunc(l.out.Things, func(a, b plan.Leftover) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	for _, x := range l.out.Things {
+		b := out[x.OwnerID]
+		b.Bots = append(b.Bots, x)
+		out[x.OwnerID] = b
+	}
+	return out, nil
 }
 
 // unlisted takes a 501 for the server's word that it has no such things switched on.

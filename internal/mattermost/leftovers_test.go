@@ -101,7 +101,7 @@ func TestTarget_Leftovers_whatIsNotListed(t *testing.T) {
 
 func disabling(t *testing.T, kind plan.LeftoverKind, id string) plan.Op {
 	t.Helper()
-	o, may := plan.Leftover{Kind: kind, ID: id}.Disabling()
+	o, may := plan.Leftover{Kind: kind, ID: id}.Disabling(false)
 	require.True(t, may)
 	return o
 }
@@ -145,4 +145,49 @@ func TestTarget_Apply_disable(t *testing.T) {
 			mustApply(t, target, ada.ID, disabling(t, plan.LeftBot, someID))
 		})
 	}
+}
+
+func TestTarget_Belongings(t *testing.T) {
+	t.Parallel()
+	s, target := simulated(t, mmsim.Options{})
+	off := time.Now().UnixMilli()
+	ada := s.AddUser(mmsim.User{Username: "ada", Email: "ada@example.test", DeleteAt: off})
+	bob := s.AddUser(mmsim.User{Username: "bob", Email: "bob@example.test"})
+	cyd := s.AddUser(mmsim.User{Username: "cyd", Email: "cyd@example.test"})
+	bot := s.AddUser(mmsim.User{Username: "deploybot", IsBot: true, OwnerID: ada.ID})
+	s.AddUser(mmsim.User{Username: "deadbot", IsBot: true, OwnerID: ada.ID, DeleteAt: off, BotDeleteAt: off})
+	s.AddUser(mmsim.User{Username: "hers", IsBot: true, OwnerID: cyd.ID})
+	s.AddToken(ada.ID)
+	s.EnableToken(s.AddToken(ada.ID), false)
+	s.AddToken(bob.ID)
+	over := s.Fail(mmsim.Fault{Path: "/users/" + bob.ID + "/tokens", Status: http.StatusForbidden})
+	s.ResetCalls()
+
+	got, err := target.Belongings(t.Context(), []string{ada.ID, bob.ID, ada.ID}, true)
+	require.NoError(t, err)
+	require.Len(t, got, 2)
+	require.Len(t, got[ada.ID].Tokens, 1, "one is disabled")
+	require.Equal(t, []plan.Leftover{{Kind: plan.LeftBot, ID: bot.ID, OwnerID: ada.ID, Name: "deploybot"}}, got[ada.ID].Bots)
+	require.Empty(t, got[ada.ID].Hidden)
+	require.Empty(t, got[bob.ID].Tokens)
+	require.Equal(t, "the server answered 403 mmsim.fault.app_error", got[bob.ID].Hidden)
+
+	s.ResetCalls()
+	got, err = target.Belongings(t.Context(), []string{ada.ID}, false)
+	require.NoError(t, err)
+	require.Empty(t, got[ada.ID].Bots)
+	for _, c := range s.Calls() {
+		require.Equal(t, "/api/v4/users/"+ada.ID+"/tokens", c.Path, "nobody asked about bots")
+	}
+
+	over()
+	s.ResetCalls()
+	got, err = target.Belongings(t.Context(), nil, true)
+	require.NoError(t, err)
+	require.Empty(t, got)
+	require.Empty(t, s.Calls())
+
+	s.Fail(mmsim.Fault{Path: "/users/*/tokens", CutBefore: true})
+	_, err = target.Belongings(t.Context(), []string{ada.ID}, false)
+	require.Error(t, err, "without an answer nothing is known of anybody")
 }

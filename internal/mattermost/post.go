@@ -32,11 +32,54 @@ func (c *Client) Post(ctx context.Context, channel, message string) error {
 		}
 		id = b.ID
 	}
-	if err := checkID("post to channel", id); err != nil {
+	return c.postTo(ctx, id, message)
+}
+
+// DirectMessage writes to somebody by the id of his account, as the token's own. The
+// server makes the channel between the two, or gives the one that there is. About a lost
+// answer it is as with [Client.Post].
+func (c *Client) DirectMessage(ctx context.Context, to, message string) error {
+	if message == "" {
+		return &RequestError{"write to an account", "the message is empty"}
+	}
+	if err := checkID("write to account", to); err != nil {
+		return err
+	}
+	own, err := c.ownID(ctx)
+	if err != nil {
+		return err
+	}
+	if own == to {
+		return &RequestError{"write to an account", "it is mmsync's own"}
+	}
+	var b struct {
+		ID string `json:"id"`
+	}
+	_, err = c.do(ctx, call{method: http.MethodPost, path: "/channels/direct", body: []string{own, to}, write: true, decode: into(&b)})
+	if err != nil {
+		return err
+	}
+	return c.postTo(ctx, b.ID, message)
+}
+
+// ownID gives the id of the token's account, which stays the same as long as the client is.
+func (c *Client) ownID(ctx context.Context) (string, error) {
+	c.token.mu.Lock()
+	id := c.token.owner.ID
+	c.token.mu.Unlock()
+	if id != "" {
+		return id, nil
+	}
+	me, err := c.Me(ctx)
+	return me.ID, err
+}
+
+func (c *Client) postTo(ctx context.Context, channel, message string) error {
+	if err := checkID("post to channel", channel); err != nil {
 		return err
 	}
 	_, err := c.do(ctx, call{
-		method: http.MethodPost, path: "/posts", body: map[string]string{"channel_id": id, "message": message}, write: true,
+		method: http.MethodPost, path: "/posts", body: map[string]string{"channel_id": channel, "message": message}, write: true,
 	})
 	return err
 }

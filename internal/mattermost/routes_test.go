@@ -49,7 +49,7 @@ func TestClient_fence(t *testing.T) {
 		"a parameter not in the table":   {"GET", s.URL + "/api/v4/users?active=true", false, false},
 		"a parameter twice":              {"GET", s.URL + "/api/v4/users?page=1&page=2", false, false},
 		"an id that is none":             {"GET", s.URL + "/api/v4/users/abc", false, false},
-		"a path that climbs":             {"GET", s.URL + "/api/v4/users/username/..", false, false},
+		"a path that climbs":             {"GET", s.URL + "/api/v4/users/email/..", false, false},
 		"a path outside the API":         {"GET", s.URL + "/plugins/x", false, false},
 		"another host":                   {"GET", "http://127.0.0.2:1/api/v4/users/me", false, false},
 		"another scheme":                 {"GET", strings.Replace(s.URL, "http:", "https:", 1) + "/api/v4/users/me", false, false},
@@ -70,6 +70,13 @@ func TestClient_fence(t *testing.T) {
 			require.ErrorIs(t, err, mattermost.ErrNotAllowed)
 		})
 	}
+	t.Run("a client that may not set passwords says so", func(t *testing.T) {
+		t.Parallel()
+		err := client(t, s.URL, secret).SetPassword(t.Context(), someID, "nobody-Kn0ws-1t")
+		require.ErrorIs(t, err, mattermost.ErrNotAllowed)
+		require.ErrorContains(t, err, "sets a password")
+		require.True(t, mattermost.IsRefused(err))
+	})
 	t.Run("a read-only client says so", func(t *testing.T) {
 		t.Parallel()
 		c := client(t, s.URL, secret, func(o *mattermost.Options) { o.ReadOnly = true })
@@ -104,14 +111,22 @@ func TestRoutes_agreeWithTheClient(t *testing.T) {
 			answerJSON(w, 200, `[{"id":"`+someID+`","name":"ops"}]`)
 			return
 		}
+		if r.URL.Path == "/api/v4/config" { // a limit that makes it worth asking how full teams are
+			answerJSON(w, 200, `{"TeamSettings":{"MaxUsersPerTeam":50}}`)
+			return
+		}
+		if strings.Contains(r.URL.Path, "/members") && (r.Method != http.MethodGet || strings.HasSuffix(r.URL.Path, "/"+someID)) { // whoever was asked about is in
+			answerJSON(w, 200, `{"user_id":"`+someID+`","scheme_admin":true}`)
+			return
+		}
 		if r.Method == http.MethodPost && (strings.HasSuffix(r.URL.Path, "/ids") || strings.HasSuffix(r.URL.Path, "/usernames")) ||
-			r.Method == http.MethodGet && slices.ContainsFunc([]string{"/users", "/bots", "/tokens", "/sessions", "/incoming", "/outgoing", "/commands", "/apps"}, func(end string) bool { return strings.HasSuffix(r.URL.Path, end) }) {
+			r.Method == http.MethodGet && slices.ContainsFunc([]string{"/users", "/bots", "/tokens", "/sessions", "/incoming", "/outgoing", "/commands", "/apps", "/fields", "/members", "/channel_members"}, func(end string) bool { return strings.HasSuffix(r.URL.Path, end) }) {
 			answerJSON(w, 200, "[]")
 			return
 		}
 		answerJSON(w, 200, user(someID, "ada"))
 	})
-	c, ctx := client(t, s.URL, secret), t.Context()
+	c, ctx := client(t, s.URL, secret, func(o *mattermost.Options) { o.Passwords, o.Deletions = true, true }), t.Context()
 	var errs []error
 	note := func(err error) { errs = append(errs, err) }
 	_, err := c.Ping(ctx)
@@ -134,13 +149,9 @@ func TestRoutes_agreeWithTheClient(t *testing.T) {
 	note(err)
 	_, _, err = c.Users(ctx, 0, "system_admin")
 	note(err)
-	_, err = c.ActiveCount(ctx)
-	note(err)
 	_, err = c.Me(ctx)
 	note(err)
-	_, err = c.UserByID(ctx, someID)
-	note(err)
-	_, err = c.UserByUsername(ctx, "Ada")
+	_, err = mattermost.NewTarget(c, mattermost.TargetOptions{}).Account(ctx, someID)
 	note(err)
 	_, err = c.UserByEmail(ctx, "ada@example.test")
 	note(err)
@@ -154,16 +165,27 @@ func TestRoutes_agreeWithTheClient(t *testing.T) {
 	note(err)
 	note(c.SetActive(ctx, someID, false))
 	note(c.DeactivateByDelete(ctx, otherID))
+	note(c.DeleteForGood(ctx, otherID))
 	note(c.SetRoles(ctx, someID, identity.Roles{"system_user"}))
+	note(c.Promote(ctx, someID))
+	note(c.Demote(ctx, someID))
 	note(c.SetAuth(ctx, someID, identity.Auth{Service: "saml", Data: "x"}))
 	note(c.RevokeSessions(ctx, someID))
-	note(c.VerifyEmail(ctx, someID))
+	note(c.SetPassword(ctx, someID, "nobody-Kn0ws-1t"))
+	_, err = c.CustomFields(ctx)
+	note(err)
+	_, err = c.Custom(ctx, someID)
+	note(err)
+	note(c.SetCustom(ctx, someID, map[string]string{otherID: "x"}))
+	note(c.SetImage(ctx, someID, []byte("picture")))
 	note(c.DisableToken(ctx, someID, otherID))
 	note(c.DisableBot(ctx, otherID))
 	_, err = mattermost.NewTarget(c, mattermost.TargetOptions{}).Leftovers(ctx, []string{someID})
 	note(err)
+	note(spaces(ctx, mattermost.NewTarget(c, mattermost.TargetOptions{})))
 	note(c.SendPasswordReset(ctx, "a@b"))
 	note(c.Post(ctx, "ops/identity", "hello"))
+	note(c.DirectMessage(ctx, otherID, "hello"))
 	require.NoError(t, errors.Join(errs...))
 
 	for _, rt := range mattermost.Routes() {

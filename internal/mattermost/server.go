@@ -50,6 +50,13 @@ type ClientConfig struct {
 	EnableUserCreation       bool
 	MinimumPasswordLength    int
 	EnterpriseBuild          bool
+	// GuestsOff: the server says that its guest feature is off. Limited answers say it too.
+	GuestsOff bool
+	// LoginsOff are the login services that are off, sorted. One that the server does not
+	// speak of is among them: Team Edition 11 has no gitlab any more, and does not say so.
+	LoginsOff []string
+	// LDAPPictures: the server takes pictures of its LDAP accounts from its directory.
+	LDAPPictures bool
 	// Limited is the answer for strangers, which some servers give to everybody:
 	// it lacks RequireEmailVerification and SiteURL.
 	Limited bool
@@ -66,6 +73,14 @@ func (c *Client) ClientConfig(ctx context.Context) (ClientConfig, error) {
 		EnableUserCreation       string  `json:"EnableUserCreation"`
 		PasswordMinimumLength    string  `json:"PasswordMinimumLength"`
 		BuildEnterpriseReady     string  `json:"BuildEnterpriseReady"`
+		EnableGuestAccounts      string  `json:"EnableGuestAccounts"`
+		LDAP                     string  `json:"EnableLdap"`
+		SAML                     string  `json:"EnableSaml"`
+		GitLab                   string  `json:"EnableSignUpWithGitLab"`
+		Google                   string  `json:"EnableSignUpWithGoogle"`
+		Office365                string  `json:"EnableSignUpWithOffice365"`
+		OpenID                   string  `json:"EnableSignUpWithOpenId"`
+		LdapPictureAttributeSet  string  `json:"LdapPictureAttributeSet"`
 	}
 	_, err := c.do(ctx, call{
 		method: http.MethodGet, path: "/config/client", query: url.Values{"format": {"old"}}, decode: into(&b),
@@ -74,6 +89,14 @@ func (c *Client) ClientConfig(ctx context.Context) (ClientConfig, error) {
 		return ClientConfig{}, err
 	}
 	length, _ := strconv.Atoi(b.PasswordMinimumLength) // 0: not told
+	var off []string
+	for _, s := range []struct{ name, on string }{
+		{"gitlab", b.GitLab}, {"google", b.Google}, {"ldap", b.LDAP}, {"office365", b.Office365}, {"openid", b.OpenID}, {"saml", b.SAML},
+	} {
+		if s.on != "true" {
+			off = append(off, s.name)
+		}
+	}
 	version := parseVersionID(b.Version + "...")
 	c.configVersion.Store(&version)
 	return ClientConfig{
@@ -85,6 +108,9 @@ func (c *Client) ClientConfig(ctx context.Context) (ClientConfig, error) {
 		EnableUserCreation:       b.EnableUserCreation == "true",
 		MinimumPasswordLength:    length,
 		EnterpriseBuild:          b.BuildEnterpriseReady == "true",
+		GuestsOff:                b.EnableGuestAccounts == "false",
+		LoginsOff:                off,
+		LDAPPictures:             b.LdapPictureAttributeSet == "true",
 	}, nil
 }
 
@@ -94,6 +120,9 @@ type License struct {
 	SKU      string // "" without a licence
 	// Until is when it ends; zero without one, and where the server does not say.
 	Until time.Time
+	// Guests and Delegated tell whether it has guest accounts, and the roles of
+	// administrators with fewer rights.
+	Guests, Delegated bool
 }
 
 // License reads license/client.
@@ -102,11 +131,14 @@ func (c *Client) License(ctx context.Context) (License, error) {
 		IsLicensed   string `json:"IsLicensed"`
 		SkuShortName string `json:"SkuShortName"`
 		ExpiresAt    string `json:"ExpiresAt"` // milliseconds; for administrators alone
+		Guests       string `json:"GuestAccounts"`
+		Schemes      string `json:"CustomPermissionsSchemes"`
 	}
 	_, err := c.do(ctx, call{
 		method: http.MethodGet, path: "/license/client", query: url.Values{"format": {"old"}}, decode: into(&b),
 	})
 	l := License{Licensed: b.IsLicensed == "true", SKU: b.SkuShortName}
+	l.Guests, l.Delegated = l.Licensed && b.Guests == "true", l.Licensed && b.Schemes == "true"
 	if at, bad := strconv.ParseInt(b.ExpiresAt, 10, 64); bad == nil && at > 0 && l.Licensed {
 		l.Until = time.UnixMilli(at).UTC()
 	}
@@ -154,11 +186,14 @@ type Settings struct {
 	EnableUserDeactivation          bool
 	RequireEmailVerification        bool
 	DisableBotsWhenOwnerDeactivated bool
+	MaxUsersPerTeam                 int
 	RateLimit                       bool
 	RatePerSecond                   int
 	// LDAPSync and SAMLSync tell that the server's own LDAP job (de)activates
 	// ldap respectively saml accounts.
 	LDAPSync, SAMLSync bool
+	// DeletionOff tells that the server says it deletes no account for good.
+	DeletionOff bool
 }
 
 // Settings reads config.
@@ -167,11 +202,13 @@ func (c *Client) Settings(ctx context.Context) (Settings, error) {
 		TeamSettings struct {
 			RestrictCreationToDomains string
 			EnableUserDeactivation    bool
+			MaxUsersPerTeam           int
 		}
 		EmailSettings   struct{ RequireEmailVerification bool }
 		ServiceSettings struct {
 			SiteURL                           string
 			DisableBotsWhenOwnerIsDeactivated bool
+			EnableAPIUserDeletion             *bool
 		}
 		RateLimitSettings struct {
 			Enable bool
@@ -183,12 +220,15 @@ func (c *Client) Settings(ctx context.Context) (Settings, error) {
 	if _, err := c.do(ctx, call{method: http.MethodGet, path: "/config", decode: into(&b)}); err != nil {
 		return Settings{}, err
 	}
+	deletes := b.ServiceSettings.EnableAPIUserDeletion
 	return Settings{
+		DeletionOff:                     deletes != nil && !*deletes,
 		SiteURL:                         b.ServiceSettings.SiteURL,
 		RestrictCreationToDomains:       b.TeamSettings.RestrictCreationToDomains,
 		EnableUserDeactivation:          b.TeamSettings.EnableUserDeactivation,
 		RequireEmailVerification:        b.EmailSettings.RequireEmailVerification,
 		DisableBotsWhenOwnerDeactivated: b.ServiceSettings.DisableBotsWhenOwnerIsDeactivated,
+		MaxUsersPerTeam:                 b.TeamSettings.MaxUsersPerTeam,
 		RateLimit:                       b.RateLimitSettings.Enable,
 		RatePerSecond:                   b.RateLimitSettings.PerSec,
 		LDAPSync:                        b.LdapSettings.Enable && b.LdapSettings.EnableSync,
@@ -275,15 +315,6 @@ func (c *Client) LastActive(ctx context.Context, id string) (time.Time, error) {
 		return time.Time{}, err
 	}
 	return time.UnixMilli(last).UTC(), err
-}
-
-// ActiveCount gives the number of active accounts, bots included.
-func (c *Client) ActiveCount(ctx context.Context) (int, error) {
-	var b struct {
-		Total int `json:"total_users_count"`
-	}
-	_, err := c.do(ctx, call{method: http.MethodGet, path: "/users/stats", decode: into(&b)})
-	return b.Total, err
 }
 
 // HumanAdmins gives the active human system administrators, in no order. It

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -20,6 +21,11 @@ type TargetOptions struct {
 	// cluster's caches it may take a moment. 0 means it is asked about once.
 	// The daemon sets 60 s.
 	SettleFor time.Duration
+	// Guests and Delegated tell that rules make guests, and that they give a role of
+	// [plan.LicenceRoles]: with either Facts and Check ask for the licence.
+	Guests, Delegated bool
+	// Custom says that user attributes are given, so that Facts asks which there are.
+	Custom bool
 }
 
 // Target is the Mattermost server as the engine sees it: what there is, and the
@@ -28,6 +34,10 @@ type Target struct {
 	c     *Client
 	o     TargetOptions
 	trial trial
+	// guests is why the server makes no guests, once it has said so; until the next Facts.
+	guests atomic.Pointer[GuestsError]
+	// custom are the ids of the user attributes by their names, as Facts found them.
+	custom atomic.Pointer[map[string]string]
 }
 
 // NewTarget makes a Target that talks through c. Its lifetime is c's.
@@ -250,14 +260,4 @@ func (t *Target) List(ctx context.Context, each func(identity.Account) error) (t
 // copy there: what counts is to be asked for once more with this.
 func (t *Target) Account(ctx context.Context, id string) (identity.Account, error) {
 	return t.read(ctx, id, false)
-}
-
-// AccountByUsername gives one account by username, from the server's database.
-func (t *Target) AccountByUsername(ctx context.Context, name string) (identity.Account, error) {
-	return t.c.UserByUsername(ctx, name)
-}
-
-// AccountByEmail gives one account by e-mail, from the server's database.
-func (t *Target) AccountByEmail(ctx context.Context, email string) (identity.Account, error) {
-	return t.c.UserByEmail(ctx, email)
 }

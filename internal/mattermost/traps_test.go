@@ -28,7 +28,7 @@ func everyOp(t *testing.T, target *mattermost.Target) {
 	a := mustApply(t, target, "", create("ada"))
 	for _, o := range []plan.Op{
 		op(plan.PatchProfile, change("nickname", "", "x"), change("first_name", "", "y"), change("last_name", "", "z"),
-			change("position", "", "p"), change("locale", "en", "de"), change("email", a.Email, "new@example.test")),
+			change("position", "", "p"), change("locale", "en", "de"), change("timezone", "", "Europe/Berlin"), change("email", a.Email, "new@example.test")),
 		op(plan.SetRoles, change("roles", "system_user", "system_admin system_user")),
 		op(plan.SetRoles, change("roles", "system_admin system_user", "system_user")),
 		op(plan.SetAuth, change("auth_service", "saml", "ldap"), change("auth_data", "id-ada", "d")),
@@ -51,10 +51,10 @@ func TestTarget_Apply_sendsNothingThatDoesHarm(t *testing.T) {
 			everyOp(t, target)
 			allowed := map[string][]string{
 				"/users": {
-					"username", "email", "nickname", "first_name", "last_name", "position", "locale",
+					"username", "email", "nickname", "first_name", "last_name", "position", "locale", "timezone",
 					"auth_service", "auth_data", "password", "email_verified", "disable_welcome_email",
 				},
-				"/patch":  {"username", "email", "nickname", "first_name", "last_name", "position", "locale"},
+				"/patch":  {"username", "email", "nickname", "first_name", "last_name", "position", "locale", "timezone"},
 				"/active": {"active"}, "/roles": {"roles"}, "/auth": {"auth_service", "auth_data"},
 			}
 			require.Len(t, s.Writes(), 10)

@@ -43,16 +43,6 @@ func (c *Client) userByID(ctx context.Context, id string, urgent bool) (identity
 	return c.oneUser(ctx, "/users/"+id, "", urgent)
 }
 
-// UserByUsername gives one account, deactivated ones included, read from the
-// database. The name is lowered first: the server refuses upper case.
-func (c *Client) UserByUsername(ctx context.Context, name string) (identity.Account, error) {
-	name = strings.ToLower(name)
-	if !validUsername(name) {
-		return identity.Account{}, &RequestError{"read account by username", "no account can have this name"}
-	}
-	return c.oneUser(ctx, "/users/username/"+url.PathEscape(name), "/users/username/{username}", false)
-}
-
 // UserByEmail gives one account, deactivated ones included, read from the
 // database. Case does not matter.
 func (c *Client) UserByEmail(ctx context.Context, email string) (identity.Account, error) {

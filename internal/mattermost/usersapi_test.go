@@ -38,8 +38,8 @@ func TestUsersAPI_tableAgreesWithTheRoutes(t *testing.T) {
 
 	made := map[string]bool{}
 	for _, rt := range mattermost.Routes() {
-		if rt.Path != "/users" && !strings.HasPrefix(rt.Path, "/users/") {
-			continue
+		if rt.Path != "/users" && !strings.HasPrefix(rt.Path, "/users/") || strings.HasSuffix(rt.Path, "/custom_profile_attributes") {
+			continue // the last is a part of the API of its own
 		}
 		call := rt.String()
 		if rt.Path == "/users/me" { // an id that the API describes with the others

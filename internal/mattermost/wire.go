@@ -10,7 +10,7 @@ import (
 )
 
 // wireUser is a user as the server writes it; absent fields mean empty. What
-// mmsync has no use for (props, notify_props, timezone …) is not read.
+// mmsync has no use for (props, notify_props …) is not read.
 type wireUser struct {
 	ID          string  `json:"id"`
 	CreateAt    int64   `json:"create_at"`
@@ -28,6 +28,33 @@ type wireUser struct {
 	Locale      string  `json:"locale"`
 	RemoteID    string  `json:"remote_id"`
 	IsBot       bool    `json:"is_bot"`
+	Timezone    zone    `json:"timezone"`
+	// PictureAt is negative or absent while the picture is a generated one.
+	PictureAt int64 `json:"last_picture_update"`
+}
+
+// zone is how the server keeps a person's time zone: a map of texts, which a patch
+// replaces whole.
+type zone struct {
+	UseAutomatic string `json:"useAutomaticTimezone"`
+	Manual       string `json:"manualTimezone"`
+	// Automatic is what the person's device said last; it says so again.
+	Automatic string `json:"automaticTimezone"`
+}
+
+// name gives the zone that was chosen; "" while the device decides.
+func (z zone) name() string {
+	if z.UseAutomatic != "false" {
+		return ""
+	}
+	return z.Manual
+}
+
+func zoneOf(name string) zone {
+	if name == "" {
+		return zone{UseAutomatic: "true"}
+	}
+	return zone{UseAutomatic: "false", Manual: name}
 }
 
 // magicLink is the login service of guests who log in by an e-mailed link; the
@@ -50,6 +77,7 @@ func (u *wireUser) account() (identity.Account, error) {
 		Profile: identity.Profile{
 			Username: u.Username, Email: u.Email, FirstName: u.FirstName, LastName: u.LastName,
 			Nickname: u.Nickname, Position: u.Position, Locale: u.Locale,
+			Timezone: u.Timezone.name(),
 		},
 		Roles:     identity.ParseRoles(u.Roles),
 		Auth:      identity.Auth{Service: u.AuthService, Data: data},
@@ -59,6 +87,7 @@ func (u *wireUser) account() (identity.Account, error) {
 		Bot:       u.IsBot,
 		Remote:    u.RemoteID != "",
 		MagicLink: u.AuthService == magicLink,
+		PictureAt: max(u.PictureAt, 0),
 	}, nil
 }
 

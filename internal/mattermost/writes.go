@@ -32,7 +32,7 @@ func (c *Client) Create(ctx context.Context, n NewUser) (identity.Account, error
 	body := map[string]any{"disable_welcome_email": true}
 	for _, f := range identity.AllAttributes() {
 		if v := n.Value(f); v != "" {
-			body[string(f)] = v
+			body[string(f)] = wireValue(f, v)
 		}
 	}
 	if n.Auth.IsZero() {
@@ -89,10 +89,10 @@ func (c *Client) Patch(ctx context.Context, id string, p identity.Profile, set i
 	if err := checkID("patch account", id); err != nil {
 		return identity.Account{}, err
 	}
-	body := map[string]string{}
+	body := map[string]any{}
 	for _, f := range set.List() {
 		if v := p.Value(f); v != "" || (f != identity.Username && f != identity.Email) {
-			body[string(f)] = v
+			body[string(f)] = wireValue(f, v)
 			continue
 		}
 		return identity.Account{}, &RequestError{"patch account", string(f) + " cannot be empty"}
@@ -109,6 +109,14 @@ func (c *Client) Patch(ctx context.Context, id string, p identity.Profile, set i
 		return identity.Account{}, err
 	}
 	return a, nil
+}
+
+// wireValue gives a profile field in the server's form.
+func wireValue(f identity.Attribute, v string) any {
+	if f == identity.Timezone {
+		return zoneOf(v)
+	}
+	return v
 }
 
 // SetActive switches an account off or on. Off ends its sessions, and disables
@@ -128,18 +136,10 @@ func (c *Client) SetActive(ctx context.Context, id string, active bool) error {
 // caller, even the last administrator; here that is refused. ctx governs it until
 // it leaves.
 func (c *Client) DeactivateByDelete(ctx context.Context, id string) error {
-	const op = "deactivate by DELETE"
-	if err := checkID(op, id); err != nil {
+	if err := c.somebodyElse(ctx, "deactivate by DELETE", id); err != nil {
 		return err
 	}
-	me, err := c.oneUser(ctx, "/users/me", "", true)
-	if err != nil {
-		return fmt.Errorf("read the token's own account: %w", err)
-	}
-	if me.ID == id {
-		return &RequestError{op, "it is the account of mmsync's own token"}
-	}
-	_, err = c.do(ctx, call{method: http.MethodDelete, path: "/users/" + id, write: true, urgent: true, account: id})
+	_, err := c.do(ctx, call{method: http.MethodDelete, path: "/users/" + id, write: true, urgent: true, account: id})
 	return err
 }
 
@@ -162,14 +162,23 @@ func (c *Client) SetRoles(ctx context.Context, id string, roles identity.Roles) 
 
 // SetAuth moves an account to a login service and erases its password. Sessions
 // stay; revoke them apart. The server answers success for an unknown id, too:
-// read it back. There is no way back to a password login. ctx governs it until
-// it leaves.
+// read it back. The way back to a password is [Client.SetPassword]. ctx governs it
+// until it leaves.
 func (c *Client) SetAuth(ctx context.Context, id string, auth identity.Auth) error {
 	if err := checkAuth("set login service", auth); err != nil {
 		return err
 	}
 	return c.put(ctx, "set login service", id, "auth",
 		map[string]string{"auth_service": auth.Service, "auth_data": auth.Data}, false)
+}
+
+// SetPassword sets the password of an account and with that erases its login
+// service and data, which the server does without a word. Its sessions stay; the
+// server may mail the person that the password was changed. It is refused for the
+// token's own account, which would need the password of before. ctx governs it until
+// it leaves.
+func (c *Client) SetPassword(ctx context.Context, id, password string) error {
+	return c.put(ctx, "set password", id, "password", map[string]string{"new_password": password}, false)
 }
 
 func (c *Client) put(ctx context.Context, op, id, what string, body any, urgent bool) error {
@@ -190,10 +199,18 @@ func (c *Client) RevokeSessions(ctx context.Context, id string) error {
 	return c.post(ctx, "revoke sessions", id, "sessions/revoke/all", true)
 }
 
-// VerifyEmail marks the account's e-mail as confirmed. ctx governs it until it
-// leaves.
-func (c *Client) VerifyEmail(ctx context.Context, id string) error {
-	return c.post(ctx, "verify e-mail", id, "email/verify/member", false)
+// Promote makes a full member of a guest, who joins the default channels of his teams
+// by it. It needs no licence. ctx governs it until it leaves.
+func (c *Client) Promote(ctx context.Context, id string) error {
+	return c.post(ctx, "promote", id, "promote", false)
+}
+
+// Demote makes a guest of a full member, whose every other role goes with it, the
+// last administrator's too. It needs a licence with guests and the server's guest
+// feature, see [IsGuestsUnlicensed] and [IsGuestsOff]. Sessions stay; revoke them apart.
+// ctx governs it until it leaves.
+func (c *Client) Demote(ctx context.Context, id string) error {
+	return c.post(ctx, "demote", id, "demote", false)
 }
 
 func (c *Client) post(ctx context.Context, op, id, what string, urgent bool) error {

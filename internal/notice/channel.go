@@ -16,6 +16,10 @@ type Channel struct {
 	Name   string // team/channel, or an id
 }
 
+// Takes tells what can arrive: not that Mattermost takes the token no more, which would go
+// the way that is closed.
+func (*Channel) Takes(n Notice) bool { return n.Kind != TokenDead }
+
 // Send implements Sink.
 func (c *Channel) Send(ctx context.Context, n Notice) error {
 	if err := c.Poster.Post(ctx, c.Name, n.Chat()); err != nil {

@@ -25,6 +25,7 @@ func ago(d time.Duration) time.Time { return now.Add(-d) }
 func limits() Limits {
 	return Limits{
 		LeaverHeldAfter: 15 * time.Minute, RunsFailed: 3, SourceStale: 26 * time.Hour, IDPSilent: 72 * time.Hour, SeatsLeft: 10, ExpiringWithin: 14 * 24 * time.Hour,
+		LeftBehind: true, Leavers: true,
 	}
 }
 
@@ -77,6 +78,19 @@ func TestConditions_texts(t *testing.T) {
 			{Key: "certificate/scim.tls", What: "the certificate of scim.tls", At: now.Add(47 * time.Hour), Next: "Renew it."},
 		}},
 		"taken-back": {Undone: []Leaver{{"corp", "k.lee"}, {"corp", ""}, {"okta", "m.rossi"}}},
+		"left-behind": {LeftKnown: true, Left: []LeftBehind{
+			{Leaver{"corp", "k.lee"}, "a1", plan.LeftIncoming},
+			{Leaver{"corp", "k.lee"}, "a1", plan.LeftIncoming},
+			{Leaver{"corp", "a.kahn"}, "a2", plan.LeftBot},
+			{Leaver{"okta", "m.rossi"}, "a3", plan.LeftCommand},
+		}},
+		"left": {LeftKnown: true, LeftLooked: ago(30 * time.Minute), Left: []LeftBehind{
+			{Leaver{"corp", "k.lee"}, "a1", plan.LeftIncoming}, {Leaver{"corp", "k.lee"}, "a1", plan.LeftBot},
+		}, Departed: []Departed{
+			{Leaver: Leaver{"corp", "k.lee"}, Account: "a1", Name: "Kim Lee", At: ago(time.Hour), Manager: "boss"},
+			{Leaver: Leaver{"corp", "a.kahn"}, Account: "a2", At: ago(time.Hour)},
+			{Leaver: Leaver{"okta", ""}, Account: "a3", At: ago(time.Minute)},
+		}},
 		"restored":   {History: History{Restored: true}},
 		"key-gone":   {History: History{Refused: true, Unsealed: ago(time.Hour)}},
 		"unsealed":   {History: History{Unsealed: ago(time.Hour)}},

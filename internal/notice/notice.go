@@ -21,6 +21,8 @@ const (
 	IDPSilent      Kind = "idp_silent"            // an identity provider has not asked for long
 	TokenDead      Kind = "mattermost_token_dead" // Mattermost does not take mmsync's token
 	TakenBack      Kind = "taken_back"            // what mmsync takes from accounts comes back each time
+	LeftOver       Kind = "left_behind"           // what leavers left behind works on
+	Left           Kind = "left"                  // somebody has left and was switched off
 	StoreRestored  Kind = "store_restored"        // the store was put back, or is another one
 	NotSealed      Kind = "history_not_sealed"    // what was done is not sealed, or cannot be
 	Test           Kind = "test"                  // somebody tries whether a receiver hears
@@ -30,9 +32,13 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		GuardTripped, ApprovalNeeded, LeaverHeld, RunsFailing, SourceStale, SourceDegraded, Expiring, SeatsGone, IDPSilent, TokenDead,
-		TakenBack, StoreRestored, NotSealed, Test,
+		TakenBack, LeftOver, Left, StoreRestored, NotSealed, Test,
 	}
 }
+
+// once tells a kind of what happens and does not last: it is told one time, and nobody is
+// told of its end.
+func (k Kind) once() bool { return k == Left }
 
 // Severity is how soon somebody should look.
 type Severity string
@@ -46,7 +52,7 @@ const (
 // reaches tells whether s is at least as severe as least; the zero least is Warn.
 func (s Severity) reaches(least Severity) bool { return s == Alarm || least != Alarm }
 
-// Notice is something that somebody should hear of. But for People nothing in it
+// Notice is something that somebody should hear of. But for People and Departed nothing in it
 // names a person, an address or a value of anybody.
 type Notice struct {
 	Kind Kind
@@ -66,10 +72,17 @@ type Notice struct {
 	Count int
 	// People are the usernames of some of them, for receivers that may know.
 	People []string
+	// Departed is who has left, for receivers that may know; nil of any other kind, and of
+	// several. Things counts what they own and works on, "" if nothing is known to.
+	Departed *Departed
+	Things   string
 	// At is when it was found.
 	At time.Time
 	// Over says that it has ended.
 	Over bool
+
+	// covers are the notices that it is told in the place of.
+	covers []Notice
 }
 
 // mostPeople is how many people a Notice names.

@@ -29,20 +29,22 @@ type Receiver struct {
 	Least Severity
 	// People lets it know usernames.
 	People bool
-	// Never are kinds that cannot arrive through it.
-	Never []Kind
+	// Takes tells what is for it, whatever the severity; nil for everything.
+	Takes func(Notice) bool
+	// Each tells it of each leaver by himself, however many there are.
+	Each bool
 }
 
 // takes tells whether a notice is for the receiver.
 func (r *Receiver) takes(n Notice) bool {
-	return n.Severity.reaches(r.Least) && !slices.Contains(r.Never, n.Kind)
+	return n.Severity.reaches(r.Least) && (r.Takes == nil || r.Takes(n))
 }
 
 // fitted is the notice as the receiver may have it.
 func (r *Receiver) fitted(n Notice) Notice {
 	n = n.clone()
 	if !r.People {
-		n.People = nil
+		n.People, n.Departed = nil, nil
 	}
 	return n
 }
@@ -275,6 +277,9 @@ func (t *Teller) pass(ctx context.Context, r *Receiver, b batch) error {
 		return fmt.Errorf("read what was told: %w", err)
 	}
 	told = slices.DeleteFunc(told, func(x state.Told) bool { return x.Sink != r.Name })
+	if err := t.forget(ctx, r, b, told); err != nil {
+		return err
+	}
 	news := t.news(r, b, told)
 	for _, n := range news[:min(len(news), perPass)] {
 		if !t.ours() {
@@ -298,14 +303,10 @@ func (t *Teller) one(ctx context.Context, r *Receiver, l state.Lease, n Notice, 
 		return err
 	}
 	t.log.InfoContext(ctx, "told", "sink", r.Name, "notice", string(n.Kind), "severity", string(n.Severity), "over", n.Over)
-	x := state.Told{Sink: r.Name, Key: n.Key, Kind: string(n.Kind), Severity: string(n.Severity), Text: n.Text, People: n.Count, Since: n.At, At: n.At}
-	if i := slices.IndexFunc(told, func(o state.Told) bool { return o.Key == n.Key }); i >= 0 {
-		x.Since = told[i].Since
-	}
 	// It was sent, whatever becomes of ctx now.
 	noting, done := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
 	defer done()
-	put, over := []state.Told{x}, []state.Told(nil)
+	put, over := n.noted(r.Name, told), []state.Told(nil)
 	if n.Over {
 		put, over = nil, put
 	}
@@ -347,13 +348,17 @@ func (t *Teller) news(r *Receiver, b batch, told []state.Told) []Notice {
 		ago := n.At.Sub(x.At)
 		switch {
 		case !r.takes(n):
+		case known && n.Kind.once():
 		case !known, ago >= t.o.Repeat, n.Severity == Alarm && x.Severity != string(Alarm), n.Count > x.People && ago >= growsEvery:
 			out = append(out, n)
 		}
 	}
+	if !r.Each {
+		out = gathered(out, told, b.snapshot.Now)
+	}
 	slices.SortStableFunc(out, func(a, b Notice) int { return rank(a) - rank(b) })
 	for _, x := range told {
-		if !lasts[x.Key] && !b.snapshot.unknown(x.Key) {
+		if !lasts[x.Key] && !Kind(x.Kind).once() && !b.snapshot.unknown(x.Key) {
 			out = append(out, Notice{
 				Kind: Kind(x.Kind), Key: x.Key, Severity: Severity(x.Severity), At: b.snapshot.Now, Over: true, Link: t.o.Link,
 				Text: "It is over. What was told, first at " + clock(x.Since) + ", was: “" + x.Text + "”",
@@ -369,32 +374,4 @@ func rank(n Notice) int {
 		return 0
 	}
 	return 1
-}
-
-// Outcome is what became of a test.
-type Outcome struct {
-	Name string
-	Err  error // nil: it was taken
-	Took time.Duration
-}
-
-// Try sends a test to the receivers of the given names, or to all, one after another,
-// and tells what became of each. It needs no store.
-func Try(ctx context.Context, receivers []Receiver, link string, names ...string) []Outcome {
-	var out []Outcome
-	for i := range receivers {
-		r := &receivers[i]
-		if len(names) > 0 && !slices.Contains(names, r.Name) {
-			continue
-		}
-		start := time.Now()
-		sending, cancel := context.WithTimeout(ctx, sendWithin)
-		err := r.Sink.Send(sending, Notice{
-			Kind: Test, Key: string(Test), Severity: Warn, Link: link, At: start.UTC(),
-			Text: "This is a test of mmsync's notices; nothing is the matter.", Next: "Nothing has to be done.",
-		})
-		cancel()
-		out = append(out, Outcome{Name: r.Name, Err: err, Took: time.Since(start)})
-	}
-	return out
 }

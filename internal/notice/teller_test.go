@@ -228,7 +228,7 @@ func TestTeller_receivers_hear_what_is_for_them(t *testing.T) {
 			s.Sources = []Source{{Name: "corp", Read: time.Now().Add(-time.Hour)}}
 			s.Server = &Server{TokenDead: true}
 		})
-		stop := tell(t, s, w, "a", Receiver{Name: "all", Sink: all}, Receiver{Name: "alarms", Sink: alarms, Least: Alarm}, Receiver{Name: "chat", Sink: chat, Never: []Kind{TokenDead}})
+		stop := tell(t, s, w, "a", Receiver{Name: "all", Sink: all}, Receiver{Name: "alarms", Sink: alarms, Least: Alarm}, Receiver{Name: "chat", Sink: chat, Takes: (*Channel)(nil).Takes})
 		pass(time.Minute)
 		require.Equal(t, []string{"mattermost_token_dead", "source_degraded/corp"}, all.take())
 		require.Equal(t, []string{"mattermost_token_dead"}, alarms.take())

@@ -24,6 +24,7 @@ type Store interface {
 	Reads(ctx context.Context, source string, since time.Time) ([]state.Read, error)
 	Tokens(ctx context.Context, source string) ([]state.Token, error)
 	Unsealed(ctx context.Context, limit int) (state.Unsealed, error)
+	Ops(ctx context.Context, f state.OpFilter) ([]state.OpRecord, error)
 }
 
 // WatchedSource is a source of the configuration.
@@ -33,6 +34,8 @@ type WatchedSource struct {
 	// Signed tells that clients may come with tokens of an issuer, of whose use
 	// nothing is noted.
 	Signed bool
+	// Managers tells that it says whom people report to.
+	Managers bool
 }
 
 // WatchOptions configure a Watcher.
@@ -49,6 +52,9 @@ type WatchOptions struct {
 	TokenDead func() bool
 	// Ends gives what ends besides tokens; nil for nothing.
 	Ends func() []End
+	// Left gives what leavers left behind that works on; known false says that there may
+	// be more. nil asks nothing.
+	Left func(ctx context.Context) (list []LeftBehind, known bool)
 	// History tells whether the store is the one whose history was sealed; nil leaves
 	// that open.
 	History func(ctx context.Context) (History, error)
@@ -73,6 +79,20 @@ type Watcher struct {
 	back      []Leaver
 	undoneAt  time.Time
 	undoneRun string
+	// left is what leavers left behind at leftAt, after the run leftRun.
+	left      []LeftBehind
+	leftKnown bool
+	leftAt    time.Time
+	leftRun   string
+	// leftLooked is leftAt by the store's clock.
+	leftLooked time.Time
+	// gone are those that departed found at goneAt, after the run goneRun.
+	gone    []Departed
+	goneAt  time.Time
+	goneRun string
+	// hasLeft keeps of each whose account is off of late whether he has left: the history
+	// of that does not change.
+	hasLeft map[string]bool
 }
 
 // view is what matters of a run's decisions.
@@ -137,7 +157,11 @@ func (w *Watcher) Look(ctx context.Context) (Snapshot, error) {
 	if err := w.history(ctx, &s); err != nil {
 		return s, err
 	}
+	if err := w.departed(ctx, &s); err != nil {
+		return s, err
+	}
 	w.ask(ctx, &s)
+	w.leftBehind(ctx, &s)
 	return s, nil
 }
 
@@ -302,59 +326,6 @@ func (w *Watcher) reads(ctx context.Context, s *Source, now time.Time) error {
 		}
 	}
 	return nil
-}
-
-// lastRequest tells when a token of a source was used last, or, if none was, since
-// when one could be.
-func lastRequest(tokens []state.Token, signed bool) time.Time {
-	var last, first time.Time
-	for _, t := range tokens {
-		if t.UsedAt.After(last) {
-			last = t.UsedAt
-		}
-		if first.IsZero() || t.CreatedAt.Before(first) {
-			first = t.CreatedAt
-		}
-	}
-	switch {
-	case signed:
-		return time.Time{}
-	case last.IsZero():
-		return first
-	}
-	return last
-}
-
-// usedLately is how long after its last use a token counts as one that a provider
-// still comes with.
-const usedLately = 24 * time.Hour
-
-// tokenEnds gives the tokens of a source whose end somebody would notice: the last
-// one, and any that a provider still comes with.
-func tokenEnds(tokens []state.Token, src WatchedSource, now time.Time) []End {
-	forever := func(t state.Token) bool { return t.ExpiresAt.IsZero() }
-	last := -1
-	for i, t := range tokens {
-		if last < 0 || forever(t) || !forever(tokens[last]) && t.ExpiresAt.After(tokens[last].ExpiresAt) {
-			last = i
-		}
-	}
-	var out []End
-	for i, t := range tokens {
-		inUse := now.Sub(t.UsedAt) < usedLately && now.Before(t.ExpiresAt)
-		if forever(t) || !inUse && (i != last || src.Signed) {
-			continue
-		}
-		e := End{
-			Key: "token/" + t.ID, What: fmt.Sprintf("the SCIM token %s of source %s", visible(t.Name), src.Name), At: t.ExpiresAt,
-			Next: "Make the one that follows it and put it into the identity provider: nobody can push when this one has ended.", Command: plan.Command("token rotate", t.Name, "--source", src.Name),
-		}
-		if i != last {
-			e.Next, e.Command = "A provider still comes with it; put the token that follows it there.", "mmsync token list --source "+plan.Shell(src.Name)
-		}
-		out = append(out, e)
-	}
-	return out
 }
 
 // ask asks Mattermost about itself, unless it did so a short while ago.

@@ -31,7 +31,7 @@ func Own(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	s, err := startServer(append([]string{"synchronous_commit=on"}, settings...)...)
 	if err != nil {
-		if required() {
+		if Requires("postgres") {
 			t.Fatalf("%s requires postgres: %v", EnvRequire, err)
 		}
 		t.Skipf("no postgres: %v", err)

@@ -9,9 +9,12 @@ package pgtest
 import (
 	"context"
 	"crypto/rand"
+	"flag"
+	"fmt"
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -51,6 +54,15 @@ func Main(m *testing.M) int {
 	return code
 }
 
+// SideBySide lets n tests of the package run at a time, for a package that waits more than
+// it computes: for the server, for leases to run out. Call it in TestMain; a -parallel on
+// the command line is read later and wins.
+func SideBySide(n int) {
+	if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
+		panic(fmt.Sprintf("pgtest: %d tests side by side: %v", n, err)) // not in a test binary
+	}
+}
+
 // URL creates a schema and gives a URL that leads into it. It is dropped when the
 // test ends. Where there is no PostgreSQL the test is skipped, or fails if
 // MMSYNC_TEST_REQUIRE names "postgres".
@@ -58,7 +70,7 @@ func URL(t testing.TB) string {
 	t.Helper()
 	shared.once.Do(start)
 	if shared.err != nil {
-		if required() {
+		if Requires("postgres") {
 			t.Fatalf("%s requires postgres: %v", EnvRequire, shared.err)
 		}
 		t.Skipf("no postgres: %v", shared.err)
@@ -78,6 +90,12 @@ func URL(t testing.TB) string {
 	return u.String()
 }
 
+// Available tells whether URL gives one here, and starts the server for that.
+func Available() bool {
+	shared.once.Do(start)
+	return shared.err == nil
+}
+
 func start() {
 	if shared.url = os.Getenv(EnvURL); shared.url != "" {
 		return
@@ -88,8 +106,10 @@ func start() {
 	}
 }
 
-func required() bool {
-	return slices.Contains(strings.Split(os.Getenv(EnvRequire), ","), "postgres")
+// Requires tells whether MMSYNC_TEST_REQUIRE names something, so that a test that lacks
+// it has to fail.
+func Requires(what string) bool {
+	return slices.Contains(strings.Split(os.Getenv(EnvRequire), ","), what)
 }
 
 // admin runs one statement on a connection of its own.

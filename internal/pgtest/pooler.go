@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,11 +34,14 @@ func PooledURL(t testing.TB) string {
 	t.Helper()
 	URL(t) // starts the server, or skips
 	if shared.server == nil {
+		if Requires("pgbouncer") {
+			t.Fatalf("%s requires pgbouncer, and the server that %s names has none before it", EnvRequire, EnvURL)
+		}
 		t.Skipf("no pgbouncer before the server that %s names", EnvURL)
 	}
 	pooled.once.Do(func() { pooled.pooler, pooled.err = startPooler(shared.url) })
 	if pooled.err != nil {
-		if slices.Contains(strings.Split(os.Getenv(EnvRequire), ","), "pgbouncer") {
+		if Requires("pgbouncer") {
 			t.Fatalf("%s requires pgbouncer: %v", EnvRequire, pooled.err)
 		}
 		t.Skipf("no pgbouncer: %v", pooled.err)

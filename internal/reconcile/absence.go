@@ -112,6 +112,9 @@ func (g *gathered) missingLinks(source string, unreadable []identity.Problem) (a
 	from, to := g.roster.segment(source)
 	for i := from; i < to; i++ {
 		h := &g.roster.heads[i]
+		if !h.owner && !h.present && places[h.place] {
+			taken[h.place] = true // a contributor's: he is not who is missing
+		}
 		if !h.owner || h.present {
 			continue
 		}
@@ -162,7 +165,7 @@ func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, s
 	var ask []string
 	first = len(g.observations)
 	for _, k := range absent {
-		ob := plan.Observation{Key: k.Key, Link: k}
+		ob := plan.Observation{Key: k.Key, Link: k, Voices: g.voicesOf(k)}
 		v.attach(&ob)
 		ob.Absence = plan.Absence{Complete: sum.Complete, Doubt: sum.Doubt}
 		if s := seen[k.Key]; s != nil {
@@ -172,7 +175,7 @@ func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, s
 			s := e.sight(g, seen[k.Key], k.Key)
 			ob.Absence.Since, ob.Absence.Reads = s.Since, s.Reads
 			// An account that is gone as well is forgotten on the same proof.
-			if e.due(s, g.now) && !ob.Unseen && (ob.Linked == nil || ob.Linked.Active() || e.hasRights(k.Key.Source, ob.Linked.Roles) || g.stops.off(k.Key)) {
+			if e.due(s, g.now) && !ob.Unseen && (ob.Linked == nil || ob.Linked.Active() || e.hasRights(k.Key.Source, ob.Linked.Roles) || g.stops.off(k.Key) || e.tidies(g, &ob) || g.asksAgain(&ob)) {
 				ask = append(ask, k.Key.Anchor)
 			}
 		}

@@ -131,7 +131,7 @@ func (e *Engine) round(l *lease, u unsettled, o RunOptions, keys []identity.Key)
 	} else if other {
 		return nil, nil, errLookedAfter
 	}
-	calls, err := e.closeOps(ctx, l.current(), u.offset)
+	calls, err := e.closeOps(ctx, l, u.offset)
 	if err != nil {
 		return nil, nil, err
 	}

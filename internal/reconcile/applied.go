@@ -10,11 +10,24 @@ import (
 	"github.com/mmsync/mmsync/internal/state"
 )
 
+// succeeded counts an op that was carried out, and notes who is to be looked at again.
+func (a *applier) succeeded(d *plan.Decision, op plan.Op) {
+	a.count(func() {
+		a.counts.Done++
+		a.inARow = 0
+		if takes(op) && a.e.o.LookAgain > 0 {
+			a.due[d.Key] = time.Now().Add(a.e.o.LookAgain)
+		}
+	})
+}
+
 func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, op plan.Op, who *person, cause error) error {
 	row := 0
 	a.count(func() {
 		a.counts.Failed++
-		a.inARow++
+		if op.Kind.Hangs() { // else it says nothing about the rest
+			a.inARow++
+		}
 		row = a.inARow
 		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: op.Kind, Error: cause.Error()})
 		switch {
@@ -27,8 +40,13 @@ func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, o
 	})
 	// What may still arrive stays sent and is looked after; so does what no later look
 	// at the account would miss, which the next run repeats.
-	if !isUnknown(cause) && !endsOldSessions(op) {
+	if !isUnknown(cause) && !owed(op) {
 		out := state.Outcome{Ref: ref, Status: state.OpFailed, AccountID: who.id(d), At: time.Now(), Before: who.account, Error: cause.Error()}
+		if refusedPicture(op, cause) && who.link != nil {
+			link := *who.link
+			link.Applied.PictureRefused, _ = op.To(plan.FieldPicture)
+			out.Link, who.link = &link, &link
+		}
 		if err := a.record(ctx, out); err != nil {
 			return err
 		}
@@ -65,11 +83,15 @@ func (a *applier) skip(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 }
 
 // yield leaves an op to the push that took the person over since the plan was made.
+// What has to follow stays open: the next run makes it, if there is something to follow.
 func (a *applier) yield(ctx context.Context, ref state.OpRef, d *plan.Decision) error {
+	if owed(d.Ops[ref.Op]) {
+		return nil
+	}
 	return a.record(ctx, state.Outcome{Ref: ref, Status: state.OpDropped, AccountID: d.AccountID, At: time.Now(), Error: "a push about the person came since the plan was made, and was worked on instead"})
 }
 
-// own is a step that changes ownership alone.
+// own is a step that changes the link alone.
 func (a *applier) own(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, who *person) (ok bool, err error) {
 	why, err := a.heldBack(ctx, d, d.Ops[index])
 	switch {
@@ -87,6 +109,9 @@ func (a *applier) keep(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	a.mu.Lock()
 	a.stopped[why]++
 	a.mu.Unlock()
+	if owed(d.Ops[index]) {
+		return nil // it stays open, and the next run makes it
+	}
 	return a.skip(ctx, ref, d, index, said)
 }
 

@@ -24,6 +24,9 @@ func (e *Engine) assemble(ctx context.Context, g *gathered, v *view, snaps []*id
 	if err := e.complete(ctx, g, v, g.observations); err != nil {
 		return err
 	}
+	if err := e.keepManagers(ctx, g, l); err != nil {
+		return err
+	}
 	g.tellReturns()
 	if err := e.heed(ctx, g, l); err != nil {
 		return err
@@ -51,6 +54,13 @@ func (e *Engine) complete(ctx context.Context, g *gathered, v *view, obs []plan.
 		return fmt.Errorf("read what operators said: %w", err)
 	}
 	g.problems = append(g.problems, g.heard.problems...)
+	if err := e.attachMemberships(ctx, g, obs); err != nil {
+		return err
+	}
+	if err := e.attachPeople(ctx, g, obs); err != nil {
+		return err
+	}
+	e.tellMaking(g)
 	for i := range obs {
 		ob := &obs[i]
 		ob.Facts, ob.Now, ob.Said = &g.facts, g.now, g.heard.said[ob.Key]
@@ -63,7 +73,13 @@ func (e *Engine) complete(ctx context.Context, g *gathered, v *view, obs []plan.
 	if err := e.refusals(ctx, obs); err != nil {
 		return err
 	}
-	return e.adoptable(ctx, obs)
+	if err := e.matched(ctx, g, obs); err != nil {
+		return err
+	}
+	if err := e.adoptable(ctx, obs); err != nil {
+		return err
+	}
+	return e.belongings(ctx, g, obs)
 }
 
 // owners tells whose the accounts in view are. Those of people about whom nothing
@@ -161,7 +177,8 @@ func (e *Engine) assembleSource(ctx context.Context, g *gathered, v *view, src S
 	first := len(g.observations)
 	for i := range s.Identities {
 		id := &s.Identities[i]
-		ob := plan.Observation{Key: id.Key, Desired: id, Link: g.links[id.Key]}
+		k := g.links[id.Key]
+		ob := plan.Observation{Key: id.Key, Desired: id, Link: k, Voices: g.voicesOf(k), Awards: g.awards[id.Key]}
 		v.attach(&ob)
 		g.observations = append(g.observations, ob)
 	}

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -18,6 +19,19 @@ type busy struct {
 	accounts map[string]time.Time
 	// sessions are ops that have yet to end the sessions of a login that was moved.
 	sessions []state.OpRecord
+	// away are people whose login is still another one, by a run that was cut off:
+	// nothing else is sent for them before it is as it was, and no time ends that.
+	// astray says so.
+	away   map[identity.Key]bool
+	astray []string
+}
+
+func (b *busy) stray(op state.OpRecord, why string) {
+	if b.away == nil {
+		b.away = map[identity.Key]bool{}
+	}
+	b.away[op.Key] = true
+	b.astray = append(b.astray, astray(op, why))
 }
 
 func (b *busy) add(op state.OpRecord, until time.Time) {
@@ -45,7 +59,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 func (b *busy) has(k identity.Key, account string) bool {
-	return !b.people[k].IsZero() || !b.accounts[account].IsZero()
+	return b.away[k] || !b.people[k].IsZero() || !b.accounts[account].IsZero()
 }
 
 // until gives, by the clock that now was read from, until when nothing may be sent
@@ -62,11 +76,19 @@ func (b *busy) until(ob *plan.Observation, now time.Time) time.Time {
 			}
 		}
 	}
+	if b.away[ob.Key] {
+		at = later(at, now)
+	}
+	return still(at, now)
+}
+
+// still turns a time of this process's clock until which a call may arrive, zero for none,
+// into one of the clock that now was read from: while its op is open it is still to come,
+// however late it is, for what is sent meanwhile would be taken for the effect of that call.
+func still(at, now time.Time) time.Time {
 	if at.IsZero() {
 		return at
 	}
-	// While its op is open, however late it is: what is sent meanwhile would be
-	// taken for the effect of that call.
 	return now.Add(max(time.Until(at), time.Millisecond))
 }
 
@@ -74,7 +96,8 @@ func (b *busy) until(ob *plan.Observation, now time.Time) time.Time {
 // that may.
 func (e *Engine) calls(ctx context.Context, facts plan.Facts) (busy, error) {
 	var b busy
-	open, err := e.o.Store.Ops(ctx, state.OpFilter{Statuses: []state.OpStatus{state.OpSent}})
+	open, err := e.o.Store.Ops(ctx, state.OpFilter{Statuses: []state.OpStatus{state.OpSent, state.OpPending}})
+	open = slices.DeleteFunc(open, func(op state.OpRecord) bool { return op.Status == state.OpPending && op.Op.Detour != plan.Back })
 	if err != nil || len(open) == 0 {
 		if err != nil {
 			err = fmt.Errorf("read unfinished ops: %w", err)
@@ -90,6 +113,15 @@ func (e *Engine) calls(ctx context.Context, facts plan.Facts) (busy, error) {
 		return b, fmt.Errorf("read the store's clock: %w", err)
 	}
 	for _, op := range open {
+		if due, _, err := e.backDue(ctx, op); err != nil {
+			return b, err
+		} else if due {
+			b.stray(op, "no run that writes was made since")
+			continue
+		}
+		if op.Status == state.OpPending {
+			continue
+		}
 		if op.AccountID == "" && op.Op.Kind != plan.CreateAccount {
 			continue
 		}

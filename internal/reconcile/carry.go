@@ -263,9 +263,13 @@ func (w *ownership) take(links, known []identity.Link, refused []state.RefusedMa
 		case a.Roles.Privileged() && !privileged:
 			faults = append(faults, fmt.Sprintf("account %q (%s) of %s holds %s; if it is to be this person's all the same, say --privileged", a.Username, a.ID, k.Key, a.Roles))
 		default:
+			link := plan.Op{Kind: plan.LinkAccount}
+			if k.Part == identity.Contributor {
+				link.Changes = []plan.Change{{Field: plan.FieldPart, To: string(k.Part)}}
+			}
 			w.steps = append(w.steps, step{link: k, account: a, decision: plan.Decision{
 				Key: k.Key, Ref: k.Ref, Action: plan.Adopt, Reason: plan.Approved, AccountID: a.ID, Username: a.Username,
-				Detail: "imported for " + k.Key.String(), Ops: []plan.Op{{Kind: plan.LinkAccount}},
+				Detail: "imported for " + k.Key.String(), Ops: []plan.Op{link},
 			}})
 		}
 	}

@@ -57,6 +57,18 @@ func (e *Engine) observations(ctx context.Context, o RunOptions, l *lease, facts
 // gatherChanges gathers what changed. Without a result and an error, why says why
 // everybody has to be read.
 func (e *Engine) gatherChanges(ctx context.Context, o RunOptions, l *lease, facts plan.Facts, calls busy) (g *gathered, why string, err error) {
+	if facts.Spaces, err = e.spaces(ctx, spacesFor); err != nil {
+		if ctx.Err() != nil {
+			return nil, "", err
+		}
+		return nil, "the teams and channels of memberships.rules could not be looked up", nil
+	}
+	switch unsure, err := e.unmade(ctx, &facts); {
+	case err != nil:
+		return nil, "", err
+	case len(unsure) > 0:
+		return nil, "it could not be found out which teams and channels are missing", nil
+	}
 	g = &gathered{
 		auditAge: -1, facts: facts, rules: e.rules(facts), roster: &roster{}, busy: calls, bars: o.Bars, changes: true,
 		links: map[identity.Key]*identity.Link{}, since: e.claims.now(), claims: e.claims,
@@ -262,20 +274,15 @@ func (e *Engine) assembleChanges(ctx context.Context, g *gathered, list []*parti
 	if err := e.reread(ctx, g, v, keys); err != nil {
 		return err
 	}
-	var w wanted
 	for _, c := range list {
 		if err := e.observeChanged(ctx, g, v, c, l); err != nil {
 			return err
 		}
 	}
-	for i := range g.observations {
-		if ob := &g.observations[i]; ob.Desired != nil {
-			w.add(ob.Desired, ob.Linked)
-		}
+	if err := e.hearFew(ctx, g, v, l, true, everyone); err != nil {
+		return err
 	}
-	slices.Sort(w.usernames)
-	slices.Sort(w.emails)
-	if err := e.find(ctx, v, w); err != nil {
+	if err := e.find(ctx, v, e.wantedBy(g.observations)); err != nil {
 		return err
 	}
 	for _, a := range v.byID {
@@ -288,6 +295,9 @@ func (e *Engine) assembleChanges(ctx context.Context, g *gathered, list []*parti
 		return err
 	}
 	if err := e.complete(ctx, g, v, g.observations); err != nil {
+		return err
+	}
+	if err := e.keepManagers(ctx, g, l); err != nil {
 		return err
 	}
 	if err := e.heed(ctx, g, l); err != nil {

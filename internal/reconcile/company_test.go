@@ -3,7 +3,6 @@ package reconcile_test
 import (
 	"database/sql"
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -51,9 +50,9 @@ func companyBefore() []human {
 func companyAfter() []human {
 	return []human{
 		{ID: "steady", UID: "una"},
-		{ID: "patched", UID: "bob", Title: "Head Clerk", Mail: "bob.b@example.test"},
+		{ID: "patched", UID: "bob", Title: "Head Clerk", Mail: "bob.b@example.test", Photo: photo(1), Dept: "Stores"},
 		{ID: "row-1", UID: "dora"},
-		{ID: "row-2", UID: "emil"},
+		{ID: "row-2", UID: "emil", Photo: photo(2), Dept: "Stores"},
 		{ID: "row-3", UID: "fritz"},
 		{ID: "swap-1", UID: "hans", Mail: "gina@example.test"},
 		{ID: "swap-2", UID: "gina", Mail: "hans@example.test"},
@@ -62,18 +61,21 @@ func companyAfter() []human {
 		{ID: "ring-3", UID: "rita", Mail: "tess@example.test"},
 		{ID: "leaver", UID: "ivan", Left: "yes"},
 		{ID: "leaver-admin", UID: "ines", Left: "yes"},
-		{ID: "returner", UID: "jane.new"},
+		{ID: "returner", UID: "jane.new", Photo: photo(3)},
 		{ID: "promoted", UID: "paul", Groups: []string{adminsGroup}},
 		{ID: "demoted", UID: "dirk"},
 		{ID: "moved-login", UID: "lora", Service: "saml", Login: "lora@idp"},
 		{ID: "leaver-ldap", UID: "milo", Service: "ldap", Login: "milo", Left: "yes"},
 		{ID: "deleted", UID: "otto"},
 		{ID: "new-1", UID: "lena"},
-		{ID: "new-2", UID: "mona", Title: "Boss", Groups: []string{adminsGroup}},
+		{ID: "new-2", UID: "mona", Title: "Boss", Groups: []string{adminsGroup}, Photo: photo(4), Dept: "Board"},
 		{ID: "new-3", UID: "nora"},
 		{ID: "new-left", UID: "olaf", Left: "yes"},
 	}
 }
+
+// department is the id of the server's one user attribute.
+const department = "departmentaaaaaaaaaaaaaaaa"
 
 // setting is where a crash happens.
 type setting struct {
@@ -82,6 +84,15 @@ type setting struct {
 	postgres bool
 	races    bool // the server loses one of two writes at once
 	logins   bool // existing logins are moved
+}
+
+// store names an empty store.
+func (s setting) store(t testing.TB) string {
+	t.Helper()
+	if s.postgres {
+		return pgtest.URL(t)
+	}
+	return emptyFile(t)
 }
 
 // after is what the company is like afterwards.
@@ -112,10 +123,8 @@ type template struct {
 
 func newTemplate(t testing.TB, at setting) template {
 	t.Helper()
-	w := newWorldOf(t, mmsim.Options{Profile: at.profile, LostConcurrentWrites: at.races, WriteWindow: 200 * time.Microsecond})
-	if at.postgres {
-		w.db = pgtest.URL(t)
-	}
+	w := newWorldOf(t, mmsim.Options{Profile: at.profile, CustomFields: []mmsim.CustomField{{ID: department, Name: "Department", Type: "text"}}, LostConcurrentWrites: at.races, WriteWindow: 200 * time.Microsecond})
+	w.db = at.store(t)
 	long := time.Now().Add(-time.Hour * 1000).UnixMilli()
 	w.sim.AddUser(mmsim.User{Username: "some.bot", Email: "bot@localhost", IsBot: true, OwnerID: w.sim.AdminID(), CreateAt: long})
 	w.sim.AddUser(mmsim.User{Username: "stranger", Email: "stranger@chat.test", CreateAt: long})
@@ -208,7 +217,7 @@ func (tpl template) start(t testing.TB) *world {
 		tpl.load(t)
 		return &w
 	}
-	w.db = filepath.Join(t.TempDir(), "state.db")
+	w.db = emptyFile(t)
 	copyFile(t, tpl.db, w.db)
 	return &w
 }
@@ -252,6 +261,13 @@ func (w *world) check(t *testing.T, name string, people []human, tpl template) {
 		require.Equal(t, roles, identity.ParseRoles(u.Roles), "%s: roles of %s", name, p.ID)
 		require.Equal(t, p.Left == "", u.Active(), "%s: %s active", name, p.ID)
 		require.Equal(t, u.DeleteAt, l.DeactivatedAt, "%s: what the link of %s says about switching off", name, p.ID)
+		if tpl.profile != mmsim.Profile538 { // which has none
+			require.Equal(t, p.Dept, w.sim.Custom(u.ID)[department], "%s: department of %s", name, p.ID)
+		}
+		if p.Photo != "" {
+			require.Positive(t, u.LastPictureUpdate, "%s: picture of %s", name, p.ID)
+			require.NotEmpty(t, l.Applied.Picture, "%s: what the link of %s says about the picture", name, p.ID)
+		}
 		require.Equal(t, p.UID, l.Applied.Profile.Username, "%s: what the link of %s says was applied", name, p.ID)
 	}
 	require.Len(t, w.sim.Users(), accounts, "%s: accounts on the server", name)
@@ -305,8 +321,9 @@ func (w *world) checkJournal(t *testing.T, name string) {
 	require.NoError(t, err)
 	for _, o := range ops {
 		require.True(t, o.Status.Closed(), "%s: op %s is left %s", name, o.Ref, o.Status)
-		// Links are no calls, and ending sessions is repeated rather than looked after.
-		if o.Op.Kind == plan.UnlinkAccount || o.Op.Kind == plan.LinkAccount || o.Op.Kind == plan.RevokeSessions {
+		// Links are no calls, and ending sessions, setting pictures and user attributes is
+		// repeated rather than looked after.
+		if !o.Op.Kind.Calls() || o.Op.Kind == plan.RevokeSessions || !o.Op.Kind.Hangs() {
 			continue
 		}
 		if o.PlannedAt.Before(w.began) || (o.Status != state.OpDone && o.Status != state.OpObserved) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
 
 // confirm notes in the links which values the source wants and the account has,
@@ -28,8 +29,12 @@ func (e *Engine) confirm(ctx context.Context, l *lease, g *gathered) error {
 				p = p.With(at, v)
 			}
 		}
-		if p != k.Applied.Profile {
-			k.Applied.Profile = p
+		in := k.Applied.Memberships
+		if g.facts.Spaces != nil {
+			in = plan.Confirmed(ob, e.o.Policy)
+		}
+		if p != k.Applied.Profile || !in.Equal(k.Applied.Memberships) {
+			k.Applied.Profile, k.Applied.Memberships = p, in
 			changed = append(changed, *k)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,64 +17,6 @@ import (
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 )
-
-// Options configure an Engine.
-type Options struct {
-	Sources []Source
-	Target  Target
-	Store   state.Store
-	Policy  plan.Policy
-	Limits  guard.Limits
-	// PolicyDigest identifies the configuration in the run's record.
-	PolicyDigest string
-	// TargetURL is shown in plans.
-	TargetURL string
-	// Protect are username patterns whose accounts are never changed. What a
-	// pattern once matched stays protected by its id.
-	Protect []string
-	// Workers is how many accounts are worked on side by side; default 4.
-	Workers int
-	// FullRead is how often a source is read whole at least; in between, runs that may do
-	// with that ask it for what changed. A source that is not named is always read whole.
-	FullRead map[string]time.Duration
-	// StaleAfter is the age from which a plan's view of an account is read
-	// again before it is changed; default one minute. Destructive ops always are.
-	StaleAfter time.Duration
-	// SinceOverlap is how far the since mark stays behind; default 45 minutes.
-	SinceOverlap time.Duration
-	// LookAgain is how long after an account was switched off, or a role taken, a
-	// run waits to see whether that lasts; 0 leaves it to the next run alone.
-	LookAgain time.Duration
-	// Version is the program's: another one may decide otherwise.
-	Version string
-	// LeaseTTL is how long the right to write lasts without renewal; default 10 s.
-	LeaseTTL time.Duration
-	// SettleAfter is how long after its send a call of a run that was cut off may
-	// still reach the server, so that nothing else is sent for its account; the
-	// default is the last moment to leave and a little more than the client's
-	// time-out, 80 s.
-	SettleAfter time.Duration
-	// Holder names this process in the lease.
-	Holder string
-	Logger *slog.Logger
-	// Vault keeps the key that seals the history; nil leaves it unsealed.
-	Vault Vault
-	// Notices takes what somebody should hear of; by default the log does.
-	Notices Notices
-	// Bars gives what is not to be done at a time, whatever the run; nil bars nothing.
-	Bars func(at time.Time) []plan.Bar
-	// Progress is told about progress; it may be called from several goroutines.
-	Progress func(Progress)
-	// Watch is told what was done.
-	Watch Watcher
-}
-
-// Progress is how far a run has come.
-type Progress struct {
-	Stage string // "reading corp", "observing", "applying"
-	Done  int
-	Total int // 0 = not known
-}
 
 // Engine runs plans.
 type Engine struct {
@@ -99,6 +42,9 @@ type Engine struct {
 	// facts are what was known of the server at factsAt.
 	facts   plan.Facts
 	factsAt time.Time
+	// teams are the teams and channels that rules name, as they were at teamsAt.
+	teams   map[string]plan.Space
+	teamsAt time.Time
 	// waiting are those who wait until somebody was worked on.
 	waiting map[identity.Key][]chan struct{}
 	// lastNow and lastRead are the store's clock and this process's at the last
@@ -135,43 +81,14 @@ func New(o Options) *Engine {
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
+	if o.PlaceKey == nil {
+		o.PlaceKey = strings.ToLower
+	}
 	e := &Engine{o: o, log: o.Logger.With("component", "reconcile"), alone: make(chan struct{}, 1), claims: newClaims(), poke: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
 	if e.o.Notices == nil {
 		e.o.Notices = LogNotices{e.log}
 	}
 	return e
-}
-
-// RunOptions are one run's.
-type RunOptions struct {
-	Trigger     string // "cli", "schedule"
-	RequestedBy string
-	Reason      string
-	// Audit walks all accounts of the server, whether needed or not.
-	Audit bool
-	// Changes lets the run read only what changed, where the sources can tell that and were
-	// read whole not long ago.
-	Changes bool
-	// Keep makes Plan write all that it would do down beside its run, so that it can
-	// be carried out as it is.
-	Keep bool
-	// Bars are what this run does not do, and shows as held.
-	Bars []plan.Bar
-	// Limits replace the engine's for this run, if not nil.
-	Limits *guard.Limits
-
-	// everybody makes a run decide about people who are settled as well.
-	everybody bool
-	// pick narrows a plan, made of the observations, before the guards judge it.
-	pick func(p plan.Plan, of map[identity.Key]*plan.Observation, people map[identity.Key]bool) (plan.Plan, error)
-	// tick is what the run is for; nil for one that no schedule asks for.
-	tick *Tick
-	// request is the same of one that somebody asked for.
-	request *request
-	// selected is what pick was made of.
-	selected Selection
-	// people are those whom a pilot names, among the people of some sources or of all.
-	people, among []string
 }
 
 // Report is what a run saw and did.
@@ -206,6 +123,8 @@ type Report struct {
 	notices []Notice // beyond those that the plan shows
 	// unguarded is the plan as it was before guards held something back.
 	unguarded plan.Plan
+	// made is how many teams and channels the run made.
+	made int
 }
 
 // Failure is one op that was not carried out as planned.
@@ -311,13 +230,15 @@ const partOnly = `{"part":true}`
 const putOff = `{"put_off":["deactivate"]}`
 
 // Whole tells whether a run planned for everybody.
-func Whole(r *state.Run) bool { return r.Options != partOnly && r.Options != changesOnly }
+func Whole(r *state.Run) bool {
+	return r.Options != partOnly && r.Options != changesOnly && !ofDeletions(r)
+}
 
 // OfChanges tells whether a run read only what had changed.
 func OfChanges(r *state.Run) bool { return r.Options == changesOnly }
 
 // Thorough tells whether a run planned for everybody and put off nobody's leaving.
-func Thorough(r *state.Run) bool { return r.Options == "" }
+func Thorough(r *state.Run) bool { return r.Options == "" || r.Options == madeSpaces }
 
 func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions, token int64) (state.Run, error) {
 	now, err := e.o.Store.Now(ctx)
@@ -327,6 +248,9 @@ func (e *Engine) newRun(ctx context.Context, kind string, o RunOptions, token in
 	run := e.runOf(kind, o, token, now)
 	if o.pick != nil || o.Trigger == secondLook {
 		run.Options = partOnly
+	}
+	if o.options != "" {
+		run.Options = o.options
 	}
 	if o.request != nil {
 		run.ID = o.request.Run

@@ -282,7 +282,7 @@ func TestEngine_ImportLinks(t *testing.T) {
 	t.Run("into an empty store, byte for byte, and a leaver may still come back", func(t *testing.T) {
 		t.Parallel()
 		w, with, text := start(t)
-		w.db += ".new"
+		w.db = emptyStore(w.t)
 		rep, err := w.act(people, with, take(text, true))
 		require.NoError(t, err)
 		require.Equal(t, 3, rep.Plan.Count(plan.Adopt))
@@ -303,7 +303,7 @@ func TestEngine_ImportLinks(t *testing.T) {
 		t.Parallel()
 		w, with, text := start(t)
 		links := w.owned()
-		w.db += ".new"
+		w.db = emptyStore(w.t)
 		ann := links["corp/e1"].AccountID
 		w.sim.RemoveUser(ann)
 		bot := w.stranger(mmsim.User{Username: "some.bot", IsBot: true, OwnerID: w.sim.AdminID()})
@@ -332,7 +332,7 @@ func TestEngine_ImportLinks(t *testing.T) {
 	t.Run("a file that is not whole, not ours or of another server is refused", func(t *testing.T) {
 		t.Parallel()
 		w, with, text := start(t)
-		w.db += ".new"
+		w.db = emptyStore(w.t)
 		lines := strings.SplitAfter(text, "\n")
 		for name, c := range map[string]struct{ text, want string }{
 			"cut":            {strings.Join(lines[:3], ""), "the file says that it holds 3 links, and holds 2"},

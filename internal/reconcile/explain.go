@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,6 +37,13 @@ type Explanation struct {
 	Near []plan.Decision
 	// Past are those whom an unmanaged account was linked to.
 	Past []identity.Key
+	// Awards say whose the values are that more than one source has a say in, and Voices
+	// which sources know the account beside its owner's.
+	Awards []plan.Award
+	Voices []plan.Voice
+	// Manager is whom the person reports to, by the username of his account, or its id if
+	// the store does not know the name; "" if nobody is known.
+	Manager string
 	// Missing is set while a source's reads lack the person.
 	Missing *plan.Absence
 	// Others fit the question as well, but less exactly.
@@ -50,9 +58,17 @@ type Explanation struct {
 }
 
 // UnknownPersonError is returned when nobody fits the query.
-type UnknownPersonError struct{ Query string }
+type UnknownPersonError struct {
+	Query string
+	// Deleted says which account of somebody who fits was deleted for good, and by which
+	// run; "" if the history has none.
+	Deleted string
+}
 
 func (e UnknownPersonError) Error() string {
+	if e.Deleted != "" {
+		return fmt.Sprintf("nobody is known as %q any more: %s", e.Query, e.Deleted)
+	}
 	return fmt.Sprintf("nobody is known as %q: not in a source, not linked, no account of the server; give a username, an e-mail, a DN, a source/anchor or an account id", e.Query)
 }
 
@@ -92,6 +108,9 @@ func (e *Engine) Explain(ctx context.Context, query string) (Explanation, error)
 	} else if x, err = e.unmanaged(ctx, query, g, rep); err != nil {
 		return Explanation{}, err
 	}
+	if x.Manager, err = e.managerOf(ctx, x.Link); err != nil {
+		return Explanation{}, err
+	}
 	x.Now, x.Report, x.UserOwned, x.Reported = g.now, rep, e.o.Policy.UserOwned, e.o.Policy.ReportDrift
 	filter := state.OpFilter{Key: x.Key, Limit: historyLength}
 	if x.Unmanaged {
@@ -129,7 +148,7 @@ func pick(obs []plan.Observation, query string) (best *plan.Observation, others 
 }
 
 func (e *Engine) managed(o *plan.Observation, rep Report) Explanation {
-	x := Explanation{Key: o.Key, Desired: o.Desired, Link: o.Link, Account: o.Linked}
+	x := Explanation{Key: o.Key, Desired: o.Desired, Link: o.Link, Account: o.Linked, Awards: o.Awards, Voices: o.Voices}
 	x.Decision = plan.Decide(*o, e.o.Policy)
 	for _, d := range rep.Plan.Decisions {
 		if d.Key == o.Key {
@@ -157,7 +176,8 @@ func (e *Engine) unmanaged(ctx context.Context, query string, g *gathered, rep R
 	case err != nil:
 		return Explanation{}, fmt.Errorf("look for %q on the server: %w", query, err)
 	case !ok:
-		return Explanation{}, UnknownPersonError{Query: query}
+		deleted, err := e.saysDeleted(ctx, query)
+		return Explanation{}, errors.Join(err, UnknownPersonError{Query: query, Deleted: deleted})
 	}
 	x := Explanation{
 		Account: &a, Unmanaged: true,
@@ -215,10 +235,19 @@ func (e *Engine) account(ctx context.Context, query string) (a identity.Account,
 	return found[0], true, nil
 }
 
-// fits grades how a query names a person, 0 is not at all: by source/anchor, which is
-// one person's alone, by what never changes, by where the source has him, by the account
-// he has, by what he is to be.
+// fits grades how a query names a person, 0 is not at all. Of those whom it names
+// equally well the one who has an account comes before who only adds to it.
 func fits(o *plan.Observation, q string) int {
+	rank := 2 * graded(o, q)
+	if rank > 0 && (o.Link == nil || o.Link.Part != identity.Contributor) {
+		rank++
+	}
+	return rank
+}
+
+// graded is that: by source/anchor, which is one person's alone, by what never
+// changes, by where the source has him, by the account he has, by what he is to be.
+func graded(o *plan.Observation, q string) int {
 	same := func(s string) bool { return s != "" && strings.EqualFold(s, q) }
 	d, k, a := o.Desired, o.Link, o.Linked
 	switch {

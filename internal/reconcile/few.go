@@ -75,7 +75,7 @@ func (e *Engine) opening(ctx context.Context, l *lease) (facts plan.Facts, calls
 	if offset, err = e.clockOffset(ctx, facts); err != nil {
 		return facts, calls, 0, err
 	}
-	calls, err = e.recover(ctx, l.current(), offset)
+	calls, err = e.recover(ctx, l, offset)
 	return facts, calls, offset, err
 }
 

@@ -68,6 +68,9 @@ func (e *Engine) Forget(ctx context.Context, person string, o RunOptions) (Forgo
 		if link.Part == identity.Owner && (link.Observed == nil && link.Applied.Active || link.Observed != nil && link.Observed.Active()) {
 			return out, fmt.Errorf("%w: %s is linked to account %s, which is active, so that the next run would write it all down again; take the person out of the source, let a run switch the account off, then forget", ErrRefused, k, link.AccountID)
 		}
+		if link.Part == identity.Contributor && link.Applied.Active {
+			return out, fmt.Errorf("%w: %s adds to account %s, so that the next run would write it all down again; take the person out of source %s, or %s first, then forget", ErrRefused, k, link.AccountID, k.Source, plan.Command("link release", k.String()))
+		}
 	}
 	run, err := e.newRun(l.ctx, "forget", o, l.current().Token)
 	if err != nil {
@@ -193,7 +196,7 @@ func follow(keys []identity.Key, moves []audit.Row) []identity.Key {
 // the history has forgotten: what is sealed of it would name him again.
 func (e *Engine) unnamed(ctx context.Context, p plan.Plan) (plan.Plan, error) {
 	given := func(d *plan.Decision) bool {
-		return len(d.Ops) == 1 && d.Ops[0].Kind == plan.UnlinkAccount
+		return len(d.Ops) == 1 && (d.Ops[0].Kind == plan.UnlinkAccount || d.Ops[0].Kind == plan.DeleteAccount)
 	}
 	var keys []identity.Key
 	for i := range p.Decisions {

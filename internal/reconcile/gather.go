@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -41,11 +42,16 @@ type gathered struct {
 	changes bool
 	// readings are the marks of sources to be kept once the run has done its part.
 	readings []reading
+	// forGood is goodbye of the run's options.
+	forGood *plan.ForGood
 	// byHand says that no source was read: what sources lose is nothing to be judged.
 	byHand bool
 	// unmarked are the sources without a mark of their first run, and when that was;
 	// the zero time if there was none.
 	unmarked map[string]time.Time
+	// members are the memberships of people of ours by account id; nil if they are asked
+	// for one by one.
+	members map[string]identity.Memberships
 	// strangers are the ids of active people whom a walk over the server met and who
 	// are nobody's.
 	strangers map[string]bool
@@ -58,11 +64,20 @@ type gathered struct {
 	stops     stops
 	// bars are what this run does not do.
 	bars []plan.Bar
+	// nameless counts by custom profile attribute the settled people for whom the source
+	// names somebody whose account is not known.
+	nameless map[string]int
+	// managers are the accounts of whom people report to, where they are known.
+	managers map[identity.Key]string
 	// settled counts those who are as they were when nothing was to be done.
 	settled int
 	// logins are the heads of settled people by the hash of their login data, one map
 	// for each source.
 	logins []map[uint64]int
+	// voices are what the contributors of accounts say, by account, and awards what of
+	// people's desired state came from them.
+	voices map[string][]plan.Voice
+	awards map[identity.Key][]plan.Award
 	// moved are settled people whom the source keeps somewhere else now.
 	moved []state.SettledMark
 	// switchedOn are people whose accounts were off when last seen, though nobody
@@ -107,10 +122,18 @@ func newView() *view {
 // without one it writes nothing. Whoever is as he was when nothing was to be done
 // is counted and otherwise left alone.
 func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.Facts, calls busy) (*gathered, error) {
-	g := &gathered{auditAge: -1, facts: facts, rules: e.rules(facts), busy: calls, links: map[identity.Key]*identity.Link{}, since: e.claims.now(), claims: e.claims, bars: o.Bars}
-	var err error
+	unknown, err := e.spacesOrNone(ctx, &facts)
+	if err != nil {
+		return nil, err
+	}
+	g := &gathered{auditAge: -1, facts: facts, rules: e.rules(facts), busy: calls, links: map[identity.Key]*identity.Link{}, since: e.claims.now(), claims: e.claims, bars: o.Bars, forGood: o.goodbye}
 	if g.now, err = e.o.Store.Now(ctx); err != nil {
 		return nil, fmt.Errorf("read the store's clock: %w", err)
+	}
+	if o.goodbye != nil { // what an earlier run left open is settled by now
+		if _, o.goodbye.Begun, err = e.deletions(ctx, g.now); err != nil {
+			return nil, err
+		}
 	}
 	g.jumped = e.jumped(g.now, l != nil)
 	if g.roster, err = e.readRoster(ctx); err != nil {
@@ -119,11 +142,14 @@ func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.
 	if err := e.readStops(ctx, g, l, true); err != nil {
 		return nil, err
 	}
-	g.problems = g.stops.problems()
+	g.problems = slices.Concat(g.stops.problems(), unknown, troubles(facts.Spaces))
 	// The server first: it tells who needs deciding, so that nothing has to be
 	// kept of all the others while the sources are read.
 	v := newView()
 	if err := e.observe(ctx, g, v, l); err != nil {
+		return nil, err
+	}
+	if err := e.readMembers(ctx, g); err != nil {
 		return nil, err
 	}
 	audit, err := e.auditDue(ctx, g, o, l)
@@ -143,6 +169,9 @@ func (e *Engine) gather(ctx context.Context, o RunOptions, l *lease, facts plan.
 	}
 	g.problems = append(problems, g.problems...)
 	if err := e.fit(ctx, g, v, snaps, l); err != nil {
+		return nil, err
+	}
+	if err := e.hearContributors(ctx, g, v, snaps, o, l); err != nil {
 		return nil, err
 	}
 	if err := e.lookup(ctx, g, v, snaps, audit, l); err != nil {
@@ -259,10 +288,15 @@ func (e *Engine) readSources(ctx context.Context, g *gathered, o RunOptions, rec
 	snaps := make([]*identity.Snapshot, len(e.o.Sources))
 	failed := make([]error, len(e.o.Sources))
 	known := make([]settledPeople, len(e.o.Sources))
+	var shared map[string]bool
+	if e.o.Policy.ManyVoices() {
+		shared, _ = g.roster.shared()
+	}
+	e.list(g.roster)
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
 	for i, src := range e.o.Sources {
-		known[i] = settledPeople{g: g, all: o.everybody}
+		known[i] = settledPeople{g: g, all: o.everybody, shared: shared, find: e.whois(g.roster)}
 		group.Go(func() error {
 			e.o.Progress(Progress{Stage: "reading " + src.Name()})
 			s, err := src.Snapshot(gctx, known[i].has)
@@ -286,6 +320,7 @@ func (e *Engine) readSources(ctx context.Context, g *gathered, o RunOptions, rec
 			g.settled += known[i].count
 			g.moved = append(g.moved, known[i].moved...)
 			g.logins = append(g.logins, known[i].logins)
+			g.addNameless(known[i].nameless)
 			continue
 		}
 		if record {
@@ -311,10 +346,17 @@ type settledPeople struct {
 	g     *gathered
 	all   bool // nobody is to be forgotten
 	count int
+	// shared are accounts that others have a word about: what is wanted of them is not
+	// known before all sources were read.
+	shared map[string]bool
 	// logins are the login data of those who were forgotten, by hash: the server
 	// has no look-up by them, and somebody else may want the same.
 	logins map[uint64]int
 	moved  []state.SettledMark
+	// find gives the accounts of those whom people name; nameless has the name of a custom
+	// profile attribute once for each person for whom that is not known.
+	find     whois
+	nameless []string
 }
 
 // has tells whether somebody can be forgotten again: he is wanted as he was when
@@ -330,12 +372,16 @@ func (p *settledPeople) has(id identity.Identity) bool {
 		return true
 	}
 	h := &p.g.roster.heads[at]
-	d := digest(p.g.rules, id.Hash)
-	if h.settled != d || d == (state.Digest{}) || p.g.busy.has(id.Key, h.account) {
+	people, unknown := p.find.people(&id)
+	d := digest(p.g.rules, naming(within(id.Hash, p.g.members[h.account]), people, p.find.manager(&id)))
+	if h.settled != d || d == (state.Digest{}) || p.shared[h.account] || p.g.busy.has(id.Key, h.account) {
 		return false
 	}
 	h.present = true
 	p.count++
+	if id.Active {
+		p.nameless = append(p.nameless, unknown...)
+	}
 	if id.Auth.Data != "" {
 		if p.logins == nil {
 			p.logins = map[uint64]int{}

@@ -12,8 +12,16 @@ import (
 
 // decide is the part that plan and sync share to the letter.
 func (e *Engine) decide(ctx context.Context, g *gathered, o RunOptions) (Report, error) {
-	p := plan.Build(g.observations, e.o.Policy)
+	policy := e.o.Policy
+	if o.policy != nil {
+		policy = o.policy(policy)
+	}
+	if policy.ForGood != nil && g.jumped {
+		return Report{}, errClockSet
+	}
+	p := plan.Build(g.observations, policy)
 	p.Unchanged += g.settled
+	p.Sources = g.summaries
 	whole := p
 	var unknown []string
 	if o.pick != nil {
@@ -81,7 +89,7 @@ func (e *Engine) judgeAlone(ctx context.Context, g *gathered, p, whole plan.Plan
 	g.reserved.plan(&e.pending, held)
 	return Report{
 		Plan: held, Verdict: v, Guards: guard.Summary(p, g.usage, limits),
-		Problems: slices.Concat(g.problems, heldLeavers(held)), AuditAge: g.auditAge, Decided: len(g.observations), notices: g.notices,
+		Problems: slices.Concat(g.problems, g.busy.astray, heldLeavers(held)), AuditAge: g.auditAge, Decided: len(g.observations), notices: g.notices,
 	}, nil
 }
 

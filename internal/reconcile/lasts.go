@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ func takes(op plan.Op) bool {
 	case plan.SetActive:
 		to, _ := op.To(plan.FieldActive)
 		return to == "false"
-	case plan.SetRoles:
+	case plan.SetRoles, plan.Demote:
 		for _, c := range op.Changes {
 			if c.Field == plan.FieldRoles && len(identity.ParseRoles(c.From).Minus(identity.ParseRoles(c.To))) > 0 {
 				return true
@@ -37,6 +38,9 @@ func takes(op plan.Op) bool {
 func (e *Engine) undone(k *identity.Link, a *identity.Account) string {
 	if k.DeactivatedAt != 0 && !k.Applied.Active && a.Active() {
 		return "switched on again"
+	}
+	if k.Applied.Roles.Has(identity.RoleGuest) && !a.Roles.Has(identity.RoleGuest) {
+		return "made a full member again"
 	}
 	rights := e.taken(k.Key.Source)
 	var back []string
@@ -55,7 +59,7 @@ func (e *Engine) undone(k *identity.Link, a *identity.Account) string {
 func (e *Engine) taken(source string) identity.Roles {
 	rights := identity.NewRoles(identity.RoleAdmin)
 	for _, r := range e.o.Policy.Roles {
-		if r.Source == source {
+		if r.Source == source || slices.Contains(e.o.Policy.RoleSources, r.Source) {
 			rights = rights.Union(r.Managed)
 		}
 	}

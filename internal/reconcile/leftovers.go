@@ -57,7 +57,7 @@ func (l LeftBehind) Gaps() bool {
 func (l *Leaver) disabling() []plan.Op {
 	var ops []plan.Op
 	for _, x := range l.Things {
-		if op, may := x.Disabling(); may && x.Kept == "" {
+		if op, may := x.Disabling(false); may && x.Kept == "" {
 			ops = append(ops, op)
 		}
 	}
@@ -224,7 +224,7 @@ func (e *Engine) survey(ctx context.Context, l *lease, facts plan.Facts, calls b
 // kept says why a thing is not disabled; "" if it may be.
 func (e *Engine) kept(g *gathered, p *Leaver, x plan.Leftover) string {
 	protected := func(id string) string { return g.facts.Protected[id] }
-	_, may := x.Disabling()
+	_, may := x.Disabling(false)
 	switch {
 	case !may:
 		return "the server can only delete it, which mmsync never does"

@@ -158,3 +158,29 @@ func TestEngine_Leftovers(t *testing.T) {
 		require.Empty(t, w.sim.Writes())
 	})
 }
+
+func TestEngine_Working(t *testing.T) {
+	t.Parallel()
+	w, id, _, bot := left(t, mmsim.Options{})
+	working := func(with wiring) ([]reconcile.Leaver, bool) {
+		s := w.store()
+		defer s.Close()
+		list, whole, err := w.engine(s, few(), with).Working(t.Context())
+		require.NoError(t, err)
+		return list, whole
+	}
+	list, whole := working(wiring{})
+	require.False(t, whole, "the server does not list webhooks")
+	require.Len(t, list, 1)
+	require.Equal(t, id, list[0].Account.ID)
+	require.Len(t, list[0].Things, 1, "the token is dead")
+	require.Equal(t, bot, list[0].Things[0].ID)
+	for _, c := range w.sim.Calls() {
+		require.NotContains(t, c.Path, "/tokens")
+	}
+	list, _ = working(wiring{change: func(o *reconcile.Options) { o.Protect = []string{"deploy*"} }})
+	require.Empty(t, list)
+	w.sim.SetUser(bot, func(u *mmsim.User) { u.DeleteAt, u.BotDeleteAt = 1, 1 })
+	list, _ = working(wiring{})
+	require.Empty(t, list)
+}

@@ -53,7 +53,7 @@ func (e *Engine) auditDue(ctx context.Context, g *gathered, o RunOptions, l *lea
 // by name; many, and in an audit, are found by walking the whole server, which
 // also fills the index.
 func (e *Engine) lookup(ctx context.Context, g *gathered, v *view, snaps []*identity.Snapshot, audit bool, l *lease) error {
-	w := g.wanted(v, snaps)
+	w := e.wanted(g, v, snaps)
 	if audit || len(w.emails) > walkAbove {
 		if err := e.walk(ctx, g, v, audit, l); err != nil {
 			return err
@@ -110,7 +110,7 @@ const auditMark = "audit"
 // auditEvery is the age from which a run that writes walks the server again.
 const auditEvery = 24 * time.Hour
 
-func (g *gathered) wanted(v *view, snaps []*identity.Snapshot) wanted {
+func (e *Engine) wanted(g *gathered, v *view, snaps []*identity.Snapshot) wanted {
 	var w wanted
 	for _, s := range snaps {
 		if s == nil {
@@ -119,10 +119,26 @@ func (g *gathered) wanted(v *view, snaps []*identity.Snapshot) wanted {
 		for i := range s.Identities {
 			d := &s.Identities[i]
 			var a *identity.Account
-			if k := g.links[d.Key]; k != nil {
+			k := g.links[d.Key]
+			if k != nil {
 				a = v.byID[k.AccountID]
 			}
-			w.add(d, a)
+			if e.asks(d.Key, k) {
+				w.add(d, a)
+			}
+		}
+	}
+	slices.Sort(w.usernames)
+	slices.Sort(w.emails)
+	return w
+}
+
+// wantedBy are the values that people want whose accounts do not show them.
+func (e *Engine) wantedBy(obs []plan.Observation) wanted {
+	var w wanted
+	for i := range obs {
+		if ob := &obs[i]; ob.Desired != nil && e.asks(ob.Key, ob.Link) {
+			w.add(ob.Desired, ob.Linked)
 		}
 	}
 	slices.Sort(w.usernames)

@@ -81,6 +81,15 @@ func mass(t *testing.T) int {
 	return 4000
 }
 
+// crowdOfMany is mass for who makes many runs.
+func crowdOfMany(t *testing.T) int {
+	t.Helper()
+	if underRace {
+		return 300
+	}
+	return mass(t)
+}
+
 func TestEngine_Mass(t *testing.T) {
 	t.Parallel()
 	n := mass(t)
@@ -189,7 +198,10 @@ func TestEngine_Mass_approved(t *testing.T) {
 	require.NotZero(t, w.verdict(v.ID).ClosedAt)
 
 	// All come back, and half of them go again: that was not approved.
-	_, err = w.sync(people, w.on(50*time.Hour, anyEntries))
+	_, err = w.sync(people, w.on(50*time.Hour, func(o *reconcile.Options) {
+		anyEntries(o)
+		o.Limits.Reactivations = guard.Limit{Count: len(people), ByHand: true}
+	}))
 	require.NoError(t, err)
 	require.Empty(t, w.offs())
 	rep, err = w.sync(half, w.on(51*time.Hour, anyEntries))
@@ -202,7 +214,7 @@ func TestEngine_Mass_approved(t *testing.T) {
 // was held once does not slip out when the window has moved on.
 func TestEngine_Mass_oneByOne(t *testing.T) {
 	t.Parallel()
-	w, people := crowdOf(t, mass(t))
+	w, people := crowdOf(t, crowdOfMany(t))
 	const limit, tooMany = 50, 15
 	gone := map[string]time.Duration{}
 	held := map[string]bool{}
@@ -278,7 +290,7 @@ func TestEngine_Mass_oneByOne_thousands(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("MMSYNC_TEST_LEAVERS")); err == nil {
 		leavers = n
 	}
-	w, people := crowdOf(t, max(mass(t), leavers))
+	w, people := crowdOf(t, max(crowdOfMany(t), leavers))
 	held := map[string]bool{}
 	for i := range leavers {
 		people[i].Left = "yes"

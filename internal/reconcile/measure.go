@@ -108,7 +108,7 @@ func (e *Engine) first(ctx context.Context, source string) (at time.Time, marked
 		return at, false, fmt.Errorf("read when the first run was: %w", err)
 	}
 	for _, r := range slices.Backward(runs) {
-		if !Whole(&r) {
+		if !Whole(&r) || r.Options == madeSpaces {
 			continue
 		}
 		whole := slices.ContainsFunc(r.Sources, func(s plan.SourceSummary) bool { return s.Name == source && s.Complete && s.Entries > 0 })
@@ -132,7 +132,8 @@ func asksFirst(v guard.Verdict) bool {
 
 // markFirst notes the end of the first run for the sources that it read whole.
 func (e *Engine) markFirst(ctx context.Context, l *lease, g *gathered, rep Report) error {
-	if len(g.unmarked) == 0 || !g.whole || asksFirst(rep.Verdict) || !wentOver(rep.Status, rep.Counts) {
+	// After a run that made teams people go into them, as part of the same beginning.
+	if len(g.unmarked) == 0 || rep.made > 0 || !g.whole || asksFirst(rep.Verdict) || !wentOver(rep.Status, rep.Counts) {
 		return nil
 	}
 	now, err := e.o.Store.Now(ctx)
@@ -174,8 +175,9 @@ func (e *Engine) weigh(ctx context.Context, g *gathered, p plan.Plan) error {
 		for op := range d.Ops {
 			for _, c := range plan.Classes(d, op) {
 				_, attribute := c.Lost()
-				removes = removes || c == plan.Deactivations || c == plan.RoleRemovals
-				if !attribute && c != plan.RoleRemovals {
+				ofGroup := c == plan.RoleRemovals || c == plan.MembershipRemovals
+				removes = removes || c == plan.Deactivations || ofGroup
+				if !attribute && !ofGroup {
 					continue
 				}
 				if lost[d.Key.Source] == nil {
@@ -188,7 +190,7 @@ func (e *Engine) weigh(ctx context.Context, g *gathered, p plan.Plan) error {
 	for source, classes := range lost {
 		for c, n := range classes {
 			many := guard.LossCount
-			if plan.Class(c) == plan.RoleRemovals {
+			if plan.Class(c) == plan.RoleRemovals || plan.Class(c) == plan.MembershipRemovals {
 				many = 0
 			}
 			goes[source] = goes[source] || n+g.usage.Done[source][plan.Class(c)] > many
@@ -228,6 +230,9 @@ func possessions(links []identity.Link) (had map[plan.Field]int, holders map[str
 		}
 		for _, r := range a.Roles {
 			holders[r]++
+		}
+		for _, m := range links[i].Applied.Memberships {
+			holders[string(plan.SpaceField(m.Space))]++
 		}
 	}
 	return had, holders

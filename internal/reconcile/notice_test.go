@@ -187,7 +187,7 @@ func TestEngine_Notices(t *testing.T) {
 	})
 	t.Run("a leaver who is held for a quarter of an hour", func(t *testing.T) {
 		t.Parallel()
-		w, d := newWorld(t), &desk{}
+		w, d := newWorldOnFile(t), &desk{}
 		people := two()
 		people[0].Groups = []string{adminsGroup}
 		few := d.wiring(func(o *reconcile.Options) { o.Policy.NeverBelow = 2 })
@@ -207,7 +207,7 @@ func TestEngine_Notices(t *testing.T) {
 	})
 	t.Run("a store that was put back", func(t *testing.T) {
 		t.Parallel()
-		w, d, v := newWorld(t), &desk{}, vault(t)
+		w, d, v := newWorldOnFile(t), &desk{}, vault(t)
 		sealed := d.wiring(func(o *reconcile.Options) { o.Vault = v })
 		_, err := w.sync(two(), sealed)
 		require.NoError(t, err)

@@ -27,6 +27,9 @@ func (w *ownership) putAll(ctx context.Context, l *lease) error {
 	var links []identity.Link
 	for i := range w.steps {
 		links = append(links, *w.steps[i].link)
+		if w.steps[i].stays != nil {
+			links = append(links, *w.steps[i].stays)
+		}
 		w.steps[i].link = nil
 	}
 	if err := w.e.o.Store.PutLinks(ctx, l.current(), links); err != nil {

@@ -56,6 +56,7 @@ type step struct {
 	decision plan.Decision
 	unlink   bool
 	link     *identity.Link
+	stays    *identity.Link    // what is left to the Key of an account that goes to another
 	account  *identity.Account // as it is now, and stays; nil if it was not looked at
 }
 
@@ -156,7 +157,7 @@ func (w *ownership) meet(ctx context.Context, l *lease) error {
 	if w.offset, err = w.e.clockOffset(ctx, w.facts); err != nil {
 		return err
 	}
-	w.busy, err = w.e.recover(ctx, l.current(), w.offset)
+	w.busy, err = w.e.recover(ctx, l, w.offset)
 	return err
 }
 

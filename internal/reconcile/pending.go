@@ -83,6 +83,21 @@ func (p *pending) release(r *reservation) {
 	delete(p.open, r)
 }
 
+// about tells whether a plan is still to do something about somebody.
+func (p *pending) about(k identity.Key) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for r := range p.open {
+		r.mu.Lock()
+		left := len(r.left[k]) > 0
+		r.mu.Unlock()
+		if left {
+			return true
+		}
+	}
+	return false
+}
+
 // add counts for one source what others have reserved. p.mu is held.
 func (p *pending) add(to map[plan.Class]int, source string, own *reservation) {
 	for r := range p.open {

@@ -41,6 +41,13 @@ type Places interface {
 	Place(ctx context.Context, dn string) (bool, error)
 }
 
+// Pictures is what a Source can do besides that has pictures of people.
+type Pictures interface {
+	// Picture reads one person's picture, or fetches it, as it is now, and gives it with
+	// its digest as in identity.Picture. An error says in one sentence why there is none.
+	Picture(ctx context.Context, anchor string) (data []byte, hash string, err error)
+}
+
 // Target is the Mattermost server.
 type Target interface {
 	// Facts are read before anything is decided; an error means that nothing
@@ -70,13 +77,34 @@ type Target interface {
 	// BotsThatStop names, by their owner's id, the bots that the server switches off
 	// together with accounts.
 	BotsThatStop(ctx context.Context, owners []string) (map[string][]string, error)
-	// Leftovers gives what still lives of what accounts own, by their ids.
-	Leftovers(ctx context.Context, owners []string) (plan.Leftovers, error)
+	// Belongings gives what accounts own that can be disabled and is not, by their ids:
+	// access tokens and, if asked, bots.
+	Belongings(ctx context.Context, owners []string, bots bool) (map[string]plan.Belongings, error)
+	// Leftovers gives what still lives of what accounts own, by their ids: of some kinds,
+	// or of all.
+	Leftovers(ctx context.Context, owners []string, kinds ...plan.LeftoverKind) (plan.Leftovers, error)
 	// LastActive tells when accounts were last in use, where the server shows it.
 	LastActive(ctx context.Context, ids []string) (map[string]time.Time, error)
+	// Spaces finds teams and channels by the names that rules give them; one that is not
+	// there is given with its trouble.
+	Spaces(ctx context.Context, names []string) (map[string]plan.Space, error)
+	// Vacant tells of which channels that Spaces did not find the server has no archived
+	// one either.
+	Vacant(ctx context.Context, channels []string) (map[string]bool, error)
+	// Members passes on who is in a team or channel, deactivated accounts included.
+	Members(ctx context.Context, name string, s plan.Space, each func(account string, m identity.Membership)) error
+	// Memberships gives in which of some teams and channels one account is.
+	Memberships(ctx context.Context, account string, spaces map[string]plan.Space) (identity.Memberships, error)
 	// Apply makes one op's call and gives the account as the server shows it
-	// afterwards. An error may leave the outcome unknown: read before repeating.
+	// afterwards; after an op about a team or channel, which leaves the account as it
+	// was, only its id; after one that makes a team or channel, the id of that. An error may leave the outcome unknown: read before repeating.
 	Apply(ctx context.Context, accountID string, op plan.Op) (identity.Account, error)
+	// DeletesForGood tells whether the server lets accounts be deleted for good, as far
+	// as it says. Without an error, Apply of an op that does so gives no account: there is
+	// none any more.
+	DeletesForGood(ctx context.Context) (bool, error)
+	// SetPicture is Apply of an op that sets a picture, which is handed over beside it.
+	SetPicture(ctx context.Context, accountID string, picture []byte) (identity.Account, error)
 	// Healthy fails while the server or its database is away.
 	Healthy(ctx context.Context) error
 	// Await is Healthy, and waits for a server that is away as long as it may be waited for.

@@ -34,8 +34,14 @@ func (e *Engine) Forbids(ctx context.Context, id identity.Identity) (string, err
 	}
 	ob := plan.Observation{Key: id.Key, Desired: &id, Link: g.links[id.Key]}
 	v.attach(&ob)
+	g.observations = []plan.Observation{ob}
+	if err := e.hearFew(ctx, g, v, nil, false, everyone); err != nil {
+		return "", err
+	}
 	var w wanted
-	w.add(&id, ob.Linked)
+	if ob = g.observations[0]; e.asks(ob.Key, ob.Link) {
+		w.add(ob.Desired, ob.Linked)
+	}
 	if err := e.find(ctx, v, w); err != nil {
 		return "", err
 	}
@@ -45,7 +51,6 @@ func (e *Engine) Forbids(ctx context.Context, id identity.Identity) (string, err
 	if err := e.protect(ctx, g, v, nil); err != nil {
 		return "", err
 	}
-	g.observations = []plan.Observation{ob}
 	if err := e.complete(ctx, g, v, g.observations); err != nil {
 		return "", err
 	}

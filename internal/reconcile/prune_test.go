@@ -49,7 +49,7 @@ func TestEngine_PruneAudit_journal(t *testing.T) {
 	}
 	t.Run("the last run that read the source whole stays, for the next is compared with it", func(t *testing.T) {
 		t.Parallel()
-		w, with := newWorld(t), sealing(vault(t))
+		w, with := newWorldOnFile(t), sealing(vault(t))
 		for range 3 {
 			_, err := w.sync(two(), with)
 			require.NoError(t, err)
@@ -65,7 +65,7 @@ func TestEngine_PruneAudit_journal(t *testing.T) {
 	})
 	t.Run("while somebody is missed whose account is on, the runs stay that tell why", func(t *testing.T) {
 		t.Parallel()
-		w, v := newWorld(t), vault(t)
+		w, v := newWorldOnFile(t), vault(t)
 		with := wiring{change: func(o *reconcile.Options) { o.Vault, o.Policy.Grace.Missing = v, 10_000*time.Hour }}
 		_, err := w.sync(two(), with)
 		require.NoError(t, err)
@@ -81,7 +81,7 @@ func TestEngine_PruneAudit_journal(t *testing.T) {
 	})
 	t.Run("what the guards count stays, however short the time", func(t *testing.T) {
 		t.Parallel()
-		w, v := newWorld(t), vault(t)
+		w, v := newWorldOnFile(t), vault(t)
 		with := wiring{change: func(o *reconcile.Options) { o.Vault, o.Limits.Window = v, 1000*24*time.Hour }}
 		for range 2 {
 			_, err := w.sync(two(), with)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
-	"github.com/mmsync/mmsync/internal/pgtest"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/state"
 )
@@ -38,9 +37,7 @@ func clientsAfter() []identity.Identity {
 func newPushTemplate(t *testing.T, at setting) template {
 	t.Helper()
 	w := newWorld(t)
-	if at.postgres {
-		w.db = pgtest.URL(t)
-	}
+	w.db = at.store(t)
 	long := time.Now().Add(-time.Hour * 1000).UnixMilli()
 	w.sim.AddUser(mmsim.User{Username: "p0009", Email: "stranger@chat.test", CreateAt: long})
 	w.sim.AddUser(mmsim.User{Username: "gone.stranger", Email: "gone@chat.test", CreateAt: long, DeleteAt: long + 5})

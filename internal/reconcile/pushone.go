@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -88,8 +87,24 @@ func (l leftover) any() bool { return l.again > 0 || l.held }
 // plan makes and carries out the plan of one.
 func (p *pushes) plan(ctx context.Context, d state.Due) (leftover, error) {
 	e, start := p.e, time.Now()
+	owner, err := p.owner(ctx, d.Key)
+	if err != nil {
+		return leftover{}, err
+	}
+	if !owner.IsZero() {
+		if !p.take(owner) { // one at a time writes to an account
+			return leftover{again: time.Second, note: notNow}, nil
+		}
+		defer p.give(owner, nil)
+		// What a run is about to do to the owner, such as his leaving, is not taken from
+		// it for the sake of somebody who only adds to him: this push would not do it.
+		if e.pending.about(owner) {
+			return leftover{again: time.Second, note: notNow}, nil
+		}
+		e.claims.claim(owner)
+	}
 	since := e.claims.claim(d.Key)
-	g, err := p.gather(ctx, d.Key, since)
+	g, err := p.gather(ctx, d.Key, owner, since)
 	if err != nil {
 		return leftover{}, err
 	}
@@ -101,7 +116,7 @@ func (p *pushes) plan(ctx context.Context, d state.Due) (leftover, error) {
 		return leftover{}, err
 	}
 	p.learn(g.strangers)
-	if len(rep.Plan.Decisions) == 0 && len(g.usage.Held[d.Key].Ops) == 0 {
+	if len(rep.Plan.Decisions) == 0 && len(g.usage.Held[d.Key].Ops) == 0 && len(g.sightings.Seen) == 0 {
 		return leftover{}, nil
 	}
 	if w := p.left(&rep, d, nil, g); w.any() && d.Attempts > 0 && w.reason == d.Reason && !rep.Plan.Effective() {
@@ -146,7 +161,9 @@ func (p *pushes) left(rep *Report, d state.Due, due map[identity.Key]time.Time, 
 			return leftover{again: max(dec.Until.Sub(g.now), time.Second), reason: string(reason), note: note}
 		case dec.Action == plan.Hold && reason.Explain().Ender == plan.EndWait, reason == plan.OnHold, waitsForOther(dec):
 			return leftover{again: min(4*backoff(d.Attempts), mostBackoff), reason: string(reason), note: note}
-		case dec.Open() && takenByOurs(dec, &g.observations[0]):
+		case reason == plan.TokensHidden: // it may have been a bad moment
+			return leftover{again: backoff(d.Attempts), reason: string(reason), note: note}
+		case dec.Open() && g.takenByOurs(dec):
 			return leftover{again: min(backoff(d.Attempts), mostTaken), reason: string(reason), note: note}
 		case dec.Open():
 			return leftover{held: true, reason: string(reason), note: note}
@@ -190,7 +207,12 @@ func (p *pushes) wake(ctx context.Context, rep *Report) error {
 
 // takenByOurs tells a decision of which something waits for a value that is another
 // person's of a source. A plan of one does not see whether he is about to give it up.
-func takenByOurs(d *plan.Decision, o *plan.Observation) bool {
+func (g *gathered) takenByOurs(d *plan.Decision) bool {
+	at := slices.IndexFunc(g.observations, func(o plan.Observation) bool { return o.Key == d.Key })
+	if at < 0 {
+		return false
+	}
+	o := &g.observations[at]
 	ours := func(r plan.Reason) bool {
 		var h *plan.Holder
 		switch r {
@@ -203,141 +225,4 @@ func takenByOurs(d *plan.Decision, o *plan.Observation) bool {
 		return h != nil && !h.Owner.IsZero() && h.Owner != o.Key
 	}
 	return ours(d.Reason) || slices.ContainsFunc(d.Notes, func(n plan.Note) bool { return ours(n.Reason) })
-}
-
-// gather reads what is known of one person who was pushed.
-func (p *pushes) gather(ctx context.Context, k identity.Key, since int64) (*gathered, error) {
-	e := p.e
-	facts, err := p.known(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	g := &gathered{
-		facts: facts, auditAge: -1, roster: &roster{}, links: map[identity.Key]*identity.Link{},
-		pushed: true, token: p.l.current().Token, since: since, claims: e.claims, reserved: &reservation{},
-	}
-	if g.now, err = e.o.Store.Now(ctx); err != nil {
-		return nil, fmt.Errorf("read the store's clock: %w", err)
-	}
-	if g.facts.SetBack, err = e.setBackPending(ctx, nil, false); err != nil {
-		return nil, err
-	}
-	if err := e.readStops(ctx, g, p.l, true); err != nil {
-		return nil, err
-	}
-	wants, err := e.wantedNow(ctx, []identity.Key{k})
-	if err != nil {
-		return nil, err
-	}
-	v := newView()
-	if err := p.unfinished(ctx, g, k); err != nil {
-		return nil, err
-	}
-	if err := e.reread(ctx, g, v, []identity.Key{k}); err != nil {
-		return nil, err
-	}
-	ob := plan.Observation{Key: k, Desired: wants[k], Link: g.links[k], Absence: plan.Absence{Doubt: "the client never pushed this person, or the store lost it"}}
-	v.attach(&ob)
-	if a := ob.Linked; a != nil && a.Roles.Privileged() { // who the administrators are counts now
-		if g.facts, err = p.known(ctx, true); err != nil {
-			return nil, err
-		}
-	}
-	g.rules, g.strangers = e.rules(g.facts), p.knownStrangers()
-	if ob.Desired == nil && ob.Link == nil {
-		return g, nil
-	}
-	g.observations = []plan.Observation{ob}
-	return g, p.complete(ctx, g, v)
-}
-
-// complete reads who has what the person wants, and what operators said.
-func (p *pushes) complete(ctx context.Context, g *gathered, v *view) error {
-	e, ob := p.e, &g.observations[0]
-	var w wanted
-	if ob.Desired != nil {
-		w.add(ob.Desired, ob.Linked)
-	}
-	if err := e.find(ctx, v, w); err != nil {
-		return err
-	}
-	for _, a := range v.byID {
-		v.index(a)
-	}
-	if err := e.keepObserved(ctx, g, v, p.l); err != nil {
-		return err
-	}
-	if err := e.protect(ctx, g, v, p.l); err != nil {
-		return err
-	}
-	if err := e.complete(ctx, g, v, g.observations); err != nil {
-		return err
-	}
-	if err := e.heed(ctx, g, p.l); err != nil {
-		return err
-	}
-	linked, err := p.population(ctx)
-	if err != nil {
-		return err
-	}
-	g.summaries = []plan.SourceSummary{{Name: ob.Key.Source, Complete: true, Linked: linked[ob.Key.Source]}}
-	for _, n := range linked {
-		g.target.Active += n
-	}
-	g.target.URL, g.target.Version, g.target.SeatsLeft = e.o.TargetURL, g.facts.Version, g.facts.SeatsLeft
-	return nil
-}
-
-func (p *pushes) knownStrangers() map[string]bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return maps.Clone(p.strangers)
-}
-
-func (p *pushes) learn(strangers map[string]bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.strangers == nil {
-		p.strangers = maps.Clone(strangers)
-	}
-}
-
-// walkOnce walks the server before the first push of all, so that it is known who
-// was there.
-func (e *Engine) walkOnce(ctx context.Context, l *lease, facts plan.Facts) error {
-	mark, err := e.o.Store.Mark(ctx, auditMark)
-	if err != nil {
-		return fmt.Errorf("read the age of the last audit: %w", err)
-	}
-	if !mark.At.IsZero() {
-		return nil
-	}
-	g := &gathered{facts: facts, links: map[identity.Key]*identity.Link{}, claims: e.claims, since: e.claims.now()}
-	if g.now, err = e.o.Store.Now(ctx); err != nil {
-		return fmt.Errorf("read the store's clock: %w", err)
-	}
-	if g.roster, err = e.readRoster(ctx); err != nil {
-		return err
-	}
-	return e.walk(ctx, g, newView(), true, l)
-}
-
-// unfinished closes what is known by now of earlier calls for somebody whose
-// outcome was not. One that may still arrive keeps him busy.
-func (p *pushes) unfinished(ctx context.Context, g *gathered, k identity.Key) error {
-	e := p.e
-	open, err := e.o.Store.Ops(ctx, state.OpFilter{Key: k, Statuses: []state.OpStatus{state.OpSent}})
-	if err != nil {
-		return fmt.Errorf("read unfinished ops: %w", err)
-	}
-	for i := range open {
-		until, err := e.settle(ctx, p.l.current(), open[i], p.offset)
-		if err != nil {
-			return fmt.Errorf("settle op %s: %w", open[i].Ref, err)
-		}
-		if !until.IsZero() {
-			g.busy.add(open[i], until)
-		}
-	}
-	return nil
 }

@@ -37,7 +37,7 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 	if g.facts, err = e.meet(ctx, nil); err != nil {
 		return nil, err
 	}
-	g.facts.SetBack = first.facts.SetBack
+	g.facts.SetBack, g.facts.Spaces = first.facts.SetBack, first.facts.Spaces
 	// What the first plan created is planned here once more for all that is known,
 	// and must not use up the seats twice; the server refuses what it has none for.
 	g.facts.SeatsLeft = -1
@@ -50,7 +50,6 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 	if err != nil {
 		return nil, err
 	}
-	var w wanted
 	var others []plan.Observation
 	for i := range first.observations {
 		ob := first.observations[i]
@@ -59,15 +58,13 @@ func (e *Engine) regather(l *lease, first *gathered, keys []identity.Key, calls 
 			others = append(others, ob)
 			continue
 		}
-		ob = afresh(ob, g.links[ob.Key], now[ob.Key], v)
-		if ob.Desired != nil {
-			w.add(ob.Desired, ob.Linked)
-		}
-		g.observations = append(g.observations, ob)
+		g.observations = append(g.observations, afresh(ob, g.links[ob.Key], now[ob.Key], v))
 	}
-	slices.Sort(w.usernames)
-	slices.Sort(w.emails)
-	if err := e.find(ctx, v, w); err != nil {
+	// What was read before is merged already.
+	if err := e.hearFew(ctx, g, v, l, false, func(k identity.Key) bool { return now[k] != nil }); err != nil {
+		return nil, err
+	}
+	if err := e.find(ctx, v, e.wantedBy(g.observations)); err != nil {
 		return nil, err
 	}
 	if err := e.keepObserved(ctx, g, v, l); err != nil {

@@ -120,6 +120,14 @@ func (w *ownership) notMovable(old *plan.Observation, privileged bool) string {
 		return "may still be in use, for the last read proves nothing about who is missing: " + old.Absence.Doubt
 	case old.Absence.Presence == identity.PresencePresent:
 		return "may still be in use: " + old.Key.Source + " has the entry when asked for it directly"
+	}
+	return w.stuck(old, privileged)
+}
+
+// stuck says why an account cannot change hands now, whatever the sources say of its
+// owner; "" if it can.
+func (w *ownership) stuck(old *plan.Observation, privileged bool) string {
+	switch {
 	case w.facts.SetBack:
 		return "may be another than it seems, for the server was set back to an earlier state; run mmsync sync once, which looks at everything anew"
 	case w.busy.has(old.Key, old.Link.AccountID):

@@ -70,11 +70,14 @@ func (r *replay) row(row audit.Row) error {
 		return nil
 	}
 	switch kind := plan.OpKind(row.Kind); {
-	case kind == plan.UnlinkAccount:
+	case kind == plan.MakeTeam || kind == plan.MakeChannel: // nobody's
+	case kind == plan.UnlinkAccount, kind == plan.DeleteAccount:
 		r.unlink(row.Key)
 		delete(r.doubts, row.Key)
 	case kind == plan.LinkAccount && slices.Contains(body.Fields, plan.FieldKey):
-		r.rekey(row, p)
+		r.rekey(row, body, p)
+	case kind == plan.LinkAccount && slices.Contains(body.Fields, plan.FieldPart):
+		r.contribute(row.Key, p.Ref, row)
 	default:
 		r.changed(row, body, p)
 	}
@@ -83,15 +86,20 @@ func (r *replay) row(row audit.Row) error {
 
 func (r *replay) unlink(k identity.Key) {
 	if l := r.links[k]; l != nil {
-		delete(r.owners, l.AccountID)
+		if r.owners[l.AccountID] == k {
+			delete(r.owners, l.AccountID)
+		}
 		delete(r.links, k)
 	}
 }
 
 // rekey moves a link to the Key under which the person came back.
-func (r *replay) rekey(row audit.Row, p audit.Personal) {
+func (r *replay) rekey(row audit.Row, body audit.Body, p audit.Personal) {
 	link := r.links[row.Key]
 	r.unlink(row.Key)
+	if slices.Contains(body.Fields, plan.FieldPart) { // he still knows the person
+		r.contribute(row.Key, "", row)
+	}
 	var to identity.Key
 	for _, c := range p.Values {
 		if c.Field == plan.FieldKey {
@@ -115,6 +123,15 @@ func (r *replay) rekey(row audit.Row, p audit.Personal) {
 	r.put(&next)
 }
 
+// contribute links a Key to an account that another owns. What its source wants is read
+// again.
+func (r *replay) contribute(k identity.Key, ref string, row audit.Row) {
+	r.links[k] = &identity.Link{
+		Key: k, AccountID: row.AccountID, Part: identity.Contributor, Origin: identity.OriginMatch, Ref: ref,
+		Applied: identity.Applied{Active: true}, CreatedAt: row.At, UpdatedAt: row.At,
+	}
+}
+
 // changed is a call, or a link that was made: both prove whose the account was then.
 func (r *replay) changed(row audit.Row, body audit.Body, p audit.Personal) {
 	op := plan.Op{Kind: plan.OpKind(row.Kind), Changes: p.Values}
@@ -127,6 +144,9 @@ func (r *replay) changed(row audit.Row, body audit.Body, p audit.Personal) {
 	if begins || old != nil && old.AccountID != row.AccountID {
 		old = nil
 	}
+	if old != nil {
+		op.SpaceID = body.SpaceID
+	} // else it proves whose the account was, and is no more than that
 	next := linkAfter(old, row.Key, p.Ref, op, a, row.At)
 	// How the account was seen is read again.
 	next.Observed, next.Undone, next.Recheck, next.Written = nil, 0, time.Time{}, time.Time{}
@@ -136,6 +156,10 @@ func (r *replay) changed(row audit.Row, body audit.Body, p audit.Personal) {
 	case old == nil && !begins:
 		next.Origin = identity.OriginOperator
 		r.doubts[row.Key] = "how the account came to this person is not in the export"
+	}
+	if body.SpaceID != "" && old == nil {
+		op.SpaceID = body.SpaceID
+		next.Applied.Memberships = op.After(nil)
 	}
 	if row.Personal == "" {
 		next.Applied.Active = next.Applied.Active && body.Action != plan.Deactivate
@@ -164,6 +188,8 @@ func linkOrigin(why plan.Reason) identity.Origin {
 		return identity.OriginIntent
 	case plan.Approved, plan.Reverted:
 		return identity.OriginOperator
+	case plan.Contributes:
+		return identity.OriginMatch
 	default:
 		return identity.OriginAuthData
 	}

@@ -52,7 +52,7 @@ func (o *RunOptions) ask() (text, why string, err error) {
 	switch {
 	case len(o.selected.Groups) > 0:
 		return "", "whose people are in a group is known to the command that was given --group alone", nil
-	case o.Keep || len(o.Bars) > 0 || o.everybody || o.tick != nil:
+	case o.Keep || len(o.Bars) > 0 || o.everybody || o.policy != nil || o.tick != nil:
 		return "", "a run like this is made by whoever wants it alone", nil
 	}
 	a := asks{By: o.RequestedBy, Trigger: o.Trigger, Reason: o.Reason, Audit: o.Audit, Changes: o.Changes, Limits: o.Limits}

@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
-	"github.com/mmsync/mmsync/internal/pgtest"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -116,9 +115,7 @@ func TestAsk(t *testing.T) {
 				return rep
 			}()
 			w := newWorld(t)
-			if at.postgres {
-				w.db = pgtest.URL(t)
-			}
+			w.db = at.store(t)
 			w.rest(few(), holders("setting"))
 			s, _ := w.desk(changed(), holders("desk", strict))
 			before := len(syncs(t, s))

@@ -66,10 +66,14 @@ type reversal struct {
 	deeds  []deed
 	g      *gathered
 	v      *view
-	left   []string              // what is not taken back, and why
-	policy plan.Policy           // under which the values of before are wanted
-	links  []plan.Decision       // what only changes ownership
-	unlink map[identity.Key]bool // whose link goes when the rest is done
+	left   []string        // what is not taken back, and why
+	policy plan.Policy     // under which the values of before are wanted
+	links  []plan.Decision // what only changes ownership
+	// toPassword says that logins by password come back as far as they can, and
+	// password whose do.
+	toPassword bool
+	password   map[identity.Key]bool
+	unlink     map[identity.Key]bool // whose link goes when the rest is done
 }
 
 // deed is what a run did to one person, in order.
@@ -92,6 +96,8 @@ func (e *Engine) revertible(ctx context.Context, id string) (state.Run, []deed, 
 		return state.Run{}, nil, 0, fmt.Errorf("%w: %q fits %d runs; give more of its id", ErrRefused, id, len(runs))
 	case runs[0].Kind == kindLeftovers:
 		return runs[0], nil, 0, fmt.Errorf("%w: run %s disabled tokens and bots, and mmsync enables none; mmsync history %s names them, and an administrator of Mattermost enables them", ErrRefused, runs[0].ID, runs[0].ID)
+	case runs[0].Kind == kindForGood:
+		return runs[0], nil, 0, fmt.Errorf("%w: run %s deleted accounts for good, and nothing brings them back; mmsync history %s names them", ErrRefused, runs[0].ID, runs[0].ID)
 	case runs[0].Status.Open():
 		return runs[0], nil, 0, fmt.Errorf("%w: run %s is still at work; wait for its end, or stop it with mmsync hold", ErrRefused, runs[0].ID)
 	}
@@ -133,7 +139,8 @@ func (e *Engine) planRevert(ctx context.Context, l *lease, facts plan.Facts, cal
 	for i := range deeds {
 		keys[i] = deeds[i].key
 	}
-	r := &reversal{run: run, deeds: deeds, policy: e.revertPolicy(deeds), unlink: map[identity.Key]bool{}}
+	r := &reversal{run: run, deeds: deeds, policy: e.revertPolicy(deeds), unlink: map[identity.Key]bool{}, password: map[identity.Key]bool{}}
+	r.toPassword = o.rollback != nil && o.rollback.ToPassword
 	if r.g, r.v, err = e.few(ctx, l, facts, calls, keys, false); err != nil {
 		return nil, Report{}, err
 	}
@@ -160,10 +167,18 @@ func (e *Engine) planRevert(ctx context.Context, l *lease, facts plan.Facts, cal
 	if err := e.complete(ctx, r.g, r.v, r.g.observations); err != nil {
 		return nil, Report{}, err
 	}
+	if err := e.wantPlaces(ctx, r); err != nil {
+		return nil, Report{}, err
+	}
 	if err := e.heed(ctx, r.g, nil); err != nil { // what is wanted here is not what a source says
 		return nil, Report{}, err
 	}
 	p := r.build()
+	if o.rollback != nil {
+		if err := o.rollback.agreed(p, run); err != nil {
+			return nil, Report{}, err
+		}
+	}
 	rep, err := e.judge(ctx, r.g, p, p, o)
 	if err != nil {
 		return nil, Report{}, err
@@ -182,16 +197,22 @@ func (e *Engine) revertPolicy(deeds []deed) plan.Policy {
 	p.Roles = slices.Clone(p.Roles)
 	for _, d := range deeds {
 		for _, op := range d.ops {
-			if op.Op.Kind != plan.SetRoles {
+			guest := op.Op.Kind == plan.Promote || op.Op.Kind == plan.Demote
+			if op.Op.Kind != plan.SetRoles && !guest {
 				continue
 			}
-			c := op.Op.Changes[0]
-			from, to := identity.ParseRoles(c.From), identity.ParseRoles(c.To)
 			at := slices.IndexFunc(p.Roles, func(a plan.RoleAuthority) bool { return a.Source == d.key.Source })
 			if at < 0 {
 				at = len(p.Roles)
 				p.Roles = append(p.Roles, plan.RoleAuthority{Source: d.key.Source})
 			}
+			if guest {
+				p.Roles[at].Guests, p.Roles[at].Guest = true, plan.LostTake
+				continue
+			}
+			c := op.Op.Changes[0]
+			from, to := identity.ParseRoles(c.From), identity.ParseRoles(c.To)
+			p.Roles[at].Kept, p.Roles[at].Asked = nil, nil
 			p.Roles[at].Managed = p.Roles[at].Managed.Union(from.Minus(to)).Union(to.Minus(from))
 		}
 	}

@@ -58,7 +58,7 @@ func (w *world) asBefore(people map[string]shown, on map[string]bool, name strin
 var amply = wiring{change: func(o *reconcile.Options) {
 	all := guard.Limit{Count: 500}
 	o.Limits = guard.Limits{
-		Deactivations: all, RoleRemovals: all, Recreations: all, Creates: all, Updates: all, Renames: all, EmailChanges: all,
+		Deactivations: all, Reactivations: all, RoleRemovals: all, Recreations: all, Creates: all, Updates: all, Renames: all, EmailChanges: all,
 		AuthChanges: all, AdminGrants: all, Window: 24 * time.Hour,
 	}
 }}

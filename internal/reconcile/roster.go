@@ -27,6 +27,8 @@ type roster struct {
 	// each looks at its own heads alone.
 	ends   []int
 	places maphash.Seed
+	// directory finds people by their places; nil if nobody is looked for.
+	directory *directory
 }
 
 // head is one link. Its strings and numbers are all that a run holds of somebody
@@ -36,6 +38,7 @@ type head struct {
 	account string
 	settled state.Digest // zero: has to be decided
 	place   uint64       // hash of the last place in the source
+	named   uint64       // hash of the same without regard to how it is spelled; 0: none
 	written int64        // microseconds; 0 = never
 	source  uint16       // index into roster.sources
 	owner   bool
@@ -59,6 +62,7 @@ func (e *Engine) readRoster(ctx context.Context) (*roster, error) {
 			anchor: h.Key.Anchor, account: h.AccountID, settled: h.Settled, place: r.place(h.Ref), source: at,
 			owner: h.Part != identity.Contributor, active: h.Active, seen: h.Observed, recheck: !h.Recheck.IsZero(),
 		}
+		one.named = e.spot(r, h.Key.Source, h.Ref)
 		if !h.Written.IsZero() {
 			one.written = h.Written.UnixMicro()
 		}
@@ -68,8 +72,29 @@ func (e *Engine) readRoster(ctx context.Context) (*roster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the heads of all links: %w", err)
 	}
+	r.dropOrphans()
 	r.sort(met)
 	return r, nil
+}
+
+// dropOrphans forgets contributors of accounts that nobody owns any more, because they
+// were made anew or are gone: they are met like people without a link.
+func (r *roster) dropOrphans() {
+	owned, contributors := r.shared()
+	if len(contributors) == 0 {
+		return
+	}
+	for account := range owned {
+		owned[account] = false
+	}
+	for i := range r.heads {
+		if h := &r.heads[i]; h.owner {
+			if _, shared := owned[h.account]; shared {
+				owned[h.account] = true
+			}
+		}
+	}
+	r.heads = slices.DeleteFunc(r.heads, func(h head) bool { return !h.owner && !owned[h.account] })
 }
 
 // sort puts the heads in the order of their Keys.
@@ -91,6 +116,9 @@ func (r *roster) sort(met map[string]uint16) {
 	r.ends = make([]int, len(r.sources))
 	for i := range r.heads {
 		r.ends[r.heads[i].source] = i + 1
+	}
+	for at := 1; at < len(r.ends); at++ { // of a source all heads may have been dropped
+		r.ends[at] = max(r.ends[at], r.ends[at-1])
 	}
 }
 
@@ -161,8 +189,8 @@ func (r *roster) lastWritten(n int) []int {
 // depends on. Seats and protected accounts are not among it: they speak only
 // where something is to be done.
 func (e *Engine) rules(f plan.Facts) [32]byte {
-	return sha256.Sum256(fmt.Appendf(nil, "%s|%s|%+v|%s|%t|%t|%t", e.o.Version, e.o.PolicyDigest, e.o.Policy,
-		f.Version, f.AuthDataVisible, f.LDAPLocked, f.EmailVerification))
+	return sha256.Sum256(fmt.Appendf(nil, "%s|%s|%+v|%s|%t|%t|%t|%t|%t|%t|%+v|%s|%v|%v%s", e.o.Version, e.o.PolicyDigest, e.o.Policy,
+		f.Version, f.AuthDataVisible, f.LDAPLocked, f.EmailVerification, f.GuestsOff, f.PictureOfLDAP, f.NoPictures, f.Licence, f.CustomOff, f.CustomFields, f.CustomPeople, spaceRules(f.Spaces)))
 }
 
 // digest names what somebody is to be like, under the rules in force. Zero if

@@ -56,11 +56,22 @@ func (w *world) history() ([]audit.Batch, []audit.Row) {
 	return batches, rows
 }
 
+// connect opens the store's database behind mmsync's back.
+func (w *world) connect() *sql.DB {
+	w.t.Helper()
+	driver := "sqlite"
+	if strings.HasPrefix(w.db, "postgres") {
+		driver = "pgx"
+	}
+	db, err := sql.Open(driver, w.db)
+	require.NoError(w.t, err)
+	return db
+}
+
 // meddle runs statements on the store behind mmsync's back.
 func (w *world) meddle(statements ...string) {
 	w.t.Helper()
-	db, err := sql.Open("sqlite", w.db)
-	require.NoError(w.t, err)
+	db := w.connect()
 	defer db.Close()
 	for _, s := range statements {
 		_, err := db.ExecContext(w.t.Context(), s)
@@ -237,7 +248,7 @@ func TestEngine_Seal_tampering(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, v := newWorld(t), vault(t)
+			w, v := newWorldOnFile(t), vault(t)
 			people := two()
 			for _, title := range []string{"", "Clerk", "Head Clerk"} {
 				people[0].Title = title
@@ -262,7 +273,7 @@ func TestEngine_Restored(t *testing.T) {
 	// restored is a world whose store is put back to before somebody left.
 	restored := func(t *testing.T) (*world, *keyfile.File) {
 		t.Helper()
-		w, v := newWorld(t), vault(t)
+		w, v := newWorldOnFile(t), vault(t)
 		w.rest(two(), sealing(v))
 		_, err := w.sync(two(), sealing(v))
 		require.NoError(t, err)
@@ -348,7 +359,7 @@ func TestEngine_Forget(t *testing.T) {
 	t.Parallel()
 	leftAndSealed := func(t *testing.T) (*world, *keyfile.File) {
 		t.Helper()
-		w, v := newWorld(t), vault(t)
+		w, v := newWorldOnFile(t), vault(t)
 		people := []human{{ID: "1", UID: "annabel", Title: "Clerk"}, {ID: "2", UID: "bert"}}
 		_, err := w.sync(people, sealing(v))
 		require.NoError(t, err)
@@ -405,7 +416,7 @@ func TestEngine_Forget(t *testing.T) {
 	})
 	t.Run("somebody who was only ever held is named by his key", func(t *testing.T) {
 		t.Parallel()
-		w, v := newWorld(t), vault(t)
+		w, v := newWorldOnFile(t), vault(t)
 		with := sealing(v)
 		seal := with.change
 		with.change = func(o *reconcile.Options) { seal(o); o.Policy.ReservedNames = []string{"svc-*"} }
@@ -423,7 +434,7 @@ func TestEngine_Forget(t *testing.T) {
 	})
 	t.Run("a name that two people had is nobody's", func(t *testing.T) {
 		t.Parallel()
-		w, v := newWorld(t), vault(t)
+		w, v := newWorldOnFile(t), vault(t)
 		for _, id := range []string{"1", "2"} {
 			_, err := w.sync([]human{{ID: id, UID: "annabel"}}, sealing(v))
 			require.NoError(t, err)
@@ -444,8 +455,7 @@ func TestEngine_Forget(t *testing.T) {
 // dump gives a table as text.
 func (w *world) dump(table string) string {
 	w.t.Helper()
-	db, err := sql.Open("sqlite", w.db)
-	require.NoError(w.t, err)
+	db := w.connect()
 	defer db.Close()
 	rows, err := db.QueryContext(w.t.Context(), "select * from "+table)
 	require.NoError(w.t, err)

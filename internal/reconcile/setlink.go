@@ -76,6 +76,11 @@ func (e *Engine) Release(ctx context.Context, o RunOptions, people []string, dry
 		}
 		for i := range out {
 			k := &out[i]
+			if k.Part == identity.Contributor {
+				w.release(k, "account "+k.AccountID+" is its owner's as before; "+k.Key.Source+" adds nothing to it any more")
+				w.refuse = append(w.refuse, w.refused(k.Key, k.AccountID))
+				continue
+			}
 			w.release(k, "account "+k.AccountID+" stays as it is and is nobody's; while "+k.Key.Source+" lists the person with the same username, e-mail or login he is held, and mmsync link set gives the account back")
 			w.refuse = append(w.refuse, w.refused(k.Key, k.AccountID))
 		}
@@ -122,14 +127,17 @@ func (e *Engine) Purge(ctx context.Context, o RunOptions, name string, expect in
 	})
 }
 
-// CountError is returned when there are not as many links to forget as somebody
-// said.
+// CountError is returned when there are not as many links to forget, or to go to the
+// source To, as somebody said.
 type CountError struct {
-	Source          string
+	Source, To      string
 	Expected, Links int
 }
 
 func (e *CountError) Error() string {
+	if e.To != "" {
+		return fmt.Sprintf("%d accounts would go from %s to %s, not %d", e.Links, e.Source, e.To, e.Expected)
+	}
 	return fmt.Sprintf("%d links of %s would be forgotten, not %d, and nobody would switch their accounts off any more", e.Links, e.Source, e.Expected)
 }
 

@@ -28,8 +28,13 @@ func (w wire) allowed(a *attempt, note *opNote, body []byte) {
 	if note != nil && note.key != key {
 		b.wrong("run %s: %s of account %s for %s, and it belongs to %s", w.run.name, a.kind, a.account, note.key, key)
 	}
-	takes := a.kind == plan.SetAuth
+	takes := a.kind == plan.SetAuth || a.kind == plan.Demote
+	if isPlace(a.kind) {
+		takes = w.placed(a, key, u, body)
+	}
 	switch a.kind {
+	case plan.Promote, plan.Demote:
+		w.guested(a, key, u)
 	case plan.SetRoles:
 		var in struct{ Roles string }
 		_ = json.Unmarshal(body, &in)
@@ -42,6 +47,9 @@ func (w wire) allowed(a *attempt, note *opNote, body []byte) {
 			if !u.Active() && !b.ourOff[a.account][u.DeleteAt] && !w.run.edited[a.account] {
 				b.wrong("run %s: account %s %s is switched on, and somebody else had switched it off", w.run.name, a.account, u.Username)
 			}
+			if e := s.people[key]; s.rules.guests && e != nil && e.guest && !u.IsGuest() && !w.run.edited[a.account] {
+				b.wrong("run %s: %s %s is switched on as a full member, and should be a guest", w.run.name, key, u.Username)
+			}
 			return
 		}
 		takes = true
@@ -49,9 +57,16 @@ func (w wire) allowed(a *attempt, note *opNote, body []byte) {
 			b.wrong("run %s: account %s %s is off and is switched off again", w.run.name, a.account, u.Username)
 		}
 		w.mayLeave(key)
+		if read := w.run.reads[key.Source]; read != nil {
+			_, listed := read.listed[key]
+			if k := b.known(a.account); !listed && !k.IsZero() {
+				b.wrong("run %s: %s is switched off for being missing, and %s is not known to lack him", w.run.name, key, k)
+			}
+		}
 	default:
 	}
-	if takes && w.run.setBack && !w.run.lagged {
+	// Who is made as a guest is made and demoted, and loses nothing that he had.
+	if takes && w.run.setBack && !w.run.lagged && !w.run.born[a.account] {
 		b.wrong("run %s: %s of %s takes something away, and the server was set back", w.run.name, a.kind, a.account)
 	}
 }
@@ -63,6 +78,9 @@ func (w wire) mayLeave(k identity.Key) {
 	if read == nil {
 		b.wrong("run %s: %s is switched off, and his source was not read", w.run.name, k)
 		return
+	}
+	if e := w.s.people[k]; e != nil && e.adds {
+		w.s.seen.add("left the source that an account was handed to")
 	}
 	grace := w.s.rules.grace
 	active, listed := read.listed[k]

@@ -31,7 +31,7 @@ func (s *storm) calm() {
 		if s.atRest(rep) && !s.grace(began) {
 			break
 		}
-		if n == calmRuns {
+		if n == calmRuns && !s.rules.handsOver || n == 2*calmRuns {
 			s.wrong("no rest within %d runs", n)
 			return
 		}
@@ -96,6 +96,15 @@ func (s *storm) atRest(rep reconcile.Report) bool {
 // that hides logins refuses that without saying why, and mmsync tries each time.
 func (s *storm) refused(d plan.Decision) bool {
 	e := s.people[d.Key]
-	return s.rules.profile == mmsim.Profile538 && d.Action == plan.Create && !e.auth.IsZero() &&
-		slices.ContainsFunc(s.sim.Users(), func(u mmsim.User) bool { return u.AuthData == e.auth.Data })
+	if s.rules.profile != mmsim.Profile538 || d.Action != plan.Create || e.auth.IsZero() {
+		return false
+	}
+	links, err := s.db.Links(s.t.Context(), state.LinkFilter{})
+	if err != nil {
+		s.wrong("links cannot be read: %v", err)
+	}
+	return slices.ContainsFunc(s.sim.Users(), func(u mmsim.User) bool {
+		made := slices.ContainsFunc(links, func(l identity.Link) bool { return l.Key == d.Key && l.AccountID == u.ID }) // it was not refused after all
+		return u.AuthData == e.auth.Data && !made
+	})
 }

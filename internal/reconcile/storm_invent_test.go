@@ -29,8 +29,14 @@ func (s *storm) invent() {
 		r.grace = plan.Grace{Missing: 30 * time.Minute, OutOfScope: 20 * time.Minute}
 	}
 	s.protect = []string{"svc-*"}
+	services := map[string]string{"saml": "EnableSaml", "ldap": "EnableLdap", "gitlab": "EnableSignUpWithGitLab"}
+	if s.more.IntN(100) < 30 {
+		r.loginOff = pick(s.more, slices.Sorted(maps.Keys(services))...)
+		delete(services, r.loginOff)
+	}
 	s.sim = mmsim.New(mmsim.Options{
 		Profile: r.profile, AdminToken: adminToken, Seed: s.seed + 1, LostConcurrentWrites: s.chance(60), MaxCalls: -1,
+		Logins: slices.Sorted(maps.Values(services)),
 	})
 	admin, _ := s.sim.User(s.sim.AdminID())
 	s.mine[admin.ID] = admin
@@ -39,6 +45,9 @@ func (s *storm) invent() {
 		s.join()
 	}
 	s.furnish()
+	s.unite()
+	s.host()
+	s.found()
 	s.tell("%+v", *r)
 	for _, k := range s.keys() {
 		s.tell("%s", s.people[k])
@@ -129,13 +138,16 @@ func (s *storm) join() *entry {
 	if s.chance(40) {
 		e.auth = identity.Auth{Service: pick(s.r, "saml", "saml", "ldap", "gitlab"), Data: "d-" + e.key.Anchor}
 	}
-	s.people[e.key] = e
+	if s.people[e.key] = e; s.rules.several {
+		e.number = e.key.String()
+	}
+	s.wish(e)
 	return e
 }
 
-// one gives somebody of the directories.
+// one gives somebody of the directories that own accounts.
 func (s *storm) one() *entry {
-	keys := s.keys()
+	keys := slices.DeleteFunc(s.keys(), func(k identity.Key) bool { return s.people[k].adds })
 	return s.people[keys[s.r.IntN(len(keys))]]
 }
 

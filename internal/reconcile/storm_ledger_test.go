@@ -47,6 +47,15 @@ func (l ledger) BeginRun(ctx context.Context, k state.Lease, r state.Run, p plan
 		}
 		d := &p.Decisions[i]
 		l.s.seen.add("reason " + string(d.Reason))
+		if d.Reason == plan.HandOver && strings.Contains(d.Detail, "linked to the account as well") {
+			l.s.seen.add("kept by another source")
+			if strings.Contains(d.Detail, "may still have the person") {
+				l.s.seen.add("kept by another source that cannot be read")
+			}
+		}
+		for _, n := range d.Notes {
+			l.s.seen.add("reason " + string(n.Reason))
+		}
 		b.tell("   %s: plans %s of %s (%s, %s): %s %s", l.run.name, d.Action, d.Key, d.Username, d.Reason, d.Detail, kinds(d))
 	}
 	if l.run.began {
@@ -55,6 +64,7 @@ func (l ledger) BeginRun(ctx context.Context, k state.Lease, r state.Run, p plan
 	l.run.began = true
 	b.setBack = false
 	for source, read := range l.run.reads {
+		l.s.heard(read)
 		for k := range l.s.people {
 			if k.Source != source {
 				continue
@@ -112,7 +122,7 @@ func (l ledger) RecordOp(ctx context.Context, k state.Lease, o state.Outcome) er
 	}
 	n.status = o.Status
 	l.s.seen.add("op " + string(o.Status))
-	if o.After != nil && (o.Status == state.OpDone || o.Status == state.OpObserved) {
+	if o.After != nil && !isPlace(n.op.Kind) && (o.Status == state.OpDone || o.Status == state.OpObserved) {
 		b.newest[o.AccountID] = o.After.UpdateAt
 	}
 	b.tell("   %s: %s of %s %s is %s %s", l.run.name, n.op.Kind, n.key, o.AccountID, o.Status, o.Error)
@@ -123,7 +133,12 @@ func (l ledger) RecordOp(ctx context.Context, k state.Lease, o state.Outcome) er
 			}
 		}
 	}
-	if o.Link != nil {
+	if isPlace(n.op.Kind) && (o.Status == state.OpDone || o.Status == state.OpObserved) {
+		l.s.settles(o.AccountID, n.op)
+	}
+	if o.Link != nil && o.Link.Part == identity.Contributor {
+		l.s.contributes(n, o.Link)
+	} else if o.Link != nil {
 		l.s.takes(n, o.Link)
 	}
 	return nil

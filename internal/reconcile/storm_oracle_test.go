@@ -38,7 +38,9 @@ func (s *storm) judge(p plan.Plan) judge {
 	}
 	for i := range links {
 		l := &links[i]
-		j.link[l.Key] = l
+		if j.link[l.Key] = l; l.Part == identity.Contributor {
+			continue
+		}
 		if other, taken := j.owner[l.AccountID]; taken {
 			s.wrong("account %s belongs to %s and to %s", l.AccountID, other, l.Key)
 		}
@@ -62,6 +64,10 @@ func (j judge) person(e *entry) string {
 		u = j.byID[l.AccountID]
 	}
 	switch {
+	case e.adds:
+		return j.adder(e, l, u)
+	case l != nil && l.Part == identity.Contributor:
+		return "" // his account has changed hands
 	case e.listed && e.garbled:
 		return "" // nobody can tell what he wants
 	case !e.listed || !e.active:
@@ -92,6 +98,8 @@ func (j judge) leaver(e *entry, u *mmsim.User) string {
 	case u == nil || j.untouchable[u.ID] != "" || u.IsBot || u.IsRemote():
 		return ""
 	case !e.listed && j.inherited(u):
+		return ""
+	case !e.listed && j.kept(u): // who was off already stays off
 		return ""
 	case u.IsAdmin():
 		return "he has left and is administrator"
@@ -128,6 +136,8 @@ func (j judge) off(e *entry, u *mmsim.User) string {
 		return ""
 	case !j.book.restored.IsZero():
 		return "" // a backup may show an account off that was on again since
+	case j.rules.guests && !j.guestsOn && (e.guest || u.IsGuest()):
+		return ""
 	case privileged, u.AuthService == "ldap" && j.rules.profile == mmsim.Profile116:
 		return ""
 	}
@@ -144,18 +154,21 @@ func (j judge) same(e *entry, u *mmsim.User) string {
 	oauth := u.AuthService == "gitlab"
 	differs("username", u.Username, e.user, j.keeps(e, u, identity.Username))
 	differs("e-mail", u.Email, e.mail, j.keeps(e, u, identity.Email))
-	differs("position", u.Position, e.title, false)
+	differs("position", u.Position, j.title(e, u), false)
 	differs("first name", u.FirstName, e.first, oauth)
-	differs("administrator", fmt.Sprint(u.IsAdmin()), fmt.Sprint(e.admin), false)
+	differs("administrator", fmt.Sprint(u.IsAdmin()), fmt.Sprint(e.admin && !e.guest), u.IsGuest())
 	if !e.auth.IsZero() {
 		is := identity.Auth{Service: u.AuthService, Data: u.AuthData}
 		excused := !j.rules.changeAuth || identity.ParseRoles(u.Roles).Privileged() || j.claimed(e, "auth") || j.holder("auth", e.auth.Data, u.ID) != nil
-		if j.rules.profile == mmsim.Profile538 && is.Service == e.auth.Service {
+		if j.rules.profile == mmsim.Profile538 && is.Service == e.auth.Service || e.auth.Service == j.rules.loginOff {
 			excused = true
 		}
 		differs("login", fmt.Sprint(is), fmt.Sprint(e.auth), excused)
 	}
-	return strings.Join(out, ", ")
+	if why := j.guest(e, u); why != "" {
+		out = append(out, why)
+	}
+	return strings.Join(append(out, j.inPlaces(e, u)...), ", ")
 }
 
 func (e *entry) value(f string) string {
@@ -224,7 +237,7 @@ func (j judge) taken(f, v, not string, walked map[string]bool) bool {
 	switch {
 	case walked[h.ID]:
 		return f == "email" // a ring of usernames can be broken, one of e-mails cannot
-	case o == nil || !o.wants() || !h.Active() || o.value(f) == v:
+	case o == nil || o.adds || !o.wants() || !h.Active() || o.value(f) == v:
 		return true
 	}
 	return j.stuck(o, h, f, walked)
@@ -233,6 +246,8 @@ func (j judge) taken(f, v, not string, walked map[string]bool) bool {
 // unmade says why somebody who wants an account rightly has none.
 func (j judge) unmade(e *entry) string {
 	switch {
+	case e.guest && j.rules.guests && !j.guestsOn:
+		return "the server makes no guests"
 	case j.claimed(e, "username"), j.claimed(e, "email"), j.claimed(e, "auth"):
 		return "claimed twice"
 	case j.holder("auth", e.auth.Data, "") != nil:
@@ -293,6 +308,7 @@ func (s *storm) journal() {
 			}
 		}
 		_, touched := s.book.touched[account]
+		touched = touched || isPlace(o.Op.Kind) && s.places.moved[account]
 		switch {
 		case effective > 1:
 			s.wrong("op %s (%s of %s) had its effect %d times", o.Ref, o.Op.Kind, o.Key, effective)

@@ -58,8 +58,8 @@ func (s *storm) stormy() {
 	if s.chance(35) {
 		s.wake(run)
 	}
-	for _, name := range s.rules.sources {
-		if s.chance(30) {
+	for _, name := range s.allSources() {
+		if s.chance(30) || name == titles && s.more.IntN(3) == 0 {
 			run.kinds[name] = pick(s.r, readCut, readFails, readShrunk, readLacks, readDumb)
 			s.seen.add("read " + string(run.kinds[name]))
 			s.tell("run %s: source %s is %s", run.name, name, run.kinds[name])
@@ -132,6 +132,14 @@ func (s *storm) middle(run *stormRun) {
 			s.book.mu.Lock()
 			run.edited[id] = true
 			s.book.mu.Unlock()
+		}
+		if s.rules.guests && s.more.IntN(2) == 0 {
+			for _, id := range s.guestFeature(false) {
+				s.book.mu.Lock()
+				run.edited[id] = true
+				s.book.mu.Unlock()
+			}
+			s.seen.add("guest feature switched off in mid-run")
 		}
 		s.seen.add("edited in the middle")
 	}

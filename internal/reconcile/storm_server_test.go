@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -102,6 +103,8 @@ func (s *storm) upheaval() {
 		s.mine = mine
 		clear(s.tokens)
 		s.book.restored = time.Now()
+		clear(s.places.left)
+		clear(s.places.gave)
 		for _, u := range s.sim.Users() {
 			s.book.touched[u.ID] = time.Now()
 		}
@@ -126,7 +129,14 @@ func (s *storm) upheaval() {
 		s.book.mu.Unlock()
 		s.seen.add("server set back")
 	}
-	if s.chance(12) {
+	if s.rules.guests && s.more.IntN(10) == 0 {
+		s.guestFeature(!s.guestsOn)
+	}
+	if n := s.more.IntN(40); n < 3 && s.places.ids != nil {
+		s.sim.Restart(map[string]string{"MM_TEAMSETTINGS_MAXUSERSPERTEAM": fmt.Sprint(1 + s.more.IntN(5))})
+		s.tell("server: teams are full")
+		s.seen.add("a team is full")
+	} else if s.chance(12) {
 		settings := pick(s.r, map[string]string{}, map[string]string{"MM_EMAILSETTINGS_REQUIREEMAILVERIFICATION": "true"},
 			map[string]string{"MM_RATELIMITSETTINGS_ENABLE": "true", "MM_RATELIMITSETTINGS_PERSEC": "10", "MM_RATELIMITSETTINGS_MAXBURST": "20"})
 		s.sim.Restart(settings)

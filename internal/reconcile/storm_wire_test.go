@@ -28,7 +28,7 @@ type wire struct {
 
 var errWire = errors.New("the connection is gone")
 
-var writePath = regexp.MustCompile(`^/api/v4/users/([a-z0-9]{26})(?:/(patch|active|roles|auth|sessions/revoke/all))?$`)
+var writePath = regexp.MustCompile(`^/api/v4/users/([a-z0-9]{26})(?:/(patch|active|roles|auth|sessions/revoke/all|promote|demote))?$`)
 
 func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	c := w.run.crash
@@ -92,6 +92,15 @@ func (w wire) leaves(r *http.Request, body []byte) (a *attempt, late time.Durati
 		return nil, 0
 	}
 	a = &attempt{kind: kind, account: account, at: time.Now(), run: w.run, offset: w.s.offset}
+	if isPlace(kind) {
+		if _, _, a.space = placeOf(r); account == "" {
+			var in struct {
+				UserID string `json:"user_id"`
+			}
+			_ = json.Unmarshal(body, &in)
+			a.account, account = in.UserID, in.UserID
+		}
+	}
 	b.attempts = append(b.attempts, a)
 	name := account
 	if kind == plan.CreateAccount {
@@ -137,12 +146,16 @@ func writeOf(r *http.Request) (plan.OpKind, string) {
 	if r.Method == http.MethodPost && r.URL.Path == "/api/v4/users" {
 		return plan.CreateAccount, ""
 	}
+	if kind, account, _ := placeOf(r); kind != "" {
+		return kind, account
+	}
 	m := writePath.FindStringSubmatch(r.URL.Path)
 	if m == nil || r.Method == http.MethodGet {
 		return "", ""
 	}
 	switch kinds := map[string]plan.OpKind{
 		"patch": plan.PatchProfile, "active": plan.SetActive, "roles": plan.SetRoles, "auth": plan.SetAuth, "sessions/revoke/all": plan.RevokeSessions,
+		"promote": plan.Promote, "demote": plan.Demote,
 	}; {
 	case r.Method == http.MethodDelete && m[2] == "":
 		return plan.SetActive, m[1]
@@ -155,7 +168,7 @@ func writeOf(r *http.Request) (plan.OpKind, string) {
 func (b *book) match(run *stormRun, a *attempt, name string) *opNote {
 	for ref, n := range b.ops {
 		if again := n.op.Kind == plan.RevokeSessions; (n.run != run && !again) || !n.sent || // ending sessions is repeated, in recovery
-			n.status.Closed() || n.op.Kind != a.kind {
+			n.status.Closed() || n.op.Kind != a.kind || n.op.SpaceID != a.space {
 			continue
 		}
 		if a.kind == plan.CreateAccount {
@@ -222,10 +235,13 @@ func (w wire) serve(r *http.Request, body []byte, a *attempt) (resp *http.Respon
 	if a != nil {
 		w.save(a)
 		before, there = w.target(a, body)
+		a.in, a.admin, _ = w.s.sim.Place(a.space, a.account)
 		defer func() { w.effect(a, body, before, there) }()
 	}
 	out := &answerBuffer{header: http.Header{}}
-	w.s.sim.ServeHTTP(out, r)
+	if !w.s.licensed(out, r) {
+		w.s.sim.ServeHTTP(out, r)
+	}
 	data := out.body.Bytes()
 	if r.URL.Path == "/api/v4/users/ids" && out.status == http.StatusOK {
 		data = w.forget(data)
@@ -271,6 +287,7 @@ func (w wire) target(a *attempt, body []byte) (mmsim.User, bool) {
 // before.
 func (w wire) effect(a *attempt, body []byte, before mmsim.User, was bool) {
 	after, is := w.target(a, body)
+	in, admin, _ := w.s.sim.Place(a.space, a.account)
 	b := &w.s.book
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -282,14 +299,28 @@ func (w wire) effect(a *attempt, body []byte, before mmsim.User, was bool) {
 	case plan.CreateAccount:
 		if a.effective = !was; a.effective {
 			b.made[after.ID], a.account = note.key, after.ID
+			a.run.born[after.ID] = true
 		}
 	case plan.RevokeSessions:
 		return
+	case plan.JoinTeam, plan.JoinChannel, plan.LeaveTeam, plan.LeaveChannel:
+		a.effective = a.in != in
+	case plan.SetTeamRoles, plan.SetChannelRoles:
+		a.effective = a.in && in && a.admin != admin
 	default:
 		a.effective = was && !shows(note.op, before) && shows(note.op, after)
 	}
 	if a.effective {
 		a.stepped = (w.s.offset - a.offset).Abs() > 2*time.Second
+		switch a.kind {
+		case plan.Demote:
+			b.demoted[a.account] = true
+			w.s.seen.add("made a guest")
+		case plan.Promote:
+			delete(b.demoted, a.account)
+			w.s.seen.add("made a full member")
+		default:
+		}
 		if after.DeleteAt != 0 && a.kind == plan.SetActive {
 			b.undated[a.account] = a.stepped
 			if b.ourOff[a.account] == nil {

@@ -14,10 +14,7 @@ import (
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
-	"github.com/mmsync/mmsync/internal/mattermost"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
-	"github.com/mmsync/mmsync/internal/reconcile"
-	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 	"github.com/mmsync/mmsync/internal/state/sqlite"
@@ -30,6 +27,7 @@ type storm struct {
 	t     *testing.T
 	seed  uint64
 	r     *rand.Rand // for what is done by one goroutine, in order
+	more  *rand.Rand // the same, for places, guests and second sources
 	rules rules
 	sim   *mmsim.Server
 	db    *sqlite.Store
@@ -50,6 +48,8 @@ type storm struct {
 	poor        int            // for how many runs more answers lack an account
 	lost        string         // the account that they lack
 	flights     sync.WaitGroup // calls on their way, saves by people
+	places      places
+	guestsOn    bool // the server's guest feature; book.mu guards it
 
 	book book
 }
@@ -71,8 +71,11 @@ type book struct {
 	sized    map[string]bool // sources of which a good read is known
 	setBack  bool            // the server lost something that mmsync wrote
 	restored time.Time
-	undated  map[string]bool  // accounts whose last switching off is dated by a clock set meanwhile
-	newest   map[string]int64 // account -> update_at after mmsync's last effective write
+	undated  map[string]bool           // accounts whose last switching off is dated by a clock set meanwhile
+	newest   map[string]int64          // account -> update_at after mmsync's last effective write
+	demoted  map[string]bool           // accounts that mmsync made guests
+	adds     map[string][]identity.Key // account -> who contributes to it
+	word     map[identity.Key]bool     // contributors who were heard to have the person, and not to lack him since
 }
 
 // opNote is one op of the journal as the store was told.
@@ -93,6 +96,8 @@ type attempt struct {
 	at        time.Time
 	run       *stormRun
 	effective bool
+	space     string // the team or channel
+	in, admin bool   // somebody's place there before
 	raced     bool
 	late      bool
 	offset    time.Duration // of the server's clock when it left
@@ -114,6 +119,9 @@ type rules struct {
 	lookAgain                                time.Duration
 	tight                                    bool // a low limit of deactivations while it storms
 	sources                                  []string
+	guests, several, handsOver               bool
+	guestLost                                plan.Lost
+	loginOff                                 string // a login service that the server does not have
 }
 
 // entry is one person of a directory.
@@ -126,6 +134,10 @@ type entry struct {
 	admin          bool
 	fault          string
 	garbled        bool // listed, but without a usable id
+	adds           bool // of a source that only adds to accounts of others
+	number         string
+	guest          bool
+	places         map[string]bool // where he is wanted, and whether as administrator
 	gone           identity.Presence
 }
 
@@ -133,7 +145,7 @@ func (e *entry) ref() string { return "uid=" + e.key.Anchor + ",dc=" + e.key.Sou
 
 func (e *entry) String() string {
 	s := fmt.Sprintf("%s %s <%s> %q", e.key, e.user, e.mail, e.title)
-	for what, is := range map[string]bool{"admin": e.admin, "inactive": !e.active, "unlisted": !e.listed, "garbled": e.garbled, "fault": e.fault != ""} {
+	for what, is := range map[string]bool{"admin": e.admin, "guest": e.guest, "inactive": !e.active, "unlisted": !e.listed, "garbled": e.garbled, "fault": e.fault != ""} {
 		if is {
 			s += " " + what
 		}
@@ -141,22 +153,30 @@ func (e *entry) String() string {
 	if !e.auth.IsZero() {
 		s += " " + e.auth.Service + ":" + e.auth.Data
 	}
+	if len(e.places) > 0 {
+		s += fmt.Sprint(" ", e.places)
+	}
 	return s
 }
 
 func (e *entry) identity() identity.Identity {
-	id := identity.Identity{Key: e.key, Ref: e.ref(), Active: e.active}
-	if e.fault != "" {
+	id := identity.Identity{Key: e.key, Ref: e.ref(), Active: e.active, MatchKey: e.number}
+	if e.adds {
+		id.Profile.Position, id.Owned = e.title, identity.AttributesOf(identity.Position)
+	} else if e.fault != "" {
 		id.Fault = e.fault
 	} else {
 		id.Profile = identity.Profile{Username: e.user, Email: e.mail, Position: e.title, FirstName: e.first}
 		id.Owned = identity.AttributesOf(identity.Username, identity.Email, identity.Position, identity.FirstName)
 		id.Auth = e.auth
-		if e.admin {
+		id.Memberships = e.memberships()
+		if e.guest {
+			id.Roles = identity.NewRoles(identity.RoleGuest)
+		} else if e.admin {
 			id.Roles = identity.NewRoles(identity.RoleAdmin)
 		}
 	}
-	id.Hash = fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%t %+v %v %v %q", e.active, id.Profile, id.Roles, id.Auth, e.fault)))
+	id.Hash = fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%t %+v %v %v %q %v", e.active, id.Profile, id.Roles, id.Auth, e.fault, id.Memberships)))
 	return id
 }
 
@@ -199,6 +219,7 @@ type stormRun struct {
 	refused bool // a run that must not write at all
 	edited  map[string]bool
 	cutOff  map[string]bool // accounts switched off with effect in this run
+	born    map[string]bool // accounts made with effect in this run
 	lagged  bool            // reads by id may show what was
 	middle  func()          // happens once, when a plan is journaled
 }
@@ -256,7 +277,10 @@ func (d register) Snapshot(_ context.Context, known func(identity.Identity) bool
 			snap.Unreadable = append(snap.Unreadable, identity.Problem{Ref: e.ref(), Message: "the id cannot be read"})
 			continue
 		}
-		read.listed[k] = e.active
+		if read.listed[k] = e.active; !e.active {
+			delete(s.book.word, k)
+		}
+		s.unwish(k, e)
 		if id := e.identity(); known == nil || !known(id) {
 			snap.Identities = append(snap.Identities, id)
 		}
@@ -266,11 +290,12 @@ func (d register) Snapshot(_ context.Context, known func(identity.Identity) bool
 }
 
 func (d register) Confirm(_ context.Context, anchors []string) (map[string]identity.Presence, error) {
-	d.s.book.mu.Lock()
-	defer d.s.book.mu.Unlock()
+	s := d.s
+	s.book.mu.Lock()
+	defer s.book.mu.Unlock()
 	out := map[string]identity.Presence{}
 	for _, a := range anchors {
-		e := d.s.people[identity.Key{Source: d.name, Anchor: a}]
+		e := s.people[identity.Key{Source: d.name, Anchor: a}]
 		switch kind := d.run.kinds[d.name]; {
 		case kind == readDumb:
 		case kind == readCut || kind == readShrunk:
@@ -283,6 +308,9 @@ func (d register) Confirm(_ context.Context, anchors []string) (map[string]ident
 			out[a] = e.gone
 		}
 		d.run.reads[d.name].answers[a] = out[a]
+		if read := d.run.reads[d.name]; read.complete && !read.shrunk && (out[a] == identity.PresenceGone || out[a] == identity.PresenceOutOfScope) {
+			delete(s.book.word, identity.Key{Source: d.name, Anchor: a})
+		}
 	}
 	return out, nil
 }
@@ -330,55 +358,10 @@ func (s *storm) chance(percent int) bool { return s.r.IntN(100) < percent }
 
 func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
 
-// engine is a process on this world.
-func (s *storm) engine(run *stormRun, holder string, calm bool) *reconcile.Engine {
-	c, err := mattermost.New(mattermost.Options{
-		BaseURL: "http://127.0.0.1:8065", Token: func() (string, error) { return adminToken, nil }, HTTPTransport: wire{s, run},
-	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	// In the calm an operator lets through whatever was held before.
-	plenty := guard.Limit{Count: 1000, ByHand: calm}
-	limits := guard.Limits{
-		Deactivations: plenty, RoleRemovals: plenty, Recreations: plenty, Creates: plenty, Updates: plenty, Renames: plenty,
-		EmailChanges: plenty, AuthChanges: plenty, AdminGrants: plenty, Window: 24 * time.Hour,
-	}
-	if !calm {
-		limits.MinEntriesPercent = 60
-		if s.rules.tight {
-			limits.Deactivations.Count = 2
-		}
-	}
-	var sources []reconcile.Source
-	for _, name := range s.rules.sources {
-		sources = append(sources, register{s, run, name})
-	}
-	o := reconcile.Options{
-		Sources: sources, Target: target{mattermost.NewTarget(c, mattermost.TargetOptions{SettleFor: time.Minute})},
-		Store: mortal{ledger{Store: s.db, s: s, run: run}, run.crash}, Limits: limits, TargetURL: "http://127.0.0.1:8065",
-		Policy: plan.Policy{
-			Create: true, Update: true, Reactivate: true, NeverBelow: 1,
-			Deactivate:  plan.Triggers{Disabled: true, Missing: true, OutOfScope: true},
-			Grace:       s.rules.grace,
-			AdoptByAuth: s.rules.adopt, RecreateGone: s.rules.recreate, ChangeAuth: s.rules.changeAuth,
-			RevokeOnAuth: s.rules.revoke, DeleteEndpoint: s.rules.del, ReservedNames: []string{"svc-*"},
-		},
-		Protect: slices.Clone(s.protect), Workers: s.rules.workers,
-		LookAgain: s.rules.lookAgain, Holder: holder,
-	}
-	for _, name := range s.rules.sources {
-		o.Policy.Roles = append(o.Policy.Roles, plan.RoleAuthority{
-			Source: name, Managed: identity.NewRoles(identity.RoleAdmin), Granted: identity.NewRoles(identity.RoleAdmin),
-		})
-	}
-	return reconcile.New(o)
-}
-
 func (s *storm) newRun(name string) *stormRun {
 	return &stormRun{
 		name: name, crash: &crash{at: -1}, kinds: map[string]readKind{}, reads: map[string]*reading{}, savers: map[string]bool{},
-		saved: map[string]bool{}, edited: map[string]bool{}, cutOff: map[string]bool{}, setBack: s.book.setBack,
+		saved: map[string]bool{}, edited: map[string]bool{}, cutOff: map[string]bool{}, born: map[string]bool{}, setBack: s.book.setBack,
 	}
 }
 

@@ -19,11 +19,19 @@ import (
 // process is at it.
 func (e *Engine) Sync(ctx context.Context, o RunOptions) (Report, error) {
 	rep, next, err := e.underLease(ctx, "sync", o, nil)
-	if err != nil || len(next.due) == 0 {
+	if err == nil && rep.made > 0 && o.pick == nil {
+		next, err = e.intoMade(ctx, o, &rep, next)
+	}
+	if err != nil || len(next.due) == 0 && rep.Again == nil {
 		return rep, err
 	}
 	looked := false
-	if rep.Again, looked, err = e.lookAgain(ctx, next, o); err != nil {
+	if len(next.due) > 0 {
+		var again *Report
+		again, looked, err = e.lookAgain(ctx, next, o)
+		rep.Again = joined(rep.Again, again)
+	}
+	if err != nil {
 		rep.Problems = append(rep.Problems, fmt.Sprintf("accounts that were just changed could not be looked at again, the next run does it: %v", err))
 	}
 	rep.Status = outcome(rep, looked)
@@ -88,7 +96,7 @@ func (e *Engine) sync(l *lease, run *state.Run, o RunOptions, narrow func(Report
 	if next.offset, err = e.clockOffset(ctx, facts); err != nil {
 		return rep, next, err
 	}
-	calls, err := e.recover(ctx, l.current(), next.offset)
+	calls, err := e.recover(ctx, l, next.offset)
 	if err != nil {
 		return rep, next, err
 	}
@@ -197,6 +205,10 @@ func (e *Engine) carryOut(ctx context.Context, l *lease, run *state.Run, g *gath
 		return rep, nil, fmt.Errorf("read the store's clock: %w", err)
 	}
 	g.holds(run.ID, rep.Plan)
+	for _, k := range handedOver(rep.Plan) {
+		g.sightings.Missed = slices.DeleteFunc(g.sightings.Missed, func(s state.Sighting) bool { return s.Key == k })
+		g.sightings.Seen = append(g.sightings.Seen, k)
+	}
 	journal, err := e.unnamed(ctx, rep.Plan)
 	if err != nil {
 		return rep, nil, err
@@ -207,9 +219,12 @@ func (e *Engine) carryOut(ctx context.Context, l *lease, run *state.Run, g *gath
 	}
 	a := newApplier(e, l, run, g, rep.Plan, offset)
 	err = a.run(ctx)
-	rep.Counts, rep.Failures = a.counts, a.failures
+	rep.Counts, rep.Failures, rep.made = a.counts, a.failures, a.made
 	if a.putOff.Load() && run.Options == "" {
 		run.Options = putOff
+	}
+	if a.made > 0 && run.Options == "" {
+		run.Options = madeSpaces
 	}
 	for _, why := range slices.Sorted(maps.Keys(a.stopped)) {
 		calls := "1 call was"
@@ -241,7 +256,7 @@ func (e *Engine) settled(ctx context.Context, l *lease, g *gathered, p plan.Plan
 		}
 		hash := nobody
 		if ob.Desired != nil {
-			if hash = ob.Desired.Hash; ob.Desired.Fault != "" {
+			if hash = naming(within(ob.Desired.Hash, ob.Memberships), ob.People, g.managers[ob.Key]); ob.Desired.Fault != "" || awaits(ob) {
 				continue
 			}
 		} else if ob.Linked.Active() || e.hasRights(ob.Key.Source, ob.Linked.Roles) {
@@ -260,6 +275,12 @@ func (e *Engine) settled(ctx context.Context, l *lease, g *gathered, p plan.Plan
 		}
 	}
 	return nil
+}
+
+// awaits tells of somebody who has left, of whom no plan says so, that another account has
+// a value that his is to have.
+func awaits(ob *plan.Observation) bool {
+	return !ob.Desired.Active && (ob.ByUsername != nil || ob.ByEmail != nil)
 }
 
 // refuse stops a run before its first write where going on could not be

@@ -67,7 +67,7 @@ func TestEngine_underHold(t *testing.T) {
 			var b bytes.Buffer
 			_, err := reconcile.ExportLinks(w.t.Context(), s, &b)
 			require.NoError(w.t, err)
-			w.db += ".new"
+			w.db = emptyStore(w.t)
 			return people, func(ctx context.Context, e *reconcile.Engine) (reconcile.Report, error) {
 				return e.ImportLinks(ctx, byHand, bytes.NewReader(b.Bytes()), false, false)
 			}

@@ -20,6 +20,10 @@ func (e *Engine) wantBack(ctx context.Context, r *reversal, d *deed) error {
 	for _, op := range d.ops {
 		did[op.Op.Kind] = op
 	}
+	if slices.ContainsFunc(d.ops, func(op state.OpRecord) bool { _, makes := op.Op.Makes(); return makes }) {
+		r.leave(d, "what was made stays, with all that people wrote there; to be rid of it, archive it in Mattermost")
+		return nil
+	}
 	made, was := did[plan.CreateAccount], did[plan.UnlinkAccount]
 	if was.AccountID != "" && made.AccountID == "" {
 		return e.linkBack(ctx, r, d, was.AccountID)
@@ -32,6 +36,9 @@ func (e *Engine) wantBack(ctx context.Context, r *reversal, d *deed) error {
 		return nil // it is unlinked again
 	case k == nil || k.AccountID != account:
 		r.leave(d, "account "+account+" is not this person's any more")
+		return nil
+	case k.Part == identity.Contributor && adopted:
+		r.leave(d, "who only adds to account "+account+" changed nothing; to take it back: "+plan.Command("link release", k.Key.String())+", or, if the account was handed over, mmsync link hand-over")
 		return nil
 	}
 	ob := plan.Observation{Key: d.key, Link: k}
@@ -50,8 +57,15 @@ func (e *Engine) wantBack(ctx context.Context, r *reversal, d *deed) error {
 			r.leave(d, "account "+was.AccountID+", which was there before, is gone; the one that was made instead is switched off")
 		}
 	} else {
+		if did[plan.SetPicture].AccountID != "" {
+			r.leave(d, "the picture of before was not kept; the person sets it anew in Mattermost")
+		}
+		if did[plan.SetCustom].AccountID != "" {
+			r.leave(d, "user attributes are not taken back")
+		}
 		r.wantFields(d, want, a, k)
 	}
+	ob.ToPassword = r.password[d.key]
 	r.unlink[d.key] = adopted
 	r.g.observations = append(r.g.observations, ob)
 	return nil
@@ -106,6 +120,8 @@ func (r *reversal) wantLogin(d *deed, want *identity.Identity, a *identity.Accou
 		return
 	}
 	switch {
+	case service.From == "" && r.toPassword && a.Active():
+		r.password[d.key] = true
 	case service.From == "":
 		r.leave(d, "the login by password cannot come back; a new password has to be set in Mattermost")
 	case data.From == "":
@@ -121,7 +137,7 @@ func (d *deed) net() (changes map[plan.Field]plan.Change, off int64) {
 	changes = map[plan.Field]plan.Change{}
 	for _, op := range d.ops {
 		switch op.Op.Kind {
-		case plan.PatchProfile, plan.SetActive, plan.SetRoles, plan.SetAuth:
+		case plan.PatchProfile, plan.SetActive, plan.SetRoles, plan.SetAuth, plan.Promote, plan.Demote, plan.SetPassword:
 		default:
 			continue
 		}

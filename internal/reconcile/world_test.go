@@ -18,6 +18,7 @@ import (
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/mattermost"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
+	"github.com/mmsync/mmsync/internal/pgtest"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -41,6 +42,14 @@ type human struct {
 	Login   string `json:"login"`
 	// Number stays a person's when he gets another ID.
 	Number string `json:"number"`
+	// Dept is the value of the user attribute Department.
+	Dept string `json:"dept"`
+	// Boss is the value of the user attribute Manager, by his ID.
+	Boss string `json:"boss"`
+	// Chief is whom the person reports to, by his ID.
+	Chief string `json:"chief"`
+	// Photo is a picture in a data: URI.
+	Photo string `json:"photo"`
 }
 
 const adminsGroup = "cn=admins,dc=test"
@@ -63,12 +72,21 @@ func directoryOf(t testing.TB, name string, people []human, pilot ...string) rec
 	at := func(s string) sources.Expr { return sources.Expr{Source: s} }
 	m, err := sources.Compile(name, sources.Rules{
 		ID: at("attr.id"), Username: at("attr.uid"), Email: at("attr.mail"), Position: at("attr.title"), MatchKey: at("attr.number"),
+		Custom:       []sources.CustomRule{{Name: "Department", Value: at("attr.dept")}},
+		People:       []sources.CustomRule{{Name: "Manager", Value: at("attr.boss")}},
+		Manager:      at("attr.chief"),
+		Picture:      sources.PictureRule{Attribute: at("attr.photo"), MaxSize: 64 << 10},
 		DisabledWhen: at(`attr.left == "yes"`),
 		Auth: []sources.AuthRule{
 			{Service: "saml", When: at(`attr.service == "saml"`), Data: at("attr.login")},
 			{Service: "ldap", When: at(`attr.service == "ldap"`), Data: at("attr.login")},
+			{Service: "gitlab", When: at(`attr.service == "gitlab"`), Data: at("attr.login")},
+			{Service: "google", When: at(`attr.service == "google"`), Data: at("attr.login")},
+			{Service: "office365", When: at(`attr.service == "office365"`), Data: at("attr.login")},
+			{Service: "openid", When: at(`attr.service == "openid"`), Data: at("attr.login")},
 		},
-		Roles: []sources.RoleRule{{Role: identity.RoleAdmin, Groups: []string{adminsGroup}}},
+		Roles:  []sources.RoleRule{{Role: identity.RoleAdmin, Groups: []string{adminsGroup}}},
+		Guests: []sources.RoleRule{{Groups: []string{guestsGroup}}},
 	}, sources.CompileOptions{Pilot: pilot})
 	require.NoError(t, err)
 	src, err := file.New(file.Options{Path: "people.jsonl", Mapper: m, FS: fs.FS(fstest.MapFS{"people.jsonl": {Data: b.Bytes(), ModTime: time.Now()}})})
@@ -110,6 +128,8 @@ type world struct {
 	// unseen says that no run was ever completed on the server: what is there is
 	// not taken for agreed to. agreed says that the others know that it is.
 	unseen, agreed bool
+	// custom says that the server has user attributes.
+	custom bool
 }
 
 func newWorld(t testing.TB) *world {
@@ -117,13 +137,42 @@ func newWorld(t testing.TB) *world {
 	return newWorldOf(t, mmsim.Options{})
 }
 
-// newWorldOf is a world with another server than usual.
+// newWorldOf is a world with another server than usual. Unless it says otherwise it has
+// the login services that people are moved between here.
 func newWorldOf(t testing.TB, o mmsim.Options) *world {
 	t.Helper()
 	o.AdminToken = adminToken
-	w := &world{t: t, sim: mmsim.New(o), db: filepath.Join(t.TempDir(), "state.db")}
+	if o.Logins == nil {
+		o.Logins = []string{"EnableSaml", "EnableLdap", "EnableSignUpWithOpenId"}
+	}
+	w := &world{t: t, custom: len(o.CustomFields) > 0, sim: mmsim.New(o), db: emptyStore(t)}
 	w.url = w.sim.Start(t)
 	return w
+}
+
+// emptyStore names a store for a test that any store will do for. SQLite is Go code, which
+// the race detector makes ten times slower, so that under it the store is in PostgreSQL
+// where there is one.
+func emptyStore(t testing.TB) string {
+	t.Helper()
+	if underRace && pgtest.Available() {
+		return pgtest.URL(t)
+	}
+	return emptyFile(t)
+}
+
+// newWorldOnFile is a world whose store is in SQLite, for who meddles with its rows.
+func newWorldOnFile(t testing.TB) *world {
+	t.Helper()
+	w := newWorld(t)
+	w.db = emptyFile(t)
+	return w
+}
+
+// emptyFile names a store in SQLite.
+func emptyFile(t testing.TB) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "state.db")
 }
 
 const adminToken = "abcdefghijklmnopqrstuvwxyz"
@@ -171,6 +220,10 @@ type wiring struct {
 	network http.RoundTripper
 	change  func(*reconcile.Options)
 	target  mattermost.TargetOptions
+	// passwords lets the client set them.
+	passwords bool
+	// deletions lets it delete for good.
+	deletions bool
 }
 
 // sync runs one engine on the world, as a process would, and closes its store.
@@ -200,9 +253,10 @@ func (w *world) engine(s state.Store, people []human, with wiring) *reconcile.En
 	w.t.Helper()
 	c, err := mattermost.New(mattermost.Options{
 		BaseURL: w.url, Token: func() (string, error) { return adminToken, nil }, RatePerSecond: 1e6,
-		RetryWait: time.Millisecond, HTTPTransport: with.network, ProxyURL: "direct",
+		RetryWait: time.Millisecond, HTTPTransport: with.network, ProxyURL: "direct", Passwords: with.passwords, Deletions: with.deletions,
 	})
 	require.NoError(w.t, err)
+	with.target.Custom = w.custom
 	o := reconcile.Options{
 		Sources: []reconcile.Source{directory(w.t, people, w.pilot...)}, Target: target{mattermost.NewTarget(c, with.target)}, Store: s,
 		Policy: plan.Policy{
@@ -210,7 +264,7 @@ func (w *world) engine(s state.Store, people []human, with wiring) *reconcile.En
 			Roles: []plan.RoleAuthority{{Source: "corp", Managed: identity.NewRoles(identity.RoleAdmin), Granted: identity.NewRoles(identity.RoleAdmin)}},
 		},
 		Limits: guard.Limits{
-			Deactivations: guard.Limit{Count: 50}, RoleRemovals: guard.Limit{Count: 5}, Recreations: guard.Limit{Count: 5},
+			Deactivations: guard.Limit{Count: 50}, Reactivations: guard.Limit{Count: 500}, RoleRemovals: guard.Limit{Count: 5}, Recreations: guard.Limit{Count: 5},
 			Creates: guard.Limit{Count: 500}, Updates: guard.Limit{Count: 500}, Renames: guard.Limit{Count: 50}, EmailChanges: guard.Limit{Count: 50},
 			AuthChanges: guard.Limit{Count: 50}, AdminGrants: guard.Limit{Count: 50}, Window: 24 * time.Hour,
 		},

@@ -16,7 +16,8 @@ func (e *Error) Error() string { return e.Detail }
 // ErrorType is a scimType of RFC 7644 table 9 or RFC 9865.
 type ErrorType string
 
-// The error types.
+// The error types. invalidVers is for versions of the protocol in the address, which
+// are not told apart here.
 const (
 	InvalidFilter ErrorType = "invalidFilter"
 	TooMany       ErrorType = "tooMany"
@@ -26,7 +27,6 @@ const (
 	InvalidPath   ErrorType = "invalidPath"
 	NoTarget      ErrorType = "noTarget"
 	InvalidValue  ErrorType = "invalidValue"
-	InvalidVers   ErrorType = "invalidVers"
 	SensitiveErr  ErrorType = "sensitive"
 	InvalidCursor ErrorType = "invalidCursor"
 	ExpiredCursor ErrorType = "expiredCursor"

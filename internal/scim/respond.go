@@ -23,8 +23,6 @@ const (
 	messageError  = "urn:ietf:params:scim:api:messages:2.0:Error"
 	messageList   = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 	messagePatch  = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-	messageSearch = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
-	messageBulk   = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 	messageBulked = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
 )
 

@@ -71,9 +71,10 @@ func (c *Collector) Add(rec Record) {
 		return
 	}
 	if id.Fault == "" && c.known(id) {
-		c.byAnchor[id.Key.Anchor] = droppedLeaver
+		anchor := strings.Clone(id.Key.Anchor) // which may be part of all that is known of somebody
+		c.byAnchor[anchor] = droppedLeaver
 		if id.Active {
-			c.byAnchor[id.Key.Anchor] = droppedActive
+			c.byAnchor[anchor] = droppedActive
 		}
 		return
 	}

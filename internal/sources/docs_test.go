@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -15,12 +16,8 @@ func TestDocs_mapping(t *testing.T) {
 	data, err := os.ReadFile("../../docs/mapping.md")
 	require.NoError(t, err)
 	text := string(data)
-	source, err := os.ReadFile("expr.go")
-	require.NoError(t, err)
-	own := regexp.MustCompile(`cel\.Function\("(\w+)"`).FindAllStringSubmatch(string(source), -1)
-	require.Greater(t, len(own), 10)
-	for _, f := range own {
-		require.Regexp(t, "`(x\\.)?"+f[1]+`\(`, text, "%s is not described", f[1])
+	for _, name := range ownFunctions(t) {
+		require.Regexp(t, "`(x\\.)?"+name+`\(`, text, "%s is not described", name)
 	}
 	_, rest, ok := strings.Cut(text, "## Who has left")
 	require.True(t, ok)
@@ -44,4 +41,32 @@ func TestDocs_mapping(t *testing.T) {
 		shown++
 	}
 	require.Equal(t, 10, shown)
+}
+
+// ownFunctions are the functions that expr.go adds to the engine's.
+func ownFunctions(t *testing.T) []string {
+	t.Helper()
+	source, err := os.ReadFile("expr.go")
+	require.NoError(t, err)
+	var names []string
+	for _, f := range regexp.MustCompile(`cel\.Function\("(\w+)"`).FindAllStringSubmatch(string(source), -1) {
+		names = append(names, f[1])
+	}
+	require.Greater(t, len(names), 10)
+	return names
+}
+
+// Who mistypes a function is offered every one there is, and none that is not.
+func TestFunctionNames(t *testing.T) {
+	t.Parallel()
+	names := functionNames()
+	for _, name := range ownFunctions(t) {
+		require.Contains(t, names, name)
+	}
+	e, err := newEngine("corp", time.Now)
+	require.NoError(t, err)
+	known := e.env.Functions()
+	for _, name := range names {
+		require.Contains(t, known, name)
+	}
 }

@@ -246,6 +246,7 @@ func (p *program) around(line, col int) (before, after string) {
 func functionNames() []string {
 	return []string{
 		"lower", "upper", "trim", "slug", "orValue", "bit", "guid", "mm_guid", "fileTimePast", "timePast",
+		"timeAhead", "daysPast", "lockedForGood", "isTrue",
 		"replace", "split", "join", "matches", "startsWith", "endsWith", "contains", "size", "substring", "string", "int",
 	}
 }

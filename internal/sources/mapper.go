@@ -55,7 +55,7 @@ func (m *Mapper) AnchorAttribute() (name string, guid, ok bool) {
 	return m.id.names[0], m.id.form == formGUID, true
 }
 
-// GroupNames lists the groups that role rules and pilots name, sorted. all is true if an
+// GroupNames lists the groups that rules about roles, teams and channels and pilots name, sorted. all is true if an
 // expression reads the whole list of a person's groups; then every group
 // counts, not only the named ones.
 func (m *Mapper) GroupNames() (names []string, all bool) {
@@ -114,7 +114,7 @@ func (m *Mapper) Identity(rec Record) (identity.Identity, error) {
 	if err != nil {
 		return identity.Identity{}, err
 	}
-	id := identity.Identity{Key: identity.Key{Source: m.source, Anchor: anchor}, Ref: cleanRef(rec.Ref), Active: !rec.Left, Owned: m.owned}
+	id := identity.Identity{Key: identity.Key{Source: m.source, Anchor: anchor}, Ref: cleanRef(rec.Ref), Active: !rec.Left, Deleted: rec.Deleted, Owned: m.owned}
 	var faults []string
 	if m.disabledWhen != nil && !rec.Left {
 		left, err := m.disabledWhen.evalTruth(m.source, &rec)
@@ -128,28 +128,35 @@ func (m *Mapper) Identity(rec Record) (identity.Identity, error) {
 		switch {
 		case err != nil:
 			faults = append(faults, f.prog.fail(err).Error())
+		case v == "" && m.addsOnly && (f.attribute == identity.Username || f.attribute == identity.Email):
+			id.Owned = id.Owned.Without(identity.AttributesOf(f.attribute)) // there is nothing to add
 		case v == "" && (f.attribute == identity.Username || f.attribute == identity.Email):
 			faults = append(faults, f.prog.emptiness(string(f.attribute)))
 		default:
 			id.Profile = id.Profile.With(f.attribute, v)
 		}
 	}
-	if m.matchKey != nil {
-		if id.MatchKey, err = m.matchKey.evalText(m.source, &rec); err != nil {
-			faults = append(faults, m.matchKey.fail(err).Error())
-		}
-	}
+	var noTexts, nobody []string
+	id.Custom, noTexts = m.customOf(m.custom, &rec)
+	id.People, nobody = m.customOf(m.people, &rec)
+	faults = slices.Concat(faults, noTexts, nobody)
+	id.Manager, faults = m.textOf(m.manager, &rec, faults)
+	id.MatchKey, faults = m.textOf(m.matchKey, &rec, faults)
 	auth, err := m.authOf(&rec)
 	if err != nil {
 		faults = append(faults, err.Error())
 	}
 	id.Auth = auth
-	var roleFaults []string
-	id.Roles, roleFaults = m.rolesOf(&rec)
-	faults = append(faults, roleFaults...)
+	var more []string
+	id.Roles, id.Memberships, more = m.given(&rec)
+	faults = append(faults, more...)
 	if len(faults) > 0 {
-		id.Profile, id.Auth, id.Roles, id.MatchKey = identity.Profile{}, identity.Auth{}, nil, ""
+		id.Profile, id.Auth, id.Roles, id.Memberships, id.MatchKey = identity.Profile{}, identity.Auth{}, nil, nil, ""
+		id.Custom, id.People, id.Manager = nil, nil, ""
 		id.Fault = strings.Join(slices.Compact(faults), "; ")
+	}
+	if id.Fault == "" && id.Active {
+		id.Picture = m.pictureOf(&rec)
 	}
 	id.Hash = digest(id)
 	id.Pilot = slices.ContainsFunc(m.pilot, func(g string) bool {
@@ -159,6 +166,34 @@ func (m *Mapper) Identity(rec Record) (identity.Identity, error) {
 		id.Fault += " (" + Printable(rec.Ref) + ")"
 	}
 	return id, nil
+}
+
+// textOf gives the value of a rule that need not be there, and adds its fault to others.
+func (m *Mapper) textOf(p *program, rec *Record, faults []string) (string, []string) {
+	if p == nil {
+		return "", faults
+	}
+	v, err := p.evalText(m.source, rec)
+	if err != nil {
+		return "", append(faults, p.fail(err).Error())
+	}
+	return v, faults
+}
+
+// customOf gives the values of custom profile attributes; nil if there is none.
+func (m *Mapper) customOf(rules []custom, rec *Record) (values map[string]string, faults []string) {
+	for _, x := range rules {
+		v, err := x.prog.evalText(m.source, rec)
+		if err != nil {
+			faults = append(faults, x.prog.fail(err).Error())
+			continue
+		}
+		if values == nil {
+			values = make(map[string]string, len(rules))
+		}
+		values[x.name] = v
+	}
+	return values, faults
 }
 
 // authOf gives the login of the first rule that is for the person; the zero
@@ -187,41 +222,70 @@ func (m *Mapper) authOf(rec *Record) (identity.Auth, error) {
 	return identity.Auth{}, nil
 }
 
-func (m *Mapper) rolesOf(rec *Record) (identity.Roles, []string) {
-	if len(m.roles) == 0 {
-		return nil, nil
+// groupKeys gives the groups of an entry in the form that rules compare, and the
+// fault of an entry whose groups are not known.
+func (m *Mapper) groupKeys(rec *Record) (keys []string, fault string) {
+	if len(m.groupNames) == 0 {
+		return nil, ""
 	}
-	var names, faults []string
-	var keys []string
-	if len(m.groupNames) > 0 {
-		if rec.GroupsFault != "" {
-			return nil, []string{rec.GroupsFault}
-		}
-		keys = make([]string, len(rec.Groups))
-		for i, g := range rec.Groups {
-			keys[i] = DNKey(g)
+	if rec.GroupsFault != "" {
+		return nil, rec.GroupsFault
+	}
+	keys = make([]string, len(rec.Groups))
+	for i, g := range rec.Groups {
+		keys[i] = DNKey(g)
+	}
+	return keys, ""
+}
+
+// holds tells whether a rule is for an entry with these groups.
+func (w *whom) holds(source string, rec *Record, keys []string) (bool, error) {
+	if len(w.groups) > 0 && !slices.ContainsFunc(keys, func(k string) bool { return w.groups[k] }) {
+		return false, nil
+	}
+	if w.when == nil {
+		return true, nil
+	}
+	ok, err := w.when.evalTruth(source, rec)
+	if err != nil {
+		return false, w.when.fail(err)
+	}
+	return ok, nil
+}
+
+// given evaluates the rules about roles, teams and channels.
+func (m *Mapper) given(rec *Record) (roles identity.Roles, in identity.Memberships, faults []string) {
+	if len(m.roles)+len(m.spaces) == 0 {
+		return nil, nil, nil
+	}
+	keys, fault := m.groupKeys(rec)
+	if fault != "" {
+		return nil, nil, []string{fault}
+	}
+	var names []string
+	for i := range m.roles {
+		ok, err := m.roles[i].holds(m.source, rec, keys)
+		if err != nil {
+			faults = append(faults, err.Error())
+		} else if ok {
+			names = append(names, m.roles[i].name)
 		}
 	}
-	for _, r := range m.roles {
-		if len(r.groups) > 0 && !slices.ContainsFunc(keys, func(k string) bool { return r.groups[k] }) {
-			continue
+	for i := range m.spaces {
+		ok, err := m.spaces[i].holds(m.source, rec, keys)
+		if err != nil {
+			faults = append(faults, err.Error())
+		} else if ok {
+			in = append(in, m.spaces[i].gives...)
 		}
-		if r.when != nil {
-			ok, err := r.when.evalTruth(m.source, rec)
-			if err != nil {
-				faults = append(faults, r.when.fail(err).Error())
-				continue
-			}
-			if !ok {
-				continue
-			}
-		}
-		names = append(names, r.name)
 	}
-	if len(names) == 0 {
-		return nil, faults
+	if len(names) > 0 {
+		roles = identity.NewRoles(names...)
 	}
-	return identity.NewRoles(names...), faults
+	if len(in) > 0 {
+		in = identity.NewMemberships(in...)
+	}
+	return roles, in, faults
 }
 
 // fail words an evaluation error as a fault of the entry.

@@ -31,19 +31,37 @@ func (x Expr) empty() bool { return strings.TrimSpace(x.Source) == "" }
 // means that the source does not own the field; ID, Username and Email are
 // required.
 type Rules struct {
-	ID, LoginID, Username, Email, FirstName, LastName, Nickname, Position, Locale Expr
+	ID, LoginID, Username, Email, FirstName, LastName, Nickname, Position, Locale, Timezone Expr
 	// MatchKey gives a value that stays the person's when he comes back under
 	// another ID, such as an employee number.
 	MatchKey Expr
+	// Custom gives values to custom profile attributes of Mattermost, by their names.
+	Custom []CustomRule
+	// People gives people to custom profile attributes of Mattermost, by their names: each
+	// by the anchor or the place that the same source has for him.
+	People []CustomRule
+	// Manager gives whom a person reports to, by the anchor or the place that the same
+	// source has for him.
+	Manager Expr
+	// Picture says where pictures are.
+	Picture PictureRule
 	// DisabledWhen is true for a person who has left. It is evaluated first and
 	// apart, so that no other fault of the entry withholds a leaver.
 	DisabledWhen Expr
+	// AddsOnly says that the source gets no accounts of its own, so that Username and
+	// Email are not required.
+	AddsOnly bool
 	// Auth are tried in order; whom none is for, the source says nothing about
 	// the login of.
 	Auth  []AuthRule
 	Roles []RoleRule
+	// Memberships are rules about teams and channels.
+	Memberships []MembershipRule
+	// Guests are rules of which any one makes a guest; their Role is not looked at.
+	Guests []RoleRule
 	// SelfEditable are attributes people may change on themselves. None may
-	// feed ID, MatchKey, a login rule, a role rule or what people are matched by.
+	// feed ID, MatchKey, a login rule, a rule about roles, teams or channels, or what
+	// people are matched by.
 	SelfEditable []Expr
 	// Assumed says that SelfEditable was not written, but is what is usual.
 	Assumed bool
@@ -58,11 +76,27 @@ type AuthRule struct {
 	Data    Expr
 }
 
+// CustomRule gives the value of one custom profile attribute.
+type CustomRule struct {
+	Name  string
+	Value Expr
+}
+
 // RoleRule grants a system role. With both Groups and When given, both must hold.
 type RoleRule struct {
 	Role   string
 	Groups []string // stable ids or DNs, never display names; one suffices
 	When   Expr     // boolean
+}
+
+// MembershipRule gives people a team, or channels of it and with them the team. With
+// both Groups and When given, both must hold.
+type MembershipRule struct {
+	Team     string
+	Channels []string // by name; none means that the rule is about the team
+	Admin    bool     // of the team or, with Channels, of those
+	Groups   []string // stable ids or DNs, never display names; one suffices
+	When     Expr     // boolean
 }
 
 // CompileOptions are what an expression may depend on beyond its entry.
@@ -82,9 +116,15 @@ type Mapper struct {
 	fields       []field
 	disabledWhen *program
 	auth         []login
+	custom       []custom
+	people       []custom
+	manager      *program
+	pictures     *picture // nil: the source gives none
 	pilot        []string
+	addsOnly     bool // its people get no accounts
 	roles        []role
-	groupNames   []string // as written in role rules
+	spaces       []membership
+	groupNames   []string // as written in rules about roles, teams and channels
 	owned        identity.Attributes
 	programs     []*program // all of them, in the order of Rules
 }
@@ -94,13 +134,30 @@ type field struct {
 	prog      *program
 }
 
+type custom struct {
+	name string
+	prog *program
+}
+
 type login struct {
 	service    string
 	when, data *program
 }
 
 type role struct {
-	name   string
+	name string
+	whom
+}
+
+// membership is what one rule gives.
+type membership struct {
+	name  string // in messages: "team eng", "channels of team eng"
+	gives identity.Memberships
+	whom
+}
+
+// whom a rule is for.
+type whom struct {
 	names  []string        // its groups as written
 	groups map[string]bool // by DNKey
 	when   *program
@@ -116,7 +173,7 @@ func Compile(source string, r Rules, o CompileOptions) (*Mapper, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &compiler{Mapper: &Mapper{source: source, engine: eng, pilot: o.Pilot}}
+	c := &compiler{Mapper: &Mapper{source: source, engine: eng, pilot: o.Pilot, addsOnly: r.AddsOnly}}
 	c.id = c.need("id_attribute", r.ID)
 	c.loginID = c.add("login_id_attribute", r.LoginID, cel.StringType)
 	for _, f := range []struct {
@@ -132,9 +189,10 @@ func Compile(source string, r Rules, o CompileOptions) (*Mapper, error) {
 		{identity.Nickname, "nickname_attribute", r.Nickname, false},
 		{identity.Position, "position_attribute", r.Position, false},
 		{identity.Locale, "locale", r.Locale, false},
+		{identity.Timezone, "timezone", r.Timezone, false},
 	} {
 		p := c.add(f.key, f.expr, cel.StringType)
-		if p == nil && f.required {
+		if p == nil && f.required && !r.AddsOnly {
 			p = c.need(f.key, f.expr)
 		}
 		if p != nil {
@@ -142,16 +200,23 @@ func Compile(source string, r Rules, o CompileOptions) (*Mapper, error) {
 			c.owned = c.owned.With(f.attribute)
 		}
 	}
+	for _, x := range r.Custom {
+		if p := c.need("user_attributes."+x.Name, x.Value); p != nil {
+			c.custom = append(c.custom, custom{x.Name, p})
+		}
+	}
+	for _, x := range r.People {
+		if p := c.need("person_attributes."+x.Name, x.Value); p != nil {
+			c.people = append(c.people, custom{x.Name, p})
+		}
+	}
+	c.manager = c.add("manager", r.Manager, cel.StringType)
+	c.picture(r.Picture)
 	c.matchKey = c.add("match_key", r.MatchKey, cel.StringType)
 	if c.disabledWhen = c.add("disabled_when", r.DisabledWhen, cel.BoolType); c.disabledWhen != nil {
 		c.errs = append(c.errs, c.disabledWhen.refuseLockout()...)
 	}
-	for i, rule := range r.Auth {
-		c.login(fmt.Sprintf("auth[%d]", i), rule)
-	}
-	for i, rule := range r.Roles {
-		c.role(fmt.Sprintf("roles[%d]", i), rule)
-	}
+	c.grants(r)
 	c.selfEditable(r)
 	if len(c.errs) > 0 {
 		return nil, errors.Join(c.errs...)
@@ -163,6 +228,23 @@ func Compile(source string, r Rules, o CompileOptions) (*Mapper, error) {
 type compiler struct {
 	*Mapper
 	errs []error
+}
+
+// grants compiles the rules that give logins, roles and places.
+func (c *compiler) grants(r Rules) {
+	for i, rule := range r.Auth {
+		c.login(fmt.Sprintf("auth[%d]", i), rule)
+	}
+	for i, rule := range r.Roles {
+		c.role(fmt.Sprintf("roles[%d]", i), rule)
+	}
+	for i, rule := range r.Memberships {
+		c.membership(fmt.Sprintf("memberships.rules[%d]", i), rule)
+	}
+	for i, rule := range r.Guests {
+		rule.Role = identity.RoleGuest
+		c.role(fmt.Sprintf("guests[%d]", i), rule)
+	}
 }
 
 func (c *compiler) fault(key string, at Expr, msg, hint string) {
@@ -205,23 +287,43 @@ func (c *compiler) login(key string, rule AuthRule) {
 }
 
 func (c *compiler) role(key string, rule RoleRule) {
-	out := role{name: rule.Role, groups: map[string]bool{}}
 	if rule.Role == "" {
 		c.fault(key+".role", rule.When, "is missing", "name a system role, such as system_admin")
 	}
-	if len(rule.Groups) == 0 && rule.When.empty() {
-		c.fault(key, rule.When, "has neither groups nor when", "say who gets "+rule.Role)
+	c.roles = append(c.roles, role{rule.Role, c.whom(key, rule.Role, rule.Groups, rule.When)})
+}
+
+func (c *compiler) membership(key string, rule MembershipRule) {
+	if rule.Team == "" {
+		c.fault(key+".team", rule.When, "is missing", "name a team by what stands in its address")
 	}
-	for _, g := range rule.Groups {
+	out := membership{name: "team " + rule.Team, gives: identity.Memberships{{Space: rule.Team, Admin: rule.Admin}}}
+	if len(rule.Channels) > 0 {
+		out.name, out.gives[0].Admin = "channels of "+out.name, false
+		for _, name := range rule.Channels {
+			out.gives = append(out.gives, identity.Membership{Space: rule.Team + "/" + name, Admin: rule.Admin})
+		}
+	}
+	out.whom = c.whom(key, out.name, rule.Groups, rule.When)
+	c.spaces = append(c.spaces, out)
+}
+
+// whom compiles whom a rule is for; gives is what it gives, in messages.
+func (c *compiler) whom(key, gives string, groups []string, when Expr) whom {
+	out := whom{groups: map[string]bool{}}
+	if len(groups) == 0 && when.empty() {
+		c.fault(key, when, "has neither groups nor when", "say who gets "+gives)
+	}
+	for _, g := range groups {
 		if strings.TrimSpace(g) == "" {
-			c.fault(key+".groups", rule.When, "has an empty name", "give the DN or stable id of a group")
+			c.fault(key+".groups", when, "has an empty name", "give the DN or stable id of a group")
 			continue
 		}
 		out.groups[DNKey(g)], out.names = true, append(out.names, g)
 		c.groupNames = append(c.groupNames, g)
 	}
-	out.when = c.add(key+".when", rule.When, cel.BoolType)
-	c.roles = append(c.roles, out)
+	out.when = c.add(key+".when", when, cel.BoolType)
+	return out
 }
 
 // selfEditable refuses rules by which people could choose who they are or what
@@ -257,12 +359,18 @@ func (c *compiler) selfEditable(r Rules) {
 				check(f.prog, "the "+string(f.attribute)+", by which people are matched to accounts,")
 			}
 		}
-		for _, role := range c.roles {
-			check(role.when, "the role "+role.name)
-			if len(role.groups) > 0 && memberOf {
-				c.fault("self_editable", x, "the role "+role.name+" comes from groups, and people may change memberOf on themselves",
+		given := func(what string, w whom) {
+			check(w.when, what)
+			if len(w.groups) > 0 && memberOf {
+				c.fault("self_editable", x, what+" comes from groups, and people may change memberOf on themselves",
 					"use groups that only administrators can write")
 			}
+		}
+		for _, role := range c.roles {
+			given("the role "+role.name, role.whom)
+		}
+		for _, m := range c.spaces {
+			given("a place in "+m.name, m.whom)
 		}
 	}
 }

@@ -175,6 +175,7 @@ func TestMapper_Identity(t *testing.T) {
 		{Role: "system_read_only_admin", When: text(`attr.title.startsWith("Eng")`)},
 		{Role: "never", Groups: []string{"cn=chat-admins,ou=groups,dc=example,dc=test"}, When: text(`attr.title == "Boss"`)},
 	}
+	r.Guests = []RoleRule{{When: text(`attr.title == "Visitor"`)}, {Groups: []string{"cn=other,dc=x"}}, {Groups: []string{"cn=chat-admins,ou=groups,dc=example,dc=test"}}}
 	m := mustCompile(t, r)
 	require.Equal(t, []string{"department", "entryUUID", "givenName", "mail", "objectGUID", "sn", "title", "uid"}, m.Attributes())
 	rec := person()
@@ -186,7 +187,7 @@ func TestMapper_Identity(t *testing.T) {
 		Key: identity.Key{Source: "corp", Anchor: "7c9e6679-7425-40de-944b-e07fc1f90ae7"}, Ref: rec.Ref, Active: true,
 		Profile: identity.Profile{Username: "jdoe", Email: "j.doe@example.test", FirstName: "Jörg", LastName: "Döhring", Position: "Engineer"},
 		Owned:   identity.AttributesOf(identity.Username, identity.Email, identity.FirstName, identity.LastName, identity.Position),
-		Roles:   identity.NewRoles("system_admin", "system_read_only_admin"),
+		Roles:   identity.NewRoles("system_admin", "system_guest", "system_read_only_admin"),
 		Auth:    identity.Auth{Service: "ldap", Data: `\1e\bc\ff\1e\a3\4a\9d\4f\a5\08\d4\d8\1f\1f\58\73`},
 		Hash:    got.Hash,
 	}, got)

@@ -3,6 +3,7 @@ package sources
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // Record is one raw entry of a source: attributes with any number of values,
@@ -19,6 +20,8 @@ type Record struct {
 	// Left says that the source itself says that the person has left, whatever the
 	// configuration asks beside that.
 	Left bool
+	// Deleted is when the source was told to delete the person; zero if it was not.
+	Deleted time.Time
 
 	attrs []attribute
 }

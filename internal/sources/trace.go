@@ -18,8 +18,8 @@ type Step struct {
 	Value string
 	// Fault says why it could not be computed; Value means nothing then.
 	Fault string
-	// Gives is what follows for a rule about logins or roles: the login service or
-	// the role if the rule is for the person, "" if it is not.
+	// Gives is what follows for a rule about logins, roles, teams or channels: the login
+	// service, the role or the places if the rule is for the person, "" if it is not.
 	Gives string
 }
 
@@ -53,6 +53,9 @@ func (m *Mapper) Trace(rec Record) []Step {
 	for _, f := range m.fields {
 		out = append(out, text(f.prog))
 	}
+	if m.manager != nil {
+		out = append(out, text(m.manager))
+	}
 	for _, l := range m.auth {
 		holds := true
 		if l.when != nil {
@@ -71,39 +74,46 @@ func (m *Mapper) Trace(rec Record) []Step {
 		}
 	}
 	for _, r := range m.roles {
-		out = append(out, m.traceRole(r, &rec, truth)...)
+		out = append(out, r.trace(&rec, truth, "role "+r.name, r.name)...)
+	}
+	for _, r := range m.spaces {
+		var gives []string
+		for _, x := range r.gives {
+			gives = append(gives, x.Space)
+		}
+		out = append(out, r.trace(&rec, truth, r.name, strings.Join(gives, ", "))...)
 	}
 	return out
 }
 
-// traceRole says of a role rule whether the person is in one of its groups, and
-// whether its condition holds. The last step says what it gives.
-func (m *Mapper) traceRole(r role, rec *Record, truth func(*program) Step) []Step {
+// trace says of a rule about roles, teams or channels whether the person is in one of
+// its groups, and whether its condition holds. The last step says what it gives.
+func (w whom) trace(rec *Record, truth func(*program) Step, name, gives string) []Step {
 	var out []Step
 	holds := true
-	if len(r.groups) > 0 {
-		s := Step{Setting: "groups", Expr: strings.Join(r.names, " | "), Value: "false"}
+	if len(w.groups) > 0 {
+		s := Step{Setting: "groups", Expr: strings.Join(w.names, " | "), Value: "false"}
 		switch {
 		case rec.GroupsFault != "":
 			s.Value, s.Fault = "", rec.GroupsFault
-		case slices.ContainsFunc(rec.Groups, func(g string) bool { return r.groups[DNKey(g)] }):
+		case slices.ContainsFunc(rec.Groups, func(g string) bool { return w.groups[DNKey(g)] }):
 			s.Value = "true"
 		}
 		holds = s.Value == "true"
 		out = append(out, s)
 	}
-	if r.when != nil {
-		s := truth(r.when)
+	if w.when != nil {
+		s := truth(w.when)
 		holds = holds && s.Value == "true"
 		out = append(out, s)
 	}
 	last := &out[len(out)-1]
 	if holds {
-		last.Gives = r.name
+		last.Gives = gives
 	}
 	for i := range out {
 		if out[i].Setting == "groups" {
-			out[i].Setting = "role " + r.name
+			out[i].Setting = name
 		}
 	}
 	return out

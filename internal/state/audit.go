@@ -121,7 +121,7 @@ func (u Unsealed) op(o *OpRecord) audit.Event {
 		At: o.ClosedAt, Kind: string(o.Op.Kind), Run: o.Ref.Run, Key: o.Key, AccountID: o.AccountID,
 		Body: audit.Body{
 			Op: o.Ref.String(), RunKind: of.Kind, Trigger: of.Trigger, RequestedBy: of.RequestedBy, Why: of.Reason,
-			Action: o.Action, Reason: o.Reason, Approval: u.Approvals[o.Ref], Status: string(o.Status), Fields: audit.FieldsOf(o.Op.Changes),
+			Action: o.Action, Reason: o.Reason, Approval: u.Approvals[o.Ref], Status: string(o.Status), Fields: audit.FieldsOf(o.Op.Changes), SpaceID: o.Op.SpaceID,
 			PlannedAt: audit.Instant(o.PlannedAt), SentAt: audit.Instant(o.SentAt),
 		},
 		Personal: audit.Personal{

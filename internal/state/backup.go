@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -154,21 +153,21 @@ const TokenLeap = 1 << 32
 // CheckBackup refuses a backup that does not hold exactly what Kept names.
 func CheckBackup(h *BackupHead, schema int64) error {
 	if h.Schema != schema {
-		return fmt.Errorf("the backup has schema %d and this program has %d: restore it with the mmsync that made it, and run mmsync state migrate with this one: %w", h.Schema, schema, ErrSchema)
+		return say(ErrSchema, "the backup has schema %d and this program has %d: restore it with the mmsync that made it, and run mmsync state migrate with this one", h.Schema, schema)
 	}
 	kept := Kept()
 	if len(h.Tables) != len(kept) {
-		return fmt.Errorf("the backup holds %d tables and this program keeps %d: %w", len(h.Tables), len(kept), ErrInvalid)
+		return say(ErrInvalid, "the backup holds %d tables and this program keeps %d", len(h.Tables), len(kept))
 	}
 	for i := range kept {
 		if t := &h.Tables[i]; t.Name != kept[i].Name || !slices.Equal(t.Columns, kept[i].Names()) || t.Rows < 0 {
-			return fmt.Errorf("the backup's table %q is not what this program keeps as %s: %w", t.Name, kept[i].Name, ErrInvalid)
+			return say(ErrInvalid, "the backup's table %q is not what this program keeps as %s", t.Name, kept[i].Name)
 		}
 	}
 	return nil
 }
 
-// ErrNotEmpty says in which table the store has something already.
+// ErrNotEmpty says in which table the store has something already; it is an ErrConflict.
 func ErrNotEmpty(table string) error {
-	return fmt.Errorf("the store is not empty, there is something in %s: name a new database as state.url: %w", table, ErrConflict)
+	return say(ErrConflict, "the store is not empty, there is something in %s: name a new database as state.url", table)
 }

@@ -19,7 +19,7 @@ func CheckAccount(a *identity.Account) error {
 }
 
 func checkProfile(p identity.Profile, r identity.Roles, a identity.Auth) error {
-	if err := CheckText("profile", p.Username, p.Email, p.FirstName, p.LastName, p.Nickname, p.Position, p.Locale); err != nil {
+	if err := CheckText("profile", p.Username, p.Email, p.FirstName, p.LastName, p.Nickname, p.Position, p.Locale, p.Timezone); err != nil {
 		return err
 	}
 	if err := CheckText("roles", r...); err != nil {
@@ -46,8 +46,13 @@ func checkLinked(l *identity.Link) error {
 	if l.Part != identity.Owner && l.Part != identity.Contributor {
 		return fmt.Errorf("part %q is neither owner nor contributor: %w", l.Part, ErrInvalid)
 	}
-	if err := CheckText("link", l.AccountID, string(l.Origin), l.Ref, l.Applied.Username, l.Applied.MatchKey, l.Applied.Hash); err != nil {
+	if err := CheckText("link", l.AccountID, string(l.Origin), l.Ref, l.Applied.Username, l.Applied.MatchKey, l.Applied.Manager, l.Applied.Hash, l.Applied.Picture, l.Applied.PictureRefused); err != nil {
 		return err
+	}
+	for name, v := range l.Applied.Custom {
+		if err := CheckText("custom profile attribute", name, v); err != nil {
+			return fmt.Errorf("applied: %w", err)
+		}
 	}
 	if err := checkProfile(l.Applied.Profile, l.Applied.Roles, l.Applied.Auth); err != nil {
 		return fmt.Errorf("applied: %w", err)

@@ -67,6 +67,8 @@ func (p *reader) account(a *identity.Account, key string) {
 		a.Remote = p.flag()
 	case "magic_link":
 		a.MagicLink = p.flag()
+	case "picture_at":
+		a.PictureAt = p.number()
 	default:
 		p.profile(&a.Profile, key)
 	}
@@ -76,6 +78,8 @@ func (p *reader) applied(a *identity.Applied, key string) {
 	switch key {
 	case "profile":
 		p.object(func(key string) { p.profile(&a.Profile, key) })
+	case "owned":
+		a.Owned = identity.Attributes(p.number()) //nolint:gosec // written from the same type
 	case "roles":
 		a.Roles = p.roles()
 	case "auth":
@@ -86,8 +90,19 @@ func (p *reader) applied(a *identity.Applied, key string) {
 		a.Username = p.text()
 	case "match_key":
 		a.MatchKey = p.text()
+	case "manager":
+		a.Manager = p.text()
 	case "hash":
 		a.Hash = p.text()
+	case "custom":
+		a.Custom = map[string]string{}
+		p.object(func(key string) { a.Custom[key] = p.text() })
+	case "picture":
+		a.Picture = p.text()
+	case "picture_at":
+		a.PictureAt = p.number()
+	case "picture_refused":
+		a.PictureRefused = p.text()
 	default:
 		p.bad = true
 	}
@@ -109,6 +124,8 @@ func (p *reader) profile(f *identity.Profile, key string) {
 		f.Position = p.text()
 	case identity.Locale:
 		f.Locale = p.text()
+	case identity.Timezone:
+		f.Timezone = p.text()
 	default:
 		p.bad = true
 	}

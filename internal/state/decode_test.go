@@ -86,7 +86,10 @@ func anyApplied() *rapid.Generator[identity.Applied] {
 	return rapid.Custom(func(t *rapid.T) identity.Applied {
 		return identity.Applied{
 			Profile: anyProfile(t), Roles: anyRoles().Draw(t, "roles"), Auth: anyAuth(t), Active: rapid.Bool().Draw(t, "active"),
-			Username: anyText().Draw(t, "username"), MatchKey: anyText().Draw(t, "match"), Hash: anyText().Draw(t, "hash"),
+			Owned:    identity.Attributes(rapid.Uint16().Draw(t, "owned")),
+			Username: anyText().Draw(t, "username"), MatchKey: anyText().Draw(t, "match"), Manager: anyText().Draw(t, "manager"), Hash: anyText().Draw(t, "hash"),
+			Custom:  rapid.SampledFrom([]map[string]string{nil, {"a": "b"}, {"Cost centre": "<&>", "é": ""}}).Draw(t, "custom"),
+			Picture: anyText().Draw(t, "picture"), PictureAt: rapid.Int64().Draw(t, "picture at"), PictureRefused: anyText().Draw(t, "refused"),
 		}
 	})
 }
@@ -97,6 +100,7 @@ func anyAccount() *rapid.Generator[*identity.Account] {
 			ID: anyText().Draw(t, "id"), Profile: anyProfile(t), Roles: anyRoles().Draw(t, "roles"), Auth: anyAuth(t),
 			CreateAt: rapid.Int64().Draw(t, "create"), UpdateAt: rapid.Int64().Draw(t, "update"), DeleteAt: rapid.Int64().Draw(t, "delete"),
 			Bot: rapid.Bool().Draw(t, "bot"), Remote: rapid.Bool().Draw(t, "remote"), MagicLink: rapid.Bool().Draw(t, "magic"),
+			PictureAt: rapid.Int64().Draw(t, "picture at"),
 		}
 	})
 }

@@ -1,6 +1,9 @@
 package state
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Errors a caller branches on. Stores wrap them with what was attempted.
 var (
@@ -20,3 +23,18 @@ var (
 	// ErrSchema: the database's schema is older or newer than the program's.
 	ErrSchema = errors.New("schema version does not fit")
 )
+
+// sentence is an error that a person reads whole: what a caller branches on is in it and
+// is not printed.
+type sentence struct {
+	text string
+	kind error
+}
+
+func say(kind error, format string, args ...any) error {
+	return &sentence{fmt.Sprintf(format, args...), kind}
+}
+
+func (e *sentence) Error() string { return e.text }
+
+func (e *sentence) Unwrap() error { return e.kind }

@@ -156,6 +156,9 @@ type LinkFilter struct {
 	AccountIDs []string
 	// Undone selects links whose Undone is so much or more; 0 is not set.
 	Undone int
+	// OffSince selects links whose accounts mmsync switched off at this moment or later, by
+	// DeactivatedAt; 0 is not set. It looks through all links.
+	OffSince int64
 }
 
 // RunFilter selects runs.

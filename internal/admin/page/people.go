@@ -57,6 +57,7 @@ func (p *Page) lookFor(w http.ResponseWriter, r *http.Request, query string) {
 	defer cancel()
 	x, err := p.explain(ctx, query)
 	status := http.StatusOK
+	var nobody reconcile.UnknownPersonError
 	switch {
 	case err == nil:
 		sheet := explain.New(x)
@@ -64,7 +65,9 @@ func (p *Page) lookFor(w http.ResponseWriter, r *http.Request, query string) {
 		if x.Unmanaged {
 			v.Key = identity.Key{}
 		}
-	case errors.As(err, new(reconcile.UnknownPersonError)):
+	case errors.As(err, &nobody) && nobody.Deleted != "":
+		status, v.Fault = http.StatusNotFound, "Nobody is known by that any more: "+nobody.Deleted+"."
+	case errors.As(err, &nobody):
 		status, v.Fault = http.StatusNotFound, "Nobody is known by that: not in a source, not linked, no account of the server. Give a username, an e-mail, a DN, an anchor, source/anchor or an account id."
 	case errors.Is(err, reconcile.ErrRefused):
 		status, v.Fault = http.StatusConflict, err.Error()

@@ -9,6 +9,7 @@ import (
 func channelRoutes(p Profile) []route {
 	routes := []route{
 		post("channels", (*Server).createChannel).writes(),
+		post("channels/direct", (*Server).createDirect).writes(),
 		get("channels/{channel}", (*Server).getChannel),
 		put("channels/{channel}/patch", (*Server).patchChannel).writes(),
 		del("channels/{channel}", (*Server).archiveChannel).writes(),
@@ -143,7 +144,8 @@ func (s *Server) getChannel(q *request) reply {
 	return missingChannel()
 }
 
-// channelByName takes any case.
+// channelByName takes any case. Archived ones are shown to whoever asks for them
+// (server/channels/api4/channel.go, getChannelByNameForTeamName).
 func (s *Server) channelByName(q *request) reply {
 	teamID := q.params["team"]
 	if teamID == "" {
@@ -154,7 +156,7 @@ func (s *Server) channelByName(q *request) reply {
 		teamID = t.id
 	}
 	for _, c := range s.db.channels {
-		if c.teamID == teamID && c.name == strings.ToLower(q.params["name"]) && c.deleteAt == 0 {
+		if c.teamID == teamID && c.name == strings.ToLower(q.params["name"]) && (c.deleteAt == 0 || q.flag("include_deleted")) {
 			return ok(http.StatusOK, s.shownChannel(c))
 		}
 	}

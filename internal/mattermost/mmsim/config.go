@@ -53,6 +53,8 @@ func unseen() map[string]map[string]any {
 		"SqlSettings": blank("DataSource DriverName"),
 	}
 	out["EmailSettings"]["RequireEmailVerification"] = false
+	out["FileSettings"]["DriverName"] = "local"
+	out["LdapSettings"] = blank("PictureAttribute")
 	maps.Copy(out["ServiceSettings"], map[string]any{
 		"EnableAPIUserDeletion": false, "EnableBotAccountCreation": false, "EnableUserAccessTokens": true,
 		"DisableBotsWhenOwnerIsDeactivated": true, "MaximumLoginAttempts": 10,
@@ -214,6 +216,7 @@ func (c *config) followed(full bool) map[string]string {
 		flag("EnableUserDeactivation", "TeamSettings", "EnableUserDeactivation")
 		flag("RequireEmailVerification", "EmailSettings", "RequireEmailVerification")
 		out["CWSURL"] = c.text("CloudSettings", "CWSURL")
+		out["LdapPictureAttributeSet"] = strconv.FormatBool(c.text("LdapSettings", "PictureAttribute") != "")
 	}
 	return out
 }

@@ -8,7 +8,7 @@
 // carries the differences that were cheap to keep. It takes faults on request,
 // tells what it was asked, and can be set back to an earlier state.
 //
-// It is not a Mattermost server: there are no posts, no web app, no websocket,
+// It is not a Mattermost server: there is nothing to read posts with, no web app, no websocket,
 // no permission schemes beyond admin and user, and nothing survives the
 // process. Where the recording is silent it does the plain thing and no caller
 // may take that for knowledge about Mattermost.

@@ -15,6 +15,7 @@ func accountRoutes(p Profile) []route {
 		put("users/{id}/roles", (*Server).setRoles).racing(raceRoles),
 		put("users/{id}/auth", (*Server).setAuth).racing(raceAuth),
 		put("users/{id}/password", (*Server).setPassword).hashing(),
+		post("users/{id}/image", (*Server).setImage).writes(),
 		post("users/{id}/demote", (*Server).demote).writes(),
 		post("users/{id}/promote", (*Server).promote).writes(),
 		post("users/{id}/email/verify/member", (*Server).verifyMember).writes(),
@@ -195,17 +196,25 @@ func (s *Server) saveProfile(q *request, old, row *User) reply {
 	if row.Email != old.Email && !old.sso() {
 		row.EmailVerified = false
 	}
-	if row.Username != old.Username && s.profile != Profile538 {
-		row.LastPictureUpdate = -q.now // the generated picture is made anew
+	if row.Username != old.Username && s.profile != Profile538 && old.LastPictureUpdate <= 0 {
+		row.LastPictureUpdate = -q.now // the generated picture is made anew; one that was set stays
 	}
 	s.rewrite(q, row)
 	return reply{status: http.StatusOK, body: s.writtenUser(q, row)}
 }
 
 // rewrite stores a whole row. 11.6 takes the e-mail of an account of another
-// service for verified whenever it does so.
+// service for verified whenever it does so. Pictures and user attributes are kept
+// elsewhere, or in a column that such a write takes over as it finds it
+// (store/sqlstore/user_store.go, Update), so that none of them is lost by it.
 func (s *Server) rewrite(q *request, row *User) {
 	row.UpdateAt = q.now
+	if now := s.db.users[row.ID]; now != nil {
+		row.custom, row.picture = now.custom, now.picture
+		if now.LastPictureUpdate > 0 {
+			row.LastPictureUpdate = now.LastPictureUpdate
+		}
+	}
 	if s.profile != Profile538 && row.sso() && row.AuthService != "email" {
 		row.EmailVerified = true
 	}

@@ -121,6 +121,9 @@ func (s *Server) readBody(r *http.Request) (body []byte, tooLarge bool, err erro
 	if s.profile == Profile538 {
 		limit = 64 << 20
 	}
+	if isImage(r) {
+		limit = maxFile
+	}
 	body, err = io.ReadAll(io.LimitReader(r.Body, limit+1))
 	if err != nil {
 		return nil, false, err

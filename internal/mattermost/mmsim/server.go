@@ -32,11 +32,19 @@ type Options struct {
 	// SeatLimit is the number of active people from which creation and
 	// reactivation are refused. The recorded server had 250. 0: no limit.
 	SeatLimit int
-	RateLimit *RateLimit
+	// CustomFields are the custom profile attributes of a licensed server; without any
+	// it is unlicensed, as the recorded one was.
+	CustomFields []CustomField
+	RateLimit    *RateLimit
 	// PasswordCost is slept whenever a password is hashed or compared.
 	PasswordCost time.Duration
 	// Settings are MM_... environment variables, as [Server.Restart] takes.
 	Settings map[string]string
+
+	// Logins are login services that the client configuration calls switched on, by
+	// the name of its key, such as EnableSaml. Recorded were servers with none;
+	// nothing but that word follows from it.
+	Logins []string
 
 	// LostConcurrentWrites plays the real server's read-then-write-the-row: of
 	// two PATCH, roles, active or auth requests for one account that overlap

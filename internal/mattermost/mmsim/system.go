@@ -40,8 +40,9 @@ func systemRoutes(p Profile) []route {
 	}
 	return append(routes,
 		get("limits/server", (*Server).limits),
-		get("custom_profile_attributes/fields",
-			refusing(http.StatusForbidden, "api.custom_profile_attributes.license_error")),
+		get("custom_profile_attributes/fields", (*Server).customFields),
+		get("users/{id}/custom_profile_attributes", (*Server).customValues),
+		route{method: http.MethodPatch, path: "users/{id}/custom_profile_attributes", handle: (*Server).setCustomValues}.writes(),
 	)
 }
 
@@ -124,6 +125,9 @@ func (s *Server) clientValues(full bool) map[string]string {
 		}
 	}
 	maps.Copy(out, s.conf.followed(full && s.profile != Profile538))
+	for _, key := range s.opts.Logins {
+		out[key] = "true"
+	}
 	if s.release != "" {
 		out["Version"] = s.release
 	}

@@ -44,8 +44,10 @@ type User struct {
 	BotUpdateAt    int64
 	BotDeleteAt    int64 // the bot record's own; (de)activating the user leaves it alone
 
-	remoteNull   bool // the column is NULL and the key is left out: bots, and users after a full PUT
-	timezoneNull bool // a full PUT without a timezone answers null
+	remoteNull   bool              // the column is NULL and the key is left out: bots, and users after a full PUT
+	custom       map[string]string // values of custom profile attributes by their ids; never changed in place
+	picture      string            // digest of the picture that somebody set
+	timezoneNull bool              // a full PUT without a timezone answers null
 
 	allowMarketing bool         // shown by 5.38 in the answer to a creation, never stored
 	nullTimezone   *atomic.Bool // 11.6: the first read by id after such a PUT shows null as well

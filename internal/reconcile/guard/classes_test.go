@@ -66,7 +66,7 @@ func tight(classes ...plan.Class) guard.Limits {
 	l := limits()
 	for _, c := range classes {
 		*map[plan.Class]*guard.Limit{
-			plan.Deactivations: &l.Deactivations, plan.Creates: &l.Creates, plan.Recreations: &l.Recreations, plan.Renames: &l.Renames,
+			plan.Deactivations: &l.Deactivations, plan.Reactivations: &l.Reactivations, plan.Creates: &l.Creates, plan.Recreations: &l.Recreations, plan.Renames: &l.Renames,
 			plan.EmailChanges: &l.EmailChanges, plan.Updates: &l.Updates, plan.AuthChanges: &l.AuthChanges, plan.AdminGrants: &l.AdminGrants,
 			plan.RoleRemovals: &l.RoleRemovals,
 		}[c] = guard.Limit{}
@@ -87,6 +87,11 @@ func TestCheck_each_class(t *testing.T) {
 		plan.AdminGrants: func(i int) plan.Decision {
 			return updated(fmt.Sprint(i), rolesOp("system_user", "system_admin system_user"))
 		},
+		plan.Reactivations: func(i int) plan.Decision {
+			d := updated(fmt.Sprint(i), patch(change("position", "a", "b")), plan.Op{Kind: plan.SetActive, Changes: []plan.Change{change(plan.FieldActive, "false", "true")}})
+			d.Action, d.Reason = plan.Reactivate, plan.Returned
+			return d
+		},
 	}
 	for class, f := range of {
 		l := tight(class)
@@ -102,6 +107,8 @@ func TestCheck_each_class(t *testing.T) {
 			l.Updates = *three
 		case plan.AuthChanges:
 			l.AuthChanges = *three
+		case plan.Reactivations:
+			l.Reactivations = *three
 		default:
 			l.AdminGrants = *three
 		}
@@ -130,9 +137,9 @@ func TestCheck_each_class(t *testing.T) {
 
 func TestCheck_base(t *testing.T) {
 	t.Parallel()
-	u := guard.Usage{Done: map[string]map[plan.Class]int{"ad": {plan.Deactivations: 30, plan.Creates: 100, plan.Recreations: 2}}}
+	u := guard.Usage{Done: map[string]map[plan.Class]int{"ad": {plan.Deactivations: 30, plan.Reactivations: 7, plan.Creates: 100, plan.Recreations: 2}}}
 	v := guard.Check(adPlan(leavers("ad", 0, 50, plan.SourceMissing, "")...), u, limits())
-	require.Equal(t, 900+30-102, v.Trips[0].Base, "those who were there when the window began")
+	require.Equal(t, 900+30-109, v.Trips[0].Base, "those who were there when the window began")
 }
 
 func TestWithhold_takes_only_what_is_too_much(t *testing.T) {
@@ -191,6 +198,20 @@ func TestWithhold_takes_only_what_is_too_much(t *testing.T) {
 			[]plan.Op{patch(position), rolesOp("system_user", "system_admin system_user")},
 			[]plan.Op{patch(position)},
 			[]plan.Op{rolesOp("system_user", "system_admin system_user")},
+			[]plan.Field{"roles"},
+		},
+		"who stays a member keeps his sessions": {
+			tight(plan.RoleRemovals),
+			[]plan.Op{patch(position), rolesOp("system_user x", "system_user"), guestOp(plan.Demote, "system_user", "system_guest"), revoke()},
+			[]plan.Op{patch(position)},
+			[]plan.Op{rolesOp("system_user x", "system_user"), guestOp(plan.Demote, "system_user", "system_guest"), revoke()},
+			[]plan.Field{"roles"},
+		},
+		"who stays a guest gets no rights": {
+			tight(plan.AdminGrants),
+			[]plan.Op{patch(position), guestOp(plan.Promote, "system_guest", "system_user"), rolesOp("system_user", "system_user x")},
+			[]plan.Op{patch(position)},
+			[]plan.Op{guestOp(plan.Promote, "system_guest", "system_user"), rolesOp("system_user", "system_user x")},
 			[]plan.Field{"roles"},
 		},
 	} {
@@ -432,7 +453,7 @@ func TestWithhold_properties(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		l := limits()
-		for _, x := range []*guard.Limit{&l.Deactivations, &l.Creates, &l.Updates, &l.Renames, &l.EmailChanges, &l.AuthChanges, &l.AdminGrants, &l.RoleRemovals, &l.Recreations} {
+		for _, x := range []*guard.Limit{&l.Deactivations, &l.Reactivations, &l.Creates, &l.Updates, &l.Renames, &l.EmailChanges, &l.AuthChanges, &l.AdminGrants, &l.RoleRemovals, &l.Recreations} {
 			*x = guard.Limit{Count: rapid.IntRange(0, 4).Draw(t, "limit")}
 		}
 		l.Stop = rapid.IntRange(0, 4).Draw(t, "stop") == 0
@@ -530,4 +551,8 @@ func anyDecision(t *rapid.T, i int) plan.Decision {
 		d.Approval = "v1"
 	}
 	return d
+}
+
+func guestOp(kind plan.OpKind, from, to string) plan.Op {
+	return plan.Op{Kind: kind, Changes: []plan.Change{change(plan.FieldRoles, from, to)}}
 }

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -99,7 +100,8 @@ type tally struct {
 	held   map[identity.Key]bool // those of them that were held before
 	run    string                // in which the first of those was held
 	causes map[cause]int
-	roles  map[string]int // that are lost, by role
+	// gone counts who loses what groups give: a role, or the field of a space.
+	gone map[string]int
 }
 
 // Check judges a plan. Trips come ordered by source and class. A source that
@@ -141,7 +143,7 @@ func count(p plan.Plan, u Usage, given map[string]map[string]bool) map[group]*ta
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
 		for op := range d.Ops {
-			for _, role := range d.Granted(op) {
+			for _, role := range slices.Concat(d.Granted(op), joined(d, op)) {
 				if given[d.Key.Source] == nil {
 					given[d.Key.Source] = map[string]bool{}
 				}
@@ -152,13 +154,13 @@ func count(p plan.Plan, u Usage, given map[string]map[string]bool) map[group]*ta
 			continue
 		}
 		for _, class := range classes(d) {
-			if u.New[d.Key.Source] && (class == plan.Creates || class == plan.Updates) || u.repeats(d.Key, class) {
+			if u.New[d.Key.Source] && (class == plan.Creates || class == plan.Updates || class == plan.MembershipAdditions) || u.repeats(d.Key, class) {
 				continue
 			}
 			g := group{d.Key.Source, class}
 			n := out[g]
 			if n == nil {
-				n = &tally{keys: map[identity.Key]bool{}, held: map[identity.Key]bool{}, causes: map[cause]int{}, roles: map[string]int{}}
+				n = &tally{keys: map[identity.Key]bool{}, held: map[identity.Key]bool{}, causes: map[cause]int{}, gone: map[string]int{}}
 				out[g] = n
 			}
 			n.keys[d.Key] = true
@@ -169,16 +171,33 @@ func count(p plan.Plan, u Usage, given map[string]map[string]bool) map[group]*ta
 					n.run = h.Run
 				}
 			}
-			if class == plan.RoleRemovals {
-				for op := range d.Ops {
-					for _, role := range d.Removed(op) {
-						n.roles[role]++
+			for op := range d.Ops {
+				switch class {
+				case plan.RoleRemovals:
+					if d.Ops[op].Kind == plan.Demote {
+						continue // no role rule gives what a guest loses
 					}
+					for _, role := range d.Removed(op) {
+						n.gone[role]++
+					}
+				case plan.MembershipRemovals:
+					if _, _, to, ok := d.Ops[op].Space(); ok && to == "" {
+						n.gone[string(d.Ops[op].Changes[0].Field)]++
+					}
+				default:
 				}
 			}
 		}
 	}
 	return out
+}
+
+// joined gives the field of the space that an op adds somebody to.
+func joined(d *plan.Decision, op int) []string {
+	if _, from, to, ok := d.Ops[op].Space(); ok && from == "" && to != "" {
+		return []string{string(d.Ops[op].Changes[0].Field)}
+	}
+	return nil
 }
 
 // has tells whether any of the people is of the group; nil is everybody.
@@ -260,8 +279,7 @@ func (n *tally) judge(g group, s plan.SourceSummary, u Usage, l Limits, given ma
 	if role := n.emptied(g, u, given); role != "" && !l.of(g.class).ByHand {
 		t.group = fresh > 0 && !too
 		too = too || fresh > 0
-		t.Cause = fmt.Sprintf("all %d people of source %s who have %s would lose it, for no role rule gives it to anybody any more (the group is empty, has vanished or was renamed, or hides its members)",
-			n.roles[role], s.Name, role)
+		t.Cause = wholeLoss(role, n.gone[role], s.Name)
 	}
 	switch {
 	case too:
@@ -278,58 +296,31 @@ func (n *tally) judge(g group, s plan.SourceSummary, u Usage, l Limits, given ma
 	return t, true
 }
 
-// emptied gives a role that everybody of the source loses who has it, while
-// nobody is given it: its group has gone, rather than its members.
+// wholeLoss says that all who have something lose it.
+func wholeLoss(what string, n int, source string) string {
+	rule := "role rule"
+	if space, ok := plan.Field(what).Space(); ok {
+		what, rule = strconv.Quote(space), "rule about teams and channels"
+	}
+	return fmt.Sprintf("all %d people of source %s who have %s would lose it, for no %s gives it to anybody any more (the group is empty, has vanished or was renamed, or hides its members)",
+		n, source, what, rule)
+}
+
+// emptied gives what everybody of the source loses who has it by a group, a role or a
+// place in a team or channel, while nobody is given it: the group has gone, rather than
+// its members.
 func (n *tally) emptied(g group, u Usage, given map[string]bool) string {
-	if g.class != plan.RoleRemovals {
+	if g.class != plan.RoleRemovals && g.class != plan.MembershipRemovals {
 		return ""
 	}
 	found := ""
-	for role, lost := range n.roles {
+	for role, lost := range n.gone {
 		all := u.Holders[g.source][role]
 		if lost >= wholeGroup && all > 0 && lost >= all && !given[role] && (found == "" || role < found) {
 			found = role
 		}
 	}
 	return found
-}
-
-// scope gives the trips of sources from which a change of the configuration would
-// remove people.
-func scope(p plan.Plan, u Usage, counted map[group]*tally) []Trip {
-	if u.Rules == nil {
-		return nil
-	}
-	byKey := map[string]map[identity.Key]bool{}
-	causes := map[string]map[cause]int{}
-	for i := range p.Decisions {
-		d := &p.Decisions[i]
-		if d.Approval != "" || !u.Rules.blamed(d) || d.Reason == plan.SourceDeleted {
-			continue
-		}
-		for _, class := range classes(d) {
-			// What was held before is told of as that; a repetition is nothing new.
-			if n := counted[group{d.Key.Source, class}]; n == nil || n.held[d.Key] || u.repeats(d.Key, class) || (class != plan.Deactivations && class != plan.RoleRemovals) {
-				continue
-			}
-			if byKey[d.Key.Source] == nil {
-				byKey[d.Key.Source], causes[d.Key.Source] = map[identity.Key]bool{}, map[cause]int{}
-			}
-			byKey[d.Key.Source][d.Key] = true
-			causes[d.Key.Source][causeOf(d, class)]++
-		}
-	}
-	var out []Trip
-	for source, keys := range byKey {
-		s := summary(p, source)
-		t := measure(ScopeChange, s, len(keys), u, Limits{})
-		t.Before, t.only = 0, keys
-		t.Cause, t.Place = largest(causes[source], plan.Deactivations, t.Planned, s), left(causes[source], plan.Deactivations)
-		t.Message = fmt.Sprintf("the configuration has changed since run %s, and %d of %d linked active accounts of %s (%.2f %%) would be switched off or lose a role by it; limit 0 until somebody has agreed. Largest cause: %s. None of them was written. %s",
-			u.Rules.Since, t.Planned, t.Base, source, t.share(), t.Cause, next)
-		out = append(out, t)
-	}
-	return out
 }
 
 // first gives the trip of the first run over a server that has people.
@@ -371,7 +362,7 @@ func measure(class plan.Class, s plan.SourceSummary, planned int, u Usage, l Lim
 		t.Limit = max(lossCount, lossPercent*t.Base/100)
 		return t
 	}
-	t.Base = max(s.Linked+done[plan.Deactivations]-done[plan.Creates]-done[plan.Recreations], 0)
+	t.Base = max(s.Linked+done[plan.Deactivations]-done[plan.Reactivations]-done[plan.Creates]-done[plan.Recreations], 0)
 	if class != ScopeChange {
 		t.Limit = l.of(class).Allowed(t.Base)
 	}

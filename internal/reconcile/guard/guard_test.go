@@ -60,7 +60,7 @@ func used(source string, n int) guard.Usage {
 
 func limits() guard.Limits {
 	return guard.Limits{
-		Deactivations: guard.Limit{Count: 50, Percent: 5, MinimumPopulation: 20}, RoleRemovals: guard.Limit{Count: 5}, Recreations: guard.Limit{Count: 4}, MinEntriesPercent: 80, Window: 24 * time.Hour,
+		Deactivations: guard.Limit{Count: 50, Percent: 5, MinimumPopulation: 20}, Reactivations: guard.Limit{Count: 50}, RoleRemovals: guard.Limit{Count: 5}, Recreations: guard.Limit{Count: 4}, MinEntriesPercent: 80, Window: 24 * time.Hour,
 		Creates: guard.Limit{Count: 500, Percent: 10, MinimumPopulation: 20}, Updates: guard.Limit{Count: 500, Percent: 30, MinimumPopulation: 20},
 		Renames: guard.Limit{Count: 50}, EmailChanges: guard.Limit{Count: 50}, AuthChanges: guard.Limit{Count: 50}, AdminGrants: guard.Limit{Count: 70},
 	}

@@ -12,6 +12,9 @@ import (
 // trailing window.
 type Limits struct {
 	Deactivations Limit
+	// Reactivations bounds how many accounts may be switched on again: a directory that
+	// hides who is disabled shows all of them as enabled.
+	Reactivations Limit
 	// Creates and Updates do not count until a source's first run is completed.
 	Creates Limit
 	Updates Limit
@@ -23,6 +26,13 @@ type Limits struct {
 	AdminGrants Limit
 	// RoleRemovals bounds how many accounts that stay active may lose a role.
 	RoleRemovals Limit
+	// MembershipAdditions bounds how many people may be added to teams and channels, or
+	// made their administrators; it does not count until a source's first run is
+	// completed. MembershipRemovals bounds how many may lose either.
+	MembershipAdditions Limit
+	MembershipRemovals  Limit
+	// SpaceCreations bounds how many teams and channels may be made, by Count alone.
+	SpaceCreations Limit
 	// Recreations bounds how many accounts that are gone from the server may be
 	// created anew.
 	Recreations Limit
@@ -72,6 +82,8 @@ func (l Limit) rule(base int) string {
 
 func (l Limits) of(class plan.Class) Limit {
 	switch class {
+	case plan.Reactivations:
+		return l.Reactivations
 	case plan.Creates:
 		return l.Creates
 	case plan.Updates:
@@ -88,6 +100,12 @@ func (l Limits) of(class plan.Class) Limit {
 		return l.RoleRemovals
 	case plan.Recreations:
 		return l.Recreations
+	case plan.MembershipAdditions:
+		return l.MembershipAdditions
+	case plan.MembershipRemovals:
+		return l.MembershipRemovals
+	case plan.SpaceCreations:
+		return l.SpaceCreations
 	default:
 		return l.Deactivations
 	}
@@ -106,5 +124,5 @@ const (
 const LossCount = lossCount
 
 // wholeGroup is from how many people on it counts as the loss of a group that
-// nobody is given their role any more.
+// nobody is given their role, or their place in a team or channel, any more.
 const wholeGroup = 3

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +28,8 @@ func noun(c plan.Class) string {
 		return "changes of logins"
 	case plan.AdminGrants:
 		return "grants of rights"
+	case plan.SpaceCreations:
+		return "new teams and channels"
 	default:
 		return strings.ReplaceAll(string(c), "_", " ")
 	}
@@ -38,6 +41,14 @@ func name(f plan.Field) string {
 		return "e-mail"
 	}
 	return strings.ReplaceAll(string(f), "_", " ")
+}
+
+// its says what a group gives that is counted in a class.
+func its(c plan.Class) string {
+	if c == plan.MembershipRemovals {
+		return "its place in a team or channel"
+	}
+	return "its role"
 }
 
 // what names the accounts that Base counts.
@@ -60,7 +71,7 @@ func (t Trip) sentence(l Limits, run string) string {
 	case t.Held == t.Planned && t.Held > 0:
 		head = fmt.Sprintf("%s from %s stay held, for a guard held them in run %s and nobody has decided about them yet: %d", noun(t.Class), t.Source, run, total)
 	case t.group:
-		head = fmt.Sprintf("a whole group of %s would lose its role: %d", t.Source, total)
+		head = fmt.Sprintf("a whole group of %s would lose %s: %d", t.Source, its(t.Class), total)
 	}
 	if t.Held > 0 && t.Held < t.Planned {
 		parts = append(parts, fmt.Sprintf("%d were held before, the first in run %s", t.Held, run))
@@ -75,6 +86,9 @@ func (t Trip) sentence(l Limits, run string) string {
 	why := ""
 	if t.Cause != "" {
 		why = " Largest cause: " + t.Cause + "."
+	}
+	if t.Class == plan.SpaceCreations { // which has nothing to do with how many people there are
+		return fmt.Sprintf("%s, limit %d.%s %s %s", head, t.Limit, why, none, next)
 	}
 	return fmt.Sprintf("%s of %d %s (%.2f %%), limit %d%s.%s %s %s", head, t.Base, t.what(), t.share(), t.Limit, rule, why, none, next)
 }
@@ -105,10 +119,13 @@ func tooMany(t *Trip) string {
 	default:
 	}
 	if t.Held == t.Planned && t.Held > 0 {
+		if t.Class == plan.SpaceCreations {
+			return "a guard held it in an earlier run, and nobody has decided yet"
+		}
 		return fmt.Sprintf("a guard held it in an earlier run, with the %s of %d accounts of %s, and nobody has decided yet", noun(t.Class), t.Planned, t.Source)
 	}
 	if t.group {
-		return "everybody of " + t.Source + " who has the role would lose it"
+		return "everybody of " + t.Source + " who has it by the group would lose " + its(t.Class)
 	}
 	return fmt.Sprintf("%d %s from %s are too many at once, limit %d", t.Planned+t.Before, noun(t.Class), t.Source, t.Limit)
 }
@@ -138,12 +155,16 @@ var verbs = []struct { //nolint:gochecknoglobals // read-only
 	{plan.Deactivations, "deactivate"},
 	{plan.Recreations, "recreate"},
 	{plan.RoleRemovals, "remove roles"},
+	{plan.Reactivations, "reactivate"},
 	{plan.AdminGrants, "grant roles"},
 	{plan.Creates, "create"},
 	{plan.Updates, "update"},
 	{plan.Renames, "rename"},
 	{plan.EmailChanges, "change e-mails"},
 	{plan.AuthChanges, "change logins"},
+	{plan.MembershipRemovals, "take out of teams"},
+	{plan.MembershipAdditions, "add to teams"},
+	{plan.SpaceCreations, "make teams and channels"},
 }
 
 // Summary is the line under a plan that says how near to the limits it is. It
@@ -236,10 +257,13 @@ func (c cause) compare(o cause) int {
 	return cmp.Or(cmp.Compare(c.reason, o.reason), cmp.Compare(c.what, o.what), cmp.Compare(c.place, o.place))
 }
 
+// mostNamed is how many things a cause names.
+const mostNamed = 8
+
 func causeOf(d *plan.Decision, class plan.Class) cause {
 	c := cause{place: parent(d.Ref)}
 	switch class {
-	case plan.Deactivations, plan.Recreations:
+	case plan.Deactivations, plan.Reactivations, plan.Recreations:
 		c.reason = d.Reason
 		return c
 	case plan.Creates:
@@ -250,9 +274,20 @@ func causeOf(d *plan.Decision, class plan.Class) cause {
 	for op := range d.Ops {
 		switch class {
 		case plan.RoleRemovals:
-			what = append(what, d.Removed(op)...)
+			if d.Ops[op].Kind == plan.Demote {
+				what = append(what, membership)
+			} else {
+				what = append(what, d.Removed(op)...)
+			}
 		case plan.AdminGrants:
+			if d.Ops[op].Kind == plan.Promote {
+				what = append(what, membership)
+			}
 			what = append(what, d.Granted(op)...)
+		case plan.MembershipAdditions, plan.MembershipRemovals:
+			if space, _, _, ok := d.Ops[op].Space(); ok && slices.Contains(plan.Classes(d, op), class) {
+				what = append(what, strconv.Quote(space))
+			}
 		case plan.AuthChanges:
 			if to, ok := d.Ops[op].To(plan.FieldAuthService); ok && d.Ops[op].Kind == plan.SetAuth {
 				what = append(what, to)
@@ -267,9 +302,15 @@ func causeOf(d *plan.Decision, class plan.Class) cause {
 		}
 	}
 	slices.Sort(what)
-	c.what = strings.Join(slices.Compact(what), ", ")
+	if what = slices.Compact(what); len(what) > mostNamed {
+		what = append(what[:mostNamed:mostNamed], "and more")
+	}
+	c.what = strings.Join(what, ", ")
 	return c
 }
+
+// membership stands for the roles in a cause that is about guests.
+const membership = "full membership"
 
 // parent gives the container of a DN: what stands behind the first unescaped
 // comma. A ref that is no DN groups under "".
@@ -306,13 +347,26 @@ func largest(list map[cause]int, class plan.Class, planned int, s plan.SourceSum
 	if f, ok := class.Lost(); ok {
 		return fmt.Sprintf("%s have no %s in source %s any more%s (an attribute that was renamed, or that the bind account may not read, looks like this)", head, name(f), s.Name, now)
 	}
+	if c.what == membership {
+		if class == plan.AdminGrants {
+			return fmt.Sprintf("%s would become full members, for no rule of source %s makes guests of them any more%s (a group that is empty, was renamed or hides its members looks like this)", head, s.Name, now)
+		}
+		return fmt.Sprintf("%s would become guests, by a rule of source %s%s", head, s.Name, now)
+	}
 	switch class {
 	case plan.Creates:
 		return fmt.Sprintf("%s are in source %s and have no account%s", head, s.Name, now)
+	case plan.SpaceCreations:
+		return ""
 	case plan.AdminGrants:
 		return fmt.Sprintf("%s would be given %s, by a role rule of source %s%s", head, c.what, s.Name, now)
 	case plan.AuthChanges:
 		return fmt.Sprintf("%s would log in by %s%s", head, c.what, now)
+	case plan.MembershipAdditions:
+		return fmt.Sprintf("%s would be added to %s, or made its administrator, by rules of source %s%s", head, c.what, s.Name, now)
+	case plan.MembershipRemovals:
+		return fmt.Sprintf("%s would lose %s, which no rule of source %s about teams and channels gives them any more%s (a group that is empty, was renamed or hides its members looks like this)",
+			head, c.what, s.Name, now)
 	case plan.Updates, plan.Renames, plan.EmailChanges:
 		return fmt.Sprintf("%s have another %s in source %s%s", head, c.what, s.Name, now)
 	default:

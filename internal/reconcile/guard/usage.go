@@ -24,8 +24,9 @@ type Usage struct {
 	// Had is how many linked people of a source have something in a field, those
 	// included who are to lose it. Needed only where more than LossCount lose it.
 	Had map[string]map[plan.Field]int
-	// Holders is how many linked people of a source have a role, those included
-	// who are to lose it. Without it no loss of a group is seen.
+	// Holders is how many linked people of a source have a role or, by the field of a
+	// space, were given a place in a team or channel, those included who are to lose it.
+	// Without it no loss of a group is seen.
 	Holders map[string]map[string]int
 	// Rules says that the configuration changed; nil if it did not.
 	Rules *Rules

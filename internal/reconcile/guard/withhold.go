@@ -69,7 +69,7 @@ func strike(d *plan.Decision, v Verdict) map[plan.Class]string {
 		case FirstRun:
 			out[everything] = tooMany(t)
 		case ScopeChange:
-			for _, c := range []plan.Class{plan.Deactivations, plan.RoleRemovals} {
+			for _, c := range []plan.Class{plan.Deactivations, plan.RoleRemovals, plan.MembershipRemovals} {
 				if _, known := out[c]; !known {
 					out[c] = tooMany(t)
 				}
@@ -91,7 +91,7 @@ func strike(d *plan.Decision, v Verdict) map[plan.Class]string {
 // new account and a return stay in one piece: nobody is let in with the name or
 // the rights of before.
 func keepBack(d *plan.Decision, why map[plan.Class]string) {
-	for _, c := range []plan.Class{everything, plan.Deactivations, plan.Creates, plan.Recreations} {
+	for _, c := range []plan.Class{everything, plan.Deactivations, plan.Reactivations, plan.Creates, plan.Recreations} {
 		if text, ok := why[c]; ok {
 			holdAll(d, text)
 			return
@@ -155,6 +155,7 @@ func cut(d *plan.Decision, why func(o *plan.Op, op, at int) string) {
 		}
 	}
 	alongLogin(d, reasons)
+	alongGuest(d, reasons)
 	var ops, back []plan.Op
 	notes := map[plan.Field]int{}
 	d.Notes = slices.Clone(d.Notes)
@@ -268,6 +269,16 @@ func alongLogin(d *plan.Decision, reasons [][]string) {
 			*r = "the login locks it, and a guard keeps that back"
 		}
 	})
+}
+
+// alongGuest strikes the end of the sessions along with what it is for: that somebody
+// becomes a guest.
+func alongGuest(d *plan.Decision, reasons [][]string) {
+	for op := 1; op < len(d.Ops); op++ {
+		if d.Ops[op-1].Kind == plan.Demote && d.Ops[op].Kind == plan.RevokeSessions {
+			reasons[op][0] = reasons[op-1][0]
+		}
+	}
 }
 
 // taking is a value that somebody takes.

@@ -50,11 +50,19 @@ func (m *model) allowed(d plan.Decision) string {
 			}
 		case plan.SetActive:
 			takes = to == "false"
+			if !takes && a != nil && m.rules(d.Key.Source).Guests && m.desired[d.Key].Roles.Has(identity.RoleGuest) && !after(a.Roles, d.Ops[:i]).Has(identity.RoleGuest) {
+				return "somebody who should be a guest is let in as a full member"
+			}
 			if op.ByDelete && !m.policy.DeleteEndpoint {
 				return "DELETE is not allowed"
 			}
 		case plan.SetRoles:
-			takes = a != nil && len(a.Roles.Minus(identity.ParseRoles(to))) > 0
+			takes = a != nil && len(identity.ParseRoles(op.Changes[0].From).Minus(identity.ParseRoles(to))) > 0
+		case plan.Promote, plan.Demote:
+			takes = op.Kind == plan.Demote && d.Action != plan.Create
+			if why := m.guestMove(d, i, a); why != "" {
+				return why
+			}
 		case plan.RevokeSessions:
 			takes = true
 		case plan.SetAuth:
@@ -72,6 +80,42 @@ func (m *model) allowed(d plan.Decision) string {
 		}
 	}
 	return ""
+}
+
+// after gives the roles that ops leave.
+func after(roles identity.Roles, ops []plan.Op) identity.Roles {
+	for _, op := range ops {
+		if to, changes := op.To(plan.FieldRoles); changes {
+			roles = identity.ParseRoles(to)
+		}
+	}
+	return roles
+}
+
+// guestMove says why somebody must not become, or cease to be, a guest by an op.
+func (m *model) guestMove(d plan.Decision, i int, a *identity.Account) string {
+	want, rules, op := m.desired[d.Key], m.rules(d.Key.Source), d.Ops[i]
+	ends := i+1 < len(d.Ops) && d.Ops[i+1].Kind == plan.RevokeSessions
+	switch wants := want != nil && want.Roles.Has(identity.RoleGuest); {
+	case want == nil || !want.Active || !rules.Guests || wants != (op.Kind == plan.Demote):
+		return string(op.Kind) + ", and no rule says so"
+	case op.Kind == plan.Promote && (rules.Guest != plan.LostTake || ends):
+		return "a guest gets more rights, and nobody was asked"
+	case op.Kind == plan.Demote && d.Action != plan.Create && d.Action != plan.Adopt && (a == nil || ends != a.Active()):
+		return fmt.Sprintf("a guest is made, and sessions are ended: %v", ends)
+	case op.Kind == plan.Demote && a != nil && a.Roles.Minus(rules.Managed).Privileged():
+		return "a guest is made of somebody with rights that no rule takes"
+	}
+	return ""
+}
+
+func (m *model) rules(source string) plan.RoleAuthority {
+	for _, r := range m.policy.Roles {
+		if r.Source == source {
+			return r
+		}
+	}
+	return plan.RoleAuthority{}
 }
 
 // operated says what of a decision an operator's word forbids, or "".
@@ -105,6 +149,9 @@ func (m *model) counted(p plan.Plan) string {
 		for _, op := range d.Ops {
 			for _, c := range op.Changes {
 				warn = warn || c.Field == plan.FieldAuthService && c.To == "ldap" && c.From != "ldap"
+				if c.Field == plan.FieldAuthService && op.Kind != plan.CreateAccount && op.Detour == "" && slices.Contains(m.facts.LoginsOff, c.To) {
+					return fmt.Sprintf("%s is moved to a login that the server has switched off", d.Key)
+				}
 			}
 		}
 	}

@@ -14,20 +14,20 @@ type Class string
 // The classes of ops.
 const (
 	Deactivations Class = "deactivations"
+	Reactivations Class = "reactivations" // accounts that are switched on again
 	Creates       Class = "creates"
 	Recreations   Class = "recreations"   // accounts that are gone from the server, made anew
 	Renames       Class = "renames"       // a change of the username
 	EmailChanges  Class = "email_changes" // a change of the e-mail
 	Updates       Class = "updates"       // a change of any other field of the profile
 	AuthChanges   Class = "auth_changes"  // another login
-	AdminGrants   Class = "admin_grants"  // a role beyond user and guest is given
-	RoleRemovals  Class = "role_removals" // a role is taken from an account that stays active
+	AdminGrants   Class = "admin_grants"  // a role beyond user and guest is given, or a guest becomes a full member
+	RoleRemovals  Class = "role_removals" // a role is taken from an account that stays active, or it becomes a guest
+	// MembershipAdditions are people who are added to a team or channel or made its
+	// administrator, MembershipRemovals those who lose one or the other.
+	MembershipAdditions Class = "membership_additions"
+	MembershipRemovals  Class = "membership_removals"
 )
-
-// OpClasses lists the classes of ops, but for attribute losses.
-func OpClasses() []Class {
-	return []Class{Deactivations, Creates, Recreations, Renames, EmailChanges, Updates, AuthChanges, AdminGrants, RoleRemovals}
-}
 
 const lossPrefix = "attribute_loss/"
 
@@ -67,18 +67,40 @@ func Classes(d *Decision, op int) []Class {
 	}
 	var out []Class
 	switch o.Kind {
+	case JoinTeam, JoinChannel, LeaveTeam, LeaveChannel, SetTeamRoles, SetChannelRoles:
+		switch {
+		case d.Action == Create: // part of it
+		case o.Takes():
+			out = append(out, MembershipRemovals)
+		default:
+			out = append(out, MembershipAdditions)
+		}
+	case MakeTeam, MakeChannel:
+		return []Class{SpaceCreations}
 	case CreateAccount:
 		if d.Recreates() {
 			return []Class{Recreations}
 		}
 		return []Class{Creates}
+	case SetActive:
+		if to, _ := o.To(FieldActive); to == "true" {
+			out = append(out, Reactivations)
+		}
 	case PatchProfile:
 		for i := range o.Changes {
 			out = append(out, o.Changes[i].classes()...)
 		}
-	case SetAuth:
-		out = append(out, AuthChanges)
-	case SetRoles:
+	case SetPicture, SetCustom:
+		if d.Action != Create { // part of the creation
+			out = append(out, Updates)
+		}
+	case SetAuth, SetPassword:
+		if o.MovesLogin() { // not for a moment
+			out = append(out, AuthChanges)
+		}
+	case Promote:
+		out = append(out, AdminGrants)
+	case SetRoles, Demote:
 		if len(d.Granted(op)) > 0 {
 			out = append(out, AdminGrants)
 		}

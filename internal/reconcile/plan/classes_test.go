@@ -12,6 +12,9 @@ func TestClasses(t *testing.T) {
 	t.Parallel()
 	change := func(f plan.Field, from, to string) plan.Change { return plan.Change{Field: f, From: from, To: to} }
 	patch := func(c ...plan.Change) plan.Op { return plan.Op{Kind: plan.PatchProfile, Changes: c} }
+	guests := func(kind plan.OpKind, from, to string) plan.Op {
+		return plan.Op{Kind: kind, Changes: []plan.Change{change(plan.FieldRoles, from, to)}}
+	}
 	roles := func(from, to string) plan.Op {
 		return plan.Op{Kind: plan.SetRoles, Changes: []plan.Change{change(plan.FieldRoles, from, to)}}
 	}
@@ -65,10 +68,18 @@ func TestClasses(t *testing.T) {
 				nil,
 			},
 		},
-		"user and guest are no rights":       {update(roles("system_guest", "system_user")), []classes{{plan.RoleRemovals}}},
+		"user and guest are no rights": {update(roles("system_guest", "system_user")), []classes{{plan.RoleRemovals}}},
+		"becoming a guest and ceasing to be one": {
+			update(roles("system_user x", "system_user"), guests(plan.Demote, "system_user", "system_guest"), active(plan.RevokeSessions, "true", "true"), guests(plan.Promote, "system_guest", "system_user")),
+			[]classes{{plan.RoleRemovals}, {plan.RoleRemovals}, nil, {plan.AdminGrants}},
+		},
+		"who is made a guest from the start": {
+			plan.Decision{Action: plan.Create, Ops: []plan.Op{{Kind: plan.CreateAccount}, guests(plan.Demote, "system_user", "system_guest")}},
+			[]classes{{plan.Creates}, nil},
+		},
 		"what was empty cannot be lost":      {update(patch(change("position", "", "x"))), []classes{{plan.Updates}}},
 		"a parked name":                      {update(plan.Op{Kind: plan.PatchProfile, Parks: true, Changes: []plan.Change{change("username", "a", "p")}}), []classes{{plan.Renames}}},
-		"who comes back loses nothing":       {plan.Decision{Action: plan.Reactivate, Ops: []plan.Op{roles("system_user x", "system_user"), on}}, []classes{nil, nil}},
+		"who comes back loses nothing":       {plan.Decision{Action: plan.Reactivate, Ops: []plan.Op{roles("system_user x", "system_user"), on}}, []classes{nil, {plan.Reactivations}}},
 		"taking over alone counts nowhere":   {plan.Decision{Action: plan.Adopt, Ops: []plan.Op{{Kind: plan.LinkAccount}, roles("x y", "x")}}, []classes{nil, {plan.RoleRemovals}}},
 		"forgetting somebody counts nowhere": {plan.Decision{Action: plan.Forget, Ops: []plan.Op{{Kind: plan.UnlinkAccount}}}, []classes{nil}},
 	} {

@@ -22,6 +22,7 @@ func (b *builder) comeBack() {
 		}
 		if d.Action == Create {
 			if was, found := b.before(i); found {
+				d.Notes = nil // said again once there is an account
 				*d = d.hold(HandOver, Create, "the match key says that this is "+keyName(was.Key)+", to whom account "+quote(was.Linked.Username)+
 					" ("+visible(was.Linked.ID)+") belongs; if it is: "+rekeyCommand(was.Key, o.Key)+"; if not: "+ignoreCommand(o.Key, was.Linked.ID))
 			}

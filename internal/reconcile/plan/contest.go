@@ -51,12 +51,12 @@ func (b *builder) claim(i int, f Field) (string, bool) {
 	case want == nil || want.Fault != "":
 		return "", false
 	case o.fresh(b.policy):
-		if !want.Active || d.Action == NoOp {
+		if !want.Active || d.Action == NoOp || d.Reason == Contributes {
 			return "", false
 		}
 	case o.Link.Part == identity.Contributor || o.Linked == nil:
 		return "", false
-	case !want.Active:
+	case o.makesWay():
 		// Only a leaver who is renamed after he was switched off claims anything.
 		if !o.off() || d.Action == NoOp || f == FieldAuthData || has(o, f) {
 			return "", false
@@ -70,6 +70,12 @@ func (b *builder) claim(i int, f Field) (string, bool) {
 	a := identity.Attribute(f)
 	v := o.wants(a)
 	return strings.ToLower(v), want.Owned.Has(a) && v != ""
+}
+
+// makesWay tells that the person's account is off and stays so, for the source or an
+// operator says that he is: those who are in need the values more.
+func (o *Observation) makesWay() bool {
+	return !o.Desired.Active || o.off() && o.pinned()
 }
 
 // change gives what a decision's ops do to a field.
@@ -89,7 +95,7 @@ func change(d *Decision, f Field) (Change, bool) {
 
 func (b *builder) settle(f Field, list []int) {
 	slices.SortFunc(list, func(x, y int) int { return b.obs[x].Key.Compare(b.obs[y].Key) })
-	stay := slices.DeleteFunc(slices.Clone(list), func(i int) bool { return !b.obs[i].Desired.Active })
+	stay := slices.DeleteFunc(slices.Clone(list), func(i int) bool { return b.obs[i].makesWay() })
 	for _, i := range list {
 		o := &b.obs[i]
 		if has(o, f) || (len(stay) == 1 && stay[0] == i) {
@@ -179,12 +185,16 @@ func (b *builder) dropChange(i int, f Field, why Reason, detail string) {
 	}
 }
 
-// without gives the ops less what they do to f.
+// without gives the ops less what they do to f, and less a detour for nothing else.
 func without(ops []Op, f Field) []Op {
 	out := make([]Op, 0, len(ops))
 	for _, op := range ops {
 		keep := slices.DeleteFunc(slices.Clone(op.Changes), func(c Change) bool { return c.Field == f })
 		if len(keep) == len(op.Changes) {
+			if n := len(out) - 1; op.Detour == Back && n >= 0 && out[n].Detour == Out {
+				out = out[:n]
+				continue
+			}
 			out = append(out, op)
 			continue
 		}

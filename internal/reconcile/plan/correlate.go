@@ -39,6 +39,9 @@ func decideUnlinked(d Decision, o Observation, p Policy, r released) Decision {
 	if !p.Create {
 		return d.none(Kept)
 	}
+	if why, detail := o.Facts.guestBar(); why != "" && o.wantsGuest(p) {
+		return d.hold(why, Create, detail)
+	}
 	d.Action, d.Reason, d.AccountID, d.Username = Create, Wanted, "", want.Profile.Username
 	d.Detail = "from " + clean(o.Key.Source)
 	op := Op{Kind: CreateAccount}
@@ -51,12 +54,17 @@ func decideUnlinked(d Decision, o Observation, p Policy, r released) Decision {
 		op.Changes = append(op.Changes, Change{Field: FieldAuthService, To: want.Auth.Service}, Change{Field: FieldAuthData, To: want.Auth.Data})
 	}
 	d.Ops = []Op{op}
-	to, _, notes := rolesWanted(identity.NewRoles(identity.RoleUser), o, p)
-	d.Notes = notes
-	if from := identity.NewRoles(identity.RoleUser); !to.Equal(from) {
-		d.Ops = append(d.Ops, rolesOp(from, to))
+	if o.wantsGuest(p) {
+		// The server makes no guest at once, so that it is a full member for a moment.
+		d.Ops, d.Notes = append(d.Ops, demoteOp()), o.notForGuests(p)
+	} else {
+		ops, notes, _ := rolesChange(userRoles(), o, p)
+		d.Ops, d.Notes = append(d.Ops, ops...), notes
 	}
-	return d
+	o.Memberships = nil
+	_, in, left := memberships(&o, p, d.Ops)
+	d.Ops, d.Notes = append(d.Ops, in...), append(d.Notes, left...)
+	return withExtras(d, want, o.People, o.Facts)
 }
 
 // meet is about an unlinked Key that finds an account with one of its values.

@@ -15,6 +15,7 @@ func Decide(o Observation, p Policy) Decision { return finish(decide(o, p, relea
 
 // finish says what has been decided in the words of the person's own case.
 func finish(d Decision, o *Observation, p Policy) Decision {
+	d = d.credit(o)
 	switch {
 	case o.gone(p):
 		return recreate(d, o)
@@ -80,6 +81,10 @@ func outcome(d Decision, o Observation, p Policy, r released) Decision {
 		return decideDisabled(d, o, p, r)
 	case o.Desired.Fault != "":
 		return d.hold(EntryFault, Update.orCreate(o.Link), o.Desired.Fault)
+	case o.Link == nil && o.contributes(p):
+		return contribute(d, o)
+	case o.Link == nil && p.contributing(o.Key.Source).Only:
+		return d.none(Kept)
 	case o.Link == nil:
 		return decideUnlinked(d, o, p, r)
 	case o.gone(p):
@@ -121,7 +126,7 @@ func (d Decision) byNotes() Decision {
 		case EndWait:
 			return 1
 		}
-		if n.Reason != DriftReported {
+		if !n.reported() {
 			return 2
 		}
 		return 3
@@ -152,6 +157,9 @@ func decideLinked(d Decision, o Observation, p Policy, r released) Decision {
 		return update(d, o, p, r)
 	}
 	if !ours(o) {
+		if o.Linked.Roles.Has(identity.RoleGuest) && o.Facts.GuestsOff {
+			return d.hold(GuestsOff, Reactivate, "the server's guest feature is off, and with it every guest")
+		}
 		return d.hold(DeactivatedOther, Reactivate, "the account was switched off on "+day(time.UnixMilli(o.Linked.DeleteAt))+", and not by mmsync")
 	}
 	return reactivate(d, o, p, r)
@@ -165,44 +173,75 @@ func ours(o Observation) bool {
 
 func reactivate(d Decision, o Observation, p Policy, r released) Decision {
 	on := Op{Kind: SetActive, Changes: []Change{{Field: FieldActive, From: "false", To: "true"}}}
+	first, hidden := o.revived(p)
 	switch cause := Protection(*o.Linked, o.Facts); {
 	case cause != "":
 		return d.hold(Protected, Reactivate, "the account is protected: "+cause)
-	case o.Linked.Auth.Service == ldapService && o.Facts.LDAPLocked:
+	case o.Linked.Auth.Service == ldapService && o.Facts.LDAPLocked && !p.Detour:
 		return d.hold(LockedByLDAP, Reactivate, "the person is back; the server lets only its own LDAP sync switch the account on")
+	case o.Linked.Auth.Service == ldapService && o.Facts.LDAPLocked && o.noDetour() != "":
+		return d.hold(LockedByLDAP, Reactivate, "the person is back; "+o.noDetour())
 	case !p.Reactivate:
 		return d.none(Kept)
 	case o.Linked.Roles.Privileged() && !o.names(true, FieldActive, "false", "true"):
 		why, detail := o.word(o.names(false, FieldActive, "false", "true"), "the account holds "+rights(o.Linked.Roles))
 		d = d.hold(why, Reactivate, detail)
-		d.Withheld = []Op{on}
+		d.Withheld = append(first, on)
 		return d
+	case hidden != "":
+		return d.hold(TokensHidden, Reactivate, "the access tokens of the account are not known: "+hidden)
 	}
 	if p.Update {
 		d = update(d, o, p, r)
 	}
+	if why, detail := o.returnsAs(&d, p); why != "" {
+		asked := d.Withheld
+		d = d.hold(why, Reactivate, detail)
+		d.Notes, d.Withheld = nil, asked
+		return d
+	}
 	d.Action, d.Reason, d.Held = Reactivate, Returned, ""
 	d.Detail = "back in " + clean(o.Key.Source) + "; switched off by mmsync on " + day(time.UnixMilli(o.Linked.DeleteAt))
-	// Last, so that nobody is let in with the rights or the name of before; but a
-	// login of the server's own LDAP sync comes behind it, for with that the
-	// server would not let the account be switched on any more.
-	at := len(d.Ops)
-	if o.Facts.LDAPLocked {
-		if i := slices.IndexFunc(d.Ops, Op.entersLDAP); i >= 0 {
-			at = i
-		}
+	d.Ops = slices.Concat(first, o.switchOn(d.Ops, on))
+	if len(first) > 0 {
+		d.Detail += "; " + again(len(first)) + " disabled first"
 	}
-	d.Ops = slices.Insert(d.Ops, at, on)
 	return d
+}
+
+func again(tokens int) string {
+	if tokens == 1 {
+		return "1 access token would work again and is"
+	}
+	return thousands(tokens) + " access tokens would work again and are"
+}
+
+// revived gives the ops that disable what would work again with an account that is
+// switched on, or says why that is not known.
+func (o *Observation) revived(p Policy) (ops []Op, hidden string) {
+	switch {
+	case !p.DisableOnReturn:
+		return nil, ""
+	case o.Owns == nil:
+		return nil, "nobody has looked for them"
+	}
+	tokens := Belongings{Tokens: o.Owns.Tokens}
+	return tokens.disabling(false), o.Owns.Hidden
 }
 
 // update patches what differs; what is locked or taken stays and is noted.
 func update(d Decision, o Observation, p Policy, r released) Decision {
 	ops, notes, asked, drift := diff(o, p, r)
+	out, in, left := memberships(&o, p, ops)
+	if len(out)+len(in) > 0 {
+		at := beforePictures(ops)
+		ops, drift = slices.Concat(ops[:at], out, in, ops[at:]), false
+	}
+	notes = append(notes, left...)
 	if len(ops)+len(notes) == 0 {
 		return d
 	}
-	reported := len(ops) == 0 && !slices.ContainsFunc(notes, func(n Note) bool { return n.Reason != DriftReported })
+	reported := len(ops) == 0 && !slices.ContainsFunc(notes, func(n Note) bool { return !n.reported() })
 	if cause := Protection(*o.Linked, o.Facts); cause != "" && !reported {
 		return d.hold(Protected, Update, "the account is protected: "+cause)
 	}

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/mmsync/mmsync/internal/identity"
 )
@@ -28,24 +27,36 @@ func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, asked []
 	if loginNote != nil {
 		notes = append(notes, *loginNote)
 	}
-	to, more, roleNotes := rolesWanted(o.Linked.Roles, o, p)
-	notes = append(notes, roleNotes...)
-	if len(more) > 0 {
-		asked = append(asked, rolesOp(o.Linked.Roles, to.Union(more)))
-	}
+	roles, roleNotes, roleAsked := rolesDiff(o, p)
+	notes, asked = append(notes, roleNotes...), append(asked, roleAsked...)
 	// What the new login service locks is patched before the login moves, what
 	// the old one locks after. Of any two services one locks all that the other
 	// does, so that it is one patch in either case.
 	late := slices.ContainsFunc(patch.Changes, func(c Change) bool { return Locked(was, identity.Attribute(c.Field)) })
+	var around []Op
+	if late && len(login) == 0 {
+		patch, around = detour(&o, patch)
+		late = false
+	}
 	if len(patch.Changes) > 0 && !late {
 		ops = append(ops, patch)
 	}
-	if !to.Equal(o.Linked.Roles) {
-		ops, drift = append(ops, rolesOp(o.Linked.Roles, to)), false
+	if len(roles) > 0 {
+		ops, drift = append(ops, roles...), false
 	}
-	ops = append(ops, login...)
+	ops = append(append(ops, login...), around...)
 	if late {
 		ops = append(ops, patch)
+	}
+	if custom := customOp(o.Desired, o.People, o.Link.Applied.Custom, o.Facts); custom != nil {
+		ops, drift = append(ops, *custom), false
+	}
+	picture, pictureNote, putBack := pictureDiff(o, p, next)
+	if pictureNote != nil {
+		notes = append(notes, *pictureNote)
+	}
+	if picture != nil {
+		ops, drift = append(ops, *picture), drift && putBack
 	}
 	return ops, notes, asked, drift && len(ops) > 0
 }
@@ -92,6 +103,10 @@ func obstacle(o Observation, p Policy, r released, a identity.Attribute, to, nex
 	if was := o.Linked.Auth.Service; Locked(was, a) {
 		detail := string(a) + " is owned by " + was + " on the server"
 		switch {
+		case next == was && p.Detour:
+			if why := o.noDetour(); why != "" {
+				return LockedByLogin, detail + "; " + why
+			}
 		case next == was:
 			return LockedByLogin, detail
 		case Locked(next, a):
@@ -171,6 +186,9 @@ func describeHolder(h *Holder) string {
 // data, so what was applied last decides there.
 func authDiff(o Observation, p Policy, r released) ([]Op, *Note) {
 	want, is := o.Desired.Auth, o.Linked.Auth
+	if o.ToPassword {
+		return toPassword(o, p)
+	}
 	if want.IsZero() {
 		return nil, nil
 	}
@@ -207,6 +225,9 @@ func authDiff(o Observation, p Policy, r released) ([]Op, *Note) {
 			note.Detail = "login data differs from the source's"
 		}
 		return nil, &note
+	case slices.Contains(o.Facts.LoginsOff, want.Service):
+		note.Reason, note.Detail = LoginOff, loginOff(want.Service)
+		return nil, &note
 	case o.Linked.Roles.Privileged() && !spoken(true):
 		note.Reason, note.Detail = o.word(spoken(false), "changing the login of an account that holds "+rights(o.Linked.Roles)+" needs approval")
 		return ops, &note
@@ -220,51 +241,8 @@ func authDiff(o Observation, p Policy, r released) ([]Op, *Note) {
 	return ops, nil
 }
 
-// rolesWanted gives the roles an account should have: the unmanaged ones it
-// has, plus the managed ones it is given. Grants beyond user and guest that the
-// policy does not allow by themselves come back as notes, and as more.
-func rolesWanted(has identity.Roles, o Observation, p Policy) (to, more identity.Roles, notes []Note) {
-	if !o.Desired.Active {
-		if !p.Deactivate.Disabled {
-			return has, nil, nil
-		}
-		return leaverRoles(o, p), nil, nil
-	}
-	auth := p.rolesOf(o.Key.Source)
-	if len(auth.Managed) == 0 {
-		return withBase(has), nil, nil
-	}
-	keep := has.Minus(auth.Managed)
-	for _, role := range o.Desired.Roles {
-		if !auth.Managed.Has(role) {
-			continue
-		}
-		if has.Has(role) || auth.Granted.Has(role) || o.grants(true, role) {
-			keep = keep.Union(identity.Roles{role})
-			continue
-		}
-		why, detail := o.word(o.grants(false, role), "granting "+clean(role)+" needs approval")
-		notes, more = append(notes, Note{Field: FieldRoles, Reason: why, Detail: detail, To: role}), more.Union(identity.Roles{role})
-	}
-	return withBase(keep), more, notes
+func loginOff(service string) string {
+	return "the server has " + clean(service) + " switched off, or no licence for it"
 }
 
 const halfLogin = "the source gives a login service without login data, or the other way round"
-
-// withBase adds system_user if neither it nor system_guest is there: an account
-// without both has no rights at all, and the server would accept that.
-func withBase(r identity.Roles) identity.Roles {
-	if r.Has(identity.RoleUser) || r.Has(identity.RoleGuest) {
-		return r
-	}
-	return r.Union(identity.Roles{identity.RoleUser})
-}
-
-// rights names what makes an account privileged.
-func rights(r identity.Roles) string {
-	return clean(strings.Join(r.Minus(identity.Roles{identity.RoleGuest, identity.RoleUser}), ", "))
-}
-
-func rolesOp(from, to identity.Roles) Op {
-	return Op{Kind: SetRoles, Changes: []Change{{Field: FieldRoles, From: from.String(), To: to.String()}}}
-}

@@ -31,6 +31,12 @@ func (p Plan) Digest() string {
 			if op.ByDelete {
 				how += ", by delete"
 			}
+			if op.Detour != "" {
+				how += ", detour " + string(op.Detour)
+			}
+			if op.SpaceID != "" {
+				how += ", in " + op.SpaceID
+			}
 			put(h, string(op.Kind), how, strconv.Itoa(len(op.Changes)))
 			for _, c := range op.Changes {
 				put(h, string(c.Field), c.From, c.To)

@@ -10,11 +10,15 @@ import (
 // Summary counts the decisions: "31 create, 214 update, 2 held, 9 unchanged".
 func (p Plan) Summary() string {
 	var parts []string
-	locked, waiting, edited := 0, 0, 0
+	locked, waiting, edited, alone, kept := 0, 0, 0, 0, 0
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
-		if d.Reported() {
+		if d.Reported() && d.Reason == DriftReported {
 			edited++
+		} else if d.Reported() {
+			alone++
+		} else if d.Action == Hold && d.Reason == NotDeleted {
+			kept++
 		} else if d.Locked() {
 			locked++
 		} else if d.Action == Hold && d.Reason.Explain().Ender == EndWait {
@@ -28,7 +32,7 @@ func (p Plan) Summary() string {
 		case NoOp:
 			continue
 		case Hold:
-			n, word = n-locked-waiting-edited, "held"
+			n, word = n-locked-waiting-edited-alone-kept, "held"
 		default:
 		}
 		if n > 0 {
@@ -38,11 +42,17 @@ func (p Plan) Summary() string {
 	if waiting > 0 {
 		parts = append(parts, thousands(waiting)+" waiting")
 	}
+	if kept > 0 {
+		parts = append(parts, thousands(kept)+" kept")
+	}
 	if locked > 0 {
 		parts = append(parts, thousands(locked)+" locked")
 	}
 	if edited > 0 {
 		parts = append(parts, thousands(edited)+" edited in Mattermost")
+	}
+	if alone > 0 {
+		parts = append(parts, thousands(alone)+" left alone")
 	}
 	if len(parts) == 0 {
 		return "nothing to do, " + thousands(p.Unchanged) + " unchanged"

@@ -107,7 +107,7 @@ func (d *dice) policy() plan.Policy {
 		Deactivate: plan.Triggers{Disabled: d.bool(), Missing: d.bool(), OutOfScope: d.bool()},
 		Grace:      plan.Grace{Disabled: time.Duration(d.roll(60)) * time.Hour, Missing: time.Duration(d.roll(60)) * time.Hour, OutOfScope: time.Duration(d.roll(60)) * time.Hour},
 		UserOwned:  identity.Attributes(d.roll(128)), ReportDrift: identity.Attributes(d.roll(128)) &^ 3, ReservedNames: []string{"svc-*", d.text()},
-		Roles:        []plan.RoleAuthority{{Source: d.text(), Managed: d.roles(), Granted: d.roles()}},
+		Roles:        []plan.RoleAuthority{{Source: d.text(), Managed: d.roles(), Granted: d.roles(), Kept: d.roles(), Asked: d.roles(), Guests: d.bool(), Guest: []plan.Lost{"", plan.LostAsk, plan.LostTake, plan.LostKeep}[d.roll(4)]}},
 		RevokeOnAuth: d.bool(), RecreateGone: d.bool(), DeleteEndpoint: d.bool(),
 	}
 }
@@ -124,6 +124,7 @@ func (d *dice) facts() *plan.Facts {
 		f.Protected["bob"] = d.text()
 	}
 	f.SetBack, f.Version = d.roll(5) == 1, d.text()
+	f.GuestsOff, f.Licence = d.roll(4) == 1, plan.Licence{Known: d.bool(), Guests: d.bool(), Delegated: d.bool()}
 	return f
 }
 
@@ -208,12 +209,17 @@ func total(t *testing.T, d plan.Decision, o plan.Observation) {
 	}
 	require.True(t, o.Stopped == nil || len(d.Ops) == 0, "an operator holds everything")
 	for _, op := range d.Ops {
-		if op.Kind == plan.LinkAccount || op.Kind == plan.UnlinkAccount {
+		if !op.Kind.Calls() {
 			continue
 		}
 		require.NotEmpty(t, op.Changes, "%s changes something", op.Kind)
-		if op.Kind == plan.SetRoles {
+		switch op.Kind {
+		case plan.SetRoles:
 			require.NotEmpty(t, op.Changes[0].To, "an empty roles body would wipe them all")
+		case plan.Demote:
+			require.Equal(t, []plan.Change{{Field: plan.FieldRoles, From: identity.RoleUser, To: identity.RoleGuest}}, op.Changes)
+		case plan.Promote:
+			require.Equal(t, []plan.Change{{Field: plan.FieldRoles, From: identity.RoleGuest, To: identity.RoleUser}}, op.Changes)
 		}
 		if op.Kind == plan.PatchProfile {
 			for _, c := range op.Changes {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -25,21 +26,68 @@ func (b *builder) handOver() {
 	for i := range b.obs {
 		b.inherit(i)
 	}
-	if len(b.heirs) == 0 {
-		return
-	}
 	for i := range b.decisions {
 		d, o := &b.decisions[i], &b.obs[i]
 		if o.Desired != nil || o.Off != nil || o.Absence.Explicit || o.Linked == nil || !leaves(d) {
 			continue
 		}
+		// The server's own lock of the account is not what keeps it here.
+		left := strings.TrimSuffix(d.Detail, lockedDetail)
 		h, found := b.heirs[o.Linked.ID]
-		if !found {
+		switch next := o.successor(b.policy); {
+		case next != nil && !o.Linked.Roles.Privileged():
+			*d = pause(handOn(*d, o, next, left), o)
+		case found:
+			text := left + "; but " + h.describe(&b.obs[h.obs]) + " of " + keyName(o.Key)
+			if len(h.fields) == 0 {
+				text += "; to give it to that one: " + Command("link hand-over", o.Key.String(), b.obs[h.obs].Key.Source)
+			}
+			*d = d.hold(HandOver, Deactivate, text)
+		default:
+			if v := o.stillKnown(); v != nil {
+				*d = d.hold(HandOver, Deactivate, left+"; but "+keyName(v.Key)+" is linked to the account as well, and may still have the person: "+cmp.Or(v.Stale, "its source was not read in this run"))
+			}
+		}
+	}
+}
+
+// successor gives the contributor to whom the account of somebody goes whom his own
+// source lacks, by the policy: one that was just read and has him.
+func (o *Observation) successor(p Policy) *Voice {
+	for _, rule := range p.HandsOver {
+		if rule.Source != o.Key.Source {
 			continue
 		}
-		// The server's own lock of the account is not what keeps it here.
-		*d = d.hold(HandOver, Deactivate, strings.TrimSuffix(d.Detail, lockedDetail)+"; but "+h.describe(&b.obs[h.obs])+" of "+keyName(o.Key))
+		for _, source := range rule.To {
+			if v := voiceOf(o.Voices, source); v != nil && v.Standing == Speaks && v.Stale == "" {
+				return v
+			}
+		}
 	}
+	return nil
+}
+
+// stillKnown gives a contributor who is not known to lack the person; nil if there is
+// none. That a source could not be read switches nobody off.
+func (o *Observation) stillKnown() *Voice {
+	for i := range o.Voices {
+		if o.Voices[i].Standing != Gone {
+			return &o.Voices[i]
+		}
+	}
+	return nil
+}
+
+// handOn gives the account to a contributor. Nothing is written to it.
+func handOn(d Decision, o *Observation, next *Voice, left string) Decision {
+	d.Action, d.Reason, d.Held, d.Notes, d.Withheld, d.Until = Adopt, HandedOver, "", nil, nil, nil
+	d.Ref = next.Ref
+	d.Detail = left + "; goes to " + keyName(next.Key) + ", who has the person as well"
+	d.Ops = []Op{{Kind: LinkAccount, Changes: []Change{
+		{Field: FieldKey, From: o.Key.String(), To: next.Key.String()},
+		{Field: FieldPart, From: string(identity.Owner), To: string(identity.Contributor)}, // if his own source has him again
+	}}}
+	return d
 }
 
 // leaves tells whether a decision takes somebody's access away, or as much of
@@ -74,10 +122,11 @@ func (b *builder) matchKeys() map[identity.Key]int {
 }
 
 // inherit notes the accounts of others that an active person of a usable entry
-// wants.
+// wants. What cannot be taken back also waits for who is not active yet: a rehire's new
+// entry may be prepared before it is switched on.
 func (b *builder) inherit(i int) {
 	o := &b.obs[i]
-	if o.Desired == nil || !o.Desired.Active || o.Desired.Fault != "" {
+	if o.Desired == nil || b.policy.ForGood == nil && !o.Desired.Active || o.Desired.Fault != "" || !o.Desired.Deleted.IsZero() {
 		return
 	}
 	note := func(account string, f ...Field) {
@@ -139,6 +188,9 @@ func (h heir) describe(o *Observation) string {
 		wants = append(wants, fieldName(f))
 	}
 	text := who + " is active and "
+	if !o.Desired.Active {
+		text = who + " is there, not active, and "
+	}
 	if len(wants) > 0 {
 		text += "wants the " + listed(wants)
 	}

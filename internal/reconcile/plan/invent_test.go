@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	auditor = "chat_auditor" // managed, granted freely
-	custom  = "custom"       // managed by nobody
+	auditor = "chat_auditor"   // managed, granted freely
+	custom  = "custom"         // managed by nobody
+	manager = "system_manager" // managed in some worlds, granted freely; needs a licence
 )
 
 // invent makes up a world. Names come from a small stock, so that people get in
@@ -39,6 +40,9 @@ func invent(r *rand.Rand) *model {
 		m.policy.Grace = plan.Grace{Missing: 6 * time.Hour, OutOfScope: 3 * time.Hour}
 	}
 	m.facts.AuthDataVisible, m.facts.EmailVerification, m.facts.LDAPLocked = !chance(10), chance(5), chance(80)
+	if chance(10) {
+		m.facts.LoginsOff = []string{"saml"}
+	}
 
 	people := 2 + r.IntN(9)
 	stock := people + 2 + r.IntN(6)
@@ -89,11 +93,65 @@ func invent(r *rand.Rand) *model {
 		m.formerly[a.ID], m.owns[a.ID], a.Bot = chance(10), chance(10), chance(10)
 	}
 	want(r, m, stock, plain)
+	things(m, shape(mails))
 	known(rand.New(rand.NewPCG(shape(names), shape(mails))), m) // apart, so that the rest is as without
+	guests(rand.New(rand.NewPCG(shape(mails), shape(names))), m)
+	picture(rand.New(rand.NewPCG(shape(names), shape(mails))), m)
 	if !plain && chance(15) {
 		m.seatLimit = m.active() + r.IntN(3)
 	}
 	return m
+}
+
+// things gives people access tokens, and the policy what to do about them.
+func things(m *model, shape uint64) {
+	m.policy.DisableOnReturn, m.policy.DisableTokens = shape%4 > 0, shape%3 == 0
+	for id := range m.accounts {
+		var b plan.Belongings
+		for i := range mix(identity.Key{Anchor: id}, 31) % 3 {
+			b.Tokens = append(b.Tokens, plan.Leftover{Kind: plan.LeftToken, ID: fmt.Sprintf("t%d-%s", i, id), OwnerID: id})
+		}
+		m.things[id] = &b
+	}
+}
+
+// picture gives people pictures: of the source, of their own, or both.
+func picture(r *rand.Rand, m *model) {
+	chance := func(percent int) bool { return r.IntN(100) < percent }
+	m.own = map[string]bool{}
+	if chance(50) {
+		return
+	}
+	m.facts.NoPictures, m.facts.PictureOfLDAP = chance(5), chance(30)
+	if chance(30) {
+		m.policy.Pictures = []plan.PicturePolicy{{Source: "ad", Always: true}, {Source: "hr", Always: true}}
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.accounts)) {
+		if a := m.accounts[id]; chance(30) {
+			a.PictureAt, m.own[id] = 3, true
+		}
+	}
+	for _, k := range sortedKeys(m.links) {
+		l := m.links[k]
+		if a := m.accounts[l.AccountID]; a != nil && chance(30) {
+			l.Applied.Picture, l.Applied.PictureAt, a.PictureAt = "p1", 5, 5
+			m.own[a.ID] = false
+		}
+	}
+	m.facts.CustomFields = map[string]string{"Department": "", "Office": "the server's own"}
+	for _, k := range sortedKeys(m.desired) {
+		if chance(30) {
+			m.desired[k].Custom = map[string]string{"Department": []string{"IT", ""}[r.IntN(2)], "Office": "Rome", "Phone": "1"}
+		}
+		switch d := m.desired[k]; r.IntN(4) {
+		case 0:
+			d.Picture.Hash = "p1"
+		case 1:
+			d.Picture.Hash = "p2"
+		case 2:
+			d.Picture.Fault = "picture: it is not a JPEG, PNG or GIF"
+		}
+	}
 }
 
 // oddities makes an account of ours what makes decisions hard.
@@ -258,6 +316,71 @@ func known(r *rand.Rand, m *model) {
 	}
 }
 
+// guests lets rules make guests in half of the worlds, on servers with and without
+// the licence for it, and give a role that needs one.
+func guests(r *rand.Rand, m *model) {
+	chance := func(percent int) bool { return r.IntN(100) < percent }
+	if chance(50) {
+		return
+	}
+	m.facts.Licence = plan.Licence{Known: chance(80), Guests: chance(70), Delegated: chance(60)}
+	m.facts.GuestsOff = chance(20)
+	for i := range m.policy.Roles {
+		p := &m.policy.Roles[i]
+		p.Guests, p.Guest = chance(80), []plan.Lost{plan.LostAsk, plan.LostTake, plan.LostTake, plan.LostKeep}[r.IntN(4)]
+		p.Managed, p.Granted = p.Managed.Union(identity.NewRoles(manager)), p.Granted.Union(identity.NewRoles(manager))
+		switch r.IntN(4) {
+		case 0:
+			p.Kept = identity.NewRoles(auditor)
+		case 1:
+			p.Asked = identity.NewRoles(auditor, identity.RoleAdmin)
+		}
+	}
+	for _, k := range sortedKeys(m.links) {
+		l := m.links[k]
+		a := m.accounts[l.AccountID]
+		if a == nil {
+			continue
+		}
+		switch {
+		case chance(20) && !a.Roles.Privileged():
+			a.Roles = identity.NewRoles(identity.RoleGuest)
+		case chance(4):
+			a.Roles = identity.NewRoles(identity.RoleGuest, auditor)
+		case chance(8):
+			a.Roles = a.Roles.Union(identity.NewRoles(manager, identity.RoleUser).Minus(identity.NewRoles(identity.RoleGuest)))
+		}
+		if l.Applied.Roles = a.Roles; chance(20) { // somebody else made him what he is
+			l.Applied.Roles = identity.NewRoles(identity.RoleUser)
+		}
+	}
+	for _, k := range sortedKeys(m.desired) {
+		d := m.desired[k]
+		if d.Fault != "" {
+			continue
+		}
+		if chance(25) {
+			d.Roles = d.Roles.Union(identity.NewRoles(identity.RoleGuest))
+		}
+		if chance(15) {
+			d.Roles = d.Roles.Union(identity.NewRoles(manager))
+		}
+	}
+}
+
+// switchGuests switches the server's guest feature off, which takes all guests with
+// it, or on, which brings none back.
+func (m *model) switchGuests() {
+	if m.facts.GuestsOff = !m.facts.GuestsOff; !m.facts.GuestsOff {
+		return
+	}
+	for _, a := range m.accounts {
+		if a.Active() && a.Roles.Has(identity.RoleGuest) {
+			a.DeleteAt = m.now.UnixMilli() - 1
+		}
+	}
+}
+
 // knownAs gives the missing people whose match key somebody new has. One alone is
 // who he was.
 func (m *model) knownAs(k identity.Key) []identity.Key {
@@ -268,7 +391,7 @@ func (m *model) knownAs(k identity.Key) []identity.Key {
 	var out []identity.Key
 	for _, o := range sortedKeys(m.links) {
 		l := m.links[o]
-		missing := m.desired[o] == nil && !m.absence[o].Explicit && l.Part == identity.Owner && m.accounts[l.AccountID] != nil && !m.unseen[o]
+		missing := (m.unread[o] || m.desired[o] == nil && !m.absence[o].Explicit) && l.Part == identity.Owner && m.accounts[l.AccountID] != nil && !m.unseen[o]
 		if missing && o.Source == k.Source && l.Applied.MatchKey == want.MatchKey {
 			out = append(out, o)
 		}
@@ -290,6 +413,9 @@ func weather(r *rand.Rand, m *model, round int) {
 		return
 	}
 	m.operate(round)
+	if m.facts.Licence.Known && mix(identity.Key{}, len(m.accounts)*8+round)%7 == 0 && m.late == nil {
+		m.switchGuests()
+	}
 	m.facts.SetBack = r.IntN(8) == 0
 	for _, k := range sortedKeys(m.links) {
 		l := m.links[k]
@@ -325,7 +451,7 @@ func (m *model) operate(round int) {
 // calm tells that nothing is on its way any more that a run would wait for.
 func (m *model) calm() bool {
 	busy := slices.ContainsFunc(slices.Collect(maps.Values(m.busy)), func(t time.Time) bool { return t.After(m.now) })
-	return !busy && !m.facts.SetBack && len(m.unseen) == 0 && m.late == nil && len(m.stops)+len(m.offs) == 0
+	return !busy && !m.facts.SetBack && len(m.unseen) == 0 && m.late == nil && len(m.stops)+len(m.offs)+len(m.unread) == 0
 }
 
 // gone tells that the account of an active person was removed and may be made

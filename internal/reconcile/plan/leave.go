@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -101,6 +102,12 @@ func decideDisabled(d Decision, o Observation, p Policy, r released) Decision {
 	if !p.Deactivate.Disabled {
 		return d.none(Kept)
 	}
+	if at := o.Desired.Deleted; !at.IsZero() {
+		if due := at.Add(p.Grace.Deleted); o.Now.Before(due) {
+			return d.wait(due, "deleted in "+o.Key.Source+" on "+day(at)+", due "+day(due))
+		}
+		return deactivate(d, o, p, SourceDeleted, "deleted in "+o.Key.Source)
+	}
 	if p.Grace.Disabled > 0 {
 		since := o.Absence.Since
 		if since.IsZero() {
@@ -132,6 +139,12 @@ func decideOff(d Decision, o Observation, p Policy, r released) Decision {
 	if d = update(d, o, p, r); d.Action != Hold {
 		d.Reason = AlreadyOff
 	}
+	things := o.things(p, false)
+	if len(things) == 0 || !p.Deactivate.Disabled || Protection(*o.Linked, o.Facts) != "" {
+		return d
+	}
+	d.Action, d.Reason, d.Held, d.Detail = Update, AlreadyOff, "", o.leftBehind(p)
+	d.Ops = slices.Concat(d.Ops, things)
 	return d
 }
 
@@ -166,8 +179,8 @@ func deactivate(d Decision, o Observation, p Policy, why Reason, detail string) 
 	locked := o.Linked.Auth.Service == ldapService && o.Facts.LDAPLocked
 	switch {
 	case o.off():
-		if len(rights) > 0 {
-			d.Action, d.Reason, d.Ops = Update, AlreadyOff, rights
+		if ops := slices.Concat(rights, o.things(p, false)); len(ops) > 0 {
+			d.Action, d.Reason, d.Detail, d.Ops = Update, AlreadyOff, o.leftBehind(p), ops
 		}
 		return d
 	case locked && !p.DeleteEndpoint:
@@ -175,13 +188,50 @@ func deactivate(d Decision, o Observation, p Policy, why Reason, detail string) 
 		if o.Link.Applied.Active {
 			d.Ops = []Op{{Kind: RevokeSessions, Changes: off.Changes}}
 		}
-		d.Ops = append(d.Ops, rights...)
+		d.Ops = slices.Concat(d.Ops, rights, o.things(p, true))
 		return d
 	}
 	d.Action, d.Reason, d.Detail = Deactivate, why, clean(detail)
+	if left := o.leftBehind(p); left != "" {
+		d.Detail += "; " + left
+	}
 	off.ByDelete = locked
-	d.Ops = append([]Op{off}, rights...)
+	d.Ops = slices.Concat([]Op{off}, rights, o.things(p, false))
 	return d
+}
+
+// things gives the ops that disable what a leaver owns, for an account that is on or
+// off by then.
+func (o *Observation) things(p Policy, on bool) []Op {
+	owns := o.disables(p)
+	return owns.disabling(on)
+}
+
+// disables is what is disabled of what a leaver owns.
+func (o *Observation) disables(p Policy) Belongings {
+	var b Belongings
+	if o.Owns == nil {
+		return b
+	}
+	if p.DisableTokens {
+		b.Tokens, b.Hidden = o.Owns.Tokens, o.Owns.Hidden
+	}
+	if p.DisableBots {
+		b.Bots = o.Owns.Bots
+	}
+	return b
+}
+
+// leftBehind says what is disabled of what a leaver owns; "" if nothing is.
+func (o *Observation) leftBehind(p Policy) string {
+	owns := o.disables(p)
+	switch left := owns.Summary(); {
+	case owns.Hidden != "":
+		return "which access tokens are left behind is not known: " + clean(owns.Hidden)
+	case left != "":
+		return "left behind: " + left
+	}
+	return ""
 }
 
 // ldapService is the login service of the server's own LDAP sync.
@@ -192,6 +242,11 @@ const lockedDetail = "; the server lets only its own LDAP sync switch the accoun
 // leaverRoles are what is left to somebody who goes: neither an administrator's
 // role nor any that the source decides about.
 func leaverRoles(o Observation, p Policy) identity.Roles {
-	rights := identity.NewRoles(identity.RoleAdmin).Union(p.rolesOf(o.Key.Source).Managed)
-	return withBase(o.Linked.Roles.Minus(rights))
+	_, rules := o.rolesOfAll(nil, p)
+	rights := identity.NewRoles(identity.RoleAdmin).Union(rules.Managed)
+	left := o.Linked.Roles.Minus(rights)
+	if !left.Equal(o.Linked.Roles) {
+		left = left.Minus(o.Facts.unlicensed()) // else the server would refuse to take the others
+	}
+	return withBase(left)
 }

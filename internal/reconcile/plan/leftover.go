@@ -1,5 +1,11 @@
 package plan
 
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
 // LeftoverKind is one kind of what an account leaves behind on the server when it is
 // switched off.
 type LeftoverKind string
@@ -45,16 +51,56 @@ type Unlisted struct {
 	Off bool `json:"off"`
 }
 
+// Belongings are what an account owns that works without anybody logging in, and that
+// can be disabled.
+type Belongings struct {
+	Tokens, Bots []Leftover // those that are not disabled
+	// Hidden says why the tokens are not known; "" if they are.
+	Hidden string
+}
+
+// Summary counts what there is in words that name nobody: a token's description is its
+// owner's own; "" if there is nothing.
+func (b *Belongings) Summary() string {
+	var parts []string
+	switch n := len(b.Tokens); {
+	case n == 1:
+		parts = append(parts, "1 access token")
+	case n > 1:
+		parts = append(parts, thousands(n)+" access tokens")
+	}
+	for i := range b.Bots {
+		if i == mostBots {
+			parts = append(parts, "and "+thousands(len(b.Bots)-i)+" more bots")
+			break
+		}
+		parts = append(parts, "bot "+quote(b.Bots[i].Name))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// disabling gives the ops that disable everything, for an owner who is on or off.
+func (b *Belongings) disabling(on bool) []Op {
+	var ops []Op
+	for _, l := range slices.Concat(b.Tokens, b.Bots) {
+		if op, may := l.Disabling(on); may {
+			ops = append(ops, op)
+		}
+	}
+	return ops
+}
+
 // Disabling gives the op that switches a thing off; false for what the server can only
 // delete, which mmsync never does. The op is about its owner, and is carried out only
-// while he is off.
-func (l Leftover) Disabling() (Op, bool) {
-	off := Change{Field: FieldActive, From: "false", To: "false"}
+// while he is on, or off, as said.
+func (l Leftover) Disabling(on bool) (Op, bool) {
+	is := strconv.FormatBool(on)
+	owner := Change{Field: FieldActive, From: is, To: is}
 	switch l.Kind {
 	case LeftToken:
-		return Op{Kind: DisableToken, Changes: []Change{off, {Field: FieldToken, From: l.ID, To: disabled}}}, true
+		return Op{Kind: DisableToken, Changes: []Change{owner, {Field: FieldToken, From: l.ID, To: disabled}}}, true
 	case LeftBot:
-		return Op{Kind: DisableBot, Changes: []Change{off, {Field: FieldBot, From: l.ID, To: disabled}}}, true
+		return Op{Kind: DisableBot, Changes: []Change{owner, {Field: FieldBot, From: l.ID, To: disabled}}}, true
 	case LeftIncoming, LeftOutgoing, LeftCommand, LeftApp:
 	}
 	return Op{}, false

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 
@@ -34,9 +35,14 @@ func keepAdmins(list []Decision, f *Facts, least int) {
 			continue
 		}
 		// The rest of an update goes on.
-		c, _ := change(d, FieldRoles)
-		d.Notes = append(slices.Clone(d.Notes), Note{Field: FieldRoles, Reason: LastAdmin, Detail: detail, From: c.From, To: c.To})
-		if d.Ops = without(d.Ops, FieldRoles); len(d.Ops) == 0 {
+		n := Note{Field: FieldRoles, Reason: LastAdmin, Detail: detail}
+		for _, op := range d.Ops {
+			if c := op.Changes; len(c) > 0 && c[0].Field == FieldRoles {
+				n.From, n.To = cmp.Or(n.From, c[0].From), c[0].To
+			}
+		}
+		d.Notes = append(slices.Clone(d.Notes), n)
+		if d.Ops = withoutRoles(d.Ops); len(d.Ops) == 0 {
 			*d = d.byNotes()
 		}
 	}

@@ -2,12 +2,12 @@ package plan_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -18,14 +18,24 @@ import (
 type model struct {
 	*world
 	seatLimit int // active accounts; negative: none
+	teamLimit map[string]int
 	made      int
 	// lost are the deactivations whose answer was lost: the account is off, and
 	// the link does not know yet that it was us.
 	lost []identity.Key
 	// settle is how long after it was cut off a call may still arrive.
 	settle time.Duration
+	// own are the accounts whose people set a picture themselves.
+	own map[string]bool
 	// late is a call that left and has not arrived yet.
 	late *call
+	// several: more than one source knows the same people. words are what contributors
+	// were heard to say last, partial the sources that this run did not read whole.
+	several bool
+	words   map[identity.Key]word
+	partial map[string]bool
+	// apart is what each source wants by itself, while desired is what all want.
+	apart map[identity.Key]*identity.Identity
 }
 
 // call is one call about somebody.
@@ -81,7 +91,7 @@ func (m *model) execute(t *testing.T, p plan.Plan, c cut) (whole bool, err error
 			if d.AccountID == "" {
 				d.AccountID = created[s.Decision]
 			}
-			sends := op.Kind != plan.LinkAccount && op.Kind != plan.UnlinkAccount
+			sends := op.Kind.Calls()
 			if n == c.at && sends {
 				m.busy[d.Key] = m.now.Add(m.settle)
 			}
@@ -150,6 +160,10 @@ func (m *model) call(d plan.Decision, op plan.Op) (string, error) {
 			return "", fmt.Errorf("active is %v already", on)
 		case on && m.seatLimit >= 0 && m.active() >= m.seatLimit:
 			return "", fmt.Errorf("no seat")
+		case on && a.Roles.Has(identity.RoleGuest) && m.facts.GuestsOff:
+			return "", fmt.Errorf("the guest feature is off")
+		case on && m.policy.DisableOnReturn && len(m.things[a.ID].Tokens) > 0:
+			return "", fmt.Errorf("a token of before would work again")
 		case on:
 			a.DeleteAt = 0
 		default:
@@ -162,8 +176,27 @@ func (m *model) call(d plan.Decision, op plan.Op) (string, error) {
 			return "", fmt.Errorf("an empty body would wipe all roles")
 		case op.Changes[0].From != a.Roles.String():
 			return "", fmt.Errorf("roles are %q, not %q", a.Roles, op.Changes[0].From)
+		case m.facts.Licence.Known && !m.facts.Licence.Delegated && to.Has(manager):
+			return "", fmt.Errorf("no licence for %s", manager)
+		case to.Has(identity.RoleGuest) != a.Roles.Has(identity.RoleGuest):
+			return "", fmt.Errorf("a role alone leaves the memberships as they are")
 		}
 		a.Roles = to
+	case plan.Promote:
+		if !a.Roles.Has(identity.RoleGuest) {
+			return "", fmt.Errorf("no guest")
+		}
+		a.Roles = identity.NewRoles(identity.RoleUser) // whatever else it held, as recorded
+	case plan.Demote:
+		switch {
+		case m.facts.Licence.Known && !m.facts.Licence.Guests:
+			return "", fmt.Errorf("no licence for guests")
+		case m.facts.GuestsOff:
+			return "", fmt.Errorf("the guest feature is off")
+		case !a.Roles.Equal(identity.NewRoles(identity.RoleUser)):
+			return "", fmt.Errorf("%s would be lost unseen", a.Roles)
+		}
+		a.Roles = identity.NewRoles(identity.RoleGuest)
 	case plan.SetAuth:
 		service, _ := op.To(plan.FieldAuthService)
 		data, _ := op.To(plan.FieldAuthData)
@@ -176,7 +209,24 @@ func (m *model) call(d plan.Decision, op plan.Op) (string, error) {
 			}
 		}
 		a.Auth = identity.Auth{Service: service, Data: data}
-	case plan.LinkAccount, plan.RevokeSessions:
+	case plan.DisableToken:
+		if is := strconv.FormatBool(a.Active()); op.Changes[0].From != is {
+			return "", fmt.Errorf("the owner of the token is not as the op says, but active is %s", is)
+		}
+		m.things[a.ID] = &plan.Belongings{Tokens: slices.DeleteFunc(slices.Clone(m.things[a.ID].Tokens), func(x plan.Leftover) bool {
+			return x.ID == op.Thing()
+		})}
+	case plan.SetPicture:
+		switch l := m.links[d.Key]; {
+		case m.facts.NoPictures || m.facts.PictureOfLDAP && a.Auth.Service == "ldap":
+			return "", fmt.Errorf("the server takes no picture of %s", a.ID)
+		case m.own[a.ID] && l != nil && l.Applied.Picture == "" && len(m.policy.Pictures) == 0:
+			return "", fmt.Errorf("the person's own picture would be replaced")
+		}
+		a.PictureAt = m.now.UnixMilli()
+	case plan.LinkAccount, plan.RevokeSessions, plan.NotePicture, plan.SetCustom:
+	case plan.JoinTeam, plan.LeaveTeam, plan.SetTeamRoles, plan.JoinChannel, plan.LeaveChannel, plan.SetChannelRoles:
+		return a.ID, m.place(a, op)
 	default:
 		return "", fmt.Errorf("unknown op %s", op.Kind)
 	}
@@ -206,7 +256,7 @@ func (m *model) create(op plan.Op) (string, error) {
 		ID: fmt.Sprintf("new%d", m.made), Profile: p, Roles: identity.NewRoles(identity.RoleUser),
 		Auth: identity.Auth{Service: service, Data: data}, CreateAt: m.now.UnixMilli(),
 	}
-	m.accounts[a.ID] = a
+	m.accounts[a.ID], m.things[a.ID] = a, &plan.Belongings{}
 	return a.ID, nil
 }
 
@@ -254,11 +304,18 @@ func (m *model) record(d plan.Decision, op plan.Op, id string) {
 		delete(m.links, d.Key)
 		return
 	case plan.LinkAccount, plan.CreateAccount:
+		if len(op.Changes) > 0 && op.Kind == plan.LinkAccount {
+			m.recordLink(d, op)
+			return
+		}
 		a := m.accounts[id]
 		delete(m.intents, d.Key)
 		m.links[d.Key] = &identity.Link{
 			Key: d.Key, AccountID: id, Part: identity.Owner,
 			Applied: identity.Applied{Profile: a.Profile, Auth: a.Auth, Active: true},
+		}
+		if want := m.desired[d.Key]; m.several && want != nil {
+			m.links[d.Key].Applied.MatchKey = want.MatchKey
 		}
 		return
 	}
@@ -270,10 +327,25 @@ func (m *model) record(d plan.Decision, op plan.Op, id string) {
 		}
 	case plan.SetActive:
 		next.DeactivatedAt, next.Applied.Active = m.accounts[id].DeleteAt, m.accounts[id].Active()
+	case plan.SetRoles, plan.Promote, plan.Demote:
+		next.Applied.Roles = m.accounts[id].Roles
 	case plan.RevokeSessions:
 		next.Applied.Active = op.Changes[0].To == "true"
 	case plan.SetAuth:
 		next.Applied.Auth = m.accounts[id].Auth
+	case plan.SetCustom:
+		next.Applied.Custom = maps.Clone(next.Applied.Custom)
+		if next.Applied.Custom == nil {
+			next.Applied.Custom = map[string]string{}
+		}
+		for _, c := range op.Changes {
+			name, _ := c.Field.Custom()
+			next.Applied.Custom[name] = c.To
+		}
+	case plan.SetPicture, plan.NotePicture:
+		next.Applied.Picture, next.Applied.PictureAt = op.Changes[0].To, m.accounts[id].PictureAt
+	default:
+		next.Applied.Memberships = op.After(next.Applied.Memberships)
 	}
 	m.links[d.Key] = &next
 }
@@ -285,7 +357,7 @@ func (m *model) forget(d plan.Decision, op plan.Op, id string) {
 		m.intents[d.Key] = id
 	case plan.SetActive:
 		m.lost = append(m.lost, d.Key)
-	case plan.LinkAccount, plan.UnlinkAccount:
+	case plan.LinkAccount, plan.UnlinkAccount, plan.NotePicture:
 		m.record(d, op, id) // not a call: it is written, or it is not
 	}
 }
@@ -313,22 +385,4 @@ func (m *model) copyAccounts() map[string]identity.Account {
 		out[id] = c
 	}
 	return out
-}
-
-func TestModel_call(t *testing.T) {
-	t.Parallel()
-	m := &model{world: newWorld(), seatLimit: -1}
-	m.accounts["a"] = &identity.Account{ID: "a", Profile: identity.Profile{Username: "ann", Email: "ann@x"}, Roles: identity.NewRoles(identity.RoleAdmin), DeleteAt: 1}
-	m.accounts["b"] = &identity.Account{ID: "b", Profile: identity.Profile{Username: "bob", Email: "bob@x"}, Roles: identity.NewRoles(identity.RoleAdmin)}
-	patch := plan.Op{Kind: plan.PatchProfile, Changes: []plan.Change{{Field: "username", From: "bob", To: "Ann"}}}
-	_, err := m.call(plan.Decision{AccountID: "b"}, patch)
-	require.ErrorContains(t, err, "taken", "deactivated accounts hold their names, whatever the case")
-	_, err = m.call(plan.Decision{AccountID: "b"}, plan.Op{Kind: plan.SetRoles, Changes: []plan.Change{{Field: plan.FieldRoles, From: identity.RoleAdmin, To: identity.RoleUser}}})
-	require.ErrorContains(t, err, "administrator")
-	m.now = time.Unix(5, 0)
-	m.accounts["b"].Roles = identity.NewRoles(identity.RoleAdmin)
-	m.accounts["c"] = &identity.Account{ID: "c", Roles: identity.NewRoles(identity.RoleUser)}
-	_, err = m.call(plan.Decision{AccountID: "c"}, plan.Op{Kind: plan.SetActive, Changes: []plan.Change{{To: "false"}}})
-	require.NoError(t, err)
-	require.EqualValues(t, 5000, m.accounts["c"].DeleteAt)
 }

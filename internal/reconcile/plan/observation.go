@@ -19,6 +19,12 @@ type Observation struct {
 	Absence Absence
 	// Link is what mmsync owns for the Key; nil means nothing.
 	Link *identity.Link
+	// People are the ids of the accounts that are to be the values of custom profile
+	// attributes, by the attributes' names; "" where there is to be none. One that Desired
+	// names and that is missing here has no account that is known, and stays as it is.
+	People map[string]string
+	// Memberships are the linked account's in the spaces of Facts.
+	Memberships identity.Memberships
 	// Linked is the Link's account as the server shows it now. nil with a Link
 	// means that the server denied having it; Unseen says that this is doubtful.
 	Linked *identity.Account
@@ -46,10 +52,23 @@ type Observation struct {
 	// Said is what an operator said about changes of this Key that were held; nil if
 	// nothing.
 	Said *Said
+	// ToPassword says that the login is to be a password again, which the person sets
+	// by a mailed link. No source asks for it, only an operator who rolls back.
+	ToPassword bool
+	// Owns is what the linked account owns, for somebody who leaves or comes back; nil
+	// means that nobody looked.
+	Owns *Belongings
 	// Refused are the ids of accounts that an operator said are not this person's.
 	Refused []string
-	Facts   *Facts
-	Now     time.Time
+	// Voices are the contributors of the linked account, if this Key owns it, and Awards
+	// say what of Desired came from them.
+	Voices []Voice
+	Awards []Award
+	// Match is the account of another Key that a new person of a contributing source
+	// has a value in common with; nil if there is none, or more than one.
+	Match *Holder
+	Facts *Facts
+	Now   time.Time
 }
 
 // wants gives the value that a profile field is to have: for a username that
@@ -138,13 +157,40 @@ type Facts struct {
 	// EmailVerification: with RequireEmailVerification on, a patched e-mail is
 	// kept pending and mailed about, so none is sent.
 	EmailVerification bool
+	// GuestsOff: the server's guest feature is off. It switches off every guest then,
+	// and none on.
+	GuestsOff bool
+	Licence   Licence
+	// LoginsOff are the login services that the server has switched off, has no licence
+	// for, or does not know, sorted.
+	LoginsOff []string
 	// SeatsLeft is how many more accounts may be active; negative means no limit.
 	SeatsLeft int
 	// HumanAdmins are the ids of active human system administrators, sorted.
 	HumanAdmins []string
+	// PictureOfLDAP: the server takes the pictures of accounts of its own LDAP sync from
+	// its directory, and refuses others (LdapSettings.PictureAttribute).
+	PictureOfLDAP bool
+	// NoPictures: the server has nowhere to keep files, so that no picture can be set.
+	NoPictures bool
+	// CustomOff says in words that complete "user attributes are not set, because " why
+	// none can be; "" if they can.
+	CustomOff string
+	// CustomFields are the custom profile attributes of the server by their names, each
+	// with why it cannot be set, "" if it can.
+	CustomFields map[string]string
+	// CustomPeople are the same attributes, each with why no person can be set in it, ""
+	// if one can.
+	CustomPeople map[string]string
+	// PeopleUnknown tells by the names of custom profile attributes of how many people the
+	// source names somebody there whose account is not known, or off.
+	PeopleUnknown map[string]int
 	// SetBack: the server shows less than mmsync wrote to it, so that it was set
 	// back to an earlier state or is another one. Nothing is taken from anybody.
 	SetBack bool
+	// Spaces are the teams and channels that rules name, by those names. About one that
+	// is missing here nothing is known, and nothing is done.
+	Spaces map[string]Space
 	// Protected maps account ids that must never be changed to the reason, in
 	// words that complete "is protected: ".
 	Protected map[string]string
@@ -171,6 +217,20 @@ type Policy struct {
 	AdoptByAuth bool
 	// Roles says for each source which roles it decides about.
 	Roles []RoleAuthority
+	// Memberships says for each source which teams and channels it decides about.
+	Memberships []MembershipAuthority
+	// ReaddRemoved adds people again to what they left by themselves, or were taken out
+	// of in Mattermost.
+	ReaddRemoved bool
+	// Authority says which attributes other sources than the owner's decide about, and
+	// RoleSources whose role rules count for people whom they contribute to. What such a
+	// rule gives is always asked about first.
+	Authority   []Authority
+	RoleSources []string
+	// Contributing says which sources know people whose accounts are others', and
+	// HandsOver which people go to another source when theirs lacks them.
+	Contributing []Contributing
+	HandsOver    []HandsOver
 	// ReservedNames are username patterns (* matches anything) no identity may
 	// take.
 	ReservedNames []string
@@ -181,34 +241,48 @@ type Policy struct {
 	// RevokeOnAuth ends the sessions of an account whose login was moved: the
 	// server keeps them alive.
 	RevokeOnAuth bool
+	// Detour lets fields be changed, and accounts of the server's own LDAP sync be
+	// switched on, that the server keeps locked under the login they have: the login
+	// is another one for a moment. An operator asks for it, no configuration does.
+	Detour bool
+	// ForGood, if not nil, has accounts of people who left deleted for good, and nothing
+	// else done.
+	ForGood *ForGood
 	// RecreateGone lets an account that somebody deleted on the server be created
 	// anew for a person who is still active.
 	RecreateGone bool
+	// Custom are the names of the custom profile attributes that sources give values to,
+	// sorted.
+	Custom []string
+	// People are the names of those that sources give people to, sorted.
+	People []string
+	// Pictures says for each source that gives pictures how they are treated.
+	Pictures []PicturePolicy
 	// DeleteEndpoint lets accounts that the server's own LDAP sync owns be
 	// switched off by DELETE, the one call that is not refused for them.
 	DeleteEndpoint bool
+	// DisableTokens and DisableBots have what a leaver owns disabled as well, once the
+	// account is off. Both, as all that follows a leaving, apply to mmsync's own
+	// accounts alone.
+	DisableTokens, DisableBots bool
+	// DisableOnReturn has the access tokens of somebody who comes back disabled before
+	// the account is switched on: the server lets them work again with it. While they
+	// are not known, the account stays off.
+	DisableOnReturn bool
+	// RestoreOnReturn gives somebody who comes back all that rules give him, also what he
+	// had left, or was taken out of, before he came back.
+	RestoreOnReturn bool
 }
+
+// Disables tells whether the policy has anything disabled that a leaver owns.
+func (p Policy) Disables() bool { return p.DisableTokens || p.DisableBots }
 
 // Triggers are the ways a person leaves.
 type Triggers struct{ Disabled, Missing, OutOfScope bool }
 
 // Grace is how long each trigger waits before the account is switched off.
-type Grace struct{ Disabled, Missing, OutOfScope time.Duration }
-
-// RoleAuthority names the roles that one source's rules give and take away.
-// Roles outside Managed are kept as they are.
-type RoleAuthority struct {
-	Source  string
-	Managed identity.Roles
-	// Granted are the managed roles that may be given without asking first.
-	Granted identity.Roles
-}
-
-func (p Policy) rolesOf(source string) RoleAuthority {
-	for _, r := range p.Roles {
-		if r.Source == source {
-			return r
-		}
-	}
-	return RoleAuthority{Source: source}
+type Grace struct {
+	Disabled, Missing, OutOfScope time.Duration
+	// Deleted is for people whom the source was told to delete, in place of Disabled.
+	Deleted time.Duration
 }

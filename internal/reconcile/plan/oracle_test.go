@@ -25,6 +25,9 @@ func (m *model) oracle(p plan.Plan) string {
 		if why := m.fulfilled(k, held); why != "" {
 			return k.String() + ": " + why
 		}
+		if why := m.belongs(k, held[k]); why != "" {
+			return why
+		}
 	}
 	for _, k := range sortedKeys(m.links) {
 		l := m.links[k]
@@ -85,7 +88,7 @@ func (m *model) fulfilled(k identity.Key, held map[identity.Key]*plan.Decision) 
 		if a.Active() {
 			return "left and on" // exceptions are held, and so excused
 		}
-		if a.Roles.Privileged() && !m.isProtected(a) && !a.Roles.Minus(identity.NewRoles(custom)).Equal(identity.NewRoles(identity.RoleUser)) {
+		if a.Roles.Privileged() && !m.isProtected(a) && !a.Roles.Minus(identity.NewRoles(custom, identity.RoleGuest)).Equal(identity.NewRoles(identity.RoleUser)) {
 			return "left and keeps " + a.Roles.String()
 		}
 		return ""
@@ -104,10 +107,14 @@ func (m *model) same(want *identity.Identity, a *identity.Account, l *identity.L
 			return fmt.Sprintf("%s is %q and should be %q", f, a.Value(f), want.Profile.Value(f))
 		}
 	}
-	for _, role := range []string{auditor, identity.RoleAdmin} {
-		if a.Roles.Has(role) != want.Roles.Has(role) && !excused[plan.FieldRoles] {
+	rules := m.rules(want.Key.Source)
+	for _, role := range []string{auditor, identity.RoleAdmin, manager} {
+		if m.managed(want.Key).Has(role) && a.Roles.Has(role) != want.Roles.Has(role) && !excused[plan.FieldRoles] && !(a.Roles.Has(role) && rules.Kept.Has(role)) {
 			return fmt.Sprintf("role %s is %v", role, a.Roles.Has(role))
 		}
+	}
+	if is, wants := a.Roles.Has(identity.RoleGuest), want.Roles.Has(identity.RoleGuest); rules.Guests && is != wants && !excused[plan.FieldRoles] && !(is && rules.Guest == plan.LostKeep) {
+		return fmt.Sprintf("guest is %v", is)
 	}
 	auth := a.Auth
 	if !m.facts.AuthDataVisible {
@@ -155,10 +162,27 @@ func (m *model) true(k identity.Key, why plan.Reason, f plan.Field, held map[ide
 		is(slices.ContainsFunc(slices.Collect(maps.Values(m.accounts)), func(o *identity.Account) bool {
 			return m.ownerOf(o.ID).IsZero() && (o.Username == want.Profile.Username || o.Email == want.Profile.Email || (o.Auth.Data != "" && o.Auth == want.Auth))
 		}), "no account looks like him")
+	case plan.LoginOff:
+		is(slices.Contains(m.facts.LoginsOff, want.Auth.Service), "it is on")
 	case plan.AuthDataTaken:
 		is(slices.ContainsFunc(slices.Collect(maps.Values(m.accounts)), func(o *identity.Account) bool { return o.Auth.Data == want.Auth.Data }), "nobody has it")
 	case plan.NeedsApproval:
-		is((a != nil && a.Roles.Privileged()) || want.Roles.Has(identity.RoleAdmin), "no administrator is involved")
+		if len(m.lent(k)) > 0 {
+			break
+		}
+		guest := a != nil && a.Roles.Has(identity.RoleGuest) && !want.Roles.Has(identity.RoleGuest) && m.rules(k.Source).Guests
+		is(guest || (a != nil && a.Roles.Privileged()) || want.Roles.Has(identity.RoleAdmin) || want.Roles.Has(manager), "no administrator is involved")
+	case plan.GuestsOff:
+		is(m.facts.GuestsOff, "the guest feature is on")
+	case plan.GuestsUnlicensed:
+		is(m.facts.Licence.Known && !m.facts.Licence.Guests, "there is a licence")
+		is(want.Roles.Has(identity.RoleGuest) && (a == nil || !a.Roles.Has(identity.RoleGuest)), "nobody is to be made a guest")
+	case plan.GuestMixed:
+		is(a != nil && a.Roles.Has(identity.RoleGuest) && len(a.Roles) > 1, "it holds nothing else")
+	case plan.GuestHasNoRoles:
+		is(want.Roles.Has(auditor) || want.Roles.Has(identity.RoleAdmin) || want.Roles.Has(manager), "no rule gives a role")
+	case plan.RoleUnlicensed:
+		is(m.facts.Licence.Known && !m.facts.Licence.Delegated && (want.Roles.Has(manager) || (a != nil && a.Roles.Has(manager))), "there is a licence, or no need of one")
 	case plan.Protected:
 		is(a != nil && m.isProtected(a), "it is not")
 	case plan.LockedByLogin:
@@ -176,8 +200,13 @@ func (m *model) true(k identity.Key, why plan.Reason, f plan.Field, held map[ide
 		is(m.seatLimit >= 0 && m.active() >= m.seatLimit, "there are seats")
 	case plan.DeactivatedOther:
 		is(a != nil && !a.Active() && l.DeactivatedAt != a.DeleteAt, "it was us")
+	case plan.PictureUnusable:
+		is(want.Picture.Fault != "", "it can be used")
 	case plan.EntryFault:
-		is(want.Fault != "", "the entry can be used")
+		empty := func(a identity.Attribute) bool {
+			return want.Profile.Value(a) == "" && (l == nil || f == plan.Field(a))
+		}
+		is(want.Fault != "" || empty(identity.Username) || empty(identity.Email), "the entry can be used")
 	case plan.AccountMissing:
 		is(l != nil && a == nil, "the account is there")
 		is(!m.gone(k) || m.hindered(k), "nothing keeps it from being created anew")
@@ -190,6 +219,9 @@ func (m *model) true(k identity.Key, why plan.Reason, f plan.Field, held map[ide
 	case plan.ReadIncomplete, plan.Unconfirmed, plan.InGrace:
 		is(want == nil, "he is not absent")
 	default:
+		if name, about := f.Space(); about {
+			return m.placeTrue(k, why, name)
+		}
 		no = "not expected at rest"
 	}
 	return no
@@ -208,10 +240,13 @@ func (m *model) ownerOf(id string) identity.Key {
 // account of k has, or knows the account by a link of another source.
 func (m *model) inherited(k identity.Key) bool {
 	a := m.accounts[m.links[k].AccountID]
-	return a != nil && slices.ContainsFunc(sortedKeys(m.desired), func(o identity.Key) bool {
-		want, l := m.desired[o], m.links[o]
+	if a != nil && slices.ContainsFunc(m.contributors(a.ID), func(o identity.Key) bool { return !m.words[o].gone }) {
+		return true
+	}
+	return a != nil && slices.ContainsFunc(sortedKeys(m.everybody()), func(o identity.Key) bool {
+		want, l := m.everybody()[o], m.links[o]
 		switch {
-		case !want.Active || want.Fault != "":
+		case !want.Active || want.Fault != "" || m.unread[o]:
 			return false
 		case l == nil && slices.Contains(m.refused[o], a.ID):
 			return false
@@ -263,10 +298,12 @@ func (m *model) rivals(a, b *identity.Identity) bool {
 }
 
 // hindered tells whether anything keeps an account from being created for k: a
-// taken or reserved name, taken login data, or somebody else who claims one.
+// missing, taken or reserved name, taken login data, somebody else who claims one, or a server
+// that makes no guests.
 func (m *model) hindered(k identity.Key) bool {
 	want := m.desired[k]
-	if strings.HasPrefix(want.Profile.Username, "svc-") {
+	noGuests := m.facts.GuestsOff || m.facts.Licence.Known && !m.facts.Licence.Guests
+	if want.Profile.Username == "" || want.Profile.Email == "" || strings.HasPrefix(want.Profile.Username, "svc-") || noGuests && m.rules(k.Source).Guests && want.Roles.Has(identity.RoleGuest) {
 		return true
 	}
 	for _, a := range m.accounts {

@@ -18,7 +18,7 @@ func outlook(b *strings.Builder, p Plan) {
 		if d.Action != Create && renames(d) {
 			mails++
 		}
-		if d.Reason == InGrace && d.Until != nil {
+		if d.Reason == InGrace && d.Held == Deactivate && d.Until != nil {
 			if waiting++; first.IsZero() || d.Until.Before(first) {
 				first = *d.Until
 			}

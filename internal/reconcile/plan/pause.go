@@ -72,7 +72,7 @@ func destructive(d *Decision, o *Observation) bool {
 	}
 	for _, op := range d.Ops {
 		switch op.Kind {
-		case UnlinkAccount, SetAuth, RevokeSessions, DisableToken, DisableBot:
+		case UnlinkAccount, DeleteAccount, SetAuth, Demote, RevokeSessions, DisableToken, DisableBot, SetPassword:
 			return true
 		case SetActive:
 			if to, _ := op.To(FieldActive); to == "false" {
@@ -83,6 +83,9 @@ func destructive(d *Decision, o *Observation) bool {
 				return true
 			}
 		default:
+			if op.Takes() {
+				return true
+			}
 		}
 	}
 	return false

@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -16,21 +17,23 @@ type Action string
 const (
 	Forget     Action = "forget"     // the link goes, the account stays as it is
 	Deactivate Action = "deactivate" // the account is switched off
+	Make       Action = "make"       // a team or channel that rules name is made
 	Adopt      Action = "adopt"      // an existing account becomes ours
 	Update     Action = "update"     // what differs is patched
 	Reactivate Action = "reactivate" // an account we switched off comes back
 	Create     Action = "create"     // a new account
+	Delete     Action = "delete"     // an account of somebody who left is deleted for good; no run does it, see ForGood
 	Hold       Action = "hold"       // something should happen but must not yet
 	NoOp       Action = "none"       // nothing to do
 )
 
 // Actions lists every Action in the order of execution.
 func Actions() []Action {
-	return []Action{Forget, Deactivate, Adopt, Update, Reactivate, Create, Hold, NoOp}
+	return []Action{Forget, Deactivate, Make, Adopt, Update, Reactivate, Create, Delete, Hold, NoOp}
 }
 
 func (a Action) rank() int {
-	order := [...]Action{Forget, Deactivate, Adopt, Update, Reactivate, Create, Hold, NoOp}
+	order := [...]Action{Forget, Deactivate, Make, Adopt, Update, Reactivate, Create, Delete, Hold, NoOp}
 	if i := slices.Index(order[:], a); i >= 0 {
 		return i
 	}
@@ -49,15 +52,51 @@ const (
 	SetActive     OpKind = "set_active"     // PUT /users/{id}/active
 	SetRoles      OpKind = "set_roles"      // PUT /users/{id}/roles
 	SetAuth       OpKind = "set_auth"       // PUT /users/{id}/auth
+	// Promote makes a full member of a guest, and Demote a guest of a full member,
+	// whose other roles go with it. Both change FieldRoles.
+	Promote OpKind = "promote" // POST /users/{id}/promote
+	Demote  OpKind = "demote"  // POST /users/{id}/demote
+	// SetPassword is PUT /users/{id}/password with a random password that nobody
+	// knows, the one call that takes an account away from its login service.
+	SetPassword OpKind = "set_password"
+	// MailReset is POST /users/password/reset/send: the server mails a link by which
+	// the person sets a password. It has no changes, for the account shows none.
+	MailReset OpKind = "mail_reset"
+	// DeleteAccount is DELETE /users/{id}?permanent=true, which nothing takes back. Its
+	// change of FieldOffSince names the very switching off after which it is made; the
+	// link goes with the account.
+	DeleteAccount OpKind = "delete_account"
 	// RevokeSessions is POST /users/{id}/sessions/revoke/all. Its change of
 	// FieldActive says whether the person goes ("true" to "false": what is left to
 	// do where the account cannot be switched off) or only logs in anew.
 	RevokeSessions OpKind = "revoke_sessions"
 	// DisableToken is POST /users/tokens/disable, and DisableBot POST
-	// /bots/{id}/disable. Both are about what an account owns that is off.
+	// /bots/{id}/disable. Both are about what an account owns that is off, as
+	// their change of FieldActive says, or that the server lets nobody switch off.
 	DisableToken OpKind = "disable_token"
 	DisableBot   OpKind = "disable_bot"
+	// SetPicture is POST /users/{id}/image. Its change names digests of pictures; what
+	// is uploaded is read from the source when its turn comes.
+	SetPicture OpKind = "set_picture"
+	// SetCustom is PATCH /users/{id}/custom_profile_attributes.
+	SetCustom OpKind = "set_user_attributes"
+	// NotePicture is no call: the link remembers which picture the source has while the
+	// account has one that the person set himself.
+	NotePicture OpKind = "note_picture"
+	// The ops about teams and channels name one space each, by its id and by the field
+	// of their only change, which goes from and to "", "member" or "admin".
+	JoinTeam        OpKind = "join_team"         // POST /teams/{id}/members
+	LeaveTeam       OpKind = "leave_team"        // DELETE /teams/{id}/members/{user}
+	SetTeamRoles    OpKind = "set_team_roles"    // PUT /teams/{id}/members/{user}/schemeRoles
+	JoinChannel     OpKind = "join_channel"      // POST /channels/{id}/members
+	LeaveChannel    OpKind = "leave_channel"     // DELETE /channels/{id}/members/{user}
+	SetChannelRoles OpKind = "set_channel_roles" // PUT /channels/{id}/members/{user}/schemeRoles
 )
+
+// Calls tells whether an op is a call to Mattermost, and not a change of the link alone.
+func (k OpKind) Calls() bool {
+	return k != LinkAccount && k != UnlinkAccount && k != NotePicture
+}
 
 // Field names what a Change changes: an identity.Attribute or one of the
 // constants below.
@@ -69,16 +108,33 @@ const (
 	FieldAuthService Field = "auth_service"
 	FieldAuthData    Field = "auth_data"
 	FieldActive      Field = "active"
+	// FieldOffSince is the server's delete_at of an account that is off, in its
+	// milliseconds.
+	FieldOffSince Field = "off_since"
 	// FieldMatchKey is by what a source knows a person again who has a new id; no
 	// call changes it.
 	FieldMatchKey Field = "match_key"
 	// FieldKey is whose an account is, as source/anchor; no call changes it.
 	FieldKey Field = "key"
+	// FieldPart is what a Key is to an account, an identity.Part; no call changes it.
+	FieldPart Field = "part"
 	// FieldToken and FieldBot go from the id of an access token or a bot that the
 	// account owns to what becomes of it.
 	FieldToken Field = "access_token"
 	FieldBot   Field = "bot"
+	// FieldPicture goes from the digest of the picture that was uploaded last to that of
+	// the one the source has. The account shows neither.
+	FieldPicture Field = "picture"
 )
+
+const customPrefix = "user_attribute/"
+
+// CustomField is the Field of a custom profile attribute, by its name in Mattermost. The
+// account does not show it; the value before is what was set last.
+func CustomField(name string) Field { return Field(customPrefix + name) }
+
+// Custom gives the name of the custom profile attribute that a Field is about.
+func (f Field) Custom() (name string, ok bool) { return strings.CutPrefix(string(f), customPrefix) }
 
 // Change is one value before and after. Roles are space-separated and sorted,
 // active is "true" or "false".
@@ -99,6 +155,26 @@ type Op struct {
 	// which switches the account off as well and is not refused for accounts of
 	// the server's own LDAP sync (10.2 and later).
 	ByDelete bool `json:"by_delete,omitempty"`
+	// SpaceID is the team's or channel's id in an op about one.
+	SpaceID string `json:"space_id,omitempty"`
+	// Detour marks the ops that move a login for a moment, because the server
+	// keeps a change locked while the account has the login that it has.
+	Detour Leg `json:"detour,omitempty"`
+}
+
+// Leg is the part that an Op has in a detour.
+type Leg string
+
+// The legs of a detour. Whoever has gone out comes back, whatever becomes of the
+// change in between.
+const (
+	Out  Leg = "out"
+	Back Leg = "back"
+)
+
+// MovesLogin tells an Op that gives an account another login for good.
+func (o Op) MovesLogin() bool {
+	return o.Detour == "" && (o.Kind == SetAuth || o.Kind == SetPassword)
 }
 
 // To gives the value a field is to have after the Op.
@@ -164,6 +240,8 @@ type Decision struct {
 	Withheld []Op `json:"withheld,omitempty"`
 	// Approval names the approval by which the Decision passes the guards.
 	Approval string `json:"approval,omitempty"`
+	// Credits name the changed fields whose values are not the owner's source's.
+	Credits []Credit `json:"credits,omitempty"`
 	// Chain groups decisions that must be carried out one after another, in
 	// plan order, because each frees a name the next one takes. 0 means none.
 	Chain int `json:"chain,omitempty"`

@@ -1,34 +1,39 @@
 package plan
 
+import "slices"
+
 // Reason is why a Decision is as it is. The list is closed; each has its
 // sentence and names who can end it.
 type Reason string
 
 // Reasons for doing something.
 const (
-	Wanted         Reason = "wanted"          // in the source, no account yet
-	Differs        Reason = "differs"         // the account is not as the source wants it
-	Drifted        Reason = "drifted"         // somebody changed it in Mattermost
-	Returned       Reason = "returned"        // back in the source, and we had switched it off
-	Recreated      Reason = "recreated"       // the account was removed from the server
-	SameIntent     Reason = "same_intent"     // our own creation whose answer was lost
-	SameAuthData   Reason = "same_auth_data"  // same login service and exact value
-	Approved       Reason = "approved"        // an operator said whose account it is
-	Rekeyed        Reason = "rekeyed"         // an operator said that the person has a new id
-	Released       Reason = "released"        // an operator gave the account up
-	NameFreed      Reason = "name_freed"      // an operator parked what a leaver's account held
-	SourceDisabled Reason = "source_disabled" // the source says the person has left
-	SourceMissing  Reason = "source_missing"  // no longer in the source
-	OutOfScope     Reason = "out_of_scope"    // still in the directory, no longer selected
-	SourceDeleted  Reason = "source_deleted"  // the source said delete
-	OperatorOff    Reason = "operator_off"    // an operator said that the person is off now
-	LeftBehind     Reason = "left_behind"     // an operator has what a leaver left behind switched off
-	Reverted       Reason = "reverted"        // an operator takes back what a run did
-	AccountGone    Reason = "account_gone"    // left the source, and the account is gone as well
-	Settled        Reason = "settled"         // nothing differs
-	NotActiveYet   Reason = "not_active"      // disabled in the source and never had an account
-	AlreadyOff     Reason = "already_off"     // has left and is switched off
-	Kept           Reason = "kept"            // the policy keeps it as it is
+	Wanted         Reason = "wanted"           // in the source, no account yet
+	Differs        Reason = "differs"          // the account is not as the source wants it
+	Drifted        Reason = "drifted"          // somebody changed it in Mattermost
+	Returned       Reason = "returned"         // back in the source, and we had switched it off
+	Recreated      Reason = "recreated"        // the account was removed from the server
+	SameIntent     Reason = "same_intent"      // our own creation whose answer was lost
+	SameAuthData   Reason = "same_auth_data"   // same login service and exact value
+	Approved       Reason = "approved"         // an operator said whose account it is
+	Rekeyed        Reason = "rekeyed"          // an operator said that the person has a new id
+	HandedOver     Reason = "handed_over"      // the account goes to another source that has the person
+	Contributes    Reason = "contributes"      // another source owns the account
+	Released       Reason = "released"         // an operator gave the account up
+	NameFreed      Reason = "name_freed"       // an operator parked what a leaver's account held
+	SourceDisabled Reason = "source_disabled"  // the source says the person has left
+	SourceMissing  Reason = "source_missing"   // no longer in the source
+	OutOfScope     Reason = "out_of_scope"     // still in the directory, no longer selected
+	SourceDeleted  Reason = "source_deleted"   // the source said delete
+	OperatorOff    Reason = "operator_off"     // an operator said that the person is off now
+	LeftBehind     Reason = "left_behind"      // an operator has what a leaver left behind switched off
+	DeletedForGood Reason = "deleted_for_good" // an operator has the account of somebody who left deleted
+	Reverted       Reason = "reverted"         // an operator takes back what a run did
+	AccountGone    Reason = "account_gone"     // left the source, and the account is gone as well
+	Settled        Reason = "settled"          // nothing differs
+	NotActiveYet   Reason = "not_active"       // disabled in the source and never had an account
+	AlreadyOff     Reason = "already_off"      // has left and is switched off
+	Kept           Reason = "kept"             // the policy keeps it as it is
 )
 
 // Reasons for holding something back.
@@ -67,6 +72,28 @@ const (
 	OnHold           Reason = "on_hold"
 	KeptOff          Reason = "kept_off"
 	NotNow           Reason = "not_now"
+	LeftByThemselves Reason = "left_by_themselves"
+	GuestLeftAlone   Reason = "guest_left_alone"
+	SpaceMissing     Reason = "space_missing"
+	SpaceUnmade      Reason = "space_unmade"
+	SpaceWanted      Reason = "space_wanted"
+	SpaceArchived    Reason = "space_archived"
+	SpaceByGroups    Reason = "space_group_constrained"
+	SpaceForAll      Reason = "space_for_all"
+	TeamFull         Reason = "team_full"
+	TeamDomain       Reason = "team_domain"
+	TeamEmail        Reason = "team_email"
+	GuestsOff        Reason = "guests_off"
+	GuestsUnlicensed Reason = "guests_unlicensed"
+	GuestMixed       Reason = "guest_mixed"
+	GuestHasNoRoles  Reason = "guest_has_no_roles"
+	RoleUnlicensed   Reason = "role_unlicensed"
+	LoginOff         Reason = "login_service_off"
+	FieldFirst       Reason = "field_first"
+	TokensHidden     Reason = "tokens_hidden"
+	PictureUnusable  Reason = "picture_unusable"
+	PictureRefused   Reason = "picture_refused"
+	NotDeleted       Reason = "not_deleted"
 )
 
 // Explanation is what a Reason means to an administrator.
@@ -82,6 +109,11 @@ type Explanation struct {
 
 // Explanations lists every Reason once, those for acting first.
 func Explanations() []Explanation {
+	return slices.Concat(accountExplanations(), spaceExplanations())
+}
+
+// accountExplanations are those about accounts.
+func accountExplanations() []Explanation { //nolint:funlen // a table, one line for each reason
 	return []Explanation{
 		{Wanted, "The person is in the source and has no account yet.", "", ""},
 		{Differs, "The account is not as the source wants it.", "", ""},
@@ -92,6 +124,8 @@ func Explanations() []Explanation {
 		{SameAuthData, "The account has the same login service and exactly the same login data.", "", ""},
 		{Approved, "An operator said that this account is the person's.", "", ""},
 		{Rekeyed, "An operator said that the person came back under a new id; the account goes with him.", "", ""},
+		{HandedOver, "The account goes from one source to another that has the person as well; it stays as it is.", "", ""},
+		{Contributes, "Another source owns the person's account; this one only adds to it what authority gives it.", "", ""},
 		{Released, "An operator said that mmsync gives the account up; it stays as it is.", "", ""},
 		{NameFreed, "An operator had the name or e-mail of a leaver's account freed for somebody else.", "", ""},
 		{SourceDisabled, "The source says that the person has left.", "", ""},
@@ -100,6 +134,7 @@ func Explanations() []Explanation {
 		{SourceDeleted, "The source said that the person is deleted.", "", ""},
 		{OperatorOff, "An operator said that the person is off now, whatever the source says.", "", ""},
 		{LeftBehind, "An operator had tokens or bots of somebody who is off disabled.", "", ""},
+		{DeletedForGood, "An operator had the account of somebody who left long ago deleted for good.", "", ""},
 		{Reverted, "An operator takes back what an earlier run did.", "", ""},
 		{AccountGone, "The person has left and the account no longer exists; the link is forgotten.", "", ""},
 		{Settled, "Nothing differs.", "", ""},
@@ -110,7 +145,7 @@ func Explanations() []Explanation {
 		{ReadIncomplete, "The source's last read was not complete, so nobody's absence counts.", "Mend the read; the next complete one decides.", EndWait},
 		{Unconfirmed, "The source could not confirm that the missing entry is gone.", "The next run asks again; see what mmsync doctor says about the source.", EndWait},
 		{StillPresent, "The entry is there, although the read missed it.", "The next run reads again.", EndWait},
-		{HandOver, "The source lacks the person, but another entry that is active, under a new id or in another source, wants the account.", "Find out whether it is the same person; until then the account stays as it is. If it is, mmsync link rekey gives the account to the new entry; if it is somebody else, mmsync link ignore says so.", EndOperator},
+		{HandOver, "The source lacks the person, but another entry that is active, under a new id or in another source, wants the account.", "Find out whether it is the same person; until then the account stays as it is. If it is, mmsync link rekey gives the account to the new entry, and mmsync link hand-over to another source that knows the person as well; if it is somebody else, mmsync link ignore says so.", EndOperator},
 		{EntryFault, "The source's entry cannot be used.", "Correct the entry in the source.", EndSource},
 		{NameReserved, "The wanted username matches a pattern that guards.protect reserves.", "Change the username in the source, or the pattern.", EndSource},
 		{EmailOutside, "The wanted e-mail is in a domain that guards.email_domains does not name.", "Correct the e-mail in the source, or add the domain.", EndSource},
@@ -123,23 +158,51 @@ func Explanations() []Explanation {
 		{MatchNeedsWord, "An account that mmsync does not own looks like this person's.", "If it is the same person, say so with mmsync link approve; if not, with mmsync link ignore.", EndOperator},
 		{Protected, "The account is protected and must not be changed.", "Take the person out of the source's scope; if guards.protect names the account, change that.", EndOperator},
 		{LastAdmin, "Too few active human administrators would be left.", "Give another person system_admin first.", EndOperator},
-		{NeedsApproval, "Changing who an administrator is, or making one, needs a person's word.", "If it is right, say so with mmsync approve and the run's id, or make the change in Mattermost by hand; for a role, grant: allow on its rule lets mmsync make it.", EndOperator},
+		{NeedsApproval, "Changing who an administrator is, making one, or a full member of a guest, needs a person's word.", "If it is right, say so with mmsync approve and the run's id, or make the change in Mattermost by hand; for a role, grant: allow on its rule lets mmsync make it.", EndOperator},
 		{Rejected, "An operator said no to exactly this change.", "", ""},
 		{DeactivatedOther, "The account was switched off by somebody else, so mmsync does not switch it on.", "Activate it in Mattermost if the person should be in.", EndOperator},
 		{LockedByLogin, "The server does not let this field of an account with this login service be changed.", "", ""},
 		{DriftReported, "Somebody changed the field in Mattermost, and mapping.on_drift says to report that; the source's value is set again once it changes.", "", ""},
-		{LockedByLDAP, "The server lets only its own LDAP sync switch this account on or off.", "Switch it in the directory that the server's LDAP sync reads; or let mmsync switch such accounts off, though never on, with lifecycle.deactivate.delete_endpoint: true.", EndOperator},
+		{LockedByLDAP, "The server lets only its own LDAP sync switch this account on or off.", "Switch it in the directory that the server's LDAP sync reads; or let mmsync switch such accounts off with lifecycle.deactivate.delete_endpoint: true, and on again with mmsync change-locked.", EndOperator},
 		{LockedByVerify, "The server demands that a new e-mail be verified, so mmsync changes none.", "", ""},
-		{AuthNotChanged, "The account logs in another way than the source wants; existing logins are moved only with auth.migrate_existing.", "", ""},
+		{LoginOff, "The server has the wanted login service switched off, or has no licence for it, so nobody could log in by it.", "Switch the service on in Mattermost's system console and try it with one person; then the next run, or a new plan of mmsync migrate-auth, moves the others.", EndOperator},
+		{FieldFirst, "The wanted login would lock a field that has still to be changed.", "Run mmsync sync, which changes the field, or end what keeps it; then make the plan again with mmsync migrate-auth.", EndOperator},
+		{AuthNotChanged, "The account logs in otherwise than the source wants; existing logins are moved only by mmsync migrate-auth, or with auth.migrate_existing.", "", ""},
 		{AccountMissing, "The linked account does not exist on the server any more.", "If it was removed on purpose, take the person out of the source; otherwise restore it. With lifecycle.on_gone: recreate a new one is created, once nothing that the line names is in the way.", EndOperator},
 		{AccountUnseen, "The server's answer lacked the linked account, which proves nothing.", "The next run asks again.", EndWait},
 		{NoSeats, "The server has no seat left for another active account.", "Free a seat or extend the licence.", EndOperator},
 		{CallInFlight, "A run was cut off, and one of its calls may still reach the account; of two writes at once the server loses one.", "It ends by itself at the time that the line names; the next run after it decides.", EndWait},
 		{ServerSetBack, "The server was set back to an earlier state, or is another one, so nothing is taken from anybody.", "The next run, which has seen everything anew, decides; mmsync approve with the run's id lets it through before.", EndWait},
 		{GuardTripped, "Too many changes of this kind at once, or changes that somebody has to agree to first.", "Read what is held; if it is right, let exactly that through with mmsync approve, as the guard's message says.", EndOperator},
+		{PictureUnusable, "The picture that the source has cannot be used; all else of the person goes on.", "Correct the picture in the source.", EndSource},
+		{PictureRefused, "Mattermost did not take this picture; it is not sent again.", "Give the person another picture in the source.", EndSource},
 		{OnHold, "An operator holds this person, the source or everything, so nothing is done.", "Run mmsync hold release with the id that the line names; if the line names a time, it ends by itself then.", EndOperator},
 		{KeptOff, "An operator switched the person off, and the source does not say yet that the person has left.", "It ends by itself when the source says so; to let the person in again, run mmsync hold release with the id that the line names.", EndWait},
+		{GuestsOff, "The server's guest feature is off: it switches every guest off then, makes none and lets none in.", "If there are to be guests, switch GuestAccountsSettings.Enable on again, and the guests in Mattermost whom it switched off; if not, take the people out of the source or out of the section guests.", EndOperator},
+		{GuestsUnlicensed, "The person should be a guest, and the server's licence has no guests.", "Take the person out of the section guests, or extend the licence; nobody gets an account with more rights than meant.", EndOperator},
+		{GuestMixed, "The account is a guest's and holds other roles as well, which no call sorts out without losing one.", "Take either system_guest or the others away in Mattermost.", EndOperator},
+		{GuestHasNoRoles, "A rule makes a guest of the person and another gives a role, and a guest has none.", "Take the person out of one of the two.", EndOperator},
+		{RoleUnlicensed, "The server's licence does not have the role, so that it is not given.", "", ""},
 		{NotNow, "Changes of this kind are not made now: a window of schedule.blackout is open, or the schedule of this run is not for them.", "It ends by itself at the time that the line names, or with the next run that is for such changes; for somebody who must not wait, mmsync deactivate does not.", EndWait},
+		{NotDeleted, "Something speaks against deleting the account for good, as the line says, so it stays as it is.", "", ""},
+		{TokensHidden, "The person is back, and the access tokens that would work again with the account are not known, so they cannot be disabled before.", "The next run asks again; if the server does not list them for mmsync's token, give its owner system_admin, or let them work again with lifecycle.reactivate.tokens: keep.", EndOperator},
+	}
+}
+
+// spaceExplanations are those about teams and channels.
+func spaceExplanations() []Explanation {
+	return []Explanation{
+		{LeftByThemselves, "The person left the team or channel, or was taken out of it in Mattermost, and is not added again; memberships.readd_removed_members: true adds people again.", "", ""},
+		{GuestLeftAlone, "The person is a guest, and the teams and channels of guests are left as they are.", "", ""},
+		{SpaceMissing, "The team or channel that a rule names is not on the server, or is an archived channel; once it is there, the rules apply.", "", ""},
+		{SpaceWanted, "People are to be in a team or channel that is not on the server, and memberships.missing_targets says to make it.", "", ""},
+		{SpaceUnmade, "The team or channel that a rule names is not on the server and has to be made first.", "It ends by itself: the run that makes the team or channel adds people to it right after. What keeps it from being made stands at its own line.", EndWait},
+		{SpaceArchived, "The team or channel that a rule names is archived; once it is restored, the rules apply.", "", ""},
+		{SpaceByGroups, "The team or channel is managed by groups of Mattermost's own, which alone decide who is in it.", "", ""},
+		{SpaceForAll, "Everybody in the team is in this channel, and the server takes nobody out of it.", "", ""},
+		{TeamFull, "The team has as many active members as the server allows.", "Raise TeamSettings.MaxUsersPerTeam on the server.", EndOperator},
+		{TeamDomain, "The team takes only people with e-mails in its own domains.", "Correct the e-mail in the source, or the team's allowed domains in Mattermost.", EndOperator},
+		{TeamEmail, "The person has the e-mail of the team itself, and the server would make an administrator of the team of whoever joins with it.", "Change the team's e-mail in Mattermost, or add the person there.", EndOperator},
 	}
 }
 

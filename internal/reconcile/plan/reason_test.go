@@ -77,7 +77,7 @@ func TestExplanations(t *testing.T) {
 			text.Write(data)
 		}
 		elsewhere := map[plan.Reason]string{
-			plan.GuardTripped: "package guard", plan.Approved: "mmsync link approve",
+			plan.GuardTripped: "package guard", plan.Approved: "mmsync link approve", plan.FieldFirst: "mmsync migrate-auth",
 			plan.Settled: "counted, not listed", plan.NotActiveYet: "counted, not listed", plan.AlreadyOff: "counted, not listed", plan.Kept: "counted, not listed",
 		}
 		for _, r := range all {

@@ -22,11 +22,11 @@ type Style struct {
 	Redact bool
 }
 
-// Sign is the mark of a decision in listings: + create, ~ update, - deactivate,
-// ^ reactivate, @ role, > auth, = adopt, x forget, ! held, # locked.
+// Sign is the mark of a decision in listings: + create or make, ~ update, - deactivate,
+// ^ reactivate, @ role, > auth, = adopt, x forget, X delete for good, ! held, # locked.
 func (d Decision) Sign() string {
 	switch d.Action {
-	case Create:
+	case Create, Make:
 		return "+"
 	case Deactivate:
 		return "-"
@@ -36,6 +36,8 @@ func (d Decision) Sign() string {
 		return "="
 	case Forget:
 		return "x"
+	case Delete:
+		return "X"
 	case Hold:
 		if d.Locked() {
 			return "#"
@@ -43,31 +45,15 @@ func (d Decision) Sign() string {
 		return "!"
 	case Update:
 		switch {
-		case len(d.Ops) > 0 && d.Ops[0].Kind == SetRoles:
+		case len(d.Ops) > 0 && (d.Ops[0].Kind == SetRoles || d.Ops[0].Kind == Promote || d.Ops[0].Kind == Demote):
 			return "@"
-		case len(d.Ops) > 0 && d.Ops[0].Kind == SetAuth:
+		case len(d.Ops) > 0 && d.Ops[0].MovesLogin():
 			return ">"
 		}
 		return "~"
 	case NoOp:
 	}
 	return " "
-}
-
-// Locked tells a Hold that nobody has to end: a value the server owns.
-func (d Decision) Locked() bool { return d.Action == Hold && d.Reason.Explain().Ender == "" }
-
-// Reported tells a Decision that says no more than that fields were edited in
-// Mattermost and stay so: for the person there is nothing to do.
-func (d Decision) Reported() bool {
-	return d.Action == Hold && d.Reason == DriftReported && len(d.Ops) == 0 &&
-		!slices.ContainsFunc(d.Notes, func(n Note) bool { return n.Reason != DriftReported })
-}
-
-// Open tells a Hold that somebody has to end, in the source or as operator.
-func (d Decision) Open() bool {
-	e := d.Reason.Explain().Ender
-	return d.Action == Hold && (e == EndSource || e == EndOperator)
 }
 
 // Render writes the plan as people read it.
@@ -87,6 +73,7 @@ func Render(w io.Writer, p Plan, s Style) error {
 		b.WriteByte('\n')
 	}
 	list(&b, p, s)
+	spaces(&b, p)
 	legend(&b, p)
 	foot(&b, p, s)
 	_, err := io.WriteString(w, b.String())
@@ -94,7 +81,8 @@ func Render(w io.Writer, p Plan, s Style) error {
 }
 
 func list(b *strings.Builder, p Plan, s Style) {
-	shown := p.Decisions
+	all := apart(p.Decisions)
+	shown := all
 	if s.Lines > 0 && len(shown) > s.Lines {
 		shown = shown[:s.Lines]
 	}
@@ -105,7 +93,7 @@ func list(b *strings.Builder, p Plan, s Style) {
 	for i := range shown {
 		RenderDecision(b, shown[i], s, width)
 	}
-	if more := len(p.Decisions) - len(shown); more > 0 {
+	if more := len(all) - len(shown); more > 0 {
 		fmt.Fprintf(b, "  … and %s more; --limit-lines 0 shows all\n", thousands(more))
 	}
 	if len(shown) > 0 {
@@ -195,12 +183,18 @@ func (d Decision) lines(s Style) []line {
 		out = append(out, line{d.Sign(), string(d.Action), d.Detail})
 	}
 	for _, op := range d.Ops {
-		out = append(out, op.lines()...)
+		for _, l := range op.lines() {
+			l.text += d.from(Field(l.label))
+			out = append(out, l)
+		}
+	}
+	if text := inSpaces(d.Ops); text != "" {
+		out = append(out, line{"~", "teams", text})
 	}
 	if d.Reason == Drifted && len(out) > 0 {
 		out[0].text += " (it was changed in Mattermost)"
 	}
-	for _, n := range d.restNotes() {
+	for _, n := range alike(d.restNotes()) {
 		if n.Reason.Explain().Ender == "" {
 			out = append(out, n.Reason.lockedLine(n.Detail))
 			continue
@@ -226,8 +220,15 @@ func (d Decision) holdLine() line {
 
 // lockedLine is about a value that stays and that nobody has to do anything about.
 func (r Reason) lockedLine(text string) line {
-	if r == DriftReported {
+	switch {
+	case r == DriftReported:
 		return line{"#", "edited", text}
+	case r == NotDeleted:
+		return line{"#", "kept", text}
+	case r == LeftByThemselves:
+		return line{"#", "stays out", text}
+	case (Note{Reason: r}).reported():
+		return line{"#", "left alone", text}
 	}
 	return line{"#", "locked", text + "; not changed"}
 }
@@ -267,52 +268,6 @@ func (d Decision) restNotes() []Note {
 func (d Decision) openNotes() []Note {
 	return slices.DeleteFunc(slices.Clone(d.restNotes()), func(n Note) bool { return n.Reason.Explain().Ender == "" })
 }
-
-func (o Op) lines() []line {
-	switch o.Kind {
-	case SetActive:
-		if o.ByDelete {
-			return []line{{"-", "by DELETE", "the one call that switches off accounts of this server's own LDAP sync; nothing is erased"}}
-		}
-		return nil // the action's own line says it
-	case LinkAccount, UnlinkAccount:
-		return nil
-	case RevokeSessions:
-		return []line{{"-", "sessions", "are all ended"}}
-	default:
-	}
-	var out []line
-	for _, c := range o.Changes {
-		if c.From == c.To {
-			continue // one half of a login that is written whole
-		}
-		l := line{"~", string(c.Field), quote(c.From) + " -> " + quote(c.To)}
-		switch c.Field {
-		case FieldRoles:
-			l.sign = "@"
-		case FieldAuthService:
-			l.sign, l.label = ">", "login"
-		case FieldAuthData:
-			l.sign, l.label = ">", "login data"
-		}
-		if o.Kind == CreateAccount {
-			switch c.Field {
-			case Field(identity.Nickname), Field(identity.Position), Field(identity.Locale):
-				l.sign, l.text = "+", quote(c.To)
-			default:
-				continue // in the first line
-			}
-		}
-		if o.Parks {
-			l.text += " (for a moment, to break a ring)"
-		}
-		out = append(out, l)
-	}
-	return out
-}
-
-// tellingBase is how many entries it takes for a percentage to say something.
-const tellingBase = 20
 
 func describe(s SourceSummary) string {
 	kind := ""
@@ -370,7 +325,7 @@ func paint(s, sign string, color bool) string {
 	switch sign {
 	case "+":
 		code = "32"
-	case "-", "x":
+	case "-", "x", "X":
 		code = "31"
 	case "~":
 		code = "33"

@@ -21,13 +21,18 @@ type Said struct {
 
 // Equal tells whether two ops ask for the same change of the same values.
 func (o Op) Equal(p Op) bool {
-	return o.Kind == p.Kind && o.Parks == p.Parks && o.ByDelete == p.ByDelete && slices.Equal(o.Changes, p.Changes)
+	return o.Kind == p.Kind && o.Parks == p.Parks && o.ByDelete == p.ByDelete && o.Detour == p.Detour && o.SpaceID == p.SpaceID && slices.Equal(o.Changes, p.Changes)
 }
 
 // Covers tells whether each op is one of those that were spoken about. What was held
 // for two reasons may come as one patch by now, or the other way round: of patches
-// each value counts by itself.
+// each value counts by itself. What somebody who goes or comes back owns goes with his
+// account, and is not spoken about by itself: a token that was made meanwhile keeps
+// nobody's leaving back.
 func (s *Said) Covers(account string, ops []Op) bool {
+	if slices.ContainsFunc(ops, func(op Op) bool { return op.Kind == SetActive }) {
+		ops = slices.DeleteFunc(slices.Clone(ops), func(op Op) bool { return op.Thing() != "" })
+	}
 	return s != nil && s.AccountID == account && len(ops) > 0 && Within(ops, s.Ops)
 }
 
@@ -59,18 +64,23 @@ func (o *Observation) names(approves bool, f Field, from, to string) bool {
 	return slices.ContainsFunc(s.Ops, func(op Op) bool { return slices.Contains(op.Changes, Change{Field: f, From: from, To: to}) })
 }
 
-// grants tells whether giving a role was spoken about.
+// grants tells whether giving a role was spoken about, and takes whether taking it was.
 func (o *Observation) grants(approves bool, role string) bool {
+	return o.speaksOf(approves, func(from, to identity.Roles) bool { return to.Minus(from).Has(role) })
+}
+
+func (o *Observation) takes(approves bool, role string) bool {
+	return o.speaksOf(approves, func(from, to identity.Roles) bool { return from.Minus(to).Has(role) })
+}
+
+func (o *Observation) speaksOf(approves bool, roles func(from, to identity.Roles) bool) bool {
 	s := o.Said
 	if s == nil || s.Approves != approves || o.Linked == nil || s.AccountID != o.Linked.ID {
 		return false
 	}
-	for _, op := range s.Ops {
-		if op.Kind == SetRoles && identity.ParseRoles(op.Changes[0].To).Minus(identity.ParseRoles(op.Changes[0].From)).Has(role) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.Ops, func(op Op) bool {
+		return op.Kind == SetRoles && roles(identity.ParseRoles(op.Changes[0].From), identity.ParseRoles(op.Changes[0].To))
+	})
 }
 
 // word gives what an operator has to say about, or has said no to, one change of

@@ -22,7 +22,12 @@ func Build(obs []Observation, p Policy) Plan {
 	b.comeBack()
 	var out Plan
 	for i := range b.decisions {
-		if b.decisions[i] = finish(b.decisions[i], &obs[i], p); b.decisions[i].Action == NoOp {
+		if p.ForGood != nil {
+			b.decisions[i] = b.forGood(i)
+		} else {
+			b.decisions[i] = finish(b.decisions[i], &obs[i], p)
+		}
+		if b.decisions[i].Action == NoOp {
 			out.Unchanged++
 		}
 	}
@@ -32,6 +37,7 @@ func Build(obs []Observation, p Policy) Plan {
 			out.Decisions = append(out.Decisions, b.decisions[i])
 		}
 	}
+	out.Decisions = append(out.Decisions, b.makes()...)
 	out.Target.SeatsLeft = -1
 	slices.SortFunc(out.Decisions, compareDecisions)
 	if len(obs) > 0 && obs[0].Facts != nil {
@@ -39,12 +45,14 @@ func Build(obs []Observation, p Policy) Plan {
 		out.Target = TargetSummary{URL: f.SiteURL, Version: f.Version, SeatsLeft: f.SeatsLeft}
 		keepAdmins(out.Decisions, f, p.NeverBelow)
 		HoldBeyondSeats(out.Decisions, f.SeatsLeft)
-		out.Warnings = slices.Concat(b.reimported(), warnings(out.Decisions, f, p), unseenLogins(obs, f))
+		holdBeyondRooms(out.Decisions, f)
+		out.Warnings = slices.Concat(b.reimported(), Warnings(out.Decisions, f, p), onceWarnings(out.Decisions), strandedGuests(obs, out.Decisions), unseenLogins(obs, f))
 		slices.SortFunc(out.Decisions, compareDecisions)
 	}
 	if len(b.place) > 0 {
 		b.sortChains(out.Decisions)
 	}
+	chainMakes(out.Decisions)
 	return out
 }
 

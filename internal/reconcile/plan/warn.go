@@ -6,9 +6,17 @@ import (
 	"strings"
 )
 
-// warnings says what should be known before the decisions are carried out. They
+// Warnings says what should be known before the decisions are carried out. They
 // come in a fixed order.
-func warnings(list []Decision, f *Facts, p Policy) []string {
+func Warnings(list []Decision, f *Facts, p Policy) []string {
+	out := append(ldapWarnings(list, f, p), loginWarnings(list, f)...)
+	if f.NoPictures && len(p.Pictures) > 0 {
+		out = append(out, "this server has nowhere to keep files, so no picture is set; set up FileSettings in Mattermost, or remove picture from the sources")
+	}
+	return append(out, customWarnings(f, p)...)
+}
+
+func ldapWarnings(list []Decision, f *Facts, p Policy) []string {
 	if !f.LDAPLocked || p.DeleteEndpoint {
 		return nil
 	}
@@ -31,9 +39,35 @@ func warnings(list []Decision, f *Facts, p Policy) []string {
 		leave + ", mmsync can end sessions and take roles, and no more; set lifecycle.deactivate.delete_endpoint: true to let it switch them off"}
 }
 
+// loginWarnings tells of accounts that are made for a login service that is off. Making
+// them early is right where the service is about to be switched on.
+func loginWarnings(list []Decision, f *Facts) []string {
+	var out []string
+	for _, service := range f.LoginsOff {
+		n := 0
+		for i := range list {
+			for _, op := range list[i].Ops {
+				if to, _ := op.To(FieldAuthService); op.Kind == CreateAccount && to == service {
+					n++
+				}
+			}
+		}
+		switch {
+		case n == 1:
+			out = append(out, "1 account is made with the login service "+clean(service)+", which this server has switched off, or has no licence for: nobody can log in to it until that changes")
+		case n > 1:
+			out = append(out, thousands(n)+" accounts are made with the login service "+clean(service)+", which this server has switched off, or has no licence for: nobody can log in to them until that changes")
+		}
+	}
+	return out
+}
+
 // entersLDAP tells whether an account comes under the server's own LDAP sync by
 // an Op.
 func (o Op) entersLDAP() bool {
+	if o.Detour != "" {
+		return false // it was there before
+	}
 	switch o.Kind {
 	case CreateAccount, SetAuth:
 		for _, c := range o.Changes {

@@ -36,7 +36,11 @@ type world struct {
 	bars     []plan.Bar
 	formerly map[string]bool
 	owns     map[string]bool
+	things   map[string]*plan.Belongings // by account, of whom it was looked
 	refused  map[identity.Key][]string
+	members  map[string]identity.Memberships // by account id
+	unread   map[identity.Key]bool           // whom the source has and this read did not come to
+	voiced   map[identity.Key]plan.Voice     // what contributors say, where it is kept apart
 	sources  []plan.SourceSummary
 	target   plan.TargetSummary
 }
@@ -51,7 +55,8 @@ func newWorld() *world {
 		facts: plan.Facts{Version: "11.6.0", AuthDataVisible: true, LDAPLocked: true, SeatsLeft: -1, Protected: map[string]string{}},
 		now:   time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), desired: map[identity.Key]*identity.Identity{},
 		accounts: map[string]*identity.Account{}, links: map[identity.Key]*identity.Link{}, absence: map[identity.Key]plan.Absence{},
-		intents: map[identity.Key]string{}, unseen: map[identity.Key]bool{}, busy: map[identity.Key]time.Time{}, said: map[identity.Key]*plan.Said{}, stops: map[identity.Key]*plan.Word{}, offs: map[identity.Key]*plan.Word{}, formerly: map[string]bool{}, owns: map[string]bool{}, refused: map[identity.Key][]string{},
+		intents: map[identity.Key]string{}, unseen: map[identity.Key]bool{}, busy: map[identity.Key]time.Time{}, said: map[identity.Key]*plan.Said{}, stops: map[identity.Key]*plan.Word{}, offs: map[identity.Key]*plan.Word{}, formerly: map[string]bool{}, owns: map[string]bool{}, things: map[string]*plan.Belongings{}, refused: map[identity.Key][]string{},
+		members: map[string]identity.Memberships{},
 	}
 }
 
@@ -66,6 +71,7 @@ func (w *world) observe() []plan.Observation {
 		}
 	}
 	facts := w.facts
+	facts.PeopleUnknown = map[string]int{}
 	for _, id := range slices.Sorted(maps.Keys(w.accounts)) {
 		a := w.accounts[id]
 		byName[strings.ToLower(a.Username)], byMail[strings.ToLower(a.Email)] = a, a
@@ -91,7 +97,7 @@ func (w *world) observe() []plan.Observation {
 		}
 		return &plan.Holder{Account: show(a), Owner: owner[a.ID], Formerly: w.formerly[a.ID], OwnsBotOrToken: w.owns[a.ID]}
 	}
-	keys := slices.Collect(maps.Keys(w.desired))
+	keys := slices.DeleteFunc(slices.Collect(maps.Keys(w.desired)), func(k identity.Key) bool { return w.unread[k] && w.links[k] == nil })
 	for k := range w.links {
 		if w.desired[k] == nil {
 			keys = append(keys, k)
@@ -107,24 +113,103 @@ func (w *world) observe() []plan.Observation {
 		if w.busy[k].After(w.now) {
 			o.Busy = w.busy[k]
 		}
+		if w.unread[k] {
+			o.Desired, o.Absence = nil, plan.Absence{Doubt: "source " + k.Source + " was not read whole"}
+		}
 		o.Stopped, o.Off, o.Barred = w.stopped(k), w.offs[k], w.bars
+		if o.Link != nil && o.Link.Part == identity.Owner {
+			o.Voices = w.voices(o.Link.AccountID)
+			if o.Desired != nil && w.policy.ManyVoices() {
+				o.Desired, o.Awards = plan.Merge(o.Desired, o.Voices, w.policy)
+			}
+		}
 		own := ""
 		if o.Link != nil {
 			own = o.Link.AccountID
 			if !o.Unseen {
 				o.Linked = show(w.accounts[own])
+				o.Memberships = w.members[own]
 			}
+			o.Owns = w.things[own]
 		}
 		if d := o.Desired; d != nil {
+			o.People = w.people(d, facts.PeopleUnknown)
 			o.ByUsername = hold(byName[strings.ToLower(d.Profile.Username)], own)
 			o.ByEmail = hold(byMail[strings.ToLower(d.Profile.Email)], own)
 			if d.Auth.Data != "" {
 				o.ByAuth = hold(byAuth[d.Auth.Data], own)
 			}
+			if id := w.matched(k); id != "" {
+				o.Match = hold(w.accounts[id], "")
+			}
 		}
 		obs = append(obs, o)
 	}
 	return obs
+}
+
+// matched gives the account of the one person of another source whose match key a new
+// entry has, if nobody of the same source has it or speaks about that account already.
+func (w *world) matched(k identity.Key) (account string) {
+	d := w.desired[k]
+	if w.links[k] != nil || d.MatchKey == "" {
+		return ""
+	}
+	for o, x := range w.desired {
+		if o != k && o.Source == k.Source && w.links[o] == nil && !w.unread[o] && x.MatchKey == d.MatchKey && x.Active && x.Fault == "" {
+			return ""
+		}
+	}
+	for to, l := range w.links {
+		if l.Part != identity.Owner || l.Applied.MatchKey != d.MatchKey || to.Source == k.Source {
+			continue
+		}
+		if account != "" {
+			return ""
+		}
+		account = l.AccountID
+	}
+	for o, l := range w.links {
+		if l.Part == identity.Contributor && l.AccountID == account && o.Source == k.Source && l.Applied.Active {
+			return ""
+		}
+	}
+	return account
+}
+
+// voices are what the contributors of an account say, or said when they were read last.
+func (w *world) voices(account string) []plan.Voice {
+	var out []plan.Voice
+	for _, k := range slices.SortedFunc(maps.Keys(w.links), identity.Key.Compare) {
+		l := w.links[k]
+		if l.Part != identity.Contributor || l.AccountID != account {
+			continue
+		}
+		if v, apart := w.voiced[k]; apart {
+			out = append(out, v)
+			continue
+		}
+		v := plan.Voice{Key: k, Standing: plan.Speaks, Profile: l.Applied.Profile, Owned: l.Applied.Owned, Roles: l.Applied.Roles}
+		if v.Owned == 0 {
+			v.Standing = plan.Unknown
+		}
+		a, absent := w.absence[k]
+		switch d := w.desired[k]; {
+		case d != nil && d.Fault != "":
+			v.Stale = "its entry cannot be used now"
+		case d != nil:
+			v.Standing, v.Profile, v.Owned, v.Roles = plan.Speaks, d.Profile, d.Owned, d.Roles
+			if !d.Active {
+				v.Standing = plan.Gone
+			}
+		case absent && a.Complete:
+			v.Standing = plan.Gone
+		default:
+			v.Stale = "source " + k.Source + " was not read whole"
+		}
+		out = append(out, v)
+	}
+	return out
 }
 
 // heard is observe once the operator has spoken about what the plan without his
@@ -205,8 +290,16 @@ func parseWorld(t *testing.T, text string) *world {
 			w.formerly[f[1]] = true
 		case "owns":
 			w.owns[f[1]] = true
+		case "things":
+			w.readThings(t, f[1:])
 		case "refused":
 			w.refused[key(t, f[1])] = append(w.refused[key(t, f[1])], f[2])
+		case "space":
+			w.readSpace(t, f[1:])
+		case "in":
+			w.members[f[1]] = w.memberships(f[2])
+		case "rule":
+			w.readRule(t, f[1:])
 		case "protect":
 			w.facts.Protected[f[1]] = f[2]
 		default:
@@ -307,10 +400,33 @@ func (w *world) readPolicy(t *testing.T, f []string) {
 			p.Grace.OutOfScope = span(t, v)
 		case k == "grace.disabled":
 			p.Grace.Disabled = span(t, v)
+		case k == "grace.deleted":
+			p.Grace.Deleted = span(t, v)
 		case word == "managed":
 			rule(of).Managed = roles(v)
 		case word == "granted":
 			rule(of).Granted = roles(v)
+		case k == "custom":
+			p.Custom = strings.Split(v, ",")
+		case k == "people":
+			p.People = strings.Split(v, ",")
+		case word == "pictures":
+			p.Pictures = append(p.Pictures, plan.PicturePolicy{Source: of, Always: v == "always"})
+		case word == "authority":
+			p.Authority = append(p.Authority, plan.Authority{Attribute: identity.Attribute(of), Sources: strings.Split(v, ",")})
+		case k == "roles_from":
+			p.RoleSources = strings.Split(v, ",")
+		case word == "contributes":
+			by, only, _ := strings.Cut(v, ",")
+			p.Contributing = append(p.Contributing, plan.Contributing{Source: of, By: plan.Field(by), Only: only == "only"})
+		case word == "hands_over":
+			p.HandsOver = append(p.HandsOver, plan.HandsOver{Source: of, To: strings.Split(v, ",")})
+		case word == "kept":
+			rule(of).Kept = roles(v)
+		case word == "asked":
+			rule(of).Asked = roles(v)
+		case word == "guests":
+			rule(of).Guests, rule(of).Guest = true, plan.Lost(v)
 		case k == "reserved":
 			p.ReservedNames = strings.Split(v, ",")
 		case k == "never_below":
@@ -331,12 +447,26 @@ func (w *world) readPolicy(t *testing.T, f []string) {
 			p.RevokeOnAuth = true
 		case k == "recreate_gone":
 			p.RecreateGone = true
+		case k == "for_good":
+			p.ForGood = &plan.ForGood{After: span(t, v)}
+		case k == "detour":
+			p.Detour = true
 		case k == "delete_endpoint":
 			p.DeleteEndpoint = true
+		case k == "restore":
+			p.RestoreOnReturn = true
+		case k == "disable_on_return":
+			p.DisableOnReturn = true
+		case k == "disable_tokens":
+			p.DisableTokens = true
+		case k == "disable_bots":
+			p.DisableBots = true
 		case k == "on":
 			p.Deactivate = plan.Triggers{
 				Disabled: strings.Contains(v, "disabled"), Missing: strings.Contains(v, "missing"), OutOfScope: strings.Contains(v, "out_of_scope"),
 			}
+		case k == "readd":
+			p.ReaddRemoved = true
 		case k == "no_create":
 			p.Create = false
 		case k == "no_update":
@@ -349,6 +479,24 @@ func (w *world) readPolicy(t *testing.T, f []string) {
 			t.Fatalf("policy: unknown word %q", s)
 		}
 	}
+}
+
+func (w *world) readThings(t *testing.T, f []string) {
+	t.Helper()
+	var b plan.Belongings
+	for _, x := range f[1:] {
+		switch k, v, _ := strings.Cut(x, "="); k {
+		case "token":
+			b.Tokens = append(b.Tokens, plan.Leftover{Kind: plan.LeftToken, ID: v, OwnerID: f[0]})
+		case "bot":
+			b.Bots = append(b.Bots, plan.Leftover{Kind: plan.LeftBot, ID: v + "-id", OwnerID: f[0], Name: v})
+		case "hidden":
+			b.Hidden = v
+		default:
+			t.Fatalf("things: unknown word %q", x)
+		}
+	}
+	w.things[f[0]] = &b
 }
 
 func (w *world) readFacts(t *testing.T, f []string) {
@@ -368,6 +516,30 @@ func (w *world) readFacts(t *testing.T, f []string) {
 			w.facts.EmailVerification = true
 		case "set_back":
 			w.facts.SetBack = true
+		case "guests_off":
+			w.facts.GuestsOff = true
+		case "licence":
+			w.facts.Licence = plan.Licence{Known: true, Guests: strings.Contains(v, "guests"), Delegated: strings.Contains(v, "roles")}
+		case "logins_off":
+			w.facts.LoginsOff = strings.Split(v, ",")
+		case "custom_off":
+			w.facts.CustomOff = v
+		case "custom":
+			name, why, _ := strings.Cut(v, ":")
+			if w.facts.CustomFields == nil {
+				w.facts.CustomFields = map[string]string{}
+			}
+			w.facts.CustomFields[name] = why
+		case "people":
+			name, why, _ := strings.Cut(v, ":")
+			if w.facts.CustomPeople == nil {
+				w.facts.CustomPeople = map[string]string{}
+			}
+			w.facts.CustomPeople[name] = why
+		case "picture_of_ldap":
+			w.facts.PictureOfLDAP = true
+		case "no_pictures":
+			w.facts.NoPictures = true
 		default:
 			t.Fatalf("facts: unknown word %q", s)
 		}
@@ -417,6 +589,8 @@ func readAccount(t *testing.T, f []string) *identity.Account {
 			a.Auth = login(v)
 		case "off":
 			a.DeleteAt = moment(t, v).UnixMilli()
+		case "picture_at":
+			a.PictureAt = int64(number(t, v))
 		case "bot":
 			a.Bot = true
 		case "remote":
@@ -435,10 +609,17 @@ func (w *world) readLink(t *testing.T, f []string) {
 	l := &identity.Link{Key: key(t, f[0]), AccountID: f[1], Part: identity.Owner, Origin: identity.OriginCreated}
 	l.Applied.Active = true
 	if a := w.accounts[f[1]]; a != nil {
-		l.Applied.Profile, l.Applied.Auth = a.Profile, a.Auth
+		l.Applied.Profile, l.Applied.Auth, l.Applied.Roles = a.Profile, a.Auth, a.Roles
 	}
 	for _, x := range f[2:] {
 		k, v, _ := strings.Cut(x, "=")
+		if attr, ok := attribute(strings.TrimPrefix(k, "said.")); ok && strings.HasPrefix(k, "said.") {
+			if l.Applied.Owned == 0 {
+				l.Applied.Profile = identity.Profile{}
+			}
+			l.Applied.Profile, l.Applied.Owned = l.Applied.Profile.With(attr, v), l.Applied.Owned.With(attr)
+			continue
+		}
 		if attr, ok := attribute(strings.TrimPrefix(k, "applied.")); ok {
 			l.Applied.Profile = l.Applied.Profile.With(attr, v)
 			continue
@@ -452,12 +633,28 @@ func (w *world) readLink(t *testing.T, f []string) {
 			l.Applied.Active = false
 		case "chosen": // username with a collision suffix
 			l.Applied.Username = v
+		case "applied.roles":
+			l.Applied.Roles = roles(v)
 		case "applied.auth":
 			l.Applied.Auth = login(v)
+		case "gave":
+			l.Applied.Memberships = w.memberships(v)
 		case "ref":
 			l.Ref = v
 		case "match":
 			l.Applied.MatchKey = v
+		case "custom":
+			name, value, _ := strings.Cut(v, ":")
+			if l.Applied.Custom == nil {
+				l.Applied.Custom = map[string]string{}
+			}
+			l.Applied.Custom[name] = value
+		case "picture":
+			l.Applied.Picture = v
+		case "picture_at":
+			l.Applied.PictureAt = int64(number(t, v))
+		case "picture_refused":
+			l.Applied.PictureRefused = v
 		default:
 			t.Fatalf("link: unknown word %q", x)
 		}
@@ -489,12 +686,35 @@ func (w *world) readDesired(t *testing.T, f []string) {
 			d.Roles = roles(v)
 		case "inactive":
 			d.Active = false
+		case "deleted":
+			d.Active, d.Deleted = false, moment(t, v)
 		case "fault":
 			d.Fault = v
+		case "in":
+			d.Memberships = w.memberships(v)
+			for i := range d.Memberships {
+				d.Memberships[i].ID = "" // the source does not know it
+			}
 		case "ref":
 			d.Ref = v
 		case "match":
 			d.MatchKey = v
+		case "custom":
+			name, value, _ := strings.Cut(v, ":")
+			if d.Custom == nil {
+				d.Custom = map[string]string{}
+			}
+			d.Custom[name] = value
+		case "person":
+			name, value, _ := strings.Cut(v, ":")
+			if d.People == nil {
+				d.People = map[string]string{}
+			}
+			d.People[name] = value
+		case "picture":
+			d.Picture.Hash = v
+		case "picture_fault":
+			d.Picture.Fault = v
 		default:
 			t.Fatalf("desired: unknown word %q", x)
 		}
@@ -506,6 +726,85 @@ func (w *world) readDesired(t *testing.T, f []string) {
 		d.Profile, d.Owned = identity.Profile{}, 0
 	}
 	w.desired[d.Key] = d
+}
+
+// memberships reads "team,team/channel*": a star marks an administrator, and "@id" a
+// space that had another id.
+func (w *world) memberships(s string) identity.Memberships {
+	var list []identity.Membership
+	for x := range strings.SplitSeq(s, ",") {
+		x, admin := strings.CutSuffix(x, "*")
+		name, id, other := strings.Cut(x, "@")
+		if !other {
+			id = w.facts.Spaces[name].ID
+		}
+		list = append(list, identity.Membership{Space: name, ID: id, Admin: admin})
+	}
+	return identity.NewMemberships(list...)
+}
+
+func (w *world) readSpace(t *testing.T, f []string) {
+	t.Helper()
+	s := plan.Space{ID: "id-" + f[0], Room: -1}
+	if team, channel := identity.TeamOf(f[0]); channel {
+		s.TeamID = "id-" + team
+	}
+	for _, x := range f[1:] {
+		k, v, _ := strings.Cut(x, "=")
+		switch k {
+		case "missing":
+			s.ID, s.Trouble = "", plan.SpaceMissing
+		case "unmade":
+			_, title, _ := strings.Cut(f[0], "/")
+			s.ID, s.Trouble, s.Make = "", plan.SpaceUnmade, &plan.Making{Title: cmp.Or(v, title, f[0])}
+		case "public":
+			s.Make.Public = true
+		case "along":
+			s.Make.Along = true
+		case "busy":
+			s.Make.Busy = moment(t, v)
+		case "archived":
+			s.Trouble = plan.SpaceArchived
+		case "by_groups":
+			s.Trouble = plan.SpaceByGroups
+		case "for_all":
+			s.ForAll = true
+		case "domains":
+			s.Domains = strings.Split(v, ",")
+		case "email":
+			s.Email = v
+		case "room":
+			s.Room = number(t, v)
+		default:
+			t.Fatalf("space: unknown word %q", x)
+		}
+	}
+	if w.facts.Spaces == nil {
+		w.facts.Spaces = map[string]plan.Space{}
+	}
+	w.facts.Spaces[f[0]] = s
+}
+
+func (w *world) readRule(t *testing.T, f []string) {
+	t.Helper()
+	r := plan.SpaceRule{Name: f[1]}
+	for _, x := range f[2:] {
+		switch x {
+		case "strict":
+			r.Strict = true
+		case "admins":
+			r.Admins = true
+		default:
+			t.Fatalf("rule: unknown word %q", x)
+		}
+	}
+	p := &w.policy
+	i := slices.IndexFunc(p.Memberships, func(a plan.MembershipAuthority) bool { return a.Source == f[0] })
+	if i < 0 {
+		i = len(p.Memberships)
+		p.Memberships = append(p.Memberships, plan.MembershipAuthority{Source: f[0]})
+	}
+	p.Memberships[i].Spaces = append(p.Memberships[i].Spaces, r)
 }
 
 func (w *world) readAbsence(t *testing.T, f []string) {

@@ -51,10 +51,11 @@ type Options struct {
 	Canary string
 }
 
-// Source reads one file. It keeps nothing between reads.
+// Source reads one file. It keeps nothing between reads but what pictures are called.
 type Source struct {
 	o      Options
 	reader func(*read) error
+	named  named
 }
 
 // New checks the options; the file need not exist yet.

@@ -53,7 +53,7 @@ func (s *Source) ownDN(sess *session) (string, error) {
 	}
 	q := query{base: s.o.BaseDN, filter: "(sAMAccountName=" + ldap.EscapeFilter(name) + ")", attributes: []string{"1.1"}}.request(ldap.ScopeWholeSubtree)
 	q.SizeLimit = 2
-	res, err := sess.conn.Search(q)
+	res, err := sess.search(q)
 	switch {
 	case refusal(err):
 		return "", nil

@@ -81,7 +81,7 @@ func (c *changer) suspectMembers(group watched, members []string) error {
 			base, scope, filter = c.o.BaseDN, ldap.ScopeWholeSubtree, "(uid="+ldap.EscapeFilter(m)+")"
 		}
 		name, _, _ := c.o.Mapper.AnchorAttribute()
-		res, err := c.sess.conn.Search(query{base: base, filter: filter, attributes: []string{name}}.request(scope))
+		res, err := c.sess.search(query{base: base, filter: filter, attributes: []string{name}}.request(scope))
 		if ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax, ldap.LDAPResultReferral) {
 			continue // renamed since, which is a change of his own, or not a person's DN
 		}

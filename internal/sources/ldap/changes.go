@@ -235,7 +235,7 @@ func (c *changer) readMatching(g *groups, base string, scope int, filter string)
 	if len(q.attributes) == 0 {
 		q.attributes = []string{"1.1"}
 	}
-	res, err := c.sess.conn.Search(q.request(scope))
+	res, err := c.sess.search(q.request(scope))
 	if err != nil {
 		return c.sess.cause(err)
 	}

@@ -56,7 +56,7 @@ func adWays(t *testing.T, o ldaptest.Options, f func(t *testing.T, srv *ldaptest
 
 func TestSource_Changes_activeDirectory(t *testing.T) {
 	t.Parallel()
-	adWays(t, ldaptest.Options{People: 12}, func(t *testing.T, srv *ldaptest.Server, way string) {
+	adWays(t, ldaptest.Options{People: 12, RecycleBin: true}, func(t *testing.T, srv *ldaptest.Server, way string) {
 		people, k := slapdtest.Roster(12), srv.Kind
 		s := playedSource(t, srv, way)
 		m := markOf(t, s)
@@ -365,7 +365,7 @@ func TestSource_Changes_propertyPlayed(t *testing.T) {
 		for seed := range uint64(3) {
 			t.Run(fmt.Sprint(c.kind, " ", c.way, " ", seed), func(t *testing.T) {
 				t.Parallel()
-				srv := ldaptest.Start(t, ldaptest.Options{Kind: c.kind, People: users})
+				srv := ldaptest.Start(t, ldaptest.Options{RecycleBin: true, Kind: c.kind, People: users})
 				other := srv.Replica()
 				k := srv.Kind
 				w := &world{rnd: rand.New(rand.NewPCG(seed, 11)), place: map[string]string{}} //nolint:gosec // repeatable

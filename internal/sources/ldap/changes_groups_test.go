@@ -29,8 +29,8 @@ func TestSource_Changes_nestedGroups(t *testing.T) {
 				srv.AddValues(k.GroupDN("chat-admins"), "member", k.GroupDN("middle"))
 				srv.AddValues(k.GroupDN("inner"), "member", k.GroupDN("middle")) // a circle
 				s := playedSource(t, srv, way, func(o *ldap.Options) {
-					groups.BaseDN = k.GroupsDN()
 					o.Groups = groups
+					o.Groups.BaseDN = k.GroupsDN()
 				})
 				m := markOf(t, s)
 				require.Empty(t, changes(t, s, m).Identities)

@@ -79,8 +79,8 @@ func (s *Source) checkServers(ctx context.Context, c *checks) *session {
 			c.fail("connect", e.url+": "+oneLine(err), "check host and port")
 		default:
 			c.ok("connect", e.url+" answers")
-			if t, ok := sess.conn.TLSConnectionState(); ok {
-				s.checkCertificate(e, t, c)
+			if sess.encrypted != nil {
+				s.checkCertificate(e, *sess.encrypted, c)
 			} else if e.network != "unix" {
 				c.warn("tls", e.url+" is not encrypted", "use ldaps:// or connection_security: starttls")
 			}

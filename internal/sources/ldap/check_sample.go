@@ -23,7 +23,7 @@ func (s *Source) checkSample(sess *session, p portrait, c *checks) {
 	}
 	q := query{base: s.o.BaseDN, filter: s.o.UserFilter, attributes: with(s.attributes, mark)}.request(ldap.ScopeWholeSubtree)
 	q.SizeLimit = sampleSize
-	res, err := sess.conn.Search(q)
+	res, err := sess.search(q)
 	if err != nil && !limited(err) {
 		c.warn("sample", s.sentence("read some people", sess.cause(err)), "")
 		return
@@ -103,7 +103,7 @@ func (s *Source) checkAnchors(sess *session, sample []sources.Record, c *checks)
 		}
 		q := query{base: s.o.BaseDN, filter: filter, attributes: []string{"1.1"}}.request(ldap.ScopeWholeSubtree)
 		q.SizeLimit = 2
-		res, err := sess.conn.Search(q)
+		res, err := sess.search(q)
 		if err != nil && !limited(err) {
 			c.fail("anchor", s.sentence("look for "+sources.Printable(r.Ref)+" by its "+name, sess.cause(err)), "until then nobody is deactivated for being absent")
 			return
@@ -129,7 +129,7 @@ func (s *Source) checkDeleted(sess *session, p portrait, c *checks) {
 		return
 	}
 	q := query{base: p.deleted, filter: "(objectClass=*)", attributes: []string{"1.1"}}.request(ldap.ScopeBaseObject, ldap.NewControlString(oidShowDeleted, true, ""))
-	res, err := sess.conn.Search(q)
+	res, err := sess.search(q)
 	switch {
 	case err == nil && len(res.Entries) > 0:
 		c.ok("deletions", sources.Printable(p.deleted)+" can be read")

@@ -116,7 +116,7 @@ func (s *Source) checkLimits(sess *session, p portrait, announced, known bool, c
 func (s *Source) unpaged(sess *session) (n int, cut bool, err error) {
 	q := query{base: s.o.BaseDN, filter: s.o.UserFilter, attributes: []string{"1.1"}}.request(ldap.ScopeWholeSubtree)
 	q.SizeLimit = probeLimit
-	res, err := sess.conn.Search(q)
+	res, err := sess.search(q)
 	if err != nil && !limited(err) {
 		return 0, false, sess.cause(err)
 	}
@@ -127,7 +127,7 @@ func (s *Source) unpaged(sess *session) (n int, cut bool, err error) {
 // pages at all.
 func (s *Source) firstPage(sess *session, size int) (n int, more, pages bool, err error) {
 	q := query{base: s.o.BaseDN, filter: s.o.UserFilter, attributes: []string{"1.1"}}
-	res, err := sess.conn.Search(q.request(ldap.ScopeWholeSubtree, ldap.NewControlPaging(uint32(size)))) //nolint:gosec // New bounds it
+	res, err := sess.search(q.request(ldap.ScopeWholeSubtree, ldap.NewControlPaging(uint32(size)))) //nolint:gosec // New bounds it
 	if err != nil {
 		return 0, false, false, sess.cause(err)
 	}

@@ -1,7 +1,6 @@
 package ldap
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -152,17 +151,16 @@ func tlsHint(err error) string {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
-	text := err.Error() // the library keeps only the text of a StartTLS failure
 	switch {
-	case errors.As(err, &unknown), strings.Contains(text, "unknown authority"):
+	case errors.As(err, &unknown):
 		return "set ca_file to the authority that signed the server's certificate"
-	case errors.As(err, &host), strings.Contains(text, "certificate is valid for"):
+	case errors.As(err, &host):
 		return "use the name in the certificate, or set server_name to it"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
 		return validity(invalid.Cert, time.Now())
-	case errors.As(err, &invalid), strings.Contains(text, "expired"):
+	case errors.As(err, &invalid):
 		return "renew the server's certificate"
-	case errors.Is(err, context.DeadlineExceeded), strings.Contains(text, "timeout"):
+	case silent(err):
 		return "the server does not answer with TLS; is this the right port?"
 	}
 	return "is this the right port for TLS?"

@@ -119,7 +119,7 @@ func (c confirmer) witness() error {
 	}
 	q := query{base: c.o.BaseDN, filter: c.o.UserFilter, attributes: []string{c.name}}.request(ldap.ScopeWholeSubtree, c.sess.scope()...)
 	q.SizeLimit = 1
-	res, err := c.sess.conn.Search(q)
+	res, err := c.sess.search(q)
 	if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
 		return c.failed("look for anybody", c.sess.cause(err))
 	}
@@ -187,7 +187,7 @@ func (c confirmer) search(filter string, anchors []string) (map[string]bool, err
 		return nil, nil
 	}
 	q := query{base: c.o.BaseDN, filter: "(&" + filter + "(|" + b.String() + "))", attributes: []string{c.name}}
-	res, err := c.sess.conn.Search(q.request(ldap.ScopeWholeSubtree, c.sess.scope()...))
+	res, err := c.sess.search(q.request(ldap.ScopeWholeSubtree, c.sess.scope()...))
 	if err != nil {
 		return nil, c.sess.cause(err)
 	}

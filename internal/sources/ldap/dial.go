@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 )
 
@@ -15,9 +16,12 @@ import (
 // paging cookies are bound to it (RFC 2696).
 type session struct {
 	conn *ldap.Conn
-	url  string
-	ctx  context.Context //nolint:containedctx // lives as long as one read
-	stop func() bool
+	// entries catches what is searched for; encrypted is how, nil if not at all.
+	entries   *catcher
+	encrypted *tls.ConnectionState
+	url       string
+	ctx       context.Context //nolint:containedctx // lives as long as one read
+	stop      func() bool
 
 	info  *rootInfo // once it was read
 	names schema    // nil if it was not read, or the server does not tell
@@ -46,49 +50,71 @@ func (s *Source) dial(ctx context.Context, e endpoint) (*session, error) {
 	deadline, _ := bounded.Deadline()
 	_ = raw.SetDeadline(deadline) // fails only on a closed connection, which the next call tells
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
-	var config *tls.Config
-	startTLS := s.o.Security == SecurityStartTLS && e.network != "unix"
-	if e.tls || startTLS {
-		hint := "check ca_file"
-		if config, err = s.tlsConfig(e); err == nil {
-			hint, err = "check them", s.harden(ctx, config)
-		}
-		if err != nil {
-			stop()
-			_ = raw.Close()
-			return nil, &connectError{url: e.url, err: err, hint: hint}
-		}
+	conn, encrypted, err := s.encrypt(bounded, raw, e)
+	if err != nil {
+		stop()
+		_ = raw.Close()
+		return nil, err
 	}
-	conn := raw
-	if e.tls {
-		t := tls.Client(raw, config)
-		if err := t.HandshakeContext(bounded); err != nil {
-			stop()
-			_ = raw.Close()
-			return nil, s.notTLS(e, "TLS", err)
-		}
-		s.reached.showed(t.ConnectionState())
-		conn = t
-	}
-	l := ldap.NewConn(conn, e.tls)
+	entries := newCatcher(conn)
+	l := ldap.NewConn(entries, encrypted != nil)
 	l.SetTimeout(s.o.Timeout)
 	l.Start()
-	out := &session{conn: l, url: e.url, ctx: ctx, stop: stop, timeout: s.o.Timeout, failed: func() { s.unwell.note(e.host, time.Now()) }}
+	_ = raw.SetDeadline(time.Time{})
+	return &session{
+		conn: l, entries: entries, encrypted: encrypted, url: e.url, ctx: ctx, stop: stop, timeout: s.o.Timeout,
+		failed: func() { s.unwell.note(e.host, time.Now()) },
+	}, nil
+}
+
+// encrypt puts TLS on a connection, as far as that is configured, and tells how it went.
+func (s *Source) encrypt(ctx context.Context, raw net.Conn, e endpoint) (net.Conn, *tls.ConnectionState, error) {
+	startTLS := s.o.Security == SecurityStartTLS && e.network != "unix"
+	if !e.tls && !startTLS {
+		return raw, nil, nil
+	}
+	config, err := s.tlsConfig(e)
+	if err != nil {
+		return nil, nil, &connectError{url: e.url, err: err, hint: "check ca_file"}
+	}
+	if err := s.harden(ctx, config); err != nil {
+		return nil, nil, &connectError{url: e.url, err: err, hint: "check them"}
+	}
+	what := "TLS"
 	if startTLS {
-		if err := l.StartTLS(config); err != nil {
-			out.close()
-			var refused *ldap.Error
-			if errors.As(err, &refused) && refused.ResultCode < 200 {
-				return nil, &connectError{url: e.url, err: &explained{"the server refuses StartTLS: " + oneLine(err), err}, hint: "give it a certificate, or use ldaps://"}
+		what = "StartTLS"
+		if err := askForTLS(raw); err != nil {
+			if refused, ok := asLDAP(err); ok && refused.ResultCode < ldap.ErrorNetwork {
+				return nil, nil, &connectError{url: e.url, err: &explained{"the server refuses StartTLS: " + oneLine(err), err}, hint: "give it a certificate, or use ldaps://"}
 			}
-			return nil, s.notTLS(e, "StartTLS", err)
-		}
-		if c, ok := l.TLSConnectionState(); ok {
-			s.reached.showed(c)
+			return nil, nil, s.notTLS(e, what, err)
 		}
 	}
-	_ = raw.SetDeadline(time.Time{})
-	return out, nil
+	conn := tls.Client(raw, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, nil, s.notTLS(e, what, err)
+	}
+	state := conn.ConnectionState()
+	s.reached.showed(state)
+	return conn, &state, nil
+}
+
+// askForTLS asks for encryption on a connection that has just been opened (RFC 4511
+// 4.14.1). The library would encrypt it below what it shows of it.
+func askForTLS(c net.Conn) error {
+	request := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "message")
+	request.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, 1, "number"))
+	op := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationExtendedRequest, nil, "extended request")
+	op.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, 0, "1.3.6.1.4.1.1466.20037", "StartTLS"))
+	request.AppendChild(op)
+	if _, err := c.Write(request.Bytes()); err != nil {
+		return fmt.Errorf("ask for it: %w", err)
+	}
+	answer, err := ber.ReadPacket(c)
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	return ldap.GetLDAPError(answer)
 }
 
 func (s *Source) tlsConfig(e endpoint) (*tls.Config, error) {

@@ -44,7 +44,7 @@ func (s *Source) dirSync(sess *session, root rootInfo, cookie []byte, each func(
 			return nil, err
 		}
 		q := query{base: root.context(s.o.BaseDN), filter: "(objectClass=*)", attributes: s.dirSyncAttributes()}
-		res, err := sess.conn.Search(q.request(ldap.ScopeWholeSubtree, ldap.NewRequestControlDirSync(dirSyncObjectSecurity, dirSyncBytes, cookie)))
+		res, err := sess.search(q.request(ldap.ScopeWholeSubtree, ldap.NewRequestControlDirSync(dirSyncObjectSecurity, dirSyncBytes, cookie)))
 		if err != nil {
 			return nil, sess.cause(err)
 		}
@@ -111,7 +111,7 @@ func (c *changer) noteGUIDs(guids, gone map[string]bool) error {
 		for _, guid := range list {
 			either.WriteString("(objectGUID=" + escapeBytes(guid) + ")")
 		}
-		res, err := c.sess.conn.Search(query{base: c.root.context(c.o.BaseDN), filter: "(|" + either.String() + ")", attributes: c.changedAttributes()}.request(ldap.ScopeWholeSubtree))
+		res, err := c.sess.search(query{base: c.root.context(c.o.BaseDN), filter: "(|" + either.String() + ")", attributes: c.changedAttributes()}.request(ldap.ScopeWholeSubtree))
 		if err != nil {
 			return c.sess.cause(err)
 		}

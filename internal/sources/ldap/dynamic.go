@@ -36,7 +36,7 @@ func (g *groups) readDynamic() {
 
 // run notes whom a URL finds as members.
 func (g *groups) run(group, text string) error {
-	u, err := g.s.parseMemberURL(text)
+	u, err := g.s.parseMemberURL(text, g.sess.url)
 	if err != nil {
 		return &oddAnswerError{"its URL " + sources.Printable(text) + " " + err.Error(), "correct the group's " + memberURL}
 	}
@@ -75,16 +75,17 @@ type memberSearch struct {
 }
 
 // parseMemberURL reads ldap://host/base?attributes?scope?filter?extensions (RFC 4516 2).
-// It is never run elsewhere than on the server being read, nor outside the configured
-// bases: whoever may write a group could send the bind account anywhere otherwise.
-func (s *Source) parseMemberURL(text string) (memberSearch, error) {
+// It is never run elsewhere than on the server being read, whose URL is read, nor outside
+// the configured bases: whoever may write a group could send the bind account anywhere
+// otherwise.
+func (s *Source) parseMemberURL(text, read string) (memberSearch, error) {
 	u := memberSearch{filter: "(objectClass=*)", scope: ldap.ScopeBaseObject}
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok || !strings.EqualFold(scheme, "ldap") && !strings.EqualFold(scheme, "ldaps") {
 		return u, fmt.Errorf("is not of the form ldap:///base??sub?filter")
 	}
 	host, rest, _ := strings.Cut(rest, "/")
-	if !s.ownHost(host) {
+	if !s.ownHost(host, read) {
 		return u, fmt.Errorf("leads to another server, which is not asked")
 	}
 	parts := strings.Split(rest, "?")
@@ -124,8 +125,9 @@ func (s *Source) parseMemberURL(text string) (memberSearch, error) {
 	return u, nil
 }
 
-// ownHost tells whether a URL's host is none at all or a configured server.
-func (s *Source) ownHost(host string) bool {
+// ownHost tells whether a URL's host is none at all, the server being read, a configured
+// one, or of a domain whose servers DNS lists.
+func (s *Source) ownHost(host, read string) bool {
 	if host == "" {
 		return true
 	}
@@ -133,7 +135,13 @@ func (s *Source) ownHost(host string) bool {
 	if err != nil {
 		name = host
 	}
+	if u, err := url.Parse(read); err == nil && strings.EqualFold(u.Hostname(), name) {
+		return true
+	}
 	return slices.ContainsFunc(s.urls, func(e endpoint) bool {
+		if e.srv != "" {
+			return within(name, domainOf(e.srv))
+		}
 		own, _, err := net.SplitHostPort(e.host)
 		return err == nil && strings.EqualFold(own, name)
 	})

@@ -2,7 +2,6 @@ package ldap
 
 import (
 	"errors"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -54,8 +53,10 @@ func (s *Source) readGroups(sess *session) *groups {
 	case s.o.Groups.Mode == GroupsMemberOf && s.o.Groups.Nested == NestedWalk:
 		g.readTree("memberOf", s.o.PageSize, g.takeChild)
 	case s.o.Groups.Mode == GroupsMemberOf:
-	case s.allGroups || s.o.Groups.Nested == NestedWalk:
+	case s.allGroups || s.o.Groups.Nested == NestedWalk && s.o.Groups.MembershipAttribute == memberURL:
 		g.readAll()
+	case s.o.Groups.Nested == NestedWalk:
+		g.readBelow()
 	default:
 		g.readNamed()
 	}
@@ -101,67 +102,46 @@ func (g *groups) named(dn string, attributes ...string) (*ldap.Entry, error) {
 	return e, err
 }
 
-// smallPage is how many groups come at once where a server sends long lists in parts: a
-// page of the usual size could hold a million members, and each costs the library a
-// kilobyte while it is decoded.
-const smallPage = 50
+// memberPage is how many groups come at once with their members: the time a server has
+// for a page is meant for people, who are smaller.
+const memberPage = 50
 
-// readAll reads all groups below their base with their members. Where a list of members
-// comes whole, however long, groups are listed first and then read one by one.
+// readAll reads all groups below their base with their members.
 func (g *groups) readAll() {
-	attribute := g.s.o.Groups.MembershipAttribute
-	if root, err := g.sess.root(); err == nil && root.kind == kindAD {
-		g.readTree(attribute, smallPage, g.take)
-	} else {
-		var dns []string
-		g.readTree("1.1", g.s.o.PageSize, func(e *ldap.Entry) error {
-			dns = append(dns, e.DN)
-			return nil
-		})
-		g.readEach(dns, attribute)
-	}
+	g.readTree(g.s.o.Groups.MembershipAttribute, memberPage, g.take)
 	if g.fault == "" {
 		g.readNamed() // what stands elsewhere, or does not match the filter
 	}
 }
 
-// readEach reads groups one by one, so that no two lists of members are in memory.
-func (g *groups) readEach(dns []string, attribute string) {
-	for _, dn := range dns {
-		if g.fault != "" {
-			return
-		}
-		e, err := g.sess.entry(dn, "(objectClass=*)", attribute, "objectClass")
-		if ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
-			continue // deleted since; a group that rules name is asked for again
-		}
-		if err == nil && e != nil {
-			err = g.take(e)
-		}
-		if err != nil {
-			g.unread("the group "+sources.Printable(dn), err)
-		}
-	}
-}
-
-// readTree lists all groups below their base with one attribute.
+// readTree lists all groups below their base with one attribute. Groups are noted while
+// they come, so that no two long lists are in memory; those that come in parts wait for
+// the end of their page, since the rest has to be asked for.
 func (g *groups) readTree(attribute string, pageSize int, take func(*ldap.Entry) error) {
 	o := g.s.o
-	q := query{base: o.Groups.BaseDN, filter: o.Groups.Filter, attributes: []string{attribute}, pageSize: min(pageSize, o.PageSize)}
-	if attribute != "1.1" {
-		q.attributes = append(q.attributes, "objectClass")
-	}
+	var parts []*ldap.Entry
+	var fault error
+	q := query{base: o.Groups.BaseDN, filter: o.Groups.Filter, attributes: []string{attribute, "objectClass"}, pageSize: min(pageSize, o.PageSize)}
 	if o.WithoutPaging {
 		q.pageSize = 0
 	}
-	st, err := g.sess.walk(q, func(entries []*ldap.Entry) error {
-		for i, e := range entries {
-			entries[i] = nil // a long list of members need not wait for the page's end
-			if err := take(e); err != nil {
-				return err
+	q.stream = func(e *ldap.Entry) {
+		switch {
+		case fault != nil:
+		case inParts(e):
+			parts = append(parts, e)
+		default:
+			fault = take(e)
+		}
+	}
+	st, err := g.sess.walk(q, func([]*ldap.Entry) error {
+		for _, e := range parts {
+			if fault == nil {
+				fault = take(e)
 			}
 		}
-		return nil
+		parts = nil
+		return fault
 	})
 	g.judge(st, err, "the list of groups below "+o.Groups.BaseDN, "check group_filter and the server's size limit")
 	if g.fault == "" && st.entries == 0 {
@@ -183,33 +163,31 @@ func (g *groups) judge(st stats, err error, what, hint string) {
 
 // take notes the members of a group.
 func (g *groups) take(e *ldap.Entry) error {
+	_, err := g.members(e)
+	return err
+}
+
+// members notes the members of a group and gives them; it gives none of a dynamic one.
+func (g *groups) members(e *ldap.Entry) ([]string, error) {
 	rec, err := g.sess.record(e)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	attribute := g.s.o.Groups.MembershipAttribute
 	g.read[sources.DNKey(e.DN)] = e.DN
 	members := rec.Values(attribute)
 	if attribute == memberURL {
 		g.dynamic = append(g.dynamic, dynamicGroup{e.DN, members})
-		return nil
+		return nil, nil
 	}
 	if len(members) == 0 && needsMember(rec) {
-		return &oddAnswerError{"it shows no member, which its class does not allow", "give " + g.s.o.BindDN + " the right to read " + attribute}
-	}
-	if len(members) > longList {
-		runtime.GC()
+		return nil, &oddAnswerError{"it shows no member, which its class does not allow", "give " + g.s.o.BindDN + " the right to read " + attribute}
 	}
 	for _, m := range members {
 		g.add(m, e.DN)
 	}
-	return nil
+	return members, nil
 }
-
-// longList is how many members leave so much behind in the library's decoder, about a
-// kilobyte each, that it is collected before they are noted: both together would be the
-// most memory a read takes.
-const longList = 50_000
 
 // add notes that a member, as the membership attribute spells it, is in a group.
 func (g *groups) add(member, group string) {

@@ -223,3 +223,33 @@ func TestSource_Snapshot_memberSpelledOtherwise(t *testing.T) {
 	})
 	requireAdmins(t, snapshot(t, s), "uid=fischer,"+slapdtest.PeopleDN, "uid=weiß,"+slapdtest.PeopleDN)
 }
+
+// However long the way from a named group to a person is, each group on it is followed
+// once, whether groups are read one by one or, where those would be too many, all.
+func TestSource_Snapshot_longDescent(t *testing.T) {
+	t.Parallel()
+	people := slapdtest.Roster(4)
+	for name, steps := range map[string]int{"one by one": 20, "too many": 230} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var ldif strings.Builder
+			group := func(cn string, members ...string) {
+				fmt.Fprintf(&ldif, "dn: %s\nobjectClass: groupOfNames\ncn: %s\nmember: %s\n\n", slapdtest.GroupDN(cn), cn, strings.Join(members, "\nmember: "))
+			}
+			for i := range steps {
+				below := slapdtest.GroupDN(fmt.Sprintf("c%d", i+1))
+				if i == steps-1 {
+					below = people[2].DN
+				}
+				group(fmt.Sprintf("c%d", i), below, slapdtest.GroupDN("c0"))
+			}
+			group("c-half", people[1].DN, slapdtest.GroupDN("c7")) // above some of them, and not below any
+			srv := slapdtest.Start(t, slapdtest.Options{Users: len(people), LDIF: ldif.String()})
+			s := newSource(t, srv.URL, func(o *ldap.Options) {
+				o.Groups = ldap.GroupOptions{Mode: "search", BaseDN: slapdtest.GroupsDN, Nested: "walk"}
+				o.Mapper = mapper(t, admins(slapdtest.GroupDN("c0")))
+			})
+			requireAdmins(t, snapshot(t, s), people[2].DN)
+		})
+	}
+}

@@ -55,7 +55,7 @@ func (s *Source) find(sess *session, text string) (*ldap.Entry, error) {
 		}
 	}
 	for _, filter := range []string{s.o.UserFilter, ""} {
-		res, err := sess.conn.Search(query{base: s.o.BaseDN, filter: "(&" + filter + "(|" + either.String() + "))", attributes: wanted}.request(ldap.ScopeWholeSubtree, sess.scope()...))
+		res, err := sess.search(query{base: s.o.BaseDN, filter: "(&" + filter + "(|" + either.String() + "))", attributes: wanted}.request(ldap.ScopeWholeSubtree, sess.scope()...))
 		if err != nil {
 			return nil, s.failed("look for "+sources.Printable(text), sess.cause(err))
 		}
@@ -129,7 +129,7 @@ func (g *groups) searchUp(rec *sources.Record) error {
 func (g *groups) listing(member string) ([]string, error) {
 	o := g.s.o.Groups
 	q := query{base: o.BaseDN, filter: "(&" + o.Filter + "(" + o.MembershipAttribute + "=" + ldap.EscapeFilter(member) + "))", attributes: []string{"1.1"}}
-	res, err := g.sess.conn.Search(q.request(ldap.ScopeWholeSubtree, g.sess.scope()...))
+	res, err := g.sess.search(q.request(ldap.ScopeWholeSubtree, g.sess.scope()...))
 	if err != nil {
 		return nil, g.sess.cause(err)
 	}

@@ -12,7 +12,8 @@ import (
 // The values of GroupOptions.Nested.
 const (
 	NestedOff = ""
-	// NestedWalk reads every group once and follows what is in what by itself.
+	// NestedWalk follows what is in what by itself, and reads each group once that it has
+	// to know for it.
 	NestedWalk = "walk"
 	// NestedInChain asks Active Directory who is in a group by any way.
 	NestedInChain = "in_chain"
@@ -31,6 +32,70 @@ func (g *groups) takeChild(e *ldap.Entry) error {
 	key := sources.DNKey(e.DN)
 	g.read[key], g.of[key] = e.DN, rec.Values("memberOf")
 	return nil
+}
+
+// maxDescent is how many groups are read one by one before reading all of them in pages
+// costs less.
+const maxDescent = 200
+
+// readBelow reads the members of the groups that rules name, and of those groups that are
+// in them by any number of steps. Which members are groups the list of all groups tells,
+// without their members.
+func (g *groups) readBelow() {
+	dns, near := map[string]string{}, map[string][]string{} // of all groups, by DNKey and LooseDNKey
+	g.readTree("1.1", g.s.o.PageSize, func(e *ldap.Entry) error {
+		loose := sources.LooseDNKey(e.DN)
+		dns[sources.DNKey(e.DN)], near[loose] = e.DN, append(near[loose], e.DN)
+		return nil
+	})
+	list := slices.Clone(g.s.groupNames)
+	for i := 0; g.fault == "" && i < len(list); i++ {
+		if _, ok := g.read[sources.DNKey(list[i])]; ok {
+			continue
+		}
+		if len(g.read) >= maxDescent {
+			*g = *g.s.newGroups(g.sess)
+			g.readAll()
+			return
+		}
+		e, err := g.named(list[i], g.s.o.Groups.MembershipAttribute)
+		if i >= len(g.s.groupNames) && ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
+			continue // deleted since it was listed
+		}
+		var within []string
+		if err == nil {
+			within, err = g.groupsIn(e, dns, near)
+		}
+		if err != nil {
+			g.unread("the group "+sources.Printable(list[i]), err)
+			return
+		}
+		list = append(list, within...)
+	}
+}
+
+// groupsIn notes the members of a group, and gives those that are groups themselves.
+func (g *groups) groupsIn(e *ldap.Entry, dns map[string]string, near map[string][]string) ([]string, error) {
+	members, err := g.members(e)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, m := range members {
+		m = withoutUID(m)
+		dn, ok := dns[sources.DNKey(m)]
+		if !ok && !sources.CertainDN(m) && near[sources.LooseDNKey(m)] != nil {
+			key, err := g.standsUnder(m)
+			if err != nil {
+				return nil, err
+			}
+			dn, ok = dns[key]
+		}
+		if ok {
+			out = append(out, dn)
+		}
+	}
+	return out, nil
 }
 
 // narrow keeps, where rules name groups, only what leads to one of those: each group then

@@ -80,7 +80,7 @@ func (g *groups) bySID(sid string) (string, error) {
 		fmt.Fprintf(&f, `\%02x`, sid[i])
 	}
 	q := query{base: root.defaultContext, filter: "(objectSid=" + f.String() + ")", attributes: []string{"1.1"}}
-	res, err := g.sess.conn.Search(q.request(ldap.ScopeWholeSubtree, g.sess.scope()...))
+	res, err := g.sess.search(q.request(ldap.ScopeWholeSubtree, g.sess.scope()...))
 	if err != nil {
 		return "", g.sess.cause(err)
 	}

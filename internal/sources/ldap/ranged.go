@@ -3,6 +3,7 @@ package ldap
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,6 +34,14 @@ func cutRange(name string) (plain, option string, ok bool) {
 		}
 	}
 	return name, "", false
+}
+
+// inParts tells an entry of which not all values came.
+func inParts(e *ldap.Entry) bool {
+	return slices.ContainsFunc(e.Attributes, func(a *ldap.EntryAttribute) bool {
+		_, _, ranged := cutRange(a.Name)
+		return ranged
+	})
 }
 
 // ranged collects the values that a server gives in pieces (MS-ADTS 3.1.1.3.1.3.3):

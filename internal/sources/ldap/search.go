@@ -15,6 +15,9 @@ type query struct {
 	attributes   []string
 	pageSize     int // 0 is without paging
 	controls     []ldap.Control
+	// stream, if not nil, is given the entries of a walk as they come instead of page by
+	// page, those of a page that is cut included. It must not ask the server.
+	stream func(*ldap.Entry)
 }
 
 // request builds the library's request anew each time: it keeps the cookie of
@@ -23,9 +26,33 @@ func (q query) request(scope int, controls ...ldap.Control) *ldap.SearchRequest 
 	return ldap.NewSearchRequest(q.base, scope, ldap.NeverDerefAliases, 0, 0, false, q.filter, q.attributes, slices.Concat(q.controls, controls))
 }
 
+// search is the library's, with what it finds decoded by the session.
+func (s *session) search(r *ldap.SearchRequest) (*ldap.SearchResult, error) {
+	var entries []*ldap.Entry
+	res, err := s.stream(r, func(e *ldap.Entry) { entries = append(entries, e) })
+	if res != nil {
+		res.Entries = entries
+	}
+	return res, err
+}
+
+// stream hands entries on as they come, and leaves none in the result.
+func (s *session) stream(r *ldap.SearchRequest, take func(*ldap.Entry)) (*ldap.SearchResult, error) {
+	s.entries.begin(take)
+	res, err := s.conn.Search(r)
+	s.entries.end()
+	if res != nil {
+		for _, e := range res.Entries { // those that were left to the library
+			take(e)
+		}
+		res.Entries = nil
+	}
+	return res, err
+}
+
 // entry reads one entry; nil if it exists but does not match or is not shown.
 func (s *session) entry(dn, filter string, attributes ...string) (*ldap.Entry, error) {
-	res, err := s.conn.Search(query{base: dn, filter: filter, attributes: attributes}.request(ldap.ScopeBaseObject))
+	res, err := s.search(query{base: dn, filter: filter, attributes: attributes}.request(ldap.ScopeBaseObject))
 	if err != nil {
 		return nil, s.cause(err)
 	}
@@ -76,24 +103,35 @@ func (s *session) walkIn(scope int, q query, each func([]*ldap.Entry) error) (st
 		if err := s.ctx.Err(); err != nil {
 			return st, err
 		}
-		res, err := s.conn.Search(q.request(scope, append(controls, s.scope()...)...))
+		var page []*ldap.Entry
+		first, n := "", 0
+		res, err := s.stream(q.request(scope, append(controls, s.scope()...)...), func(e *ldap.Entry) {
+			if n++; n == 1 {
+				first = e.DN
+			}
+			if q.stream != nil {
+				q.stream(e)
+			} else {
+				page = append(page, e)
+			}
+		})
 		if err != nil && !limited(err) {
 			return st, s.cause(err)
 		}
 		st.pages++
-		st.entries += len(res.Entries)
 		st.referrals += len(res.Referrals)
-		if len(res.Entries) > 0 {
-			first := res.Entries[0].DN
-			if firsts[first] {
-				st.entries -= len(res.Entries)
+		switch {
+		case n > 0 && firsts[first]:
+			return st, errEndless
+		case n > 0:
+			firsts[first], empty = true, 0
+		default:
+			if empty++; empty > maxEmptyPages {
 				return st, errEndless
 			}
-			firsts[first], empty = true, 0
-		} else if empty++; empty > maxEmptyPages {
-			return st, errEndless
 		}
-		if eachErr := each(res.Entries); eachErr != nil {
+		st.entries += n
+		if eachErr := each(page); eachErr != nil {
 			return st, eachErr
 		}
 		if err != nil {
@@ -120,12 +158,9 @@ func limited(err error) bool {
 
 // record copies an entry. Values that came in ranges (MS-ADTS 3.1.1.3.1.3.3)
 // are fetched to their end, so this must not run while a search is under way.
-// The library gives every value memory of its own, so nothing of the page is
-// kept alive by the copies.
 func (s *session) record(e *ldap.Entry) (sources.Record, error) {
 	rec := sources.Record{Ref: e.DN}
 	for _, a := range e.Attributes {
-		a.ByteValues = nil // the library's second copy of each value, with half a kilobyte behind it
 		name, option, ranged := cutRange(a.Name)
 		if !ranged {
 			rec.Add(a.Name, a.Values...)

@@ -88,6 +88,9 @@ func (s *Source) sentence(what string, err error) string {
 // first page failed or the context ended.
 func (s *Source) readPeople(sess *session, c *sources.Collector, g *groups, watch *canaryWatch, m *opening) error {
 	q := query{base: s.o.BaseDN, filter: s.o.UserFilter, attributes: s.wanted(sess), pageSize: s.o.PageSize}
+	if s.o.Mapper.HasPictures() {
+		q.pageSize = min(q.pageSize, picturePage)
+	}
 	if s.o.WithoutPaging {
 		q.pageSize = 0
 	}
@@ -174,7 +177,7 @@ func (s *Source) findCanary(sess *session, w *canaryWatch) error {
 	if strings.HasPrefix(s.o.Canary, "(") {
 		q := query{base: s.o.BaseDN, filter: s.o.Canary, attributes: []string{"1.1"}}.request(ldap.ScopeWholeSubtree, sess.scope()...)
 		q.SizeLimit = 1
-		res, err := sess.conn.Search(q)
+		res, err := sess.search(q)
 		if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
 			return sess.cause(err)
 		}

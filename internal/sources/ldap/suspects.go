@@ -201,7 +201,7 @@ func (c *changer) witness() (string, error) {
 	}
 	q := query{base: c.o.BaseDN, filter: "(&" + c.o.UserFilter + filter + ")", attributes: []string{"1.1"}}.request(ldap.ScopeWholeSubtree)
 	q.SizeLimit = 1
-	res, err := c.sess.conn.Search(q)
+	res, err := c.sess.search(q)
 	if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
 		return "", c.sess.cause(err)
 	}

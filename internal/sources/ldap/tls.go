@@ -126,7 +126,7 @@ func (s *Source) notTLS(e endpoint, what string, err error) *connectError {
 	text, hint := oneLine(err), tlsHint(err)
 	var odd *unpinnedError
 	switch {
-	case errors.As(err, &odd), strings.Contains(text, "certificate_pins"): // StartTLS keeps only the text
+	case errors.As(err, &odd):
 		hint = "if the server's key was replaced on purpose, add its new pin; otherwise somebody stands between"
 		return &connectError{url: e.url, err: &explained{what + ": " + text, err}, hint: hint}
 	case silent(err):

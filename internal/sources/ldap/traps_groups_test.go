@@ -3,6 +3,7 @@ package ldap_test
 import (
 	"bytes"
 	"encoding/hex"
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -180,6 +181,42 @@ func TestTraps_activeDirectory(t *testing.T) {
 			srv.AddValues(ad.GroupDN("club"), "member", people[0])
 			require.Equal(t, before, naive.at(people[0], "uSNChanged").GetAttributeValue("uSNChanged"), "who asks for changed people sees nothing")
 			require.Equal(t, people[:1], holders(t, s))
+		},
+		"tokenGroups of more than one entry": func(t *testing.T, srv *ldaptest.Server, naive bare) {
+			t.Helper()
+			srv.Add(ad.Group("inner", people[0]), ad.Group("outer", ad.GroupDN("inner")))
+			require.Greater(t, len(naive.at(people[0], "tokenGroups").GetRawAttributeValues("tokenGroups")), len(srv.Values(people[0], "memberOf")),
+				"of one entry it holds all groups, the primary one and those around others too")
+			res, err := naive.c.Search(goldap.NewSearchRequest(ad.PeopleDN(), goldap.ScopeWholeSubtree, goldap.NeverDerefAliases, 0, 0, false,
+				"(objectCategory=person)", []string{"mail", "tokenGroups"}, nil))
+			require.True(t, goldap.IsErrorWithCode(err, goldap.LDAPResultOperationsError))
+			require.Empty(t, res.Entries, "who asks for everybody's gets nobody at all")
+			for _, mode := range []string{"search", "member_of"} {
+				s := newAD(t, srv.URL, admins(ad.GroupDN("outer")), in(ldap.GroupOptions{Mode: mode, Nested: "walk"}))
+				require.Equal(t, people[:1], holders(t, s), mode)
+			}
+			s := newAD(t, srv.URL, func(r *sources.Rules) { r.MatchKey = x("attr.tokenGroups") })
+			_, err = s.Snapshot(t.Context(), nil)
+			require.ErrorContains(t, err, `read people below DC=ad,DC=test: LDAP Result Code 1 "Operations Error"`)
+		},
+		"a filter that says not": func(t *testing.T, _ *ldaptest.Server, _ bare) {
+			t.Helper()
+			srv := ldaptest.Start(t, ldaptest.Options{Kind: ad, People: 12})
+			naive := newBare(t, srv.URL, ad.ReaderDN())
+			srv.Modify(people[3], "userAccountControl", "514")
+			const filter = "(&(objectCategory=person)(objectClass=user)(!(userAccountControl:1.2.840.113556.1.4.803:=2)))"
+			require.Len(t, naive.find(ad.PeopleDN(), filter), 11)
+			s := newAD(t, srv.URL, func(r *sources.Rules) { r.DisabledWhen = x("bit(attrs.userAccountControl[0], 2)") })
+			require.False(t, find(t, snapshot(t, s), people[3]).Active)
+
+			for _, dn := range people[:12] { // an attribute that may not be read is to the reader one without values
+				srv.Modify(dn, "userAccountControl")
+			}
+			require.Len(t, naive.find(ad.PeopleDN(), filter), 12, "all is well, it says, and who was disabled is back")
+			snap := snapshot(t, s)
+			require.Contains(t, snap.Incomplete, "12 of 12 entries cannot be used")
+			require.NotEmpty(t, find(t, snap, people[3]).Fault, "who cannot be judged stays as he is")
+			require.Contains(t, fmt.Sprint(newAD(t, srv.URL, nil).Check(t.Context())), "of 12 people nobody has a value of userAccountControl")
 		},
 		"referrals lead elsewhere": func(t *testing.T, srv *ldaptest.Server, naive bare) {
 			t.Helper()

@@ -71,7 +71,7 @@ func (e *endpoint) newSource(name string, roles ...sources.RoleRule) *scim.Sourc
 	at := func(s string) sources.Expr { return sources.Expr{Source: s} }
 	m, err := sources.Compile(name, sources.Rules{
 		ID: at("attr.id"), Username: at(`lower(attr.userName.split("@")[0])`), Email: at("attr.email"), FirstName: at("attr.givenName"),
-		Position: at("attr.department"), Roles: roles,
+		Position: at("attr.department"), Roles: roles, Picture: sources.PictureRule{Attribute: at("attr.`photos.photo`"), MaxSize: 1 << 20},
 	}, sources.CompileOptions{})
 	require.NoError(e.t, err)
 	s, err := scim.New(scim.Options{Name: name, Mapper: m, Store: e.store})

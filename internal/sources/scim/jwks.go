@@ -21,7 +21,10 @@ import (
 // it; a token with one that is not known has them fetched at most every keySetRetry.
 const (
 	keySetFresh = time.Hour
-	keySetStale = 24 * time.Hour // as long, if they cannot be fetched anew
+	// As long, if they cannot be fetched anew: an issuer that is away for a while stops no
+	// push, and who keeps a withdrawn key alive by blocking the address has it for no day.
+	// A push that comes later is answered 503, and its sender keeps it.
+	keySetStale = 4 * time.Hour
 	keySetRetry = 30 * time.Second
 	maxKeySet   = 1 << 20 // bytes
 )

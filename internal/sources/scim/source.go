@@ -92,7 +92,7 @@ func (s *Source) record(r state.Resource, groups []string) (sources.Record, erro
 	}
 	active, given := attributes["active"].(bool)
 	rec := record(s.o.User, r.ID, attributes, groups)
-	rec.Left = !r.Deleted.IsZero() || (given && !active)
+	rec.Left, rec.Deleted = !r.Deleted.IsZero() || (given && !active), r.Deleted
 	return rec, nil
 }
 

@@ -344,6 +344,7 @@ func TestRestore_RefusesAStoreWithSomethingInIt(t *testing.T) {
 			err := restore(t, s, file)
 			require.ErrorIs(t, err, state.ErrConflict)
 			require.ErrorContains(t, err, "the store is not empty, there is something in reads: name a new database as state.url")
+			require.NotContains(t, err.Error(), state.ErrConflict.Error(), "that is for callers")
 			links, err := s.Links(t.Context(), state.LinkFilter{})
 			require.NoError(t, err)
 			require.Empty(t, links)

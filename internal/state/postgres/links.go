@@ -36,6 +36,9 @@ func (s *Store) Links(ctx context.Context, f state.LinkFilter) ([]identity.Link,
 	if f.Undone > 0 {
 		w.and("undone >= $%d", f.Undone)
 	}
+	if f.OffSince > 0 {
+		w.and("deactivated_at >= $%d", f.OffSince)
+	}
 	return collect(ctx, s, "list links", selectLinks+w.String()+" order by source, anchor", w.args, scanLink)
 }
 

@@ -75,7 +75,7 @@ func links(t *testing.T, open Factory) {
 	})
 	open.test(t, "Links/filters by source, key and account, all of them", func(t *testing.T, s state.Store) {
 		other := link(2)
-		other.Key.Source, other.Undone = "branch", 4
+		other.Key.Source, other.Undone, other.DeactivatedAt = "branch", 4, 1_700_000_000_791
 		put(t, s, link(1), other, link(3))
 		for name, c := range map[string]struct {
 			f    state.LinkFilter
@@ -88,6 +88,10 @@ func links(t *testing.T, open Factory) {
 			"accounts":           {state.LinkFilter{AccountIDs: []string{accountID(3), accountID(2), "none"}}, []identity.Link{other, link(3)}},
 			"undone":             {state.LinkFilter{Undone: 4}, []identity.Link{other}},
 			"undone so often":    {state.LinkFilter{Undone: 5}, nil},
+			"off since":          {state.LinkFilter{OffSince: 1_700_000_000_790}, []identity.Link{other}},
+			"off since then":     {state.LinkFilter{OffSince: 1_700_000_000_789}, []identity.Link{other, link(1), link(3)}},
+			"off since later":    {state.LinkFilter{OffSince: 1_700_000_000_792}, nil},
+			"off and account":    {state.LinkFilter{OffSince: 1_700_000_000_789, AccountIDs: []string{accountID(1)}}, []identity.Link{link(1)}},
 			"source and account": {state.LinkFilter{Source: "branch", AccountIDs: []string{accountID(1), accountID(2)}}, []identity.Link{other}},
 			"key and account":    {state.LinkFilter{Keys: []identity.Key{key(1)}, AccountIDs: []string{accountID(3)}}, nil},
 			"empty lists":        {state.LinkFilter{Keys: []identity.Key{}, AccountIDs: []string{}}, []identity.Link{other, link(1), link(3)}},

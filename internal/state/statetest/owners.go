@@ -83,6 +83,7 @@ func owners(t *testing.T, open Factory) {
 func contributor(n, account int) identity.Link {
 	l := link(n)
 	l.AccountID, l.Part = accountID(account), identity.Contributor
+	l.Applied.Owned = identity.AttributesOf(identity.Position, identity.Locale)
 	return l
 }
 

@@ -42,7 +42,9 @@ func link(n int) identity.Link {
 		Key: key(n), AccountID: a.ID, Part: identity.Owner, Origin: identity.OriginCreated,
 		Ref: fmt.Sprintf("uid=user%06d,ou=People,dc=example,dc=org", n),
 		Applied: identity.Applied{
-			Profile: a.Profile, Roles: a.Roles, Auth: a.Auth, Active: true, Username: a.Username + "2", MatchKey: "4711 <&>\u00df", Hash: "h1:0123456789abcdef",
+			Profile: a.Profile, Roles: a.Roles, Auth: a.Auth, Active: true, Username: a.Username + "2", Memberships: identity.Memberships{{Space: "eng", ID: "team-id"}, {Space: "eng/dev", ID: "channel-id", Admin: true}}, MatchKey: "4711 <&>\u00df", Manager: "manager-id", Hash: "h1:0123456789abcdef",
+			Custom:  map[string]string{"Cost centre": "4711 <&>"},
+			Picture: "0123456789abcdef", PictureAt: 1_700_000_000_123, PictureRefused: "fedcba9876543210",
 		},
 		Observed: a, DeactivatedAt: 1_700_000_000_789, Written: at(1), Recheck: at(4), Undone: 3, CreatedAt: at(2), UpdatedAt: at(3),
 	}
@@ -80,7 +82,7 @@ func thePlan() plan.Plan {
 				Chain: 3, Ops: []plan.Op{
 					{Kind: plan.CreateAccount, Changes: []plan.Change{{Field: "username", From: "", To: "user.000002"}, {Field: "first_name", To: `<Zoë> & "co"`}}},
 					{Kind: plan.SetRoles, Changes: []plan.Change{{Field: plan.FieldRoles, From: "system_user", To: "system_admin system_user"}}},
-					{Kind: plan.PatchProfile, Parks: true},
+					{Kind: plan.PatchProfile, Parks: true, SpaceID: "of another kind"},
 				},
 			},
 			{

@@ -52,6 +52,7 @@ func refusesText(t *testing.T, s state.Store, bad string) {
 		"ref":      func(l *identity.Link) { l.Ref = bad },
 		"applied":  func(l *identity.Link) { l.Applied.Profile.Nickname = bad },
 		"hash":     func(l *identity.Link) { l.Applied.Hash = bad },
+		"picture":  func(l *identity.Link) { l.Applied.Picture = bad },
 		"observed": func(l *identity.Link) { l.Observed.Auth.Data = bad },
 		"roles":    func(l *identity.Link) { l.Observed.Roles = identity.Roles{bad} },
 	} {

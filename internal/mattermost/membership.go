@@ -1,0 +1,153 @@
+package mattermost
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+)
+
+// SpaceError tells that the server does not let somebody into a team or channel, or
+// out of it: nothing was changed.
+type SpaceError struct {
+	Space string // its name
+	Why   string // completes "dev "
+	All   bool   // it would be so for everybody
+	Err   error  // the server's answer
+}
+
+func (e *SpaceError) Error() string { return fmt.Sprintf("%s %s: %v", e.Space, e.Why, e.Err) }
+
+// Unwrap gives the server's answer.
+func (e *SpaceError) Unwrap() error { return e.Err }
+
+// Refused is always true.
+func (e *SpaceError) Refused() bool { return true }
+
+// SpaceTrouble gives what is in the way, in a sentence, and whether it is in everybody's.
+func (e *SpaceError) SpaceTrouble() (why string, all bool) { return e.Space + " " + e.Why, e.All }
+
+// refusals are what the answers about teams and channels mean that do not come from
+// the account or the request (seen on 11.6 and 5.38).
+func spaceRefusal(id string) (why string, all, known bool) {
+	switch id {
+	case "app.team.get.find.app_error", "app.channel.get.existing.app_error":
+		return "is not there any more", true, true
+	case "app.team.join_user_to_team.save_member.max_accounts.app_error", "app.team.join_user_to_team.max_accounts.app_error":
+		return "is full", true, true
+	case "api.team.add_members.user_denied", "api.channel.add_members.user_denied", "api.team.remove_member.group_constrained.app_error":
+		return "is managed by groups of Mattermost's own by now", true, true
+	case "api.channel.remove.default.app_error":
+		return "is for everybody in its team", true, true
+	case "api.team.join_user_to_team.allowed_domains.app_error":
+		return "does not take the domain of this e-mail", false, true
+	case "app.channel.add_member.deleted_user.app_error":
+		return "takes nobody whose account is off", false, true
+	case idMissingTeamMember, "api.channel.add_user.to.channel.failed.deleted.app_error":
+		return "takes only people who are in its team", false, true
+	case "api.channel.add_user.to.channel.rejected":
+		return "does not take this person, by rules of the server", false, true
+	}
+	return "", false, false
+}
+
+const (
+	idMissingTeamMember    = "app.team.get_member.missing.app_error"
+	idMissingChannelMember = "app.channel.get_member.missing.app_error"
+)
+
+// changeMembership carries out an op about a team or channel. Joining is held to the
+// answer, which shows the membership; leaving and roles are read back. Who is out
+// already has left.
+func (t *Target) changeMembership(ctx context.Context, id string, op plan.Op) (identity.Account, error) {
+	name, from, to, _ := op.Space()
+	s := plan.Space{ID: op.SpaceID}
+	if _, channel := identity.TeamOf(name); channel {
+		s.TeamID = "a channel" // which of them does not matter for its address
+	}
+	kind := string(op.Kind)
+	if err := checkID(kind, op.SpaceID); err != nil {
+		return identity.Account{}, err
+	}
+	var err error
+	joins := from == ""
+	switch {
+	case joins && to == "" || from == to:
+		return identity.Account{}, &RequestError{kind, "nothing to change"}
+	case joins:
+		err = t.c.join(ctx, id, s)
+	case to == "":
+		if err = t.c.leave(ctx, id, s); isOut(err) {
+			err = nil
+		}
+	default:
+		err = t.c.setSpaceAdmin(ctx, id, s, to == "admin")
+	}
+	if e, ok := asAPI(err); ok {
+		if why, all, known := spaceRefusal(e.ID); known {
+			return identity.Account{}, &SpaceError{Space: name, Why: why, All: all, Err: err}
+		}
+	}
+	if err != nil || joins {
+		return identity.Account{ID: id}, err
+	}
+	after, cancel := t.afterwards(ctx)
+	defer cancel()
+	m, in, err := t.membership(after, id, name, s, true)
+	if err != nil {
+		return identity.Account{}, &UnverifiedError{AccountID: id, Err: err}
+	}
+	var now identity.Memberships
+	if in {
+		now = identity.Memberships{m}
+	}
+	if !op.Shows(now) {
+		return identity.Account{ID: id}, &MismatchError{AccountID: id, Field: string(op.Changes[0].Field), Want: to, Got: shownPlace(m, in)}
+	}
+	return identity.Account{ID: id}, nil
+}
+
+// isOut tells the answer about somebody who is not in the team or channel that he was
+// to be taken out of.
+func isOut(err error) bool {
+	e, ok := asAPI(err)
+	return ok && e.Status == http.StatusNotFound && (e.ID == idMissingTeamMember || e.ID == idMissingChannelMember)
+}
+
+func shownPlace(m identity.Membership, in bool) string {
+	switch {
+	case !in:
+		return ""
+	case m.Admin:
+		return "admin"
+	}
+	return "member"
+}
+
+// join adds an account to a team or channel. It can be repeated. The answer to another
+// account's is no proof.
+func (c *Client) join(ctx context.Context, account string, s plan.Space) error {
+	body := map[string]string{"user_id": account}
+	if s.TeamID == "" {
+		body["team_id"] = s.ID
+	}
+	var w wireMember
+	_, err := c.do(ctx, call{method: http.MethodPost, path: spacePath(s) + "/members", body: body, write: true, account: account, decode: into(&w)})
+	if err == nil && (w.UserID != account || w.DeleteAt != 0) {
+		return &MismatchError{AccountID: account, Field: "membership", Want: "member", Got: ""}
+	}
+	return err
+}
+
+func (c *Client) leave(ctx context.Context, account string, s plan.Space) error {
+	_, err := c.do(ctx, call{method: http.MethodDelete, path: spacePath(s) + "/members/" + account, write: true, account: account})
+	return err
+}
+
+func (c *Client) setSpaceAdmin(ctx context.Context, account string, s plan.Space, admin bool) error {
+	body := map[string]bool{"scheme_admin": admin, "scheme_user": true, "scheme_guest": false}
+	_, err := c.do(ctx, call{method: http.MethodPut, path: spacePath(s) + "/members/" + account + "/schemeRoles", body: body, write: true, account: account})
+	return err
+}

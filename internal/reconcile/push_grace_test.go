@@ -1,0 +1,69 @@
+package reconcile_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/reconcile"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
+)
+
+// A grace is counted for those who are pushed as for those who are read.
+func TestEngine_Push_grace(t *testing.T) {
+	t.Parallel()
+	// passes pushes that somebody leaves, and looks at him a little and a long time after.
+	passes := func(t *testing.T, g plan.Grace, leaves func(*identity.Identity), off bool) {
+		t.Helper()
+		w := newWorld(t)
+		graced := func(o *reconcile.Options) { o.Policy.Grace = g }
+		p := w.service(newClient(), w.on(0, graced))
+		p.push(pushedID(1, nil))
+		p.keep(pushedID(1, leaves))
+		for _, by := range []time.Duration{0, 30 * time.Minute, 2 * time.Hour} {
+			p.stop()
+			p = w.service(p.client, w.on(by, graced))
+			p.keep(pushedID(1, leaves)) // the client says it again
+			is := func() bool {
+				u, there := p.account(1)
+				return there && u.DeleteAt != 0
+			}
+			if by == 2*time.Hour && off {
+				require.Eventually(t, is, 30*time.Second, 10*time.Millisecond, by)
+				continue
+			}
+			require.Never(t, is, 500*time.Millisecond, 50*time.Millisecond, by)
+		}
+	}
+	t.Run("disabled", func(t *testing.T) {
+		t.Parallel()
+		passes(t, plan.Grace{Disabled: time.Hour}, leaver, true)
+	})
+	t.Run("disabled, and back in between", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		graced := func(o *reconcile.Options) { o.Policy.Grace = plan.Grace{Disabled: time.Hour} }
+		p := w.service(newClient(), w.on(0, graced))
+		p.push(pushedID(1, nil))
+		for _, by := range []time.Duration{0, 2 * time.Hour, 4 * time.Hour} {
+			p.stop()
+			p = w.service(p.client, w.on(by, graced))
+			p.keep(pushedID(1, leaver))
+			require.Never(t, func() bool { return p.active() == 0 }, 300*time.Millisecond, 50*time.Millisecond, by)
+			p.push(pushedID(1, nil))
+			p.calm()
+		}
+	})
+	t.Run("deleted", func(t *testing.T) {
+		t.Parallel()
+		at := time.Now()
+		passes(t, plan.Grace{Disabled: 100 * time.Hour, Deleted: time.Hour}, func(id *identity.Identity) { id.Active, id.Deleted = false, at }, true)
+	})
+	t.Run("deleted, but longer than disabled", func(t *testing.T) {
+		t.Parallel()
+		at := time.Now()
+		passes(t, plan.Grace{Deleted: 3 * time.Hour}, func(id *identity.Identity) { id.Active, id.Deleted = false, at }, false)
+	})
+}

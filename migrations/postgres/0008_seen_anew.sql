@@ -1,0 +1,6 @@
+-- Time zones and pictures are read from now on, which accounts seen before lack: the
+-- next pass reads every linked account whole.
+
+-- +goose Up
+
+delete from marks where name = 'observe';
