@@ -236,6 +236,7 @@ func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		return n
 	}
+	s := here(ts).server(ts, "")
 	f := mmsim.Fault{Method: v["method"], Path: v["path"], Skip: number(v["skip"]), Count: number(v["count"])}
 	switch kind, value, _ := strings.Cut(args[0], "="); kind {
 	case "html":
@@ -254,10 +255,13 @@ func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 		d, err := time.ParseDuration(value)
 		ts.Check(err)
 		f.Latency = d
+	case "stuck":
+		until := make(chan struct{})
+		f.Until = until
+		s.faults = append(s.faults, func() { close(until) })
 	default:
 		ts.Fatalf("there is no fault %s", kind)
 	}
-	s := here(ts).server(ts, "")
 	s.faults = append(s.faults, s.sim.Fail(f))
 }
 

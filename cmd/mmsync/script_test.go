@@ -1,6 +1,7 @@
 package main
 
 import (
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -51,7 +52,7 @@ func TestScript(t *testing.T) {
 			"mm-token": cmdToken, "mm-channel": cmdChannel, "mm-fault": cmdFault, "mm-front": cmdFront, "mm-licence": cmdLicence, "mm-well": cmdWell,
 			"slapd": cmdSlapd, "ldap-add": cmdLDAPAdd, "ldap-set": cmdLDAPSet, "ldap-delete": cmdLDAPDelete, "fakeldap": cmdFakeLDAP,
 			"exits": cmdExits, "json": cmdJSON, "jsonenv": cmdJSONEnv, "norm": cmdNorm, "interrupt": cmdInterrupt, "people": cmdPeople,
-			"newer-schema": cmdNewerSchema, "busy-port": cmdBusyPort, "lines": cmdLines, "waitwrites": cmdWaitWrites,
+			"newer-schema": cmdNewerSchema, "busy-port": cmdBusyPort, "lines": cmdLines, "waitwrites": cmdWaitWrites, "waitrow": cmdWaitRow,
 			"holds-text": cmdHoldsText, "pruned": cmdPruned, "free-port": cmdFreePort, "push": cmdPush, "ask": cmdAsk,
 			"mm-synced": cmdSynced, "fakead": cmdFakeAD, "fill": cmdFill,
 			"sql": cmdSQL, "postgres": cmdPostgres,
@@ -320,6 +321,23 @@ func cmdWaitWrites(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	sim := here(ts).server(ts, "").sim
 	until(ts, func() bool { return len(sim.Writes()) >= n })
+}
+
+// cmdWaitRow: waitrow FILE QUERY waits until an SQLite store has what QUERY asks for.
+func cmdWaitRow(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: waitrow FILE QUERY")
+	}
+	db := database(ts, args[0])
+	defer func() { ts.Check(db.Close()) }()
+	until(ts, func() bool {
+		var found any
+		err := db.QueryRow(args[1]).Scan(&found)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			ts.Logf("waitrow: %v", err) // busy, as a store in use may be
+		}
+		return err == nil
+	})
 }
 
 // patience is how long a script waits for what happens at once on an idle machine.

@@ -220,7 +220,7 @@ func TestChaos(t *testing.T) {
 	w := newWorld(t, store{"postgres", func(testing.TB, string) string { return pg.URL() }}, settings{
 		ldap: dir.URL, scim: []string{"idp"}, inline: "50ms",
 		guards:   "{count: 100000, percent: 100}",
-		limits:   "  max_updates: {count: 1000000}\n  max_creates: {count: 1000000}\n",
+		limits:   "  max_updates: {count: 1000000}\n  max_creates: {count: 1000000}\n  max_reactivations: {count: 1000000}\n",
 		sections: fmt.Sprintf("schedule: {runs: [{name: full, every: %s}]}\n", how.every),
 	})
 	w.mmsync("sync", "-q").exits(0)

@@ -94,7 +94,7 @@ func TestSoak(t *testing.T) {
 			dir := slapdtest.Start(t, slapdtest.Options{Users: people})
 			w := newWorld(t, st, settings{
 				ldap: dir.URL, scim: []string{"idp"}, guards: "{count: 1000000, percent: 100}",
-				limits: "  max_updates: {count: 10000000}\n  max_creates: {count: 1000000}\n",
+				limits: "  max_updates: {count: 10000000}\n  max_creates: {count: 1000000}\n  max_reactivations: {count: 1000000}\n",
 				sections: fmt.Sprintf("admin: {listen: %q}\nschedule: {runs: [{name: often, every: %s}]}\n", admin, max(5*time.Second, length/60)) +
 					"notices: {sinks: [{name: ops, type: mattermost, channel: ops/identity}]}\n",
 			})

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Fault is something that goes wrong with the requests it matches. Latency goes
-// with any effect or alone; of the others one is set. The first fault that
+// Fault is something that goes wrong with the requests it matches. Latency and
+// Until go with any effect or alone; of the others one is set. The first fault that
 // matches a request and is not used up takes it.
 type Fault struct {
 	// What it matches; empty is everything.
@@ -25,7 +25,9 @@ type Fault struct {
 	Probability float64 // of each match; 0: always
 	Seed        uint64  // for Probability
 
-	Latency      time.Duration
+	Latency time.Duration
+	Until   <-chan struct{} // nothing is done or answered before this is closed
+
 	Status       int    // answers with this: 429 as the real limiter, else an error body
 	ErrorID      string // the error id for Status
 	RetryAfter   int    // seconds, for 429; 0: the recorded 1

@@ -28,8 +28,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, node int) {
 	}
 	call := Call{Method: r.Method, Path: r.URL.Path, RawQuery: r.URL.RawQuery, Body: body, At: at, Node: node}
 	hit := s.faults.match(r)
-	if hit != nil && hit.Latency > 0 && !sleep(r, hit.Latency) {
-		panic(http.ErrAbortHandler)
+	if hit != nil && (!sleep(r, hit.Latency) || !wait(r, hit.Until)) {
+		panic(http.ErrAbortHandler) // the client went away meanwhile
 	}
 	if hit != nil && hit.CutBefore {
 		call.Cut = true
@@ -167,10 +167,25 @@ func (s *Server) row(q *request, id string) *User {
 }
 
 func sleep(r *http.Request, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+func wait(r *http.Request, until <-chan struct{}) bool {
+	if until == nil {
+		return true
+	}
+	select {
+	case <-until:
 		return true
 	case <-r.Context().Done():
 		return false

@@ -93,6 +93,11 @@ func TestCheck_each_class(t *testing.T) {
 			return d
 		},
 	}
+	causes := map[plan.Class]string{
+		plan.Creates: "4 of 4 are in source ad and have no account", plan.Reactivations: "4 of 4 are back in source ad",
+		plan.Renames: "4 of 4 have another username", plan.EmailChanges: "4 of 4 have another e-mail", plan.Updates: "4 of 4 have another position",
+		plan.AuthChanges: "4 of 4 would log in by saml", plan.AdminGrants: "4 of 4 would be given system_admin",
+	}
 	for class, f := range of {
 		l := tight(class)
 		three := &guard.Limit{Count: 3}
@@ -116,6 +121,7 @@ func TestCheck_each_class(t *testing.T) {
 		v := guard.Check(adPlan(repeated(4, f)...), guard.Usage{}, l)
 		require.Len(t, v.Trips, 1, class)
 		require.Equal(t, class, v.Trips[0].Class)
+		require.Contains(t, v.Trips[0].Message, " Largest cause: "+causes[class], class)
 		held := guard.Withhold(adPlan(repeated(4, f)...), v)
 		require.False(t, held.Effective(), class)
 		for i, d := range held.Decisions {

@@ -356,6 +356,8 @@ func largest(list map[cause]int, class plan.Class, planned int, s plan.SourceSum
 	switch class {
 	case plan.Creates:
 		return fmt.Sprintf("%s are in source %s and have no account%s", head, s.Name, now)
+	case plan.Reactivations:
+		return fmt.Sprintf("%s are back in source %s%s", head, s.Name, now)
 	case plan.SpaceCreations:
 		return ""
 	case plan.AdminGrants:
