@@ -237,7 +237,7 @@ func cmdLines(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // cmdPeople: people FILE N [LEFT] writes a CSV with N people, of whom the first
-// LEFT have left.
+// LEFT have left. It replaces the file, so that a service beside it reads no half of it.
 func cmdPeople(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: people FILE N [LEFT]")
@@ -258,7 +258,9 @@ func cmdPeople(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		fmt.Fprintf(&b, "p%03d,person%03d,person%03d@example.test,Person,Number %d,Clerk,%s\n", i, i, i, i, status)
 	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o600))
+	file := ts.MkAbs(args[0])
+	ts.Check(os.WriteFile(file+".new", []byte(b.String()), 0o600))
+	ts.Check(os.Rename(file+".new", file))
 }
 
 // cmdInterrupt: interrupt [-term] [-line REGEXP | -writes N] CODE COMMAND ARGS...

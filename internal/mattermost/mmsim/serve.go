@@ -186,7 +186,7 @@ func wait(r *http.Request, until <-chan struct{}) bool {
 	}
 	select {
 	case <-until:
-		return true
+		return r.Context().Err() == nil // of two that are ready, select takes either
 	case <-r.Context().Done():
 		return false
 	}
