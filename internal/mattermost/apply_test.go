@@ -303,7 +303,7 @@ func TestTarget_Apply_active(t *testing.T) {
 	t.Run("a cluster whose nodes lag behind each other is waited for", func(t *testing.T) {
 		t.Parallel()
 		s := mmsim.New(mmsim.Options{})
-		there, err := url.Parse(s.Node(400 * time.Millisecond).Start(t))
+		there, err := url.Parse(s.Node(2 * time.Second).Start(t))
 		require.NoError(t, err)
 		c := client(t, s.Start(t), s.AdminToken(), func(o *mattermost.Options) {
 			o.HTTPTransport = through(func(r *http.Request) (*http.Response, error) { // writes go here, reads there

@@ -217,10 +217,10 @@ func TestClient_answer(t *testing.T) {
 			}
 		})
 		defer close(release)
-		c := client(t, s.URL, secret, func(o *mattermost.Options) { o.Timeout = 20 * time.Millisecond })
+		c := client(t, s.URL, secret, func(o *mattermost.Options) { o.Timeout = 2 * time.Second })
 		_, err := c.Patch(t.Context(), someID, identity.Profile{Nickname: "x"}, identity.AttributesOf(identity.Nickname))
 		require.ErrorIs(t, err, mattermost.ErrOutcomeUnknown)
-		require.ErrorContains(t, err, "no answer within 20ms: outcome unknown")
+		require.ErrorContains(t, err, "no answer within 2s: outcome unknown")
 	})
 	t.Run("an e-mail is not in the error of its look-up", func(t *testing.T) {
 		t.Parallel()

@@ -116,8 +116,13 @@ func TestClient_write_untilItLeavesItIsItsCallers(t *testing.T) {
 	t.Run("no connection, and a caller that leaves before the repeat", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
-		c := client(t, "http://127.0.0.1:1", secret, func(o *mattermost.Options) { o.RetryWait = time.Hour })
-		time.AfterFunc(50*time.Millisecond, cancel)
+		c := client(t, "http://127.0.0.1:1", secret, func(o *mattermost.Options) {
+			o.RetryWait = time.Hour
+			o.HTTPTransport = &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				defer time.AfterFunc(2*time.Second, cancel) // once the refusal has been heard
+				return (&net.Dialer{}).DialContext(ctx, network, address)
+			}}
+		})
 		err := c.SetActive(ctx, someID, true)
 		requireUnsent(t, err, context.Canceled)
 		require.ErrorContains(t, err, "connection refused")
@@ -241,10 +246,10 @@ func TestClient_write_onceItLeftItIsNotCut(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		})
-		c := client(t, s.URL, secret, func(o *mattermost.Options) { o.Timeout = 200 * time.Millisecond })
-		_, err := c.Patch(within(t, 100*time.Millisecond), someID, identity.Profile{Nickname: "x"}, identity.AttributesOf(identity.Nickname))
+		c := client(t, s.URL, secret, func(o *mattermost.Options) { o.Timeout = 3 * time.Second })
+		_, err := c.Patch(within(t, 2*time.Second), someID, identity.Profile{Nickname: "x"}, identity.AttributesOf(identity.Nickname))
 		require.ErrorIs(t, err, mattermost.ErrOutcomeUnknown)
-		require.ErrorContains(t, err, "the answer did not end within 200ms")
+		require.ErrorContains(t, err, "the answer did not end within 3s")
 	})
 	t.Run("a read is its caller's to the end", func(t *testing.T) {
 		t.Parallel()
@@ -292,6 +297,8 @@ func TestClient_write_atTheLastMoment(t *testing.T) {
 			t.Parallel()
 			var wrote, other atomic.Int32
 			release := make(chan struct{})
+			goOn := sync.OnceFunc(func() { close(release) })
+			defer goOn()
 			c, _, gone := last(t, h2, func(w http.ResponseWriter, r *http.Request) {
 				if h2 != (r.ProtoMajor == 2) {
 					t.Errorf("HTTP/%d is not what this is about", r.ProtoMajor)
@@ -307,7 +314,7 @@ func TestClient_write_atTheLastMoment(t *testing.T) {
 			var wg sync.WaitGroup
 			var beside error
 			wg.Go(func() { beside = c.RevokeSessions(t.Context(), otherID) })
-			require.Eventually(t, func() bool { return other.Load() == 2 }, 5*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return other.Load() == 2 }, time.Minute, time.Millisecond)
 			for range 5 {
 				ctx, cancel := context.WithCancel(t.Context())
 				gone.Store(&cancel)
@@ -316,7 +323,7 @@ func TestClient_write_atTheLastMoment(t *testing.T) {
 				gone.Store(&cancel)
 				requireUnsent(t, c.RevokeSessions(ctx, someID), context.Canceled)
 			}
-			close(release)
+			goOn()
 			wg.Wait()
 			require.NoError(t, beside)
 			gone.Store(nil)

@@ -49,9 +49,6 @@ func TestClient_serversOwnLimit(t *testing.T) {
 	check := func(t *testing.T, burst int, answered, refused []time.Duration, lasts time.Duration) {
 		t.Helper()
 		t.Logf("burst %d: %d answered in %s, refused at %v", burst, len(answered), lasts, refused)
-		for _, at := range refused {
-			require.Less(t, at, time.Second)
-		}
 		least := lasts.Seconds() // the server tells how full its bucket is in whole seconds, which a small one says little by
 		if burst >= 10 {
 			least *= 5
@@ -65,6 +62,9 @@ func TestClient_serversOwnLimit(t *testing.T) {
 				l := &line{sim: mmsim.New(mmsim.Options{RateLimit: &mmsim.RateLimit{PerSec: 10, MaxBurst: burst}}), calls: map[string]int{}, most: map[string]int{}, slow: 5 * time.Millisecond}
 				c := client(t, "http://127.0.0.1:1", l.sim.AdminToken(), func(o *mattermost.Options) { o.HTTPTransport, o.RatePerSecond = l, 50 })
 				answered, refused := pace(t, c, l.sim, 5*time.Minute)
+				for _, at := range refused {
+					require.Less(t, at, time.Second)
+				}
 				check(t, burst, answered, refused, 5*time.Minute)
 			})
 		})
@@ -81,6 +81,7 @@ func TestClient_serversOwnLimit(t *testing.T) {
 		s := mmsim.New(mmsim.Options{RateLimit: &mmsim.RateLimit{PerSec: 10, MaxBurst: 10}})
 		c := client(t, s.Start(t), s.AdminToken(), func(o *mattermost.Options) { o.RatePerSecond = 50 })
 		answered, refused := pace(t, c, s, lasts)
+		require.LessOrEqual(t, len(refused), len(answered)/10, "whenever a busy machine lets a side begin")
 		check(t, 10, answered, refused, lasts)
 	})
 }
