@@ -66,7 +66,7 @@ func TestEngine_Recover_endsTheSessionsOfALoginThatMovedLate(t *testing.T) {
 	}
 	ch := func(o *reconcile.Options) {
 		o.Policy.ChangeAuth, o.Policy.RevokeOnAuth = true, true
-		o.SettleAfter = 400 * time.Millisecond
+		o.SettleAfter = 3 * time.Second
 	}
 	w.settle(people, wiring{change: ch})
 	people[0].Login = "moved"

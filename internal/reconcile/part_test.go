@@ -139,7 +139,8 @@ func TestEngine_Part_secondLook(t *testing.T) {
 	people[0].Left = "yes"
 	w.dies(people, "/active")
 	people[1].Title = "Director"
-	rep := w.part(people, wiring{change: patient}, reconcile.Selection{People: []string{"bert"}})
+	patience := w.patience(people)
+	rep := w.part(people, wiring{change: patient(patience)}, reconcile.Selection{People: []string{"bert"}})
 	require.Equal(t, 1, rep.Counts.Done)
 	require.Nil(t, rep.Again)
 	require.True(t, w.active("anna"), "nobody selected her")

@@ -274,7 +274,7 @@ func TestEngine_Push_besideRun(t *testing.T) {
 		id := pushedID(n, titled("Clerk"))
 		c.people[id.Key.Anchor] = id
 	}
-	w.sim.Fail(mmsim.Fault{Method: http.MethodPut, Path: "/users/*/patch", Latency: 40 * time.Millisecond})
+	slow := w.sim.Fail(mmsim.Fault{Method: http.MethodPut, Path: "/users/*/patch", Latency: 400 * time.Millisecond})
 	p = w.service(c, wiring{change: func(o *reconcile.Options) { o.Limits.Updates.Count, o.Workers = 1000, 2 }})
 	done := make(chan reconcile.Report, 1)
 	go func() {
@@ -294,6 +294,7 @@ func TestEngine_Push_besideRun(t *testing.T) {
 		t.Fatal("the run was over before the pushes came")
 	default:
 	}
+	slow()
 	rep := <-done
 	require.Equal(t, state.RunDone, rep.Status, "%+v", rep.Failures)
 	u, _ = p.account(people - 2)
@@ -368,7 +369,7 @@ func TestEngine_Push_away(t *testing.T) {
 			id := pushedID(n, titled("Clerk"))
 			p.client.people[id.Key.Anchor] = id
 		}
-		w.sim.Fail(mmsim.Fault{Method: http.MethodPut, Path: "/users/*/patch", Latency: 100 * time.Millisecond})
+		slow := w.sim.Fail(mmsim.Fault{Method: http.MethodPut, Path: "/users/*/patch", Latency: 400 * time.Millisecond})
 		p = w.service(p.client, wiring{change: change})
 		done := make(chan struct{})
 		go func() {
@@ -391,6 +392,7 @@ func TestEngine_Push_away(t *testing.T) {
 			t.Error("the run was over before")
 		default:
 		}
+		slow()
 		<-done
 	})
 }

@@ -66,9 +66,9 @@ func TestSyncTick(t *testing.T) {
 		w := newWorld(t)
 		s := w.store()
 		defer s.Close()
+		began := time.Now()
 		_, err := s.AcquireLease(t.Context(), "reconcile", "another", 1500*time.Millisecond) // and dies
 		require.NoError(t, err)
-		began := time.Now()
 		_, ran, err := w.engine(s, few(), wiring{}).SyncTick(t.Context(), o, tick(0))
 		require.NoError(t, err)
 		require.True(t, ran)

@@ -22,7 +22,7 @@ func TestTrap_creationThatComesLate(t *testing.T) {
 	w.settle(people, wiring{})
 	people = append(people, human{ID: "9", UID: "nora"})
 	w.dies(people, "/users")
-	rep, err := w.sync(people, wiring{change: patient, wrap: func(s state.Store) state.Store {
+	rep, err := w.sync(people, wiring{change: patient(w.patience(people)), wrap: func(s state.Store) state.Store {
 		return journaled{s, func() { w.sim.AddUser(mmsim.User{Username: "nora", Email: "nora@example.test"}) }}
 	}})
 	require.NoError(t, err)
