@@ -105,7 +105,7 @@ func TestFaults(t *testing.T) {
 			}
 			patience := time.Minute
 			if f.Name == "hang" || f.Name == "wrong-message-id" { // nothing comes any more
-				patience = 300 * time.Millisecond
+				patience = 1500 * time.Millisecond
 			}
 			whole := read(t, s, url, time.Minute)
 			require.NoError(t, whole.err)

@@ -28,7 +28,7 @@ func TestSource_Reach(t *testing.T) {
 	silent := slapdtest.NewProxy(t, directory.URL)
 	silent.HangAfter(1)
 	within := func(f func(ctx context.Context)) {
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		f(ctx)
 		require.NoError(t, ctx.Err(), "in time for whoever asks, and not because of that")
@@ -38,7 +38,7 @@ func TestSource_Reach(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	require.ErrorContains(t, newSource(t, silent.URL).Reach(ctx), "no answer within 200ms; see whether the directory is at work")
+	require.Regexp(t, `no answer within [\d.]+m?s; see whether the directory is at work`, newSource(t, silent.URL).Reach(ctx))
 
 	directory.Set(slapdtest.Faults{BindCode: 51})
 	require.ErrorContains(t, newSource(t, directory.URL).Reach(t.Context()), "the server is busy or shutting down (code 51)")

@@ -210,7 +210,7 @@ func TestSource_Snapshot_error(t *testing.T) {
 		"the same by StartTLS": {srv.URL, func(o *ldap.Options) { o.CAFile, o.Security = srv.StrangerCAFile(), "starttls" }, []string{"StartTLS: tls: failed to verify certificate", "unknown authority", "; set ca_file"}},
 		"another name":         {srv.TLSURL, func(o *ldap.Options) { o.CAFile, o.ServerName = srv.CAFile, "dc1.example.com" }, []string{"certificate is valid for localhost", "server_name"}},
 		"no CA file":           {srv.TLSURL, func(o *ldap.Options) { o.CAFile = "/nonexistent.pem" }, []string{"no such file", "check ca_file"}},
-		"no TLS there":         {srv.URL, func(o *ldap.Options) { o.Security, o.Timeout = "tls", time.Second }, []string{"TLS", "is this the right port"}},
+		"no TLS there":         {srv.URL, func(o *ldap.Options) { o.Security, o.Timeout = "tls", 3*time.Second }, []string{"TLS", "is this the right port"}},
 		"mapped name unknown": {srv.URL, func(o *ldap.Options) {
 			o.Mapper = mapper(t, func(r *sources.Rules) { r.Email = sources.Expr{Source: "attr.mial", Line: 8, Col: 3} })
 		}, []string{"8:8: email_attribute: the source has no attribute mial; did you mean mail?"}},
@@ -306,10 +306,10 @@ func TestSource_Snapshot_hangs(t *testing.T) {
 	proxy.HangAfter(110_000)
 	t.Run("until the timeout", func(t *testing.T) {
 		t.Parallel()
-		snap, err := newSource(t, proxy.URL, func(o *ldap.Options) { o.Timeout = time.Second }).Snapshot(t.Context(), nil)
+		snap, err := newSource(t, proxy.URL, func(o *ldap.Options) { o.Timeout = 3 * time.Second }).Snapshot(t.Context(), nil)
 		require.NoError(t, err)
 		require.False(t, snap.Complete)
-		require.Contains(t, snap.Incomplete, " has not answered for 1s; see whether the server is at work")
+		require.Contains(t, snap.Incomplete, " has not answered for 3s; see whether the server is at work")
 	})
 	t.Run("until it is called off", func(t *testing.T) {
 		t.Parallel()
@@ -333,7 +333,7 @@ func TestSource_Snapshot_silentHandshake(t *testing.T) {
 		start := time.Now()
 		_, err := newSource(t, "ldap://"+l.Addr().String(), o, func(o *ldap.Options) { o.Timeout = 200 * time.Millisecond }).Snapshot(t.Context(), nil)
 		require.Error(t, err)
-		require.Less(t, time.Since(start), 5*time.Second)
+		require.Less(t, time.Since(start), time.Minute)
 	}
 }
 
