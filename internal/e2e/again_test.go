@@ -1,8 +1,9 @@
 package e2e_test
 
 import (
-	"slices"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,16 +26,20 @@ func TestSecondLook(t *testing.T) {
 	people[0].Disabled = true
 	w.feed(people)
 
-	p := w.start("sync")
-	// Only once it was read back: what is undone before is seen at once.
-	off := "/users/" + w.user(name).ID
-	require.Eventually(t, func() bool {
-		calls := w.sim.Calls()
-		at := slices.IndexFunc(calls, func(c mmsim.Call) bool { return c.IsWrite() && strings.Contains(c.Path, off) })
-		return at >= 0 && slices.ContainsFunc(calls[at+1:], func(c mmsim.Call) bool { return c.Status == 200 && strings.HasSuffix(c.Path, off) })
-	}, 20*time.Second, 5*time.Millisecond)
-	w.sim.SetUser(w.user(name).ID, func(u *mmsim.User) { u.DeleteAt, u.UpdateAt = 0, time.Now().UnixMilli() })
-	r := p.wait().exits(0)
+	// Only as it is read back: what is undone before is seen at once.
+	id := w.user(name).ID
+	var off, undone atomic.Bool
+	w.sim.OnCall(func(c mmsim.Call) {
+		switch {
+		case !strings.Contains(c.Path, "/users/"+id):
+		case c.IsWrite():
+			off.Store(true)
+		case off.Load() && c.Status == http.StatusOK && undone.CompareAndSwap(false, true):
+			w.sim.SetUser(id, func(u *mmsim.User) { u.DeleteAt, u.UpdateAt = 0, time.Now().UnixMilli() })
+		}
+	})
+	r := w.mmsync("sync").exits(0)
+	require.True(t, undone.Load())
 	require.Contains(t, r.stdout, "Looked again")
 	require.False(t, w.user(name).Active(), "switched off once more by the same run")
 	t.Log(r.stdout + r.stderr)

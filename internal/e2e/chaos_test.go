@@ -87,7 +87,7 @@ func (f *fleet) kill() {
 func (f *fleet) stop(t *testing.T, db state.Store) (held bool) {
 	t.Helper()
 	i := rand.IntN(len(f.services))
-	for until := time.Now().Add(5 * time.Second); !held && time.Now().Before(until); {
+	for until := time.Now().Add(20 * time.Second); !held && time.Now().Before(until); {
 		l, ok, err := db.HeldLease(t.Context(), reconcile.LeaseName)
 		if err != nil || !ok { // the database may be away
 			time.Sleep(time.Millisecond)

@@ -37,7 +37,7 @@ func TestKill(t *testing.T) {
 				w.sim.ResetCalls()
 				w.killAt(at, creation, "sync", "-q")
 
-				r := w.mmsync("sync", "-q").exits(0)
+				r := w.mmsync("sync", "-q", "--wait-lock", "60s").exits(0)
 				require.NotContains(t, r.stderr, "not carried out")
 				requireStaff(t, w, slapdtest.Roster(n))
 				links := w.links()
@@ -82,7 +82,7 @@ func TestKillMidChange(t *testing.T) {
 				began := time.Now()
 				w.sim.ResetCalls()
 				w.killAt(at, func(c mmsim.Call) bool { return c.IsWrite() }, "sync", "-q")
-				w.mmsync("sync", "-q").exits(0)
+				w.mmsync("sync", "-q", "--wait-lock", "60s").exits(0)
 				w.mmsync("sync", "-q").exits(0) // whoever waited for somebody whose call was on its way
 				links := map[string]int64{}
 				for _, l := range w.links() {

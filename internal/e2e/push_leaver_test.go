@@ -3,6 +3,8 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,18 +14,19 @@ import (
 	"github.com/mmsync/mmsync/internal/slapdtest"
 )
 
-// It measures a time, so that nothing of this package runs beside it.
+// It measures what comes before somebody, so that nothing of this package runs beside it.
 func TestPush_LeaverFirst(t *testing.T) { //nolint:paralleltest // see above
-	// fast is how soon somebody who leaves has to be off while others are worked on.
-	const fast = 5 * time.Second
+	// first is how many changes of others may come before somebody who leaves is off.
+	const first = 100
 	leave := func(t *testing.T, w *world, idp *provider, id string, n int) {
 		t.Helper()
-		began := time.Now()
+		began, before := time.Now(), len(w.sim.Writes())
 		idp.patch(id, object{"active": false})
-		within(t, 10*fast, "he is off", func() bool { return !w.user(fmt.Sprintf("p%04d", n)).Active() })
-		took := time.Since(began)
-		t.Logf("off after %s", took.Round(time.Millisecond))
-		require.Less(t, took, fast)
+		within(t, 5*time.Second, "he is off", func() bool { return !w.user(fmt.Sprintf("p%04d", n)).Active() })
+		off := w.user(fmt.Sprintf("p%04d", n)).ID + "/active"
+		at := slices.IndexFunc(w.sim.Writes()[before:], func(c mmsim.Call) bool { return strings.HasSuffix(c.Path, off) })
+		t.Logf("off after %s and %d changes of others", time.Since(began).Round(time.Millisecond), at)
+		require.Less(t, at, first)
 	}
 	for _, st := range stores() { //nolint:paralleltest // see above
 		t.Run(st.name+"/who leaves is off at once while a run changes thousands", func(t *testing.T) {
@@ -64,7 +67,7 @@ func TestPush_LeaverFirst(t *testing.T) { //nolint:paralleltest // see above
 			first := idp.create(0)
 			w.calm(w.observed(), 10*time.Second)
 			// A slow server: what is pushed piles up.
-			slow := w.sim.Fail(mmsim.Fault{Method: http.MethodPost, Path: "/users", Latency: 200 * time.Millisecond})
+			slow := w.sim.Fail(mmsim.Fault{Method: http.MethodPost, Path: "/users", Latency: time.Second})
 			defer slow()
 			side(people, 16, func(n int) { idp.create(n + 1) })
 			db := w.observed()

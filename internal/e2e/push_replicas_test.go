@@ -53,7 +53,7 @@ func takesOver(t *testing.T, st store) {
 
 	// Whoever applies dies in the middle of it.
 	before := []int{services[0].changes(), services[1].changes()}
-	slow := w.sim.Fail(mmsim.Fault{Method: http.MethodPut, Path: "/users/*/patch", Latency: 200 * time.Millisecond})
+	slow := w.sim.Fail(mmsim.Fault{Method: http.MethodPut, Path: "/users/*/patch", Latency: 2 * time.Second})
 	side(people, 8, func(n int) { clients[n%2].patch(ids[n], object{"title": "President"}) })
 	at := -1
 	within(t, 20*time.Second, "somebody applies", func() bool {
