@@ -16,7 +16,7 @@ func cmdChannel(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: mm-channel TEAM NAME")
 	}
 	sim := here(ts).server(ts, "").sim
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	made := func(path string, body map[string]string) string {
 		text, err := json.Marshal(body)

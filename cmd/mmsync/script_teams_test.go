@@ -15,7 +15,7 @@ import (
 // asAdmin asks the server of a script as its administrator, behind mmsync's back.
 func asAdmin(ts *testscript.TestScript, method, path string, answer any) {
 	sim := here(ts).server(ts, "").sim
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, sim.URL()+"/api/v4"+path, http.NoBody)
 	ts.Check(err)

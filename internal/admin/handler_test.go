@@ -47,7 +47,7 @@ func looked(t *testing.T, probes ...admin.Probe) *admin.Health {
 			}
 		}
 		return true
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	return h
 }
 

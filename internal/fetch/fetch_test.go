@@ -45,7 +45,7 @@ func served(t *testing.T) (*httptest.Server, fetch.Options, *int) {
 	t.Cleanup(srv.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(srv.Certificate())
-	return srv, fetch.Options{Hosts: []string{strings.TrimPrefix(srv.URL, "https://")}, Private: true, MaxBytes: 100, Timeout: 2 * time.Second, Roots: roots}, asked
+	return srv, fetch.Options{Hosts: []string{strings.TrimPrefix(srv.URL, "https://")}, Private: true, MaxBytes: 100, Timeout: time.Minute, Roots: roots}, asked
 }
 
 func TestFetcher_Picture(t *testing.T) {
@@ -53,6 +53,9 @@ func TestFetcher_Picture(t *testing.T) {
 	srv, o, _ := served(t)
 	f := fetch.New(o)
 	defer f.Close()
+	o.Timeout = time.Second
+	soon := fetch.New(o)
+	defer soon.Close()
 	data, err := f.Picture(t.Context(), srv.URL+"/good.png?token=secret")
 	require.NoError(t, err)
 	require.Equal(t, "picture", string(data))
@@ -64,6 +67,10 @@ func TestFetcher_Picture(t *testing.T) {
 		"/moved":      "redirect (302), which is not followed",
 		"/slow.png":   "was not reached",
 	} {
+		f := f
+		if path == "/slow.png" {
+			f = soon
+		}
 		_, err := f.Picture(t.Context(), srv.URL+path+"?token=secret")
 		require.ErrorContains(t, err, why, path)
 		require.NotContains(t, err.Error(), "secret", path)

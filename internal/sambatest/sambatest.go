@@ -175,7 +175,7 @@ func (s *Server) Stop() {
 
 // answers waits until LDAPS takes connections; the other ports are open by then.
 func (s *Server) answers() error {
-	deadline := time.After(60 * time.Second)
+	deadline := time.After(3 * time.Minute)
 	for tick := time.NewTicker(20 * time.Millisecond); ; {
 		select {
 		case <-s.done:

@@ -83,7 +83,7 @@ func TestQuirk_K03(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, got["members"], c.left)
 		require.NotNil(t, scim.GroupType().Diff(r.Attributes, got))
-		require.Less(t, time.Since(start), 5*time.Second, "what is not linear takes minutes")
+		require.Less(t, time.Since(start), 20*time.Second, "what is not linear takes minutes")
 	}
 	require.Len(t, r.Attributes["members"], n)
 }

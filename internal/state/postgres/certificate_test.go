@@ -55,7 +55,7 @@ func TestStore_CertificateEnds(t *testing.T) {
 		defer func() { require.NoError(t, s.Close()) }()
 		return s.CertificateEnds(), nil
 	}
-	require.Eventually(t, func() bool { _, err := ends("require"); return err == nil }, 10*time.Second, 100*time.Millisecond, "TLS is on")
+	require.Eventually(t, func() bool { _, err := ends("require"); return err == nil }, time.Minute, 100*time.Millisecond, "TLS is on")
 	for mode, want := range map[string]time.Time{"disable": {}, "require": {}, "verify-ca": until, "verify-full": until} {
 		at, err := ends(mode)
 		require.NoError(t, err, mode)

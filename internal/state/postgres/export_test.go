@@ -40,7 +40,7 @@ func (s *Store) WaitForLock(t *testing.T) {
 		err := s.pool.QueryRow(t.Context(),
 			"select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").Scan(&n)
 		return err == nil && n > 0
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 }
 
 // SessionLeftovers counts named statements, session locks and changed settings

@@ -68,7 +68,7 @@ func leases(t *testing.T, open Factory) {
 		require.Eventually(t, func() bool {
 			_, ok, err := s.HeldLease(t.Context(), leaseName)
 			return err == nil && !ok
-		}, 5*time.Second, shortTTL)
+		}, time.Minute, shortTTL)
 	})
 	open.test(t, "AcquireLease/another holder takes an expired one over", takeover)
 	open.test(t, "AcquireLease/names are apart, tokens are not", func(t *testing.T, s state.Store) {
@@ -124,7 +124,7 @@ func waitUntilAfter(t *testing.T, s state.Store, when time.Time) {
 	require.Eventually(t, func() bool {
 		now, err := s.Now(t.Context())
 		return err == nil && now.After(when)
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 }
 
 func takeover(t *testing.T, s state.Store) {

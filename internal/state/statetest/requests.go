@@ -52,7 +52,7 @@ func requests(t *testing.T, open Factory) {
 	open.test(t, "Request/one that expired, or was taken or dropped, is not taken", func(t *testing.T, s state.Store) {
 		l := acquire(t, s)
 		file(t, s, "short", 50*time.Millisecond)
-		require.Eventually(t, func() bool { return waits(t, s, "p") == "" }, 5*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return waits(t, s, "p") == "" }, time.Minute, 10*time.Millisecond)
 		require.False(t, take(t, s, l, "short"))
 		_, err := s.RenewRequest(t.Context(), "short", time.Hour)
 		require.NoError(t, err)
