@@ -62,8 +62,8 @@ TRAP ?= .
 traps: ## switch off the rules against Mattermost's traps one by one; the tests of each have to fail (TRAP=regexp)
 	MMSYNC_TEST_TRAPS=1 MMSYNC_TEST_TRAP='$(TRAP)' $(GO) test -count=1 -v -timeout 60m -run '^TestTraps$$' ./internal/traps
 
-storm: ## 1,500 random worlds with every fault at once
-	MMSYNC_TEST_SEEDS=1500 CGO_ENABLED=0 $(GO) test -trimpath -tags timetzdata -timeout 20m -run 'Storm$$' ./internal/reconcile
+storm: ## 1,500 random worlds with every fault at once, and 4,000 plans that are cut off and gone on with
+	MMSYNC_TEST_SEEDS=1500 CGO_ENABLED=0 $(GO) test -trimpath -tags timetzdata -timeout 20m -run 'Storm$$|^TestConverge$$' ./internal/reconcile ./internal/reconcile/plan
 
 cuts: ## runs that die at each of many places, without the detector, which they take minutes under
 	CGO_ENABLED=0 $(GO) test -trimpath -tags timetzdata -timeout 20m -run 'rash|_cut' ./internal/reconcile

@@ -4,6 +4,7 @@
 -- because what is read must be what was written.
 
 -- +goose Up
+-- +goose StatementBegin
 
 -- Rises for ever, over all leases.
 create sequence lease_tokens;
@@ -173,3 +174,4 @@ create table protected_accounts (
     pattern         text             not null,
     protected_since timestamptz
 );
+-- +goose StatementEnd

@@ -1,6 +1,7 @@
 -- What lets a run pass over the links that need nothing.
 
 -- +goose Up
+-- +goose StatementBegin
 
 -- When an op was marked as sent by the store's own clock: sent_at is the server's.
 alter table ops add column marked_at timestamptz;
@@ -30,3 +31,4 @@ insert into link_heads (source, anchor, account_id, part, ref, observed_active, 
 select source, anchor, account_id, part, ref,
     case when observed is not null then coalesce((observed ->> 'delete_at')::bigint, 0) = 0 end, written_at
 from links order by source, anchor;
+-- +goose StatementEnd

@@ -2,6 +2,7 @@
 -- somebody changed it.
 
 -- +goose Up
+-- +goose StatementBegin
 
 -- What a hold keeps back, and the verdict that lets a decision past the guards.
 alter table decisions add column withheld json; -- []plan.Op
@@ -128,3 +129,4 @@ create table audit_rows (
 create index audit_rows_key on audit_rows (source, anchor);
 create index audit_rows_run on audit_rows (run_id);
 create index audit_rows_batch on audit_rows (batch);
+-- +goose StatementEnd

@@ -2,6 +2,7 @@
 -- by which they are known.
 
 -- +goose Up
+-- +goose StatementBegin
 
 -- Rises for ever, with every mark in scim_due.
 create sequence scim_revisions;
@@ -91,7 +92,6 @@ create unique index scim_tokens_name on scim_tokens (source, name) where revoked
 -- scim_read gives what exists of one id or, where that is null, of one value, with what
 -- is due of each if p_due is set. The words that hide that only what exists is asked
 -- for keep the server from walking over all of it in the order of the answer.
--- +goose StatementBegin
 create function scim_read(
     p_source text, p_type text, p_id text, p_attr text, p_value text, p_limit bigint, p_due boolean
 ) returns table (
@@ -124,12 +124,10 @@ begin
     end if;
 end
 $$;
--- +goose StatementEnd
 
 -- scim_mark marks people of a source, who come once each and in order. The revision
 -- of whoever is marked already is taken with the row's lock held: one from before a
 -- wait could be lower than what somebody has read.
--- +goose StatementBegin
 create function scim_mark(p_sources text[], p_anchors text[], p_leavers boolean[]) returns void
 language plpgsql as $$
 begin
@@ -142,12 +140,10 @@ begin
         after_at = null, attempts = 0, is_held = false, reason = '', note = '';
 end
 $$;
--- +goose StatementEnd
 
 -- scim_write makes a resource (p_expect = 0) or replaces its version p_expect; null if
 -- there was nothing to replace, or the id is in use. Nobody else can replace that
 -- version, so what hangs on it is as it was left with it.
--- +goose StatementBegin
 create function scim_write(
     p_source text, p_type text, p_id text, p_expect bigint, p_body text, p_gone boolean,
     p_keep_values boolean, p_attrs text[], p_values text[], p_uniques boolean[],
@@ -217,7 +213,7 @@ begin
     return written;
 end
 $$;
--- +goose StatementEnd
 
 -- A push asks what was said about one person.
 create index verdict_items_of on verdict_items (source, anchor);
+-- +goose StatementEnd

@@ -1,6 +1,7 @@
 -- What each receiver of notices was told.
 
 -- +goose Up
+-- +goose StatementBegin
 
 create table notices (
     sink     text collate "C" not null,
@@ -16,3 +17,4 @@ create table notices (
 
 -- Who waits for a long time, whatever for.
 create index scim_due_since on scim_due (since_at);
+-- +goose StatementEnd

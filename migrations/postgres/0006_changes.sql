@@ -1,6 +1,7 @@
 -- From where each source can be asked for what changed.
 
 -- +goose Up
+-- +goose StatementBegin
 
 create table read_marks (
     source  text collate "C" primary key,
@@ -11,3 +12,4 @@ create table read_marks (
     again   text,                 -- anchors of whom something is left to do
     set_at  timestamptz not null
 );
+-- +goose StatementEnd

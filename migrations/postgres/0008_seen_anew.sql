@@ -2,5 +2,7 @@
 -- next pass reads every linked account whole.
 
 -- +goose Up
+-- +goose StatementBegin
 
 delete from marks where name = 'observe';
+-- +goose StatementEnd

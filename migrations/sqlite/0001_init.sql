@@ -2,6 +2,7 @@
 -- Columns with JSON hold the Go types named beside them.
 
 -- +goose Up
+-- +goose StatementBegin
 
 -- Who may plan and write. Rows stay for ever, so that tokens only rise.
 create table leases (
@@ -168,3 +169,4 @@ create table protected_accounts (
     pattern         text not null,
     protected_since integer
 ) strict;
+-- +goose StatementEnd

@@ -2,6 +2,7 @@
 -- by which they are known.
 
 -- +goose Up
+-- +goose StatementBegin
 
 -- A resource that was taken away stays as a row without values: its id is not
 -- given again.
@@ -81,3 +82,4 @@ create unique index scim_tokens_name on scim_tokens (source, name) where revoked
 
 -- A push asks what was said about one person.
 create index verdict_items_of on verdict_items (source, anchor);
+-- +goose StatementEnd

@@ -1,6 +1,7 @@
 -- Runs that somebody asks whoever has the lease for.
 
 -- +goose Up
+-- +goose StatementBegin
 
 create table run_requests (
     id         text    not null primary key, -- in the order in which they were asked for
@@ -13,3 +14,4 @@ create table run_requests (
     closed_at  integer,          -- null = the run has not ended
     outcome    text    not null  -- JSON: what became of it
 ) strict, without rowid;
+-- +goose StatementEnd

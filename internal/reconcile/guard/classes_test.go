@@ -409,7 +409,7 @@ func TestVerdict_Of(t *testing.T) {
 func TestCheck_window(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		all := leavers("ad", 0, 4000, plan.SourceMissing, "")
+		all := leavers("ad", 0, 800, plan.SourceMissing, "")
 		order := rapid.Permutation(all).Draw(t, "order")
 		l := limits()
 		l.Deactivations = guard.Limit{Count: rapid.IntRange(0, 60).Draw(t, "count"), Percent: float64(rapid.IntRange(0, 2).Draw(t, "percent"))}
@@ -433,7 +433,7 @@ func TestCheck_window(t *testing.T) {
 					before++
 				}
 			}
-			p := plan.Plan{Decisions: pending, Sources: []plan.SourceSummary{source("ad", 4000-len(done))}}
+			p := plan.Plan{Decisions: pending, Sources: []plan.SourceSummary{source("ad", 800-len(done))}}
 			got := guard.Withhold(p, guard.Check(p, guard.Usage{Held: held, Done: used("ad", before).Done}, l))
 			for _, d := range got.Decisions {
 				if len(d.Ops) == 0 {
@@ -446,7 +446,7 @@ func TestCheck_window(t *testing.T) {
 				done[d.Key] = now
 				before++
 			}
-			if most := l.Deactivations.Allowed(4000); before > most {
+			if most := l.Deactivations.Allowed(800); before > most {
 				t.Fatalf("%d of %d in a day", before, most)
 			}
 		}

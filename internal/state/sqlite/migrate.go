@@ -34,7 +34,7 @@ func (s *Store) Migrate(ctx context.Context) ([]string, error) {
 }
 
 func (s *Store) migrate(ctx context.Context) ([]string, error) {
-	if current, wanted, err := s.Schema(ctx); err != nil || current > wanted {
+	if current, wanted, err := s.Schema(ctx); err != nil || current >= wanted {
 		return nil, s.Ready(ctx)
 	}
 	p, err := goose.NewProvider(goose.DialectSQLite3, s.writer, migrations.SQLite(),
