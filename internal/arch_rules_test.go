@@ -177,7 +177,7 @@ func rules() map[string]rule {
 				"internal/state/archive",
 				"internal/mattermost/mmsim", // what the demo runs against
 			},
-			tests: []string{"internal/slapdtest", "internal/ldaptest", "internal/sambatest", "internal/pgtest", "internal/licencetest"},
+			tests: []string{"internal/slapdtest", "internal/ldaptest", "internal/sambatest", "internal/pgtest", "internal/licencetest", "internal/addrtest"},
 			why:   "commands parse, call the daemon and print; an adapter reached from here would be wired twice",
 		},
 
@@ -188,6 +188,7 @@ func rules() map[string]rule {
 			why:     "the suite is the contract of the port, so it sees the port and no store",
 		},
 		"internal/licencetest": {support: true, why: "it stands before a simulated server in tests, and knows nothing of it"},
+		"internal/addrtest":    {support: true, why: "it finds addresses for tests and knows nothing of mmsync"},
 		"internal/certtest":    {support: true, why: "it makes certificates for tests and knows nothing of mmsync"},
 		"internal/slapdtest":   {support: true, why: "it starts a real slapd for tests and knows nothing of mmsync"},
 		"internal/ldaptest": {
@@ -209,7 +210,7 @@ func rules() map[string]rule {
 				"internal/reconcile/plan", "internal/reconcile/guard", "internal/reconcile", "internal/state",
 				"internal/state/postgres", "internal/state/sqlite", "internal/sources", "internal/sources/ldap",
 				"internal/sources/file", "internal/mattermost", "internal/mattermost/mmsim",
-				"internal/slapdtest", "internal/ldaptest", "internal/sambatest", "internal/pgtest", "internal/certtest", "cmd/mmsync",
+				"internal/slapdtest", "internal/ldaptest", "internal/sambatest", "internal/pgtest", "internal/certtest", "internal/addrtest", "cmd/mmsync",
 			},
 			why: "end-to-end tests see everything and are seen by nobody",
 		},

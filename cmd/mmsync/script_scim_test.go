@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -11,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/mmsync/mmsync/internal/addrtest"
 )
 
 // cmdFreePort: free-port NAME sets NAME to an address that nobody listens on.
@@ -18,10 +19,9 @@ func cmdFreePort(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: free-port NAME")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := addrtest.Free()
 	ts.Check(err)
-	ts.Setenv(args[0], l.Addr().String())
-	ts.Check(l.Close())
+	ts.Setenv(args[0], address)
 }
 
 // cmdPush: push STATUS METHOD PATH [BODY] asks SCIM_URL with SCIM_TOKEN and prints

@@ -213,7 +213,7 @@ func cmdNorm(ts *testscript.TestScript, neg bool, args []string) {
 		{`\b\d+\.\d s\b`, "[took]"},
 		{`\b\d+ (s|min) ago\b`, "[ago]"},
 		{`(STARTED|\[ago\]) +(\w|-)`, "$1 $2"},
-		{`127\.0\.0\.1:\d+`, "[address]"},
+		{`127(\.\d+){3}:\d+`, "[address]"},
 		{`(TOOK|\[took\]) +(\w)`, "$1 $2"},
 		{`of (?:"?person\d{3}\b"?|[a-z]+/p\d{3}\b)`, "of [somebody]"},
 		{`[\w.-]+@[\w-]+ *$`, "[who]"},

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
+	"github.com/mmsync/mmsync/internal/addrtest"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 	"github.com/mmsync/mmsync/internal/pgtest"
 	"github.com/mmsync/mmsync/internal/slapdtest"
@@ -190,10 +190,9 @@ func (w *secretWorld) write(t *testing.T) {
 	if w.proxy != "" {
 		w.extra += "  proxy_url: " + w.proxy + "\n"
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var err error
+	w.admin, err = addrtest.Free()
 	require.NoError(t, err)
-	w.admin = l.Addr().String()
-	require.NoError(t, l.Close())
 	w.dir = t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "token"), []byte(canaryToken+"\n"), 0o644)) //nolint:gosec // doctor is to warn of it
 	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "config.yaml"), fmt.Appendf(nil, `version: 1

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/mmsync/mmsync/internal/addrtest"
 )
 
 // gate stands before a server. While it is shut, nobody is let in and whoever was in is
@@ -29,7 +31,7 @@ func gated(t testing.TB, target string) (*gate, string) {
 	u, err := url.Parse(target)
 	require.NoError(t, err)
 	g := &gate{t: t, target: u.Host, open: map[net.Conn]bool{}}
-	g.unlock("127.0.0.1:0")
+	g.unlock(addrtest.Host() + ":0")
 	t.Cleanup(g.shut)
 	u.Host = g.address
 	return g, u.String()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mmsync/mmsync/internal/addrtest"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 	"github.com/mmsync/mmsync/internal/slapdtest"
 )
@@ -87,10 +87,8 @@ func TestSoak(t *testing.T) {
 	for _, st := range stores() {
 		t.Run(st.name+"/a service that is pushed to, runs, and meets faults holds no more at the end than at the beginning", func(t *testing.T) {
 			t.Parallel()
-			free, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			admin, err := addrtest.Free()
 			require.NoError(t, err)
-			admin := free.Addr().String()
-			require.NoError(t, free.Close())
 			dir := slapdtest.Start(t, slapdtest.Options{Users: people})
 			w := newWorld(t, st, settings{
 				ldap: dir.URL, scim: []string{"idp"}, guards: "{count: 1000000, percent: 100}",

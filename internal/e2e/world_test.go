@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mmsync/mmsync/internal/addrtest"
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 	"github.com/mmsync/mmsync/internal/pgtest"
@@ -84,7 +85,10 @@ func newWorld(t testing.TB, st store, s settings) *world {
 	binary(t)
 	s.server.MaxCallBody = 512
 	w := &world{t: t, dir: t.TempDir(), sim: mmsim.New(s.server)}
-	s.url = w.sim.Start(t)
+	var err error
+	s.url, err = w.sim.Listen(addrtest.Host() + ":0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = w.sim.Close() })
 	w.stateURL = st.url(t, w.dir)
 	w.addForeign()
 	w.agree()

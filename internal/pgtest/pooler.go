@@ -39,7 +39,13 @@ func PooledURL(t testing.TB) string {
 		}
 		t.Skipf("no pgbouncer before the server that %s names", EnvURL)
 	}
-	pooled.once.Do(func() { pooled.pooler, pooled.err = startPooler(shared.url) })
+	pooled.once.Do(func() {
+		for range 3 { // somebody else may take its port before it does
+			if pooled.pooler, pooled.err = startPooler(shared.url); pooled.err == nil {
+				return
+			}
+		}
+	})
 	if pooled.err != nil {
 		if Requires("pgbouncer") {
 			t.Fatalf("%s requires pgbouncer: %v", EnvRequire, pooled.err)
