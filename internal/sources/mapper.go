@@ -293,6 +293,9 @@ func (p *program) fail(err error) error {
 	if g, ok := errors.AsType[*groupsError](err); ok {
 		return g
 	}
+	if u, ok := errors.AsType[*unknownError](err); ok {
+		return fmt.Errorf("%s cannot be computed: %w", p.key, u)
+	}
 	return fmt.Errorf("%s cannot be computed: %s", p.key, withoutValues(err.Error()))
 }
 

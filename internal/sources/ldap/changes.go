@@ -240,7 +240,7 @@ func (c *changer) readMatching(g *groups, base string, scope int, filter string)
 		return c.sess.cause(err)
 	}
 	for _, e := range res.Entries {
-		rec, err := c.sess.record(e)
+		rec, err := c.person(c.sess, e)
 		if err != nil {
 			return err
 		}
