@@ -14,8 +14,9 @@ type Record struct {
 	// Groups are the stable ids or DNs of the groups the person is in.
 	Groups []string
 	// GroupsFault says in one sentence why Groups cannot be trusted. An
-	// expression that reads groups then fails instead of seeing none, and a
-	// person whom role rules concern gets a Fault.
+	// expression that reads groups then fails instead of seeing none; if it is of a
+	// rule about roles, teams and channels, or the rule names groups, that is
+	// Identity.RolesUnknown, and else a Fault.
 	GroupsFault string
 	// Left says that the source itself says that the person has left, whatever the
 	// configuration asks beside that.

@@ -30,7 +30,7 @@ func (s *Source) Snapshot(ctx context.Context, known func(identity.Identity) boo
 	}
 	m := s.beginMark(sess, root)
 	g := s.readGroups(sess)
-	if g.fault != "" {
+	if g.fault != "" && s.o.Mapper.GroupsDecide() {
 		c.Doubt(g.fault)
 	}
 	m.watch(sess, g)
