@@ -2,7 +2,9 @@ package ldap_test
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -11,7 +13,8 @@ import (
 	"github.com/mmsync/mmsync/internal/sources/ldap"
 )
 
-// playedWays are each way of asking for changes, at a server that is played.
+// playedWays are each way of asking for changes, at a server that is played and was
+// written an hour ago: what was written in the last minutes is read again by timestamp.
 func playedWays(t *testing.T, o ldaptest.Options, f func(t *testing.T, srv *ldaptest.Server, way string)) {
 	t.Helper()
 	for way, kind := range map[string]ldaptest.Kind{
@@ -20,9 +23,17 @@ func playedWays(t *testing.T, o ldaptest.Options, f func(t *testing.T, srv *ldap
 	} {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
+			var loaded atomic.Bool
 			o := o
-			o.Kind = kind
-			f(t, ldaptest.Start(t, o), way)
+			o.Kind, o.Now = kind, func() time.Time {
+				if loaded.Load() {
+					return time.Now()
+				}
+				return time.Now().Add(-time.Hour)
+			}
+			srv := ldaptest.Start(t, o)
+			loaded.Store(true)
+			f(t, srv, way)
 		})
 	}
 }
