@@ -22,6 +22,9 @@ func explainSource(s *sheet, x Person) {
 	if w := x.Desired; w != nil && w.Fault != "" {
 		s.line("cannot be used: %s", w.Fault)
 	}
+	if w := x.Desired; w != nil && w.RolesUnknown != "" && w.Active {
+		s.line("roles, teams and channels stay, since they are not known: %s", w.RolesUnknown)
+	}
 	switch {
 	case x.Unread != "":
 		s.line("the entry could not be looked at: %s", x.Unread)

@@ -219,6 +219,11 @@ type Identity struct {
 	// Unplaced tells that nobody asked the source where the person is to be: Memberships
 	// mean nothing, and nothing is given or taken.
 	Unplaced bool
+	// RolesUnknown says in one sentence why the source cannot tell now which roles, teams and
+	// channels its rules give the person, and whether they make a guest of him, as when a
+	// group could not be read; "" if it can. Roles and Memberships mean nothing then, and
+	// nothing of that is given or taken.
+	RolesUnknown string
 	// MatchKey is a value that stays the person's when the source gives him another
 	// anchor, such as an employee number; "" if the source has none. It is compared
 	// only with what the same source said of others.

@@ -1,6 +1,9 @@
 package identity
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Snapshot is one source's identities at one time.
 type Snapshot struct {
@@ -17,6 +20,9 @@ type Snapshot struct {
 	Complete bool
 	// Incomplete says in one sentence why Complete is false: cause and next step.
 	Incomplete string
+	// RolesUnknown says in one sentence of how many active people the roles, teams and
+	// channels are not known, and why: cause and next step; "" if of none.
+	RolesUnknown string
 	// Entries counts what the source answered, unreadable ones included.
 	Entries int
 	// Directory identifies what was read (naming context, file path), so that a
@@ -27,6 +33,18 @@ type Snapshot struct {
 	Mark   string
 	ReadAt time.Time
 	Took   time.Duration
+}
+
+// RolesUnknown says that the roles of n people are not known, and why that is of the first
+// of them; "" if of none.
+func RolesUnknown(n int, why string) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "the roles, teams and channels of 1 person are not known and stay: " + why
+	}
+	return fmt.Sprintf("the roles, teams and channels of %d people are not known and stay: %s", n, why)
 }
 
 // Problem is one entry that could not be used, and where it stands.

@@ -15,7 +15,7 @@ type wishes struct {
 // span is a part of the values of an attribute (MS-ADTS 3.1.1.3.1.3.3).
 type span struct{ from, to int } // to is -1 for *
 
-func wishesOf(asked []string) wishes {
+func wishesOf(k Kind, asked []string) wishes {
 	w := wishes{star: len(asked) == 0, named: map[string]*span{}}
 	for _, a := range asked {
 		switch a {
@@ -26,7 +26,7 @@ func wishesOf(asked []string) wishes {
 		case "1.1":
 		default:
 			name, option, _ := strings.Cut(a, ";")
-			key := strings.ToLower(name)
+			key := strings.ToLower(k.firstName(name))
 			part := spanOf(option)
 			if had, ok := w.named[key]; ok && part == nil {
 				part = had

@@ -82,7 +82,7 @@ func dirSyncFrom(cookie string) (int64, bool) {
 // changes gives the wanted attributes of an entry that changed, none if only others
 // did; one without values was removed. Linked ones come whole, or as what was added and removed.
 func (s *Server) changes(n *node, q request, from int64, self *replica) []values {
-	w := wishesOf(q.attributes)
+	w := wishesOf(s.Kind, q.attributes)
 	_, moved := w.named["name"] // brings the parent along
 	var out []values
 	for _, name := range s.d.dirSyncNames(n) {

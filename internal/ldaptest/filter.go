@@ -70,7 +70,7 @@ func (d *directory) evaluate(f *ber.Packet, n *node, r *replica) truth {
 		}
 		return yes - d.evaluate(f.Children[0], n, r)
 	case filterPresent:
-		name := octetsOf(f)
+		name := d.kind.firstName(octetsOf(f))
 		if !d.knows(name) {
 			return unknown
 		}
@@ -84,10 +84,13 @@ func (d *directory) evaluate(f *ber.Packet, n *node, r *replica) truth {
 
 // compare evaluates a filter that has an attribute and a value.
 func (d *directory) compare(f *ber.Packet, n *node, r *replica) truth {
-	if len(f.Children) != 2 || !d.knows(octetsOf(f.Children[0])) {
+	if len(f.Children) != 2 {
 		return unknown
 	}
-	name := octetsOf(f.Children[0])
+	name := d.kind.firstName(octetsOf(f.Children[0]))
+	if !d.knows(name) {
+		return unknown
+	}
 	if f.Tag == filterSubstrings {
 		return truthOf(slices.ContainsFunc(d.shown(n, name, r), func(v string) bool { return substrings(f.Children[1].Children, syntaxOf(name), v) }))
 	}

@@ -66,7 +66,7 @@ func (s *Server) special(q request, self *replica) (dn string, attributes []valu
 	default:
 		return "", nil, false
 	}
-	w := wishesOf(q.attributes)
+	w := wishesOf(s.Kind, q.attributes)
 	for _, name := range slices.SortedFunc(maps.Keys(all), func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) }) {
 		if _, named := w.named[strings.ToLower(name)]; named || w.plus || w.star && (s.Kind == ActiveDirectory || name == "objectClass") {
 			attributes = append(attributes, values{name, all[name]})

@@ -107,6 +107,29 @@ func (d *directory) learn(names ...string) {
 	}
 }
 
+// secondNames are the other names and the OIDs of attributes (RFC 4519, RFC 4524), by the
+// first one, which OpenLDAP answers in whichever was asked for (seen with slapd 2.5).
+// Active Directory has one name for each.
+func secondNames() map[string][]string {
+	return map[string][]string{
+		"cn": {"commonName", "2.5.4.3"}, "sn": {"surname", "2.5.4.4"}, "givenName": {"gn", "2.5.4.42"},
+		"uid": {"userid", "0.9.2342.19200300.100.1.1"}, "mail": {"rfc822Mailbox", "0.9.2342.19200300.100.1.3"},
+	}
+}
+
+// firstName gives the name under which an attribute is kept.
+func (k Kind) firstName(name string) string {
+	if k != OpenLDAP {
+		return name
+	}
+	for first, others := range secondNames() {
+		if slices.ContainsFunc(others, func(o string) bool { return strings.EqualFold(o, name) }) {
+			return first
+		}
+	}
+	return name
+}
+
 // attributeTypes writes the schema (RFC 4512 4.1.2).
 func (d *directory) attributeTypes() []string {
 	rules := map[syntax]string{
@@ -115,7 +138,11 @@ func (d *directory) attributeTypes() []string {
 	}
 	var out []string
 	for i, key := range slices.Sorted(maps.Keys(d.known)) {
-		out = append(out, fmt.Sprintf("( 1.3.6.1.4.1.32473.1.%d NAME '%s' EQUALITY %s )", i+1, d.known[key], rules[syntaxOf(key)]))
+		oid, name := fmt.Sprintf("1.3.6.1.4.1.32473.1.%d", i+1), "'"+d.known[key]+"'"
+		if others := secondNames()[d.known[key]]; d.kind == OpenLDAP && len(others) > 0 {
+			oid, name = others[1], "( "+name+" '"+others[0]+"' )"
+		}
+		out = append(out, fmt.Sprintf("( %s NAME %s EQUALITY %s )", oid, name, rules[syntaxOf(key)]))
 	}
 	return out
 }

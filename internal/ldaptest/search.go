@@ -215,7 +215,7 @@ func (c *conn) page(p *page, at *cursor, self *replica) {
 			limit, stop = size, codeOK
 		}
 	}
-	w := wishesOf(q.attributes)
+	w := wishesOf(s.Kind, q.attributes)
 	for i, n := range at.list[at.pos : at.pos+limit] {
 		if !s.put(p, at.f, n, at.pos+i, w, self) {
 			return

@@ -129,7 +129,7 @@ func (s *Server) putSync(p *page, f *firing, a syncAnswer, self *replica) {
 	}
 	idSets(a.gone, true)
 	p.total = len(a.changed)
-	w := wishesOf(p.q.attributes)
+	w := wishesOf(s.Kind, p.q.attributes)
 	for i, n := range a.changed {
 		if s.o.PageSize > 0 && i >= s.o.PageSize {
 			p.fail(codeSizeLimit, "")

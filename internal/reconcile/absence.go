@@ -49,6 +49,9 @@ func (e *Engine) judgeRead(ctx context.Context, g *gathered, s *identity.Snapsho
 	for _, p := range s.Unreadable {
 		g.problems = append(g.problems, p.Ref+": "+p.Message)
 	}
+	if s.RolesUnknown != "" {
+		g.problems = append(g.problems, "source "+s.Source+": "+s.RolesUnknown)
+	}
 	limits := e.o.Limits
 	if o.Limits != nil {
 		limits = *o.Limits

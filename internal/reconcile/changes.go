@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -324,15 +325,22 @@ func (e *Engine) observeChanged(ctx context.Context, g *gathered, v *view, c *pa
 	}
 	first := len(g.observations)
 	there := make(map[string]bool, len(d.Identities))
+	unknown, why := 0, ""
 	for i := range d.Identities {
 		id := &d.Identities[i]
 		if id.Fault != "" && id.Active {
 			sum.Faults++
 		}
+		if id.RolesUnknown != "" && id.Active {
+			unknown, why = unknown+1, cmp.Or(why, id.RolesUnknown)
+		}
 		there[id.Key.Anchor] = true
 		ob := plan.Observation{Key: id.Key, Desired: id, Link: g.links[id.Key]}
 		v.attach(&ob)
 		g.observations = append(g.observations, ob)
+	}
+	if unknown > 0 {
+		g.problems = append(g.problems, "source "+name+": "+identity.RolesUnknown(unknown, why))
 	}
 	g.summaries = append(g.summaries, sum)
 	if err := e.keepPlaces(ctx, g, &identity.Snapshot{Source: name, Identities: d.Identities}, l); err != nil {

@@ -48,6 +48,9 @@ func (h *hearing) hear(k *identity.Link, now *identity.Identity, stale string) {
 	if now != nil && now.Fault != "" && now.Active {
 		now, stale = nil, "its entry cannot be used"
 	}
+	if now != nil && now.Active && now.RolesUnknown != "" && k.Applied.Owned == 0 {
+		now, stale = nil, "the roles it gives are not known" // nor were they ever
+	}
 	if now != nil {
 		if now.Fault == "" {
 			h.note(k, saidBy(now, k))
@@ -87,10 +90,13 @@ func (h *hearing) note(k *identity.Link, said identity.Applied) {
 }
 
 // saidBy is what a contributor's link keeps of what its source wants. An empty set of
-// fields would say that it was never read.
+// fields would say that it was never read. Roles that are not known stay those it gave.
 func saidBy(now *identity.Identity, k *identity.Link) identity.Applied {
 	said := identity.Applied{
 		Owned: now.Owned, Roles: now.Roles, Active: now.Active, Hash: now.Hash, MatchKey: cmp.Or(now.MatchKey, k.Applied.MatchKey),
+	}
+	if now.RolesUnknown != "" {
+		said.Roles = k.Applied.Roles
 	}
 	for _, a := range now.Owned.List() {
 		said.Profile = said.Profile.With(a, now.Profile.Value(a))

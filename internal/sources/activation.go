@@ -58,6 +58,9 @@ func (f firstValues) Get(key ref.Val) ref.Val {
 	if !ok {
 		return types.MaybeNoSuchOverloadErr(key)
 	}
+	if err := f.rec.unseen(string(name)); err != nil {
+		return types.WrapErr(err)
+	}
 	return types.String(f.rec.Value(string(name)))
 }
 
@@ -73,6 +76,9 @@ func (a allValues) Get(key ref.Val) ref.Val {
 	if !ok {
 		return types.MaybeNoSuchOverloadErr(key)
 	}
+	if err := a.rec.unseen(string(name)); err != nil {
+		return types.WrapErr(err)
+	}
 	return types.NewStringList(types.DefaultTypeAdapter, a.rec.Values(string(name)))
 }
 
@@ -82,6 +88,9 @@ func isSet(rec *Record, key ref.Val) ref.Val {
 	name, ok := key.(types.String)
 	if !ok {
 		return types.MaybeNoSuchOverloadErr(key)
+	}
+	if err := rec.unseen(string(name)); err != nil {
+		return types.WrapErr(err)
 	}
 	return types.Bool(len(rec.Values(string(name))) > 0)
 }

@@ -25,6 +25,8 @@ type Collector struct {
 	faults     int
 	entries    int
 	doubts     []string
+	ungrouped  int    // active people whose roles are not known
+	why        string // of the first of them
 }
 
 // maxProblemsPercent is the share of entries that may be unusable before the
@@ -60,6 +62,11 @@ func (c *Collector) Add(rec Record) {
 	// sign of trouble.
 	if id.Fault != "" && id.Active {
 		c.faults++
+	}
+	if id.RolesUnknown != "" && id.Active {
+		if c.ungrouped++; c.ungrouped == 1 {
+			c.why = id.RolesUnknown
+		}
 	}
 	switch i, twice := c.byAnchor[id.Key.Anchor]; {
 	case twice && i < 0:
@@ -126,7 +133,7 @@ func (c *Collector) Snapshot(directory string) identity.Snapshot {
 	return identity.Snapshot{
 		Source: c.mapper.source, Identities: c.identities, Unreadable: c.unreadable,
 		Complete: len(c.doubts) == 0, Incomplete: strings.Join(c.doubts, "; "), Entries: c.entries,
-		Directory: directory, ReadAt: now, Took: now.Sub(c.started),
+		RolesUnknown: identity.RolesUnknown(c.ungrouped, c.why), Directory: directory, ReadAt: now, Took: now.Sub(c.started),
 	}
 }
 

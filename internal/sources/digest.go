@@ -11,7 +11,7 @@ import (
 	"github.com/mmsync/mmsync/internal/identity"
 )
 
-// digest hashes all of an Identity but Ref and Hash: fields in a fixed order,
+// digest hashes all of an Identity but Ref, Hash and why roles are unknown: fields in a fixed order,
 // each with its length before it, so that no two identities share a text.
 func digest(id identity.Identity) string {
 	buf := make([]byte, 0, 512)
@@ -55,6 +55,9 @@ func digest(id identity.Identity) string {
 	if id.Manager != "" {
 		put("\x00manager") // no name of anything else
 		put(id.Manager)
+	}
+	if id.RolesUnknown != "" { // which is another thing than none
+		put("\x00roles unknown")
 	}
 	for _, m := range id.Memberships { // last, so that whoever has none is digested as ever
 		put(m.Space)

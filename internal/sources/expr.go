@@ -348,6 +348,11 @@ func checkText(s string) error {
 	return nil
 }
 
+// unknownError is an attribute that is hidden; its text is ours and is shown whole.
+type unknownError struct{ why string }
+
+func (e *unknownError) Error() string { return e.why }
+
 // groupsError is told apart so that a Fault can say that the read, not the
 // entry, is to blame.
 type groupsError struct{ fault string }

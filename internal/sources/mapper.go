@@ -67,6 +67,16 @@ func (m *Mapper) GroupNames() (names []string, all bool) {
 	return slices.Compact(names), all
 }
 
+// GroupsDecide tells whether people's groups decide about more than their roles, teams
+// and channels: about who has left, a field or a login, or whom a run is about.
+func (m *Mapper) GroupsDecide() bool {
+	gives := func(p *program) bool {
+		return slices.ContainsFunc(m.roles, func(r role) bool { return r.when == p }) ||
+			slices.ContainsFunc(m.spaces, func(s membership) bool { return s.when == p })
+	}
+	return len(m.pilot) > 0 || slices.ContainsFunc(m.programs, func(p *program) bool { return p.groups && !gives(p) })
+}
+
 // CheckNames finds attribute names that the source does not know, against a
 // schema or a header row; among, if given, are names to suggest from. A wrong
 // name would otherwise read as an empty value for everybody.
@@ -148,11 +158,11 @@ func (m *Mapper) Identity(rec Record) (identity.Identity, error) {
 	}
 	id.Auth = auth
 	var more []string
-	id.Roles, id.Memberships, more = m.given(&rec)
+	id.Roles, id.Memberships, id.RolesUnknown, more = m.given(&rec)
 	faults = append(faults, more...)
 	if len(faults) > 0 {
 		id.Profile, id.Auth, id.Roles, id.Memberships, id.MatchKey = identity.Profile{}, identity.Auth{}, nil, nil, ""
-		id.Custom, id.People, id.Manager = nil, nil, ""
+		id.Custom, id.People, id.Manager, id.RolesUnknown = nil, nil, "", ""
 		id.Fault = strings.Join(slices.Compact(faults), "; ")
 	}
 	if id.Fault == "" && id.Active {
@@ -253,31 +263,35 @@ func (w *whom) holds(source string, rec *Record, keys []string) (bool, error) {
 	return ok, nil
 }
 
-// given evaluates the rules about roles, teams and channels.
-func (m *Mapper) given(rec *Record) (roles identity.Roles, in identity.Memberships, faults []string) {
+// given evaluates the rules about roles, teams and channels. unknown says why what they
+// give is not known: one group that cannot be read makes all of it so.
+func (m *Mapper) given(rec *Record) (roles identity.Roles, in identity.Memberships, unknown string, faults []string) {
 	if len(m.roles)+len(m.spaces) == 0 {
-		return nil, nil, nil
+		return nil, nil, "", nil
 	}
-	keys, fault := m.groupKeys(rec)
-	if fault != "" {
-		return nil, nil, []string{fault}
+	keys, unknown := m.groupKeys(rec)
+	gives := func(w *whom) bool {
+		ok, err := w.holds(m.source, rec, keys)
+		if g, is := errors.AsType[*groupsError](err); is {
+			unknown = g.fault
+		} else if err != nil {
+			faults = append(faults, err.Error())
+		}
+		return ok
 	}
 	var names []string
 	for i := range m.roles {
-		ok, err := m.roles[i].holds(m.source, rec, keys)
-		if err != nil {
-			faults = append(faults, err.Error())
-		} else if ok {
+		if gives(&m.roles[i].whom) {
 			names = append(names, m.roles[i].name)
 		}
 	}
 	for i := range m.spaces {
-		ok, err := m.spaces[i].holds(m.source, rec, keys)
-		if err != nil {
-			faults = append(faults, err.Error())
-		} else if ok {
+		if gives(&m.spaces[i].whom) {
 			in = append(in, m.spaces[i].gives...)
 		}
+	}
+	if unknown != "" {
+		return nil, nil, unknown, faults
 	}
 	if len(names) > 0 {
 		roles = identity.NewRoles(names...)
@@ -285,13 +299,16 @@ func (m *Mapper) given(rec *Record) (roles identity.Roles, in identity.Membershi
 	if len(in) > 0 {
 		in = identity.NewMemberships(in...)
 	}
-	return roles, in, faults
+	return roles, in, "", faults
 }
 
 // fail words an evaluation error as a fault of the entry.
 func (p *program) fail(err error) error {
 	if g, ok := errors.AsType[*groupsError](err); ok {
 		return g
+	}
+	if u, ok := errors.AsType[*unknownError](err); ok {
+		return fmt.Errorf("%s cannot be computed: %w", p.key, u)
 	}
 	return fmt.Errorf("%s cannot be computed: %s", p.key, withoutValues(err.Error()))
 }

@@ -255,7 +255,7 @@ func TestMapper_Identity_faults(t *testing.T) {
 		id, err := mustCompile(t, r).Identity(rec)
 		require.NoError(t, err)
 		require.False(t, id.Active)
-		for _, w := range []string{"email", "nickname_attribute cannot be computed", "groups could not be read"} {
+		for _, w := range []string{"email", "nickname_attribute cannot be computed"} {
 			require.Contains(t, id.Fault, w)
 		}
 		require.NotContains(t, id.Fault, "JDoe", "no attribute value in a fault")
@@ -279,6 +279,57 @@ func TestMapper_Identity_faults(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, id.Active)
 		require.Contains(t, id.Fault, "the groups could not be read")
+	})
+	t.Run("unread groups keep back what they give, and nothing else", func(t *testing.T) {
+		t.Parallel()
+		for name, rule := range map[string]RoleRule{
+			"named": {Role: "system_admin", Groups: []string{"cn=a,dc=b"}},
+			"read":  {Role: "system_admin", When: text(`"cn=a,dc=b" in groups`)},
+		} {
+			r := basicRules()
+			r.Roles = []RoleRule{{Role: "system_manager", When: text("true")}, rule}
+			m := mustCompile(t, r)
+			require.False(t, m.GroupsDecide(), name)
+			rec := person()
+			known, err := m.Identity(rec)
+			require.NoError(t, err)
+			rec.GroupsFault = "the groups could not be read: size limit"
+			id, err := m.Identity(rec)
+			require.NoError(t, err)
+			require.Equal(t, rec.GroupsFault, id.RolesUnknown, name)
+			require.Empty(t, id.Fault, name)
+			require.Empty(t, id.Roles, "%s: one rule that is not known makes the whole unknown", name)
+			require.Equal(t, known.Profile, id.Profile)
+			require.NotEqual(t, known.Hash, id.Hash, "who has no roles is settled as somebody else than he whose roles are not known")
+			r.Roles = nil
+			without, err := mustCompile(t, r).Identity(rec)
+			require.NoError(t, err)
+			require.NotEqual(t, without.Hash, id.Hash)
+		}
+	})
+	t.Run("groups that decide about more hold the person", func(t *testing.T) {
+		t.Parallel()
+		for name, change := range map[string]func(*Rules){
+			"leaving": func(r *Rules) { r.DisabledWhen = text(`!("cn=staff" in groups)`) },
+			"a field": func(r *Rules) { r.Nickname = text(`"cn=staff" in groups ? "staff" : ""`) },
+			"a login": func(r *Rules) {
+				r.Auth = []AuthRule{{Service: "saml", When: text(`"cn=staff" in groups`), Data: text("attr.uid")}}
+			},
+		} {
+			r := basicRules()
+			change(&r)
+			m := mustCompile(t, r)
+			require.True(t, m.GroupsDecide(), name)
+			rec := person()
+			rec.GroupsFault = "the groups could not be read: size limit"
+			id, err := m.Identity(rec)
+			require.NoError(t, err)
+			require.Contains(t, id.Fault, rec.GroupsFault, name)
+			require.Empty(t, id.RolesUnknown, name)
+		}
+		m, err := Compile("corp", basicRules(), CompileOptions{Pilot: []string{"cn=pilot"}})
+		require.NoError(t, err)
+		require.True(t, m.GroupsDecide(), "whom a run is about")
 	})
 	t.Run("a costly expression is stopped", func(t *testing.T) {
 		t.Parallel()

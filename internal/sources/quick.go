@@ -58,7 +58,12 @@ func quickAttr(x ast.Expr) string {
 
 func quickText(x ast.Expr) textFunc {
 	if name := quickAttr(x); name != "" {
-		return func(rec *Record) (string, error) { return rec.Value(name), nil }
+		return func(rec *Record) (string, error) {
+			if err := rec.unseen(name); err != nil {
+				return "", err
+			}
+			return rec.Value(name), nil
+		}
 	}
 	if s, ok := literal[types.String](x); ok {
 		return func(*Record) (string, error) { return string(s), nil }

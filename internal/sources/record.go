@@ -14,8 +14,9 @@ type Record struct {
 	// Groups are the stable ids or DNs of the groups the person is in.
 	Groups []string
 	// GroupsFault says in one sentence why Groups cannot be trusted. An
-	// expression that reads groups then fails instead of seeing none, and a
-	// person whom role rules concern gets a Fault.
+	// expression that reads groups then fails instead of seeing none; if it is of a
+	// rule about roles, teams and channels, or the rule names groups, that is
+	// Identity.RolesUnknown, and else a Fault.
 	GroupsFault string
 	// Left says that the source itself says that the person has left, whatever the
 	// configuration asks beside that.
@@ -23,12 +24,30 @@ type Record struct {
 	// Deleted is when the source was told to delete the person; zero if it was not.
 	Deleted time.Time
 
-	attrs []attribute
+	attrs  []attribute
+	hidden []hidden
 }
 
 type attribute struct {
 	name   string
 	values []string
+}
+
+type hidden struct{ name, why string }
+
+// Hide says of an attribute that the entry must have, but whose value the source does not
+// show, why that is so: one sentence with cause and next step. An expression that reads it
+// then fails instead of seeing no value.
+func (r *Record) Hide(name, why string) { r.hidden = append(r.hidden, hidden{name, why}) }
+
+// unseen is the error of reading an attribute that is hidden, nil of any other.
+func (r *Record) unseen(name string) error {
+	for i := range r.hidden {
+		if strings.EqualFold(r.hidden[i].name, name) {
+			return &unknownError{r.hidden[i].why}
+		}
+	}
+	return nil
 }
 
 // Add appends values to an attribute; names are compared without case. No

@@ -42,6 +42,9 @@ func decideUnlinked(d Decision, o Observation, p Policy, r released) Decision {
 	if why, detail := o.Facts.guestBar(); why != "" && o.wantsGuest(p) {
 		return d.hold(why, Create, detail)
 	}
+	if detail := o.maybeGuest(p); detail != "" {
+		return d.hold(GuestUnknown, Create, detail)
+	}
 	d.Action, d.Reason, d.AccountID, d.Username = Create, Wanted, "", want.Profile.Username
 	d.Detail = "from " + clean(o.Key.Source)
 	op := Op{Kind: CreateAccount}

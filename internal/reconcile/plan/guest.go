@@ -133,6 +133,15 @@ func (o *Observation) wantsGuest(p Policy) bool {
 	return p.rolesOf(o.Key.Source).Guests && o.Desired != nil && o.Desired.Active && o.Desired.Roles.Has(identity.RoleGuest)
 }
 
+// maybeGuest says why somebody is not let in as a full member while it is not known
+// whether a rule makes a guest of him; "" if it is, or no rule does.
+func (o *Observation) maybeGuest(p Policy) string {
+	if !p.rolesOf(o.Key.Source).Guests || o.Desired.RolesUnknown == "" {
+		return ""
+	}
+	return "it is not known whether a rule makes a guest of the person: " + o.Desired.RolesUnknown
+}
+
 // returnsAs says why the account of somebody who is back must not be switched on,
 // given what is done to it before: the server refuses to switch a guest on while its
 // guest feature is off, and nobody who should be a guest is let in as a full member.
@@ -146,6 +155,8 @@ func (o *Observation) returnsAs(d *Decision, p Policy) (Reason, string) {
 	switch guest := roles.Has(identity.RoleGuest); {
 	case guest && o.Facts.GuestsOff:
 		return GuestsOff, "the person is back; the server's guest feature is off, and it switches no guest on"
+	case !guest && p.Update && o.maybeGuest(p) != "":
+		return GuestUnknown, "the person is back; " + o.maybeGuest(p)
 	case !guest && p.Update && o.wantsGuest(p):
 		for _, n := range d.Notes {
 			if n.Field == FieldRoles && n.To == identity.RoleGuest {

@@ -13,7 +13,7 @@ import (
 // who is a guest, and nobody is added again to what he left by himself. ops are what is
 // done to the account before.
 func memberships(o *Observation, p Policy, ops []Op) (out, in []Op, notes []Note) {
-	if o.Desired == nil || !o.Desired.Active || o.Desired.Fault != "" || o.Desired.Unplaced {
+	if o.Desired == nil || !o.Desired.Active || o.Desired.Fault != "" || unplaced(o.Desired) {
 		return nil, nil, nil
 	}
 	guest := o.Desired.Roles.Has(identity.RoleGuest) || o.Linked != nil && o.Linked.Roles.Has(identity.RoleGuest)
@@ -61,6 +61,9 @@ func memberships(o *Observation, p Policy, ops []Op) (out, in []Op, notes []Note
 	slices.Reverse(out)
 	return out, in, notes
 }
+
+// unplaced tells that it is not known where the person is to be.
+func unplaced(want *identity.Identity) bool { return want.Unplaced || want.RolesUnknown != "" }
 
 // spaceObstacle says why somebody's place in a space stays as it is; "" if nothing
 // speaks against the change.
@@ -120,7 +123,7 @@ func inDomains(email string, domains []string) bool {
 // so that it is given again once it is wanted again.
 func Confirmed(o *Observation, p Policy) identity.Memberships {
 	was := o.Link.Applied.Memberships
-	if o.Desired.Unplaced {
+	if unplaced(o.Desired) {
 		return was
 	}
 	var list []identity.Membership

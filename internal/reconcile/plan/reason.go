@@ -84,6 +84,7 @@ const (
 	TeamDomain       Reason = "team_domain"
 	TeamEmail        Reason = "team_email"
 	GuestsOff        Reason = "guests_off"
+	GuestUnknown     Reason = "guest_unknown"
 	GuestsUnlicensed Reason = "guests_unlicensed"
 	GuestMixed       Reason = "guest_mixed"
 	GuestHasNoRoles  Reason = "guest_has_no_roles"
@@ -178,6 +179,7 @@ func accountExplanations() []Explanation { //nolint:funlen // a table, one line 
 		{PictureRefused, "Mattermost did not take this picture; it is not sent again.", "Give the person another picture in the source.", EndSource},
 		{OnHold, "An operator holds this person, the source or everything, so nothing is done.", "Run mmsync hold release with the id that the line names; if the line names a time, it ends by itself then.", EndOperator},
 		{KeptOff, "An operator switched the person off, and the source does not say yet that the person has left.", "It ends by itself when the source says so; to let the person in again, run mmsync hold release with the id that the line names.", EndWait},
+		{GuestUnknown, "The groups of the source could not be read, so that it is not known whether a rule makes a guest of the person; nobody is let in as a full member meanwhile.", "Mend what the run says of the source's groups.", EndSource},
 		{GuestsOff, "The server's guest feature is off: it switches every guest off then, makes none and lets none in.", "If there are to be guests, switch GuestAccountsSettings.Enable on again, and the guests in Mattermost whom it switched off; if not, take the people out of the source or out of the section guests.", EndOperator},
 		{GuestsUnlicensed, "The person should be a guest, and the server's licence has no guests.", "Take the person out of the section guests, or extend the licence; nobody gets an account with more rights than meant.", EndOperator},
 		{GuestMixed, "The account is a guest's and holds other roles as well, which no call sorts out without losing one.", "Take either system_guest or the others away in Mattermost.", EndOperator},

@@ -63,6 +63,9 @@ func (f *Facts) unlicensed() identity.Roles {
 // with what is wanted.
 func rolesDiff(o Observation, p Policy) (ops []Op, notes []Note, asked []Op) {
 	has, auth := o.Linked.Roles, p.rolesOf(o.Key.Source)
+	if o.Desired.Active && o.Desired.RolesUnknown != "" {
+		return nil, nil, nil
+	}
 	if o.Desired.Active && auth.Guests {
 		switch wants, is := o.Desired.Roles.Has(identity.RoleGuest), has.Has(identity.RoleGuest); {
 		case wants && !is:

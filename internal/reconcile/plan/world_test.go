@@ -690,6 +690,8 @@ func (w *world) readDesired(t *testing.T, f []string) {
 			d.Active, d.Deleted = false, moment(t, v)
 		case "fault":
 			d.Fault = v
+		case "roles_unknown":
+			d.RolesUnknown = v
 		case "in":
 			d.Memberships = w.memberships(v)
 			for i := range d.Memberships {

@@ -104,8 +104,9 @@ func TestSource_activeDirectory_primaryGroup(t *testing.T) {
 		lone := ldaptest.Start(t, ldaptest.Options{Kind: ad, People: 300})
 		lone.Modify(ad.PersonDN(3), "primaryGroupID", "99999")
 		snap := snapshot(t, newAD(t, lone.URL, admins(ad.GroupDN("chat-admins")), func(o *ldap.Options) { o.Groups.Mode = "member_of" }))
-		require.Contains(t, find(t, snap, ad.PersonDN(3)).Fault, "its primary group is not shown; give CN=reader")
-		require.Empty(t, find(t, snap, ad.PersonDN(4)).Fault)
+		require.Equal(t, "the roles, teams and channels of 1 person are not known and stay: "+find(t, snap, ad.PersonDN(3)).RolesUnknown, snap.RolesUnknown)
+		require.Contains(t, snap.RolesUnknown, "its primary group is not shown; give CN=reader")
+		require.Empty(t, find(t, snap, ad.PersonDN(4)).RolesUnknown)
 	})
 }
 
@@ -200,10 +201,11 @@ func TestSource_activeDirectory_ranges(t *testing.T) {
 				requireAdmins(t, snap, members...)
 				return
 			}
-			require.False(t, snap.Complete)
-			require.Contains(t, snap.Incomplete, "read the group "+ad.GroupDN("large")+", so that roles stay as they are")
+			require.True(t, snap.Complete, snap.Incomplete)
+			require.Contains(t, snap.RolesUnknown, "read the group "+ad.GroupDN("large")+", so that roles stay as they are")
 			for _, id := range snap.Identities {
-				require.NotEmpty(t, id.Fault)
+				require.Empty(t, id.Roles)
+				require.NotEmpty(t, id.RolesUnknown)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,8 +21,9 @@ import (
 // which is a hint and no proof. So nobody who is there is ever called gone, and an entry
 // that came back, moved or was deleted needs no rule of its own.
 //
-// An error means that nothing is known. Delta.Full is not empty where a delta would miss
-// something that it can tell it would.
+// An error means that nothing is known, as of a server that is away or busy. Delta.Full is
+// not empty where a delta would miss something that it can tell it would, and where the
+// server refuses or limits what a delta asks: a full read may do without that.
 func (s *Source) Changes(ctx context.Context, text string) (identity.Delta, error) {
 	began := time.Now()
 	d := identity.Delta{Source: s.o.Name}
@@ -39,7 +41,10 @@ func (s *Source) Changes(ctx context.Context, text string) (identity.Delta, erro
 	if err == nil && why == "" {
 		d, why, err = c.delta()
 	}
-	if err != nil {
+	switch {
+	case err != nil && refused(err):
+		why = s.sentence("read what changed", err)
+	case err != nil:
 		return identity.Delta{}, s.failed("read what changed", err)
 	}
 	if why != "" {
@@ -50,8 +55,21 @@ func (s *Source) Changes(ctx context.Context, text string) (identity.Delta, erro
 	return d, nil
 }
 
+// refused tells an answer that would be the same if it were asked for again.
+func refused(err error) bool {
+	if _, odd := errors.AsType[*oddAnswerError](err); odd {
+		return true
+	}
+	if _, quiet := errors.AsType[*silentError](err); quiet {
+		return false
+	}
+	e, ok := asLDAP(err)
+	return ok && e.ResultCode < ldap.ErrorNetwork && e.ResultCode != ldap.LDAPResultBusy && e.ResultCode != ldap.LDAPResultUnavailable
+}
+
 // Read reads people by their anchors, with the user filter. Whom it leaves out is not
-// shown, which proves nothing.
+// shown, which proves nothing. Their groups are read as a full read does, so that those
+// may not be known.
 func (s *Source) Read(ctx context.Context, anchors []string) ([]identity.Identity, error) {
 	if len(anchors) == 0 {
 		return nil, nil
@@ -64,7 +82,7 @@ func (s *Source) Read(ctx context.Context, anchors []string) ([]identity.Identit
 		return nil, err
 	}
 	defer sess.close()
-	c := changer{Source: s, sess: sess, people: sources.NewCollector(s.o.Mapper, nil)}
+	c := changer{Source: s, sess: sess, people: sources.NewCollector(s.o.Mapper, nil), groups: s.readGroups(sess)}
 	if err := c.read(slices.Compact(slices.Sorted(slices.Values(anchors)))); err != nil {
 		return nil, s.failed("read people by their anchors", err)
 	}
@@ -240,7 +258,7 @@ func (c *changer) readMatching(g *groups, base string, scope int, filter string)
 		return c.sess.cause(err)
 	}
 	for _, e := range res.Entries {
-		rec, err := c.sess.record(e)
+		rec, err := c.person(c.sess, e)
 		if err != nil {
 			return err
 		}
@@ -254,12 +272,13 @@ func (c *changer) readMatching(g *groups, base string, scope int, filter string)
 }
 
 // readGroupsOnce reads the memberships that people are mapped with. Where a full read
-// would leave roles as they are because of a fault, a delta is none at all.
+// would leave roles as they are because of a fault, a delta is none at all: its mark would
+// be behind changes of groups that it did not see.
 func (c *changer) readGroupsOnce() (*groups, error) {
 	if c.groups == nil {
 		g := c.readGroups(c.sess)
 		if g.fault != "" {
-			return g, &oddAnswerError{g.fault, "the next full read tells more"}
+			return g, &oddAnswerError{g.fault, "until then everybody is read each time"}
 		}
 		c.groups = g
 	}

@@ -159,7 +159,11 @@ func (s *Source) checkGroupsRead(sess *session, c *checks) {
 		}
 	}
 	if g := s.readGroups(sess); g.fault != "" {
-		c.fail("groups", g.fault, "until then no role is taken away")
+		mend := "until then no role, team or channel is given or taken away"
+		if s.o.Mapper.GroupsDecide() {
+			mend = "until then people are held as they are, and nobody is deactivated for being absent"
+		}
+		c.fail("groups", g.fault, mend)
 	}
 }
 

@@ -21,7 +21,7 @@ func (s *Source) checkSample(sess *session, p portrait, c *checks) {
 	if p.kind == kindAD {
 		mark = "uSNChanged"
 	}
-	q := query{base: s.o.BaseDN, filter: s.o.UserFilter, attributes: with(s.attributes, mark)}.request(ldap.ScopeWholeSubtree)
+	q := query{base: s.o.BaseDN, filter: s.o.UserFilter, attributes: with(s.wanted(sess), mark)}.request(ldap.ScopeWholeSubtree)
 	q.SizeLimit = sampleSize
 	res, err := sess.search(q)
 	if err != nil && !limited(err) {
@@ -30,7 +30,7 @@ func (s *Source) checkSample(sess *session, p portrait, c *checks) {
 	}
 	var out []sources.Record
 	for _, e := range res.Entries {
-		rec, err := sess.record(e)
+		rec, err := s.person(sess, e)
 		if err != nil {
 			c.warn("sample", s.sentence("read "+sources.Printable(e.DN), err), "")
 			continue
@@ -38,6 +38,7 @@ func (s *Source) checkSample(sess *session, p portrait, c *checks) {
 		out = append(out, rec)
 	}
 	if len(out) > 0 {
+		s.checkRestrictions(sess, out, c)
 		s.checkValues(out, c)
 		s.checkChangeMark(out, mark, c)
 		s.checkAnchors(sess, out, c)
@@ -64,6 +65,20 @@ func (s *Source) checkValues(sample []sources.Record, c *checks) {
 	}
 	if len(none) > 0 {
 		c.warn("values", fmt.Sprintf("of %d people nobody has a value of %s", len(sample), strings.Join(none, ", ")), "if that cannot be, let "+s.o.BindDN+" read it; otherwise correct the mapping, or leave it as it is")
+	}
+}
+
+// checkRestrictions tells whether rules about who has left can be judged.
+func (s *Source) checkRestrictions(sess *session, sample []sources.Record, c *checks) {
+	n := 0
+	for _, r := range sample {
+		if r.Value(accountControl) == "" {
+			n++
+		}
+	}
+	if restricted, err := s.restricted(sess); n > 0 && err == nil && restricted {
+		c.fail("leavers", fmt.Sprintf("%d of %d people are shown without %s, so that nobody can tell who of them is disabled", n, len(sample), accountControl),
+			s.showRestrictions()+"; until then these people are held as they are")
 	}
 }
 

@@ -169,7 +169,7 @@ func (g *groups) take(e *ldap.Entry) error {
 
 // members notes the members of a group and gives them; it gives none of a dynamic one.
 func (g *groups) members(e *ldap.Entry) ([]string, error) {
-	rec, err := g.sess.record(e)
+	rec, err := g.sess.plain(e)
 	if err != nil {
 		return nil, err
 	}

@@ -126,9 +126,9 @@ func TestSource_Snapshot_inChainElsewhere(t *testing.T) {
 		o.Groups, o.Mapper = ldap.GroupOptions{Mode: "member_of", Nested: "in_chain"}, mapper(t, admins(slapdtest.GroupDN("chat-admins")))
 	})
 	snap := snapshot(t, s)
-	require.False(t, snap.Complete)
-	require.Contains(t, snap.Incomplete, "in_chain is a rule of Active Directory")
-	require.Contains(t, snap.Identities[0].Fault, "roles stay as they are; use walk")
+	require.True(t, snap.Complete, snap.Incomplete)
+	require.Contains(t, snap.RolesUnknown, "in_chain is a rule of Active Directory")
+	require.Contains(t, snap.Identities[0].RolesUnknown, "roles stay as they are; use walk")
 }
 
 // A dynamic group has whom its searches find, on this server and below the bases.
@@ -197,9 +197,9 @@ func TestSource_Snapshot_dynamic(t *testing.T) {
 				require.Equal(t, slices.Contains(c.want, people[3].DN), len(rec.Groups) == 1)
 				return
 			}
-			require.False(t, snap.Complete)
-			require.Contains(t, snap.Incomplete, c.says)
-			require.Contains(t, snap.Identities[0].Fault, "roles stay as they are")
+			require.True(t, snap.Complete, snap.Incomplete)
+			require.Contains(t, snap.RolesUnknown, c.says)
+			require.Contains(t, snap.Identities[0].RolesUnknown, "roles stay as they are")
 		})
 	}
 	t.Cleanup(func() { require.Empty(t, asked, "a password must not be taken to another server") })

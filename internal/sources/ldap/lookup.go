@@ -24,7 +24,7 @@ func (s *Source) Lookup(ctx context.Context, text string) (sources.Record, bool,
 	if err != nil || e == nil {
 		return sources.Record{}, false, err
 	}
-	rec, err := sess.record(e)
+	rec, err := s.person(sess, e)
 	if err != nil {
 		return sources.Record{}, false, s.failed("read "+sources.Printable(e.DN), err)
 	}

@@ -20,7 +20,7 @@ const filterBatch = 50
 // a group that is changed changes no entry of a person.
 func (g *groups) membersOf(group string) ([]string, error) {
 	if g.fault != "" {
-		return nil, &oddAnswerError{g.fault, "the next full read tells more"}
+		return nil, &oddAnswerError{g.fault, "until then everybody is read each time"}
 	}
 	key := sources.DNKey(group)
 	below, err := g.below(group)

@@ -25,7 +25,7 @@ const inChain = "1.2.840.113556.1.4.1941"
 
 // takeChild notes the groups that a group itself is in, as its memberOf tells them.
 func (g *groups) takeChild(e *ldap.Entry) error {
-	rec, err := g.sess.record(e)
+	rec, err := g.sess.plain(e)
 	if err != nil {
 		return err
 	}

@@ -13,12 +13,17 @@ import (
 )
 
 // wanted lists the attributes to ask people for: in Active Directory those as well
-// that tell the primary group, which neither memberOf nor member shows.
+// that tell the primary group, which neither memberOf nor member shows, and whether a rule
+// about who has left can be judged.
 func (s *Source) wanted(sess *session) []string {
-	if !s.hasPrimary(sess) {
-		return s.attributes
+	list := s.attributes
+	if restricted, err := s.restricted(sess); err == nil && restricted {
+		list = with(list, accountControl)
 	}
-	return with(with(s.attributes, "objectSid"), "primaryGroupID")
+	if s.hasPrimary(sess) {
+		list = with(with(list, "objectSid"), "primaryGroupID")
+	}
+	return list
 }
 
 func (s *Source) hasPrimary(sess *session) bool {

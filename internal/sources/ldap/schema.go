@@ -69,7 +69,7 @@ func (s *session) readRoot() (rootInfo, error) {
 	if e == nil {
 		return rootInfo{}, nil
 	}
-	rec, err := s.record(e)
+	rec, err := s.plain(e)
 	if err != nil {
 		return rootInfo{}, err
 	}
@@ -103,9 +103,9 @@ func (r rootInfo) context(base string) string {
 	return best
 }
 
-// schema holds the attribute names a server knows, folded; nil if it does not
-// say.
-type schema map[string]bool
+// schema holds the attribute names and OIDs a server knows, folded, each with all that its
+// type has; nil if the server does not say.
+type schema map[string][]string
 
 var (
 	schemaOID    = regexp.MustCompile(`^\(\s*([0-9][0-9.]*)`)
@@ -116,6 +116,14 @@ var (
 // schema reads the attribute types (RFC 4512 4.1.2 and 4.2). A filter on a name
 // that is not among them succeeds and finds nothing.
 func (s *session) schema(r rootInfo) (schema, []string, error) {
+	known, names, err := s.readSchema(r)
+	if err == nil && s.others != nil {
+		s.others.learn(known)
+	}
+	return known, names, err
+}
+
+func (s *session) readSchema(r rootInfo) (schema, []string, error) {
 	if r.subschema == "" {
 		return nil, nil, nil
 	}
@@ -133,30 +141,20 @@ func (s *session) schema(r rootInfo) (schema, []string, error) {
 	if e == nil {
 		return nil, nil, nil
 	}
-	rec, err := s.record(e)
+	rec, err := s.plain(e)
 	if err != nil {
 		return nil, nil, err
 	}
 	types := rec.Values("attributeTypes")
 	known, names := make(schema, 2*len(types)), make([]string, 0, len(types))
 	for _, t := range types {
+		list := namesOf(t)
+		names = append(names, list...)
 		if m := schemaOID.FindStringSubmatch(t); m != nil {
-			known[m[1]] = true
-		}
-		m := schemaNames.FindStringSubmatch(t)
-		if m == nil {
-			continue
-		}
-		list := []string{m[1]}
-		if m[1] == "" {
-			list = nil
-			for _, q := range schemaQuoted.FindAllStringSubmatch(m[2], -1) {
-				list = append(list, q[1])
-			}
+			list = append(list, m[1])
 		}
 		for _, n := range list {
-			known[strings.ToLower(n)] = true
-			names = append(names, n)
+			known[strings.ToLower(n)] = list
 		}
 	}
 	if len(known) == 0 {
@@ -165,10 +163,26 @@ func (s *session) schema(r rootInfo) (schema, []string, error) {
 	return known, names, nil
 }
 
+// namesOf gives the names in the description of an attribute type (RFC 4512 4.1.2).
+func namesOf(description string) []string {
+	m := schemaNames.FindStringSubmatch(description)
+	switch {
+	case m == nil:
+		return nil
+	case m[1] != "":
+		return []string{m[1]}
+	}
+	var list []string
+	for _, q := range schemaQuoted.FindAllStringSubmatch(m[2], -1) {
+		list = append(list, q[1])
+	}
+	return list
+}
+
 // has tells a known name; options such as ;lang-de do not count.
 func (k schema) has(name string) bool {
 	name, _, _ = strings.Cut(name, ";")
-	return k[strings.ToLower(name)]
+	return len(k[strings.ToLower(name)]) > 0
 }
 
 // checkSchema compares what the configuration mentions with what the server

@@ -156,9 +156,19 @@ func limited(err error) bool {
 	return ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultTimeLimitExceeded, ldap.LDAPResultAdminLimitExceeded)
 }
 
-// record copies an entry. Values that came in ranges (MS-ADTS 3.1.1.3.1.3.3)
-// are fetched to their end, so this must not run while a search is under way.
+// record copies an entry, its attributes under the names of the mapping as well. It may ask
+// the server, so that it must not run while a search is under way.
 func (s *session) record(e *ldap.Entry) (sources.Record, error) {
+	rec, err := s.plain(e)
+	if err != nil {
+		return rec, err
+	}
+	return rec, s.rename(&rec)
+}
+
+// plain copies an entry as it came. Values that came in ranges (MS-ADTS 3.1.1.3.1.3.3)
+// are fetched to their end, so that none may be among them while a search is under way.
+func (s *session) plain(e *ldap.Entry) (sources.Record, error) {
 	rec := sources.Record{Ref: e.DN}
 	for _, a := range e.Attributes {
 		name, option, ranged := cutRange(a.Name)

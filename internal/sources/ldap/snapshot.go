@@ -30,7 +30,7 @@ func (s *Source) Snapshot(ctx context.Context, known func(identity.Identity) boo
 	}
 	m := s.beginMark(sess, root)
 	g := s.readGroups(sess)
-	if g.fault != "" {
+	if g.fault != "" && s.o.Mapper.GroupsDecide() {
 		c.Doubt(g.fault)
 	}
 	m.watch(sess, g)
@@ -103,7 +103,7 @@ func (s *Source) readPeople(sess *session, c *sources.Collector, g *groups, watc
 	st, err := sess.walk(q, func(entries []*ldap.Entry) error {
 		for i, e := range entries {
 			entries[i] = nil // mapped entries need not wait for the page's end
-			rec, err := sess.record(e)
+			rec, err := s.person(sess, e)
 			if err != nil {
 				if sess.ctx.Err() != nil {
 					return sess.ctx.Err()

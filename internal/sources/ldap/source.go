@@ -125,6 +125,7 @@ type Source struct {
 	own         *ownCertificate // nil without one
 	unwell      failures
 	reached     reached
+	others      otherNames
 }
 
 // maxMessage bounds one message of the server, in bytes: the library's own
@@ -186,6 +187,7 @@ func New(o Options) (*Source, error) {
 		return nil, errors.Join(errs...)
 	}
 	s.attributes = o.Mapper.Attributes()
+	s.others.mapped = s.attributes
 	switch {
 	case o.Groups.Mode == GroupsMemberOf:
 		s.attributes = with(s.attributes, o.Groups.MembershipAttribute)

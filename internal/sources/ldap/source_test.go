@@ -448,13 +448,15 @@ func TestSource_Snapshot_groups(t *testing.T) {
 	}
 }
 
-// Groups that could not be read take no role from anybody, and keep no leaver.
+// Groups that could not be read take no role from anybody and give none, and keep nothing
+// else back, but what they decide about themselves.
 func TestSource_Snapshot_groupsUnreadable(t *testing.T) {
 	t.Parallel()
 	people := slapdtest.Roster(60)
 	srv := slapdtest.Start(t, slapdtest.Options{Users: 60, ACL: []string{fmt.Sprintf("to dn.subtree=%q by * none", slapdtest.GroupsDN)}})
+	named := sources.RoleRule{Role: "system_admin", Groups: []string{slapdtest.GroupDN("chat-admins")}}
 	for name, rule := range map[string]sources.RoleRule{
-		"named": {Role: "system_admin", Groups: []string{slapdtest.GroupDN("chat-admins")}},
+		"named": named,
 		"all":   {Role: "system_admin", When: x(`"cn=x" in groups`)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -463,15 +465,52 @@ func TestSource_Snapshot_groupsUnreadable(t *testing.T) {
 				o.Groups.Mode = "search"
 				o.Mapper = mapper(t, func(r *sources.Rules) { r.Roles = []sources.RoleRule{rule} })
 			}))
-			require.False(t, snap.Complete)
-			require.Contains(t, snap.Incomplete, "roles stay as they are")
+			require.True(t, snap.Complete, snap.Incomplete)
+			require.Contains(t, snap.RolesUnknown, "the roles, teams and channels of 58 people are not known and stay: ")
+			require.Contains(t, snap.RolesUnknown, map[string]string{
+				"named": "could not read the group " + slapdtest.GroupDN("chat-admins"), "all": "the list of groups below ",
+			}[name])
+			require.Empty(t, snap.Mark, "a change of the groups would be missed from here on")
 			for _, p := range people {
 				id := find(t, snap, p.DN)
 				require.Equal(t, !p.Disabled, id.Active)
-				require.Contains(t, id.Fault, "roles stay as they are")
+				require.Empty(t, id.Fault)
+				require.Contains(t, id.RolesUnknown, "roles stay as they are")
+				require.Equal(t, p.Mail, id.Profile.Email)
 			}
 		})
 	}
+	t.Run("and they tell who has left", func(t *testing.T) {
+		t.Parallel()
+		snap := snapshot(t, newSource(t, srv.URL, func(o *ldap.Options) {
+			o.Groups.Mode = "search"
+			o.Mapper = mapper(t, func(r *sources.Rules) {
+				r.Roles, r.DisabledWhen = []sources.RoleRule{named}, x(`!("cn=staff" in groups)`)
+			})
+		}))
+		require.False(t, snap.Complete)
+		require.Contains(t, snap.Incomplete, "roles stay as they are")
+		for _, id := range snap.Identities {
+			require.True(t, id.Active)
+			require.Contains(t, id.Fault, "roles stay as they are")
+		}
+	})
+	t.Run("one of two", func(t *testing.T) {
+		t.Parallel()
+		whole := slapdtest.Start(t, slapdtest.Options{Users: 12})
+		snap := snapshot(t, newSource(t, whole.URL, func(o *ldap.Options) {
+			o.Groups.Mode = "search"
+			o.Mapper = mapper(t, func(r *sources.Rules) {
+				r.Roles = []sources.RoleRule{named, {Role: "system_manager", Groups: []string{slapdtest.GroupDN("renamed")}}}
+			})
+		}))
+		require.True(t, snap.Complete, snap.Incomplete)
+		require.Contains(t, snap.RolesUnknown, "read the group "+slapdtest.GroupDN("renamed"))
+		for _, id := range snap.Identities {
+			require.Empty(t, id.Roles, "of the other one too")
+			require.NotEmpty(t, id.RolesUnknown)
+		}
+	})
 }
 
 // Rights that hide the members of a group look like an empty group.
@@ -484,9 +523,9 @@ func TestSource_Snapshot_membersHidden(t *testing.T) {
 			r.Roles = []sources.RoleRule{{Role: "system_admin", Groups: []string{slapdtest.GroupDN("chat-admins")}}}
 		})
 	}))
-	require.False(t, snap.Complete)
-	require.Contains(t, snap.Incomplete, "could not read the group cn=chat-admins,ou=groups,dc=example,dc=test, so that roles stay as they are: it shows no member, which its class does not allow; give cn=reader")
-	require.NotEmpty(t, snap.Identities[0].Fault)
+	require.True(t, snap.Complete, snap.Incomplete)
+	require.Contains(t, snap.RolesUnknown, "could not read the group cn=chat-admins,ou=groups,dc=example,dc=test, so that roles stay as they are: it shows no member, which its class does not allow; give cn=reader")
+	require.NotEmpty(t, snap.Identities[0].RolesUnknown)
 }
 
 func TestSource_Confirm(t *testing.T) {
