@@ -57,7 +57,7 @@ func unseen() map[string]map[string]any {
 	out["LdapSettings"] = blank("PictureAttribute")
 	maps.Copy(out["ServiceSettings"], map[string]any{
 		"EnableAPIUserDeletion": false, "EnableBotAccountCreation": false, "EnableUserAccessTokens": true,
-		"DisableBotsWhenOwnerIsDeactivated": true, "MaximumLoginAttempts": 10,
+		"DisableBotsWhenOwnerIsDeactivated": true, "MaximumLoginAttempts": 10, "MaximumPayloadSizeBytes": maxBody,
 	})
 	return out
 }
