@@ -38,6 +38,7 @@ type Target struct {
 	guests atomic.Pointer[GuestsError]
 	// custom are the ids of the user attributes by their names, as Facts found them.
 	custom atomic.Pointer[map[string]string]
+	met    metLocks
 }
 
 // NewTarget makes a Target that talks through c. Its lifetime is c's.
