@@ -152,10 +152,11 @@ func (a *applier) run(ctx context.Context) error {
 }
 
 // unit carries out the steps of one person, or of one chain, in sequence. After
-// a step that failed nothing more of the unit is sent. After one that kept a name which
-// others of the chain wait for, nothing more of theirs is.
+// a step that failed nothing more of the unit is sent, but what is only taken from
+// somebody whose profile was not changed. After one that kept a name which others of the
+// chain wait for, nothing more of theirs is.
 func (a *applier) unit(ctx context.Context, u plan.Unit) error {
-	broken, alone := "", identity.Key{}
+	broken, alone, same := "", identity.Key{}, identity.Key{}
 	defer func() {
 		for _, s := range u.Steps {
 			a.reserved.done(a.plan.Decisions[s.Decision].Key)
@@ -185,7 +186,8 @@ func (a *applier) unit(ctx context.Context, u plan.Unit) error {
 		if broken != "" && a.undecided(d.Key) && owed(d.Ops[s.Op]) {
 			continue // it stays pending: whether it is due shows with the move of the login
 		}
-		if broken != "" && !follows && d.Key != alone {
+		goesOn := d.Key == alone || d.Key == same && onlyTakes(d.Ops[s.Op]) && !a.undecided(d.Key)
+		if broken != "" && !follows && !goesOn {
 			if err := a.skip(ctx, ref, d, s.Op, "an earlier step of "+strconv.Quote(broken)+" was not carried out"); err != nil {
 				return err
 			}
@@ -198,6 +200,9 @@ func (a *applier) unit(ctx context.Context, u plan.Unit) error {
 		switch {
 		case !ok && d.Ops[s.Op].Kind.Hangs():
 			broken, alone = d.Username, identity.Key{}
+			if d.Ops[s.Op].Kind == plan.PatchProfile {
+				same = d.Key
+			}
 		case broken == "" && a.keepsName(d.Key):
 			broken, alone = d.Username, d.Key
 		}

@@ -130,6 +130,51 @@ func TestEngine_enterpriseLocks_rights(t *testing.T) {
 	require.Contains(t, rep.Failures[0].Error, "position: the server keeps this to the account's login service")
 }
 
+// Any other refusal of what is changed of somebody keeps no right with him, either; but
+// it gives him none.
+func TestEngine_refusedPatchTakesRights(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := []human{{ID: "1", UID: "ada", Groups: []string{adminsGroup}, Title: "Clerk"}, {ID: "2", UID: "bob", Title: "Clerk"}}
+	w.settle(people, wiring{})
+	stop := w.sim.Fail(mmsim.Fault{Path: "/users/*/patch", Status: http.StatusBadRequest, ErrorID: "model.user.is_valid.position.app_error"})
+	people[0].Groups, people[0].Title = nil, "Head"
+	people[1].Groups, people[1].Title = []string{adminsGroup}, "Head"
+	rep, err := w.sync(people, wiring{})
+	require.NoError(t, err)
+	require.Equal(t, 2, rep.Counts.Failed)
+	require.False(t, w.named("ada").IsAdmin())
+	require.False(t, w.named("bob").IsAdmin())
+	stop()
+	w.settle(people, wiring{})
+	require.True(t, w.named("bob").IsAdmin())
+}
+
+func TestMemberships_refusedPatch(t *testing.T) {
+	t.Parallel()
+	for name, id := range map[string]string{
+		"locked":  "api.user.patch_user.login_provider_attribute_set.app_error",
+		"refused": "api.user.update_user.accepted_domain.app_error",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := engineering(t)
+			c.strict["eng/dev"] = true
+			people := engineers()
+			c.sync(people)
+			c.sim.SetUser(c.id("bob"), func(u *mmsim.User) { u.AuthService, u.AuthData, u.Password = "saml", "bob@idp", "" })
+			stop := c.sim.Fail(mmsim.Fault{Path: "/users/*/patch", Status: http.StatusConflict, ErrorID: id})
+			people[0].Groups, people[0].Title = []string{"g-eng", "g-dev"}, "Head" // no lead any more
+			people[1].Groups, people[1].Title = nil, "Head"
+			c.sync(people)
+			require.Equal(t, []string{"ann"}, c.in("eng/dev"))
+			stop()
+			c.sync(people)
+			require.Equal(t, "Head", c.named("bob").Position)
+		})
+	}
+}
+
 func TestEngine_ChangeLocked_enterprise(t *testing.T) {
 	t.Parallel()
 	w := samlMaps(t, true, map[string]string{"MM_SAMLSETTINGS_POSITIONATTRIBUTE": "title"})
