@@ -44,7 +44,8 @@ type ApplyOptions struct {
 //
 // Errors, by what the caller does next: OutcomeUnknown (read the account),
 // *MismatchError (success answered, not so; the account is given back as it
-// is), *StepError (done, a courtesy is missing; the account is given back),
+// is), *LockedError (fields stay as they are, the rest is done; the account is given
+// back), *StepError (done, a courtesy is missing; the account is given back),
 // *StoppedError (not sent: this kind did not work on this release), *GuestsError (not
 // sent: the server makes no guests), and those of the Client. [IsNotFound] tells that there is no such account, whatever the call
 // itself was answered. An op that says that nothing changes is refused; whether
@@ -159,6 +160,15 @@ func (t *Target) patch(ctx context.Context, id string, op plan.Op) (identity.Acc
 		return identity.Account{}, &RequestError{string(op.Kind), "nothing to change; the server would tell everybody about it all the same"}
 	}
 	p, set := op.Profile()
+	a, err := t.patchFields(ctx, id, p, set)
+	if IsAttributeLocked(err) {
+		return t.patchRest(ctx, id, p, set, err)
+	}
+	return a, err
+}
+
+// patchFields makes one patch and compares its answer.
+func (t *Target) patchFields(ctx context.Context, id string, p identity.Profile, set identity.Attributes) (identity.Account, error) {
 	a, err := t.c.Patch(ctx, id, p, set)
 	if err != nil {
 		return identity.Account{}, err

@@ -14,7 +14,7 @@ import (
 )
 
 // BenchmarkTarget_Observe is the client's own cost of reading 9,000 accounts,
-// one request, as the engine does on each full pass without a since mark.
+// three requests, as the engine does on each full pass without a since mark.
 func BenchmarkTarget_Observe(b *testing.B) {
 	var body strings.Builder
 	body.WriteByte('[')

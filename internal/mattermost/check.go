@@ -3,6 +3,8 @@ package mattermost
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/mmsync/mmsync/internal/identity"
@@ -180,6 +182,7 @@ func (t *Target) checkSettings(ctx context.Context, f *findings, conf ClientConf
 		f.warn("server's own sync", "the server's own LDAP synchronisation is on and switches ldap or saml accounts off and on by itself",
 			"Let one of the two do it: leave those accounts out of mmsync's sources, or mmctl config set LdapSettings.EnableSync false.")
 	}
+	f.locks(t.locks(conf, s, true))
 	have := t.c.limit.configured
 	switch {
 	case !s.RateLimit:
@@ -189,6 +192,17 @@ func (t *Target) checkSettings(ctx context.Context, f *findings, conf ClientConf
 			fmt.Sprintf("Set mattermost.rate_limit.per_second to %d, or raise RateLimitSettings.PerSec.", max(s.RatePerSecond/2, 1)))
 	default:
 		f.ok("rate limit", fmt.Sprintf("the server takes %d requests a second, mmsync makes at most %.0f", s.RatePerSecond, have))
+	}
+}
+
+// locks says which fields stay as they are because the server's settings map them.
+func (f *findings) locks(l plan.Locks) {
+	for _, service := range slices.Sorted(maps.Keys(l)) {
+		var names []string
+		for _, a := range l[service].List() {
+			names = append(names, string(a))
+		}
+		f.ok("profile fields", "the server keeps "+strings.Join(names, ", ")+" of "+service+" accounts to its own "+service+" settings, so mmsync leaves them as they are and notes it")
 	}
 }
 

@@ -55,6 +55,7 @@ func TestTarget_Check(t *testing.T) {
 			s.AddUser(mmsim.User{Username: "u", Email: "u@example.test"})
 			return s.AdminToken()
 		}},
+		"enterprise": {enterprise(mapping("FirstName Email", "LastName Position")), func(s *mmsim.Server) string { return s.AdminToken() }},
 		"database-away": {mmsim.Options{}, func(s *mmsim.Server) string {
 			s.Fail(mmsim.Fault{DatabaseAway: true})
 			return s.AdminToken()

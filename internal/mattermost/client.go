@@ -114,6 +114,7 @@ type Client struct {
 	configVersion atomic.Pointer[Version] // what config/client says; nil: not asked
 	authData      atomic.Int32            // authShown, authHidden
 	ldapLocked    atomic.Bool             // an ldap account was refused to be (de)activated
+	listLimit     atomic.Int64            // bytes of a list that the server takes; 0: not known to be less than usual
 	noFiles       atomic.Bool             // the server was found to have nowhere to keep files
 	clock         serverClock
 	certificate   atomic.Pointer[time.Time] // when the one it shows ends

@@ -17,9 +17,9 @@ import (
 
 const (
 	maxRetries   = 3
-	maxRequest   = 300_000   // bytes; the server's default limit
+	maxRequest   = 300_000   // bytes; the server's default limit since 9.6, lists stay well below it
 	maxAnswer    = 4 << 20   // of one object; /config is the largest
-	maxList      = 512 << 20 // of a list; 9,000 accounts are about 6 MB
+	maxList      = 512 << 20 // of a list; 3,000 accounts are about 2 MB
 	maxErrorBody = 64 << 10
 )
 

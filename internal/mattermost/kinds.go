@@ -82,8 +82,9 @@ func IsLDAPManaged(err error) bool {
 
 // IsAttributeLocked tells that the account's login service owns the field: 409
 // api.user.patch_user.login_provider_attribute_set.app_error (username of any
-// single-sign-on account, names of gitlab, google and openid ones), or 400
-// app.user.update.find.app_error (e-mail of an ldap account).
+// single-sign-on account, names of gitlab, google and openid ones, and what an Enterprise
+// build's settings map of ldap and saml ones), or 400 app.user.update.find.app_error (e-mail
+// of an ldap account).
 func IsAttributeLocked(err error) bool {
 	e, ok := asAPI(err)
 	return ok && (e.Status == http.StatusConflict && e.ID == "api.user.patch_user.login_provider_attribute_set.app_error" ||

@@ -57,6 +57,9 @@ type ClientConfig struct {
 	LoginsOff []string
 	// LDAPPictures: the server takes pictures of its LDAP accounts from its directory.
 	LDAPPictures bool
+	// LDAPMapped and SAMLMapped are the profile fields that the server says its settings
+	// map to an attribute of its directory. It never speaks of the e-mail.
+	LDAPMapped, SAMLMapped identity.Attributes
 	// Limited is the answer for strangers, which some servers give to everybody:
 	// it lacks RequireEmailVerification and SiteURL.
 	Limited bool
@@ -81,6 +84,7 @@ func (c *Client) ClientConfig(ctx context.Context) (ClientConfig, error) {
 		Office365                string  `json:"EnableSignUpWithOffice365"`
 		OpenID                   string  `json:"EnableSignUpWithOpenId"`
 		LdapPictureAttributeSet  string  `json:"LdapPictureAttributeSet"`
+		mappedFields
 	}
 	_, err := c.do(ctx, call{
 		method: http.MethodGet, path: "/config/client", query: url.Values{"format": {"old"}}, decode: into(&b),
@@ -111,6 +115,8 @@ func (c *Client) ClientConfig(ctx context.Context) (ClientConfig, error) {
 		GuestsOff:                b.EnableGuestAccounts == "false",
 		LoginsOff:                off,
 		LDAPPictures:             b.LdapPictureAttributeSet == "true",
+		LDAPMapped:               b.ldap(),
+		SAMLMapped:               b.saml(),
 	}, nil
 }
 
@@ -194,6 +200,13 @@ type Settings struct {
 	LDAPSync, SAMLSync bool
 	// DeletionOff tells that the server says it deletes no account for good.
 	DeletionOff bool
+	// LDAPMapped and SAMLMapped are the profile fields that the settings of either map to
+	// an attribute. Mapped is false where one of the two was left out of the answer.
+	LDAPMapped, SAMLMapped identity.Attributes
+	Mapped                 bool
+	// SAMLAsLDAP: the server treats saml accounts as it does ldap's where somebody changes
+	// them (SamlSettings.EnableSyncWithLdap), whether or not its job runs.
+	SAMLAsLDAP bool
 }
 
 // Settings reads config.
@@ -214,8 +227,14 @@ func (c *Client) Settings(ctx context.Context) (Settings, error) {
 			Enable bool
 			PerSec int
 		}
-		LdapSettings struct{ Enable, EnableSync bool }
-		SamlSettings struct{ Enable, EnableSyncWithLdap bool }
+		LdapSettings struct {
+			Enable, EnableSync bool
+			attributeNames
+		}
+		SamlSettings struct {
+			Enable, EnableSyncWithLdap bool
+			attributeNames
+		}
 	}
 	if _, err := c.do(ctx, call{method: http.MethodGet, path: "/config", decode: into(&b)}); err != nil {
 		return Settings{}, err
@@ -233,6 +252,10 @@ func (c *Client) Settings(ctx context.Context) (Settings, error) {
 		RatePerSecond:                   b.RateLimitSettings.PerSec,
 		LDAPSync:                        b.LdapSettings.Enable && b.LdapSettings.EnableSync,
 		SAMLSync:                        b.SamlSettings.Enable && b.SamlSettings.EnableSyncWithLdap,
+		LDAPMapped:                      b.LdapSettings.mapped(),
+		SAMLMapped:                      b.SamlSettings.mapped(),
+		Mapped:                          b.LdapSettings.EmailAttribute != nil && b.SamlSettings.EmailAttribute != nil,
+		SAMLAsLDAP:                      b.SamlSettings.EnableSyncWithLdap,
 	}, nil
 }
 

@@ -38,6 +38,7 @@ type Target struct {
 	guests atomic.Pointer[GuestsError]
 	// custom are the ids of the user attributes by their names, as Facts found them.
 	custom atomic.Pointer[map[string]string]
+	met    metLocks
 }
 
 // NewTarget makes a Target that talks through c. Its lifetime is c's.
@@ -52,7 +53,7 @@ func (t *Target) Client() *Client { return t.c }
 // for.
 func (t *Target) TookOver(ago time.Duration) { t.c.limit.gather(ago) }
 
-// Observe asks for the accounts with these ids, 9,000 a request, one request
+// Observe asks for the accounts with these ids, 3,000 a request, one request
 // after another, and passes on those that exist, ordered within a request as
 // the server answers. With since > 0 it passes on only those whose update_at is
 // greater, so that a missing one may just be unchanged; with 0 a missing one is
@@ -189,11 +190,7 @@ func distinct(values []string, valid func(string) bool) []string {
 func chunkNames(names []string) func(yield func([]string) bool) {
 	return func(yield func([]string) bool) {
 		for len(names) > 0 {
-			n, size := 0, 2
-			for n < len(names) && n < namesPerRequest && size+len(names[n])+3 <= bytesOfNames {
-				size += len(names[n]) + 3
-				n++
-			}
+			n, _ := fitting(names[:min(len(names), namesPerRequest)], bytesOfList)
 			if !yield(names[:n]) {
 				return
 			}

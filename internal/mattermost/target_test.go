@@ -20,21 +20,51 @@ import (
 
 func TestTarget_Observe(t *testing.T) {
 	t.Parallel()
-	t.Run("it asks 9,000 at a time and passes on what exists", func(t *testing.T) {
+	t.Run("it asks 3,000 at a time and passes on what exists", func(t *testing.T) {
 		t.Parallel()
-		s, target := simulated(t, mmsim.Options{MaxCallBody: 1 << 20})
-		ids := make([]string, 9_001)
-		for i := range ids {
-			ids[i] = fmt.Sprintf("%026d", i)
-		}
-		ids[9_000] = s.AdminID()
+		s, target := simulated(t, mmsim.Options{
+			MaxCallBody: 1 << 20, Settings: map[string]string{"MM_SERVICESETTINGS_MAXIMUMPAYLOADSIZEBYTES": "100000"},
+		})
+		ids := manyIDs(6_001)
+		ids[6_000] = s.AdminID()
 		var got []string
 		date, err := target.Observe(t.Context(), ids, 0, func(a identity.Account) error { got = append(got, a.ID); return nil })
 		require.NoError(t, err)
 		require.WithinDuration(t, time.Now(), date, 5*time.Second)
 		require.Equal(t, []string{s.AdminID()}, got)
-		require.Len(t, s.Calls(), 2)
-		require.Less(t, len(s.Calls()[0].Body), 300_000, "the server's default body limit")
+		require.Len(t, s.Calls(), 3)
+		require.Less(t, len(s.Calls()[0].Body), 100_000, "the limit of servers that have been there for long")
+	})
+	t.Run("a server that takes less is asked for less, and not for more again", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{Settings: map[string]string{"MM_SERVICESETTINGS_MAXIMUMPAYLOADSIZEBYTES": "30000"}})
+		ids := manyIDs(4_000)
+		ids[0], ids[3_999] = s.AdminID(), s.AddUser(mmsim.User{Username: "last", Email: "last@example.test"}).ID
+		for range 2 {
+			var got []string
+			_, err := target.Observe(t.Context(), ids, 0, func(a identity.Account) error { got = append(got, a.ID); return nil })
+			require.NoError(t, err)
+			require.Equal(t, []string{ids[0], ids[3_999]}, got, "each once")
+		}
+		refused := 0
+		for _, c := range s.Calls() {
+			if c.Status == http.StatusRequestEntityTooLarge {
+				refused++
+			}
+		}
+		require.Equal(t, 2, refused, "87 kB and 43 kB, once")
+	})
+	t.Run("of a list that an older server cut off it says that it cannot be read", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		s.Fail(mmsim.Fault{Path: "/users/ids", Status: 400, ErrorID: "api.context.invalid_body_param.app_error", Count: 1})
+		n := 0
+		_, err := target.Observe(t.Context(), append(manyIDs(2_000), s.AdminID()), 0, func(identity.Account) error { n++; return nil })
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		s.Fail(mmsim.Fault{Path: "/users/ids", Status: 400, ErrorID: "api.context.invalid_body_param.app_error", Count: 1})
+		_, err = target.Observe(t.Context(), []string{s.AdminID()}, 0, nil)
+		require.True(t, mattermost.IsRefused(err), "a short list is not too large")
 	})
 	t.Run("since passes on only what is newer", func(t *testing.T) {
 		t.Parallel()
@@ -70,6 +100,15 @@ func TestTarget_Observe(t *testing.T) {
 		_, err := target.Observe(t.Context(), []string{s.AdminID()}, 0, func(identity.Account) error { return stop })
 		require.ErrorIs(t, err, stop)
 	})
+}
+
+// manyIDs makes up ids that no account has.
+func manyIDs(n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("%026d", i)
+	}
+	return ids
 }
 
 func TestTarget_OwnBotOrToken(t *testing.T) {
@@ -188,7 +227,7 @@ func TestTarget_Lookup(t *testing.T) {
 		var asked atomic.Int64
 		srv := scripted(t, func(w http.ResponseWriter, r *http.Request) {
 			var names []string
-			if r.ContentLength > 300_000 || json.NewDecoder(r.Body).Decode(&names) != nil {
+			if r.ContentLength > 100_000 || json.NewDecoder(r.Body).Decode(&names) != nil {
 				answerJSON(w, 413, `{"id":"api.context.request_body_too_large.app_error"}`)
 				return
 			}

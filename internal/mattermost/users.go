@@ -13,11 +13,15 @@ import (
 	"github.com/mmsync/mmsync/internal/identity"
 )
 
+// Lists are kept below 100,000 bytes, which is ServiceSettings.MaximumPayloadSizeBytes
+// where a server ever ran a release with that default: 8.1, 9.4, 9.5 and 9.6 were
+// patched in April 2024 to 300,000 (mattermost/mattermost#26651), and whatever the
+// configuration held by then stays.
 const (
-	idsPerRequest   = 9_000   // 27 bytes each stay below the server's body limit
-	namesPerRequest = 5_000   //
-	bytesOfNames    = 280_000 // whichever is reached first
-	usersPerPage    = 200     // more is silently cut to this
+	idsPerRequest   = 3_000  // 29 bytes each
+	namesPerRequest = 5_000  //
+	bytesOfList     = 90_000 // whichever is reached first
+	usersPerPage    = 200    // more is silently cut to this
 )
 
 // Me gives the token's own account.
@@ -123,14 +127,14 @@ func (c *Client) EachUser(ctx context.Context, role string, each func(identity.A
 	}
 }
 
-// UsersByIDs gives those of at most 9,000 accounts that exist, in no order;
+// UsersByIDs gives those of at most 3,000 accounts that exist, in no order;
 // with since > 0 only those whose update_at is greater (server milliseconds).
 func (c *Client) UsersByIDs(ctx context.Context, ids []string, since int64) ([]identity.Account, time.Time, error) {
 	if len(ids) == 0 {
 		return nil, time.Time{}, nil // the server answers 400 to an empty list
 	}
 	if len(ids) > idsPerRequest {
-		return nil, time.Time{}, &RequestError{"read accounts by id", "more than 9,000 at a time"}
+		return nil, time.Time{}, &RequestError{"read accounts by id", "more than 3,000 at a time"}
 	}
 	var q url.Values
 	if since > 0 {
@@ -139,8 +143,7 @@ func (c *Client) UsersByIDs(ctx context.Context, ids []string, since int64) ([]i
 	return c.lookUp(ctx, "/users/ids", q, ids, false)
 }
 
-// UsersByUsernames gives those of the names (at most 5,000, and 280 kB) that
-// exist, read from the database: deactivated ones and bots included. Names
+// UsersByUsernames gives those of the names (at most 5,000) that exist, read from the database: deactivated ones and bots included. Names
 // match in lower case only.
 func (c *Client) UsersByUsernames(ctx context.Context, names []string) ([]identity.Account, error) {
 	return c.usersByUsernames(ctx, names, false)
@@ -157,13 +160,75 @@ func (c *Client) usersByUsernames(ctx context.Context, names []string, urgent bo
 	return list, err
 }
 
+// lookUp asks for what a list of keys names, in as many requests as the server's limit
+// of a body takes. The time is the server's Date at the first answer.
 func (c *Client) lookUp(ctx context.Context, path string, q url.Values, keys []string, urgent bool) ([]identity.Account, time.Time, error) {
 	var list []identity.Account
-	a, err := c.do(ctx, call{
-		method: http.MethodPost, path: path, query: q, body: keys, urgent: urgent, limit: maxList, decode: intoAccounts(&list, c.sawAuth),
-	})
-	if err != nil {
-		return nil, time.Time{}, err
+	var first time.Time
+	for asked := false; len(keys) > 0; {
+		n, size := fitting(keys, c.listBytes())
+		var part []identity.Account
+		a, err := c.do(ctx, call{
+			method: http.MethodPost, path: path, query: q, body: keys[:n], urgent: urgent, limit: maxList, decode: intoAccounts(&part, c.sawAuth),
+		})
+		switch {
+		case n > 1 && tooLarge(err, size):
+			c.lowerListBytes(size / 2)
+			continue
+		case err != nil:
+			return nil, time.Time{}, err
+		case !asked:
+			first, asked = a.date, true
+		}
+		list, keys = append(list, part...), keys[n:]
 	}
-	return list, a.date, nil
+	return list, first, nil
+}
+
+// fitting is how many of the keys, one at least, a body of limit bytes holds, and how
+// many bytes they are.
+func fitting(keys []string, limit int) (n, size int) {
+	size = 2
+	for _, k := range keys {
+		if n > 0 && size+len(k)+3 > limit {
+			break
+		}
+		size += len(k) + 3
+		n++
+	}
+	return n, size
+}
+
+// tooLarge tells that a list of so many bytes was refused because of them: 413 by the
+// server since 10.0 (api.context.request_body_too_large.app_error) or by what stands
+// before it. Older ones say of a body that was cut off at their limit what they say of
+// any that they cannot read.
+func tooLarge(err error, size int) bool {
+	e, ok := asAPI(err)
+	if !ok {
+		return false
+	}
+	cut := e.Status == http.StatusBadRequest && (e.ID == idInvalidBody || e.ID == "api.payload.parse.error")
+	return e.Status == http.StatusRequestEntityTooLarge || cut && size > smallList
+}
+
+// smallList is how many bytes of a list every server was seen to take: a smaller one
+// that cannot be read has another fault.
+const smallList = 10_000
+
+// listBytes is how many bytes of a list this server takes, as far as is known.
+func (c *Client) listBytes() int {
+	if n := c.listLimit.Load(); n > 0 {
+		return int(n)
+	}
+	return bytesOfList
+}
+
+func (c *Client) lowerListBytes(to int) {
+	for {
+		was := c.listLimit.Load()
+		if was > 0 && was <= int64(to) || c.listLimit.CompareAndSwap(was, int64(to)) {
+			return
+		}
+	}
 }

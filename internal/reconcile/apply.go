@@ -46,6 +46,7 @@ type applier struct {
 	open     map[identity.Key]bool      // for whom a call has no known outcome
 	lost     map[string]string          // teams and channels that cannot be changed, by id, and why
 	stopped  map[string]int             // calls that were not sent, by the sentence that says why
+	keptName map[identity.Key]bool      // who keeps a username or an e-mail, see keptFields
 	made     int                        // teams and channels
 	done     int
 	total    int
@@ -74,7 +75,7 @@ func (p *person) id(d *plan.Decision) string {
 }
 
 func newApplier(e *Engine, l *lease, run *state.Run, g *gathered, p plan.Plan, offset time.Duration) *applier {
-	a := &applier{e: e, lease: l, runID: run.ID, kind: run.Kind, plan: p, now: time.Now(), planned: run.PlannedAt, offset: offset, people: map[identity.Key]*person{}, due: map[identity.Key]time.Time{}, open: map[identity.Key]bool{}, lost: map[string]string{}, stopped: map[string]int{}, hidden: !g.facts.AuthDataVisible, since: g.since, reserved: g.reserved, forGood: g.forGood}
+	a := &applier{e: e, lease: l, runID: run.ID, kind: run.Kind, plan: p, now: time.Now(), planned: run.PlannedAt, offset: offset, people: map[identity.Key]*person{}, due: map[identity.Key]time.Time{}, open: map[identity.Key]bool{}, lost: map[string]string{}, stopped: map[string]int{}, keptName: map[identity.Key]bool{}, hidden: !g.facts.AuthDataVisible, since: g.since, reserved: g.reserved, forGood: g.forGood}
 	a.counts = run.Counts
 	a.server.facts = g.facts
 	touched := make(map[identity.Key]*plan.Decision, len(p.Decisions))
@@ -151,9 +152,11 @@ func (a *applier) run(ctx context.Context) error {
 }
 
 // unit carries out the steps of one person, or of one chain, in sequence. After
-// a step that failed nothing more of the unit is sent.
+// a step that failed nothing more of the unit is sent, but what is only taken from
+// somebody whose profile was not changed. After one that kept a name which others of the
+// chain wait for, nothing more of theirs is.
 func (a *applier) unit(ctx context.Context, u plan.Unit) error {
-	broken := ""
+	broken, alone, same := "", identity.Key{}, identity.Key{}
 	defer func() {
 		for _, s := range u.Steps {
 			a.reserved.done(a.plan.Decisions[s.Decision].Key)
@@ -183,7 +186,8 @@ func (a *applier) unit(ctx context.Context, u plan.Unit) error {
 		if broken != "" && a.undecided(d.Key) && owed(d.Ops[s.Op]) {
 			continue // it stays pending: whether it is due shows with the move of the login
 		}
-		if broken != "" && !follows {
+		goesOn := d.Key == alone || d.Key == same && onlyTakes(d.Ops[s.Op]) && !a.undecided(d.Key)
+		if broken != "" && !follows && !goesOn {
 			if err := a.skip(ctx, ref, d, s.Op, "an earlier step of "+strconv.Quote(broken)+" was not carried out"); err != nil {
 				return err
 			}
@@ -193,8 +197,14 @@ func (a *applier) unit(ctx context.Context, u plan.Unit) error {
 		if err != nil {
 			return err
 		}
-		if !ok && d.Ops[s.Op].Kind.Hangs() {
-			broken = d.Username
+		switch {
+		case !ok && d.Ops[s.Op].Kind.Hangs():
+			broken, alone = d.Username, identity.Key{}
+			if d.Ops[s.Op].Kind == plan.PatchProfile {
+				same = d.Key
+			}
+		case broken == "" && a.keepsName(d.Key):
+			broken, alone = d.Username, d.Key
 		}
 		moved[d.Key] = moved[d.Key] || ok && d.Ops[s.Op].MovesLogin()
 	}

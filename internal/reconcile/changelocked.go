@@ -106,7 +106,7 @@ func staysLocked(d plan.Decision, ob *plan.Observation) (plan.Decision, bool) {
 		return d, true
 	}
 	is := func(n plan.Note) bool {
-		return n.Reason == plan.LockedByLogin || plan.Locked(ob.Linked.Auth.Service, identity.Attribute(n.Field))
+		return n.Reason == plan.LockedByLogin || ob.Locked(ob.Linked.Auth.Service, identity.Attribute(n.Field))
 	}
 	at := slices.IndexFunc(d.Notes, is)
 	if at < 0 {
@@ -117,7 +117,7 @@ func staysLocked(d plan.Decision, ob *plan.Observation) (plan.Decision, bool) {
 	var asked []plan.Op
 	for _, op := range d.Withheld {
 		op.Changes = slices.DeleteFunc(slices.Clone(op.Changes), func(c plan.Change) bool {
-			return op.Kind != plan.PatchProfile || !plan.Locked(ob.Linked.Auth.Service, identity.Attribute(c.Field))
+			return op.Kind != plan.PatchProfile || !ob.Locked(ob.Linked.Auth.Service, identity.Attribute(c.Field))
 		})
 		if len(op.Changes) > 0 {
 			asked = append(asked, op)

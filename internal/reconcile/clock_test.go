@@ -179,7 +179,7 @@ func TestEngine_Mark(t *testing.T) {
 	})
 	t.Run("goes by the first of many answers, for what changed in between", func(t *testing.T) {
 		t.Parallel()
-		w, people := seeded(t, 9_001)
+		w, people := seeded(t, 3_001)
 		first, last := w.links()["0"], w.links()["999"]
 		began := time.Now()
 		answers := 0

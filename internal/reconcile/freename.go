@@ -111,7 +111,7 @@ func (w *ownership) notFreed(o *plan.Observation, a *identity.Account, field ide
 		return "may still be reached by a call of a run that was cut off; try again in two minutes"
 	case a.Roles.Privileged():
 		return "holds " + a.Roles.String() + "; change it in Mattermost"
-	case plan.Locked(a.Auth.Service, field):
+	case w.facts.Locks.Locked(a.Auth.Service, field):
 		return "logs in by " + a.Auth.Service + ", which owns the " + string(field) + " on the server, so that no administrator can change it; give the new person another one"
 	case field == identity.Email && w.facts.EmailVerification:
 		return "would keep its e-mail until the new one was verified, for the server demands that; change it with the server's own tools"

@@ -96,3 +96,10 @@ func (e *Engine) lasts(ctx context.Context, g *gathered, k *identity.Link, a *id
 	}
 	return true
 }
+
+// onlyTakes tells an op after which somebody has less than before, and nothing that he had
+// not: it need not wait for what he is called.
+func onlyTakes(op plan.Op) bool {
+	gives := func(c plan.Change) bool { return len(identity.ParseRoles(c.To).Minus(identity.ParseRoles(c.From))) > 0 }
+	return op.Takes() || op.Kind == plan.SetRoles && !slices.ContainsFunc(op.Changes, gives)
+}

@@ -193,7 +193,7 @@ func stays(d plan.Decision, why plan.Reason, detail string) plan.Decision {
 func lockedBy(to string, ob *plan.Observation, d *plan.Decision) string {
 	locks := func(f plan.Field) bool {
 		a := identity.Attribute(f)
-		return plan.Locked(to, a) && !plan.Locked(ob.Linked.Auth.Service, a)
+		return ob.Locked(to, a) && !ob.Locked(ob.Linked.Auth.Service, a)
 	}
 	for _, op := range d.Ops {
 		for _, c := range op.Changes {

@@ -76,10 +76,9 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	if t, is := errors.AsType[spaceTrouble](callErr); is { // of this place alone: the person's other ops go on
 		return !makes, a.notPlaced(callCtx, ref, d, index, t)
 	}
-	note := ""
-	if courtesy(callErr) || (op.Kind == plan.CreateAccount && mismatch(callErr) && after.ID != "") {
-		// The account is there and ours; what is not as asked is patched next time.
-		note, callErr = callErr.Error(), nil
+	op, note, callErr := a.partly(d, op, after, callErr)
+	if op.Kind == plan.PatchProfile && len(op.Changes) == 0 {
+		return true, a.allKept(callCtx, ref, d, who, after, note)
 	}
 	if callErr != nil {
 		seen, err := a.reread(callCtx, gone, callErr, state.OpRecord{Key: d.Key, AccountID: who.id(d), Op: op, SentAt: sent})
@@ -109,6 +108,19 @@ func (a *applier) step(ctx context.Context, ref state.OpRef, d *plan.Decision, i
 	}
 	err = a.carriedOut(ctx, callCtx, d, op, who, out)
 	return err == nil, err
+}
+
+// partly gives what was done of an op by a call that fell short of it, and says what is
+// missing. All else it gives back as it is.
+func (a *applier) partly(d *plan.Decision, op plan.Op, after identity.Account, callErr error) (done plan.Op, note string, err error) {
+	if courtesy(callErr) || (op.Kind == plan.CreateAccount && mismatch(callErr) && after.ID != "") {
+		// The account is there and ours; what is not as asked is patched next time.
+		return op, callErr.Error(), nil
+	}
+	if kept := keptFields(callErr); len(kept) > 0 {
+		return without(op, kept), a.keepsFields(d.Key, kept), nil
+	}
+	return op, "", callErr
 }
 
 // carriedOut records an op that had its effect, and what is known of the account since.

@@ -54,10 +54,13 @@ func unseen() map[string]map[string]any {
 	}
 	out["EmailSettings"]["RequireEmailVerification"] = false
 	out["FileSettings"]["DriverName"] = "local"
-	out["LdapSettings"] = blank("PictureAttribute")
+	out["LdapSettings"] = blank("FirstNameAttribute LastNameAttribute NicknameAttribute PositionAttribute EmailAttribute PictureAttribute")
+	out["SamlSettings"] = blank("FirstNameAttribute LastNameAttribute NicknameAttribute PositionAttribute EmailAttribute")
+	maps.Copy(out["LdapSettings"], map[string]any{"Enable": false, "EnableSync": false})
+	maps.Copy(out["SamlSettings"], map[string]any{"Enable": false, "EnableSyncWithLdap": false})
 	maps.Copy(out["ServiceSettings"], map[string]any{
 		"EnableAPIUserDeletion": false, "EnableBotAccountCreation": false, "EnableUserAccessTokens": true,
-		"DisableBotsWhenOwnerIsDeactivated": true, "MaximumLoginAttempts": 10,
+		"DisableBotsWhenOwnerIsDeactivated": true, "MaximumLoginAttempts": 10, "MaximumPayloadSizeBytes": maxBody,
 	})
 	return out
 }
@@ -216,7 +219,12 @@ func (c *config) followed(full bool) map[string]string {
 		flag("EnableUserDeactivation", "TeamSettings", "EnableUserDeactivation")
 		flag("RequireEmailVerification", "EmailSettings", "RequireEmailVerification")
 		out["CWSURL"] = c.text("CloudSettings", "CWSURL")
-		out["LdapPictureAttributeSet"] = strconv.FormatBool(c.text("LdapSettings", "PictureAttribute") != "")
+		set := func(name, section, key string) { out[name] = strconv.FormatBool(c.text(section, key) != "") }
+		set("LdapPictureAttributeSet", "LdapSettings", "PictureAttribute")
+		for key := range strings.FieldsSeq("FirstName LastName Nickname Position") {
+			set("Ldap"+key+"AttributeSet", "LdapSettings", key+"Attribute")
+			set("Saml"+key+"AttributeSet", "SamlSettings", key+"Attribute")
+		}
 	}
 	return out
 }

@@ -16,8 +16,8 @@ import (
 // No exchange about pictures was recorded. This follows the server's source
 // (api4/user.go setProfileImage, app/user.go SetProfileImage): the form's field is
 // image, it is refused beyond FileSettings.MaxFileSize (413) and MaxImageResolution
-// (400), where it is no image (400), for ldap accounts while LdapSettings names a
-// PictureAttribute (409), and where there is no file store (501). A picture that the
+// (400), where it is no image (400), for ldap accounts, and saml ones while
+// SamlSettings.EnableSyncWithLdap is on, while LdapSettings names a PictureAttribute (409), and where there is no file store (501). A picture that the
 // account has already is not written again.
 
 const (
@@ -52,7 +52,7 @@ func (s *Server) setImage(q *request) reply {
 	if len(files) == 0 {
 		return fail(http.StatusBadRequest, about+"no_file.app_error")
 	}
-	if u.ldap() && s.conf.text("LdapSettings", "PictureAttribute") != "" {
+	if u.ofLDAP(s.conf) && s.conf.text("LdapSettings", "PictureAttribute") != "" {
 		return fail(http.StatusConflict, about+"login_provider_attribute_set.app_error")
 	}
 	f, err := files[0].Open()

@@ -164,7 +164,7 @@ func (s *Server) saveProfile(q *request, old, row *User) reply {
 	if cached := s.memory[old.ID]; cached != nil && s.profile == Profile538 {
 		known = cached // its checks go by the cached service, which may be the one before
 	}
-	if locked(known, row) {
+	if s.locked(known, row) {
 		return fail(http.StatusConflict, "api.user.patch_user.login_provider_attribute_set.app_error")
 	}
 	if row.Email != old.Email {
@@ -228,15 +228,39 @@ func (s *Server) writtenUser(q *request, u *User) []byte {
 }
 
 // locked: the username belongs to the sign-in service, for an admin too and
-// whether or not the service is configured; so do the names with OAuth.
-func locked(old, row *User) bool {
+// whether or not the service is configured; so do the names with OAuth. An Enterprise
+// build asks its LDAP engine about ldap accounts, and about saml ones while
+// SamlSettings.EnableSyncWithLdap is on, else its SAML engine about those: what the
+// settings map to an attribute cannot be changed (app/user.go, CheckProviderAttributes;
+// the engines' own code is closed, and which fields they look at is from the
+// administration guide: first and last name, position, nickname and e-mail).
+func (s *Server) locked(old, row *User) bool {
 	if !old.sso() {
 		return false
 	}
 	if row.Username != old.Username {
 		return true
 	}
+	switch {
+	case s.opts.Enterprise && old.ofLDAP(s.conf):
+		return s.conf.maps("LdapSettings", old, row)
+	case s.opts.Enterprise && old.AuthService == "saml":
+		return s.conf.maps("SamlSettings", old, row)
+	}
 	return old.oauth() && (row.FirstName != old.FirstName || row.LastName != old.LastName)
+}
+
+// ofLDAP tells an account that an Enterprise build asks its LDAP engine about.
+func (u *User) ofLDAP(c *config) bool {
+	return u.ldap() || u.AuthService == "saml" && c.flag("SamlSettings", "EnableSyncWithLdap")
+}
+
+// maps tells whether a field differs that a section maps to an attribute.
+func (c *config) maps(section string, old, row *User) bool {
+	differs := func(key, is, to string) bool { return is != to && c.text(section, key) != "" }
+	return differs("FirstNameAttribute", old.FirstName, row.FirstName) || differs("LastNameAttribute", old.LastName, row.LastName) ||
+		differs("NicknameAttribute", old.Nickname, row.Nickname) || differs("PositionAttribute", old.Position, row.Position) ||
+		differs("EmailAttribute", old.Email, row.Email)
 }
 
 // tooBigProps is for 5.38, whose column took 4,000 characters.

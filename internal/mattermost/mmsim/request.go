@@ -110,14 +110,23 @@ func errorBody(status int, id, requestID string) []byte {
 	return raw
 }
 
-// maxBody is where 11.6 stops reading; 5.38 was never seen to stop.
+// maxBody is where 11.6 stops reading by default; 5.38 was never seen to stop. Another
+// limit is set by MM_SERVICESETTINGS_MAXIMUMPAYLOADSIZEBYTES: 100,000 is what servers
+// keep that ever ran a release with that default (config.go, SetDefaults, fills in what
+// is missing only; mattermost/mattermost#26651 raised it).
 const maxBody = 300_000
+
+func (s *Server) bodyLimit() int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return int64(s.conf.number("ServiceSettings", "MaximumPayloadSizeBytes"))
+}
 
 func (s *Server) readBody(r *http.Request) (body []byte, tooLarge bool, err error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, false, nil
 	}
-	limit := int64(maxBody)
+	limit := s.bodyLimit()
 	if s.profile == Profile538 {
 		limit = 64 << 20
 	}

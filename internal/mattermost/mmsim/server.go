@@ -35,7 +35,11 @@ type Options struct {
 	// CustomFields are the custom profile attributes of a licensed server; without any
 	// it is unlicensed, as the recorded one was.
 	CustomFields []CustomField
-	RateLimit    *RateLimit
+	// Enterprise plays a licensed Enterprise build as far as it keeps profile fields to
+	// LDAP and SAML accounts, by LdapSettings and SamlSettings; see locked. It was not
+	// recorded.
+	Enterprise bool
+	RateLimit  *RateLimit
 	// PasswordCost is slept whenever a password is hashed or compared.
 	PasswordCost time.Duration
 	// Settings are MM_... environment variables, as [Server.Restart] takes.

@@ -125,6 +125,9 @@ func (s *Server) clientValues(full bool) map[string]string {
 		}
 	}
 	maps.Copy(out, s.conf.followed(full && s.profile != Profile538))
+	if s.opts.Enterprise {
+		out["BuildEnterpriseReady"] = "true"
+	}
 	for _, key := range s.opts.Logins {
 		out[key] = "true"
 	}

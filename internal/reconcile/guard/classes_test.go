@@ -242,6 +242,17 @@ func TestWithhold_takes_only_what_is_too_much(t *testing.T) {
 		require.Len(t, got.Ops, 1)
 		require.Len(t, got.Withheld, 1)
 	})
+	t.Run("what the server's own settings lock goes with the login", func(t *testing.T) {
+		t.Parallel()
+		p := adPlan(updated("1", login("saml", "ldap"), revoke(), patch(position, mail)))
+		p.Target.Locks = plan.Locks{"saml": identity.AttributesOf(identity.Position)}
+		got := guard.Withhold(p, guard.Check(p, guard.Usage{}, tight(plan.AuthChanges))).Decisions[0]
+		require.Equal(t, []plan.Op{patch(mail)}, got.Ops)
+		p = adPlan(updated("1", patch(name, mail), login("", "saml")))
+		p.Target.Locks = plan.Locks{"saml": identity.AttributesOf(identity.Email)}
+		got = guard.Withhold(p, guard.Check(p, guard.Usage{}, tight(plan.EmailChanges))).Decisions[0]
+		require.Equal(t, []plan.Op{patch(name)}, got.Ops)
+	})
 	t.Run("nobody is let in with the name of before", func(t *testing.T) {
 		t.Parallel()
 		d := updated("1", patch(name), plan.Op{Kind: plan.SetActive, Changes: []plan.Change{change(plan.FieldActive, "false", "true")}})

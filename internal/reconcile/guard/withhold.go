@@ -26,10 +26,10 @@ func Withhold(p plan.Plan, v Verdict) plan.Plan {
 			continue
 		}
 		if s := strike(d, v); len(s) > 0 {
-			keepBack(d, s)
+			keepBack(d, s, p.Target.Locks)
 		}
 	}
-	leaveNames(p.Decisions, before)
+	leaveNames(p.Decisions, before, p.Target.Locks)
 	if v.Stop {
 		for i := range p.Decisions {
 			if d := &p.Decisions[i]; len(d.Ops) > 0 && d.Approval == "" {
@@ -90,7 +90,7 @@ func strike(d *plan.Decision, v Verdict) map[plan.Class]string {
 // keepBack takes out of a decision what is of the classes. Somebody's leaving, a
 // new account and a return stay in one piece: nobody is let in with the name or
 // the rights of before.
-func keepBack(d *plan.Decision, why map[plan.Class]string) {
+func keepBack(d *plan.Decision, why map[plan.Class]string, locks plan.Locks) {
 	for _, c := range []plan.Class{everything, plan.Deactivations, plan.Reactivations, plan.Creates, plan.Recreations} {
 		if text, ok := why[c]; ok {
 			holdAll(d, text)
@@ -105,7 +105,7 @@ func keepBack(d *plan.Decision, why map[plan.Class]string) {
 			}
 		}
 	}
-	cut(d, func(o *plan.Op, op, at int) string {
+	cut(d, locks, func(o *plan.Op, op, at int) string {
 		for _, c := range plan.Classes(d, op) {
 			if text, ok := why[c]; ok && counts(o, at, c) {
 				return text
@@ -145,7 +145,7 @@ func stop(d, was *plan.Decision) {
 // cut takes changes out of an update, or of what is done to an adopted account,
 // and says so in a note for each field. why gives the sentence for one change of
 // an op, "" if it stays. An update of which nothing is left is held.
-func cut(d *plan.Decision, why func(o *plan.Op, op, at int) string) {
+func cut(d *plan.Decision, locks plan.Locks, why func(o *plan.Op, op, at int) string) {
 	reasons := make([][]string, len(d.Ops)) // by op and change
 	for op := range d.Ops {
 		o := &d.Ops[op]
@@ -154,7 +154,7 @@ func cut(d *plan.Decision, why func(o *plan.Op, op, at int) string) {
 			reasons[op][at] = why(o, op, at)
 		}
 	}
-	alongLogin(d, reasons)
+	alongLogin(d, locks, reasons)
 	alongGuest(d, reasons)
 	var ops, back []plan.Op
 	notes := map[plan.Field]int{}
@@ -231,7 +231,7 @@ func split(o *plan.Op, reasons []string) (stays, goes *plan.Op) {
 // alongLogin adds to what is struck what cannot go without it: the end of the
 // sessions and the fields that the old login locks go with a new login; and that
 // waits for fields which it would lock.
-func alongLogin(d *plan.Decision, reasons [][]string) {
+func alongLogin(d *plan.Decision, locks plan.Locks, reasons [][]string) {
 	login := slices.IndexFunc(d.Ops, func(o plan.Op) bool { return o.Kind == plan.SetAuth })
 	if login < 0 {
 		return
@@ -251,7 +251,7 @@ func alongLogin(d *plan.Decision, reasons [][]string) {
 	}
 	struck := reasons[login][0]
 	each(d.Ops[:login], 0, func(o *plan.Op, c *plan.Change, r *string) {
-		if o.Kind == plan.PatchProfile && *r != "" && struck == "" && plan.Locked(to, identity.Attribute(c.Field)) {
+		if o.Kind == plan.PatchProfile && *r != "" && struck == "" && locks.Locked(to, identity.Attribute(c.Field)) {
 			struck = "the login would lock the " + name(c.Field) + ", which a guard keeps back"
 		}
 	})
@@ -265,7 +265,7 @@ func alongLogin(d *plan.Decision, reasons [][]string) {
 		switch {
 		case o.Kind == plan.RevokeSessions:
 			*r = struck
-		case o.Kind == plan.PatchProfile && *r == "" && plan.Locked(from, identity.Attribute(c.Field)):
+		case o.Kind == plan.PatchProfile && *r == "" && locks.Locked(from, identity.Attribute(c.Field)):
 			*r = "the login locks it, and a guard keeps that back"
 		}
 	})
@@ -289,7 +289,7 @@ type taking struct {
 
 // leaveNames keeps back whoever takes a username or an e-mail that its holder was
 // to give up and now keeps. before is the plan without holds.
-func leaveNames(list, before []plan.Decision) {
+func leaveNames(list, before []plan.Decision, locks plan.Locks) {
 	takers := map[taking][]int{}
 	var kept []int // decisions that give up less than planned
 	for i := range before {
@@ -311,7 +311,7 @@ func leaveNames(list, before []plan.Decision) {
 		for _, v := range keeps(&list[i], &before[i]) {
 			for _, j := range takers[v] {
 				if j != i && takes(&list[j], v) {
-					yield(&list[j], v, &list[i])
+					yield(&list[j], v, &list[i], locks)
 					kept = append(kept, j)
 				}
 			}
@@ -358,12 +358,12 @@ func takes(d *plan.Decision, v taking) bool {
 
 // yield keeps back from a decision the value that its holder keeps. One that was
 // approved by itself waits like everybody else.
-func yield(d *plan.Decision, v taking, holder *plan.Decision) {
+func yield(d *plan.Decision, v taking, holder *plan.Decision, locks plan.Locks) {
 	why := name(v.field) + " is held by " + holder.Key.String() + ", whose change a guard keeps back"
 	if d.Action == plan.Create || d.Action == plan.Reactivate {
 		holdAll(d, why)
 	} else {
-		cut(d, func(o *plan.Op, _, at int) string {
+		cut(d, locks, func(o *plan.Op, _, at int) string {
 			if o.Kind == plan.PatchProfile && o.Changes[at].Field == v.field {
 				return why
 			}

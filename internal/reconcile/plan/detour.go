@@ -13,11 +13,13 @@ import (
 //	login by OAuth        ─► saml      e-mail, first, last name ─► OAuth
 //	any login service     ─► password  username and the rest    ─► the same again
 //
+// What this server keeps to saml accounts as well goes by the password.
+//
 // Whoever has gone out comes back, whatever becomes of the change: the way back is
 // journaled with the way out, and the next run makes it if this one does not.
 
-// samlService locks nothing but the username, and does not keep an account from
-// being switched on.
+// samlService locks nothing but the username where no Enterprise build maps more, and
+// does not keep an account from being switched on.
 const samlService = "saml"
 
 // noDetour says why there is no detour for an account, in words that follow what
@@ -40,12 +42,12 @@ func detour(o *Observation, patch Op) (free Op, ops []Op) {
 	via := samlService
 	for _, c := range patch.Changes {
 		a := identity.Attribute(c.Field)
-		if !Locked(o.Linked.Auth.Service, a) {
+		if !o.Locked(o.Linked.Auth.Service, a) {
 			free.Changes = append(free.Changes, c)
 			continue
 		}
 		locked.Changes = append(locked.Changes, c)
-		if a == identity.Username { // locked under every login service
+		if o.Locked(samlService, a) { // as the username always is
 			via = ""
 		}
 	}

@@ -29,24 +29,23 @@ func diff(o Observation, p Policy, r released) (ops []Op, notes []Note, asked []
 	}
 	roles, roleNotes, roleAsked := rolesDiff(o, p)
 	notes, asked = append(notes, roleNotes...), append(asked, roleAsked...)
-	// What the new login service locks is patched before the login moves, what
-	// the old one locks after. Of any two services one locks all that the other
-	// does, so that it is one patch in either case.
-	late := slices.ContainsFunc(patch.Changes, func(c Change) bool { return Locked(was, identity.Attribute(c.Field)) })
 	var around []Op
-	if late && len(login) == 0 {
-		patch, around = detour(&o, patch)
-		late = false
+	early, late := patch, Op{}
+	switch {
+	case len(login) > 0:
+		early, late = o.parted(patch, was, next)
+	case o.keeps(was, patch):
+		early, around = detour(&o, patch)
 	}
-	if len(patch.Changes) > 0 && !late {
-		ops = append(ops, patch)
+	if len(early.Changes) > 0 {
+		ops = append(ops, early)
 	}
 	if len(roles) > 0 {
 		ops, drift = append(ops, roles...), false
 	}
 	ops = append(append(ops, login...), around...)
-	if late {
-		ops = append(ops, patch)
+	if len(late.Changes) > 0 {
+		ops = append(ops, late)
 	}
 	if custom := customOp(o.Desired, o.People, o.Link.Applied.Custom, o.Facts); custom != nil {
 		ops, drift = append(ops, *custom), false
@@ -100,7 +99,7 @@ func profileDiff(o Observation, p Policy, r released, next string) (patch, word 
 // obstacle says why one profile field of a linked account must stay as it is.
 // next is the login service that the account will have.
 func obstacle(o Observation, p Policy, r released, a identity.Attribute, to, next string) (Reason, string) {
-	if was := o.Linked.Auth.Service; Locked(was, a) {
+	if was := o.Linked.Auth.Service; o.Locked(was, a) {
 		detail := string(a) + " is owned by " + was + " on the server"
 		switch {
 		case next == was && p.Detour:
@@ -109,7 +108,7 @@ func obstacle(o Observation, p Policy, r released, a identity.Attribute, to, nex
 			}
 		case next == was:
 			return LockedByLogin, detail
-		case Locked(next, a):
+		case o.Locked(next, a):
 			return LockedByLogin, detail + ", and by " + next + " once the login has moved"
 		case !o.Facts.AuthDataVisible:
 			// Before 11.0 the server may judge a patch by the service of before, which
@@ -146,26 +145,6 @@ func obstacle(o Observation, p Policy, r released, a identity.Attribute, to, nex
 		}
 	}
 	return "", ""
-}
-
-// Locked tells whether the server refuses, or silently ignores, an
-// administrator's change of a profile field because the account's login service
-// owns it (seen on 5.38 and 11.6): any service owns the username; ldap and the
-// OAuth services own the e-mail; the OAuth services own the names.
-func Locked(service string, a identity.Attribute) bool {
-	if service == "" {
-		return false
-	}
-	oauth := service == "gitlab" || service == "google" || service == "office365" || service == "openid"
-	switch a {
-	case identity.Username:
-		return true
-	case identity.Email:
-		return oauth || service == "ldap"
-	case identity.FirstName, identity.LastName:
-		return oauth
-	}
-	return false
 }
 
 // describeHolder names the account that has a wanted value, so that it can be

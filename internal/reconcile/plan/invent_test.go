@@ -97,6 +97,7 @@ func invent(r *rand.Rand) *model {
 	known(rand.New(rand.NewPCG(shape(names), shape(mails))), m) // apart, so that the rest is as without
 	guests(rand.New(rand.NewPCG(shape(mails), shape(names))), m)
 	picture(rand.New(rand.NewPCG(shape(names), shape(mails))), m)
+	locks(rand.New(rand.NewPCG(shape(mails), shape(names))), m)
 	if !plain && chance(15) {
 		m.seatLimit = m.active() + r.IntN(3)
 	}
@@ -112,6 +113,21 @@ func things(m *model, shape uint64) {
 			b.Tokens = append(b.Tokens, plan.Leftover{Kind: plan.LeftToken, ID: fmt.Sprintf("t%d-%s", i, id), OwnerID: id})
 		}
 		m.things[id] = &b
+	}
+}
+
+// locks has the server keep fields to its login services.
+func locks(r *rand.Rand, m *model) {
+	if r.IntN(100) < 60 {
+		return
+	}
+	m.facts.Locks = plan.Locks{}
+	for _, service := range []string{"ldap", "saml"} {
+		for _, a := range []identity.Attribute{identity.Email, identity.Position, identity.Nickname} {
+			if r.IntN(100) < 40 {
+				m.facts.Locks[service] = m.facts.Locks[service].With(a)
+			}
+		}
 	}
 }
 

@@ -275,7 +275,7 @@ func (m *model) patch(a *identity.Account, op plan.Op) error {
 		// The locks as recorded from a server, written down a second time.
 		s := a.Auth.Service
 		switch {
-		case s != "" && f == identity.Username,
+		case s != "" && f == identity.Username, m.facts.Locks[s].Has(f),
 			(s == "ldap" || s == "gitlab") && f == identity.Email,
 			s == "gitlab" && (f == identity.FirstName || f == identity.LastName),
 			f == identity.Email && m.facts.EmailVerification:

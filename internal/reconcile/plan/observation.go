@@ -168,9 +168,13 @@ type Facts struct {
 	SeatsLeft int
 	// HumanAdmins are the ids of active human system administrators, sorted.
 	HumanAdmins []string
+	// Locks are what the server keeps to login services by its own settings.
+	Locks Locks
 	// PictureOfLDAP: the server takes the pictures of accounts of its own LDAP sync from
 	// its directory, and refuses others (LdapSettings.PictureAttribute).
 	PictureOfLDAP bool
+	// PictureOfSAML: and those of its saml accounts (SamlSettings.EnableSyncWithLdap).
+	PictureOfSAML bool
 	// NoPictures: the server has nowhere to keep files, so that no picture can be set.
 	NoPictures bool
 	// CustomOff says in words that complete "user attributes are not set, because " why

@@ -38,8 +38,8 @@ func pictureDiff(o Observation, p Policy, next string) (op *Op, note *Note, drif
 		return nil, nil, false
 	case want.Hash == was.PictureRefused:
 		return nil, &Note{Field: FieldPicture, Reason: PictureRefused, Detail: "picture: Mattermost did not take this one", From: was.Picture, To: want.Hash}, false
-	case o.Facts.PictureOfLDAP && next == ldapService:
-		return nil, &Note{Field: FieldPicture, Reason: LockedByLogin, Detail: "picture is owned by ldap on the server", From: was.Picture, To: want.Hash}, false
+	case o.Facts.keepsPicture(next):
+		return nil, &Note{Field: FieldPicture, Reason: LockedByLogin, Detail: "picture is owned by " + next + " on the server", From: was.Picture, To: want.Hash}, false
 	case was.Picture == "" && own && !always:
 		return &Op{Kind: NotePicture, Changes: []Change{c}}, nil, false
 	default:
@@ -47,12 +47,18 @@ func pictureDiff(o Observation, p Policy, next string) (op *Op, note *Note, drif
 	}
 }
 
+// keepsPicture tells whether the server takes the pictures of a login service's accounts
+// from its directory.
+func (f *Facts) keepsPicture(service string) bool {
+	return f.PictureOfLDAP && service == ldapService || f.PictureOfSAML && service == samlService
+}
+
 // newPicture is what is done about the picture of somebody who gets an account.
 func newPicture(want *identity.Identity, f *Facts) (op *Op, note *Note) {
 	switch {
 	case want.Picture.Fault != "":
 		return nil, &Note{Field: FieldPicture, Reason: PictureUnusable, Detail: clean(want.Picture.Fault)}
-	case want.Picture.Hash == "" || f.NoPictures || f.PictureOfLDAP && want.Auth.Service == ldapService:
+	case want.Picture.Hash == "" || f.NoPictures || f.keepsPicture(want.Auth.Service):
 		return nil, nil
 	}
 	return &Op{Kind: SetPicture, Changes: []Change{{Field: FieldPicture, To: want.Picture.Hash}}}, nil

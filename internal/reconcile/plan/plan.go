@@ -278,6 +278,7 @@ type TargetSummary struct {
 	Version   string `json:"version"`
 	Active    int    `json:"linked_active"`
 	SeatsLeft int    `json:"seats_left"` // negative: no limit
+	Locks     Locks  `json:"locks,omitempty"`
 	// Estimate is how long carrying the plan out should take; 0 = not known.
 	Estimate time.Duration `json:"estimate_ns,omitempty"`
 }

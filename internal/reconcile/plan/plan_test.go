@@ -59,7 +59,7 @@ func TestLocked(t *testing.T) {
 	for service, want := range locked {
 		var got []string
 		for _, a := range identity.AllAttributes() {
-			if plan.Locked(service, a) {
+			if plan.Locks(nil).Locked(service, a) {
 				got = append(got, string(a))
 			}
 		}

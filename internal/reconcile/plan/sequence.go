@@ -42,7 +42,7 @@ func Build(obs []Observation, p Policy) Plan {
 	slices.SortFunc(out.Decisions, compareDecisions)
 	if len(obs) > 0 && obs[0].Facts != nil {
 		f := obs[0].Facts
-		out.Target = TargetSummary{URL: f.SiteURL, Version: f.Version, SeatsLeft: f.SeatsLeft}
+		out.Target = TargetSummary{URL: f.SiteURL, Version: f.Version, SeatsLeft: f.SeatsLeft, Locks: f.Locks}
 		keepAdmins(out.Decisions, f, p.NeverBelow)
 		HoldBeyondSeats(out.Decisions, f.SeatsLeft)
 		holdBeyondRooms(out.Decisions, f)

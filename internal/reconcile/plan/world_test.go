@@ -538,6 +538,16 @@ func (w *world) readFacts(t *testing.T, f []string) {
 			w.facts.CustomPeople[name] = why
 		case "picture_of_ldap":
 			w.facts.PictureOfLDAP = true
+		case "picture_of_saml":
+			w.facts.PictureOfSAML = true
+		case "locks":
+			service, fields, _ := strings.Cut(v, ":")
+			if w.facts.Locks == nil {
+				w.facts.Locks = plan.Locks{}
+			}
+			for f := range strings.SplitSeq(fields, ",") {
+				w.facts.Locks[service] = w.facts.Locks[service].With(identity.Attribute(f))
+			}
 		case "no_pictures":
 			w.facts.NoPictures = true
 		default:
