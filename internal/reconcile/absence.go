@@ -177,8 +177,7 @@ func (e *Engine) missed(ctx context.Context, g *gathered, v *view, src Source, s
 		if sum.Complete {
 			s := e.sight(g, seen[k.Key], k.Key)
 			ob.Absence.Since, ob.Absence.Reads = s.Since, s.Reads
-			// An account that is gone as well is forgotten on the same proof.
-			if e.due(s, g.now) && !ob.Unseen && (ob.Linked == nil || ob.Linked.Active() || e.hasRights(k.Key.Source, ob.Linked.Roles) || g.stops.off(k.Key) || e.tidies(g, &ob) || g.asksAgain(&ob)) {
+			if e.due(s, g.now) && !ob.Unseen && e.canLose(g, &ob) {
 				ask = append(ask, k.Key.Anchor)
 			}
 		}
@@ -245,6 +244,12 @@ func (e *Engine) sight(g *gathered, s *state.Sighting, k identity.Key) state.Sig
 	}
 	g.sightings.Missed = append(g.sightings.Missed, next)
 	return next
+}
+
+// canLose tells whether anything could be done about somebody if he proves to be gone.
+// An account that is gone as well is forgotten on the same proof.
+func (e *Engine) canLose(g *gathered, ob *plan.Observation) bool {
+	return ob.Linked == nil || ob.Linked.Active() || e.hasRights(ob.Key.Source, ob.Linked.Roles) || g.stops.off(ob.Key) || e.tidies(g, ob) || g.asksAgain(ob)
 }
 
 // due tells whether a missing person could be switched off by now, whichever

@@ -38,8 +38,13 @@ type partial struct {
 	// again are anchors to be read whether the source names them or not.
 	again []string
 	delta identity.Delta
-	err   error
+	// unshown are those of again whom the source neither shows nor says to be gone.
+	unshown []string
+	err     error
 }
+
+// absent gives the anchors of those whom the source may have no more.
+func (c *partial) absent() []string { return slices.Concat(c.delta.Gone, c.unshown) }
 
 // observations gathers for a run: of what changed, if the run may do with that and
 // every source can tell it, else of everybody.
@@ -245,6 +250,13 @@ func (c *partial) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for i := range more {
+		told[more[i].Key.Anchor] = true
+	}
+	for _, a := range c.delta.Gone {
+		told[a] = true
+	}
+	c.unshown = slices.DeleteFunc(rest, func(a string) bool { return told[a] })
 	c.delta.Identities = append(c.delta.Identities, more...)
 	slices.SortFunc(c.delta.Identities, identity.CompareIdentity)
 	return nil
@@ -265,7 +277,7 @@ func (e *Engine) assembleChanges(ctx context.Context, g *gathered, list []*parti
 			c.delta.Identities[i] = e.o.Target.Canonical(c.delta.Identities[i])
 			keys = append(keys, c.delta.Identities[i].Key)
 		}
-		for _, a := range c.delta.Gone {
+		for _, a := range c.absent() {
 			keys = append(keys, identity.Key{Source: name, Anchor: a})
 		}
 	}
@@ -347,7 +359,7 @@ func (e *Engine) observeChanged(ctx context.Context, g *gathered, v *view, c *pa
 		return err
 	}
 	var absent []*identity.Link
-	for _, a := range d.Gone {
+	for _, a := range c.absent() {
 		if k := g.links[identity.Key{Source: name, Anchor: a}]; k != nil && k.Part != identity.Contributor && !there[a] {
 			absent = append(absent, k)
 		}
@@ -356,7 +368,7 @@ func (e *Engine) observeChanged(ctx context.Context, g *gathered, v *view, c *pa
 	if err := e.missed(ctx, g, v, c.src, sum, first, absent, nil); err != nil {
 		return err
 	}
-	g.dropUnconfirmed(first)
+	e.dropUnconfirmed(g, first)
 	next := c.mark
 	next.Mark, next.At = d.Mark, g.now
 	g.readings = append(g.readings, reading{from: c.mark.Mark, next: next})
@@ -364,14 +376,19 @@ func (e *Engine) observeChanged(ctx context.Context, g *gathered, v *view, c *pa
 }
 
 // dropUnconfirmed forgets those who were said to be gone, from the first observation
-// on, and of whom that was not confirmed: a hint alone starts no grace.
-func (g *gathered) dropUnconfirmed(first int) {
+// on, and of whom that was not confirmed: a hint alone starts no grace. Whoever has
+// something to lose is asked about again by the next run, for the source's mark moves
+// past the hint.
+func (e *Engine) dropUnconfirmed(g *gathered, first int) {
 	confirmed := func(p identity.Presence) bool { return p == identity.PresenceGone || p == identity.PresenceOutOfScope }
 	dropped := map[identity.Key]bool{}
 	kept := g.observations[:first]
 	for _, ob := range g.observations[first:] {
 		if ob.Desired == nil && !confirmed(ob.Absence.Presence) && !ob.Absence.Explicit {
 			dropped[ob.Key] = true
+			if ob.Absence.Presence != identity.PresencePresent && (ob.Unseen || e.canLose(g, &ob)) {
+				g.undecided = append(g.undecided, ob.Key)
+			}
 			continue
 		}
 		kept = append(kept, ob)

@@ -353,6 +353,83 @@ func (c *changing) held(t testing.TB) []identity.Key {
 	return out
 }
 
+// Whoever was left with something to do is looked at by the next run, also when the
+// directory has him no more and says nothing about it.
+func TestEngine_Changes_removed(t *testing.T) {
+	t.Parallel()
+	offs := mmsim.Fault{Method: "PUT", Path: "/users/*/active", Status: 400, ErrorID: "api.user.update_active.not_enable.app_error"}
+	t.Run("a call that failed is made", func(t *testing.T) {
+		t.Parallel()
+		c := newChanging(t, three()...)
+		c.remove("2")
+		over := c.sim.Fail(offs)
+		c.sync(t, false)
+		c.sync(t, true)
+		require.True(t, c.active("bert"))
+		over()
+		c.sync(t, true)
+		require.False(t, c.active("bert"))
+		c.sync(t, true)
+		c.sync(t, true)
+		require.Empty(t, c.readMark(t).Again, "nothing is left to do about him")
+		require.Equal(t, []string{"all", "all", "changes", "changes", "changes", "changes"}, c.reads)
+	})
+	t.Run("what was approved is done", func(t *testing.T) {
+		t.Parallel()
+		c := newChanging(t, three()...)
+		c.change = func(o *reconcile.Options) { o.Limits.Deactivations.Count = 1 }
+		c.remove("1")
+		c.remove("2")
+		rep := c.sync(t, false)
+		require.Equal(t, state.RunWithheld, rep.Status)
+		c.sync(t, true)
+		require.Zero(t, c.gone())
+		_, err := c.say(c.wiring(t), reconcile.Say{Run: rep.RunID, Approves: true, By: "test", Reason: "test"})
+		require.NoError(t, err)
+		c.sync(t, true)
+		require.Equal(t, 2, c.gone())
+	})
+	t.Run("a grace ends", func(t *testing.T) {
+		t.Parallel()
+		c := newChanging(t, three()...)
+		c.change = threeDays
+		c.remove("2")
+		c.sync(t, false)
+		c.sync(t, true)
+		c.sync(t, true)
+		require.True(t, c.active("bert"))
+		c.age(73 * time.Hour)
+		c.sync(t, true)
+		require.False(t, c.active("bert"))
+	})
+	t.Run("who could not be asked about is asked about again", func(t *testing.T) {
+		t.Parallel()
+		c := newChanging(t, three()...)
+		c.hints = []string{"2"}
+		c.remove("2")
+		c.change = func(o *reconcile.Options) {
+			o.Sources = []reconcile.Source{doubtful{ledgeredNow{c.ledgered, directory(t, c.people)}}}
+		}
+		c.sync(t, true)
+		require.True(t, c.active("bert"))
+		c.change, c.hints = nil, nil
+		c.sync(t, true)
+		require.False(t, c.active("bert"))
+	})
+	t.Run("who is there after all stays", func(t *testing.T) {
+		t.Parallel()
+		c := newChanging(t, three()...)
+		c.remove("2")
+		over := c.sim.Fail(offs)
+		c.sync(t, false)
+		over()
+		c.people = append(c.people, human{ID: "2", UID: "bert"})
+		c.sync(t, true)
+		c.sync(t, true)
+		require.True(t, c.active("bert"))
+	})
+}
+
 // doubtful cannot be asked about single people.
 type doubtful struct{ ledgeredNow }
 

@@ -42,6 +42,9 @@ type gathered struct {
 	changes bool
 	// readings are the marks of sources to be kept once the run has done its part.
 	readings []reading
+	// undecided are people who may be gone and of whom their source could not say so: they
+	// are looked at again.
+	undecided []identity.Key
 	// forGood is goodbye of the run's options.
 	forGood *plan.ForGood
 	// byHand says that no source was read: what sources lose is nothing to be judged.

@@ -443,6 +443,27 @@ func TestEngine_Mass_changedRulesWithGrace(t *testing.T) {
 	}
 }
 
+// However many runs worked on parts since, what they leave is compared with the last run
+// about everybody.
+func TestEngine_Mass_changedRulesAfterManyParts(t *testing.T) {
+	t.Parallel()
+	w, people := newWorld(t), few()
+	w.rest(people, wiring{})
+	s := w.store()
+	for i := range 501 {
+		at := time.Now()
+		require.NoError(t, s.SaveRun(t.Context(), state.Run{
+			ID: fmt.Sprintf("9-%03d", i), Kind: "sync", Trigger: "test", Status: state.RunDone, Options: `{"part":true}`, RequestedAt: at, StartedAt: at, PlannedAt: at, FinishedAt: at,
+		}))
+	}
+	require.NoError(t, s.Close())
+	rep, err := w.sync(people[1:], wiring{change: func(o *reconcile.Options) { o.PolicyDigest = "another filter" }})
+	require.NoError(t, err)
+	require.Equal(t, state.RunWithheld, rep.Status)
+	require.Equal(t, guard.ScopeChange, rep.Verdict.Trips[0].Class)
+	require.True(t, w.active(people[0].UID))
+}
+
 func TestEngine_FirstRun(t *testing.T) {
 	t.Parallel()
 	setup := func(t *testing.T) (*world, []human) {

@@ -302,14 +302,19 @@ func (e *Engine) remember(ctx context.Context, g *gathered, v *view, p *pass, l 
 }
 
 // keepObserved writes the accounts that look otherwise than their links say, and
-// what became of leavings that had yet to prove that they last.
+// what became of leavings that had yet to prove that they last. Of those who are
+// observed already it also notes who is in again as the source wants it, though mmsync
+// did not let him in: his next leaving is a new one.
 func (e *Engine) keepObserved(ctx context.Context, g *gathered, v *view, l *lease) error {
+	wanted := g.wantedIn()
 	var changed []identity.Link
 	for _, k := range g.sortedLinks() {
 		if k.Part == identity.Contributor {
 			continue
 		}
 		a := v.byID[k.AccountID]
+		in := wanted[k.Key] && a != nil && a.Active() && !k.Applied.Active
+		k.Applied.Active = k.Applied.Active || in
 		lasting := e.lasts(ctx, g, k, a)
 		if a != nil && a.UpdateAt < k.Written.UnixMilli() && (g.facts.SetBack || k.Written.After(g.began.Add(dateSlack))) {
 			k.Written, lasting = time.UnixMilli(a.UpdateAt), true // said once; from here on it is what the server has
@@ -319,12 +324,23 @@ func (e *Engine) keepObserved(ctx context.Context, g *gathered, v *view, l *leas
 			k.Observed = nil // gone; from now on it is no sign of a server that was set back
 		case a != nil && a != k.Observed && (k.Observed == nil || !same(k.Observed, a)):
 			k.Observed = a
-		case !lasting:
+		case !lasting && !in:
 			continue
 		}
 		changed = append(changed, *k)
 	}
 	return e.putLinks(ctx, g, l, changed, "record observed accounts")
+}
+
+// wantedIn gives the people observed so far whom their source wants to have access.
+func (g *gathered) wantedIn() map[identity.Key]bool {
+	in := map[identity.Key]bool{}
+	for i := range g.observations {
+		if ob := &g.observations[i]; ob.Desired != nil && ob.Desired.Active {
+			in[ob.Key] = true
+		}
+	}
+	return in
 }
 
 // atOnce is how many links are written in one transaction: the lease has to be

@@ -105,12 +105,16 @@ func (e *Engine) pruneRuns(l *lease, before, now time.Time, out *Pruned) error {
 		return err
 	}
 	p.Before = earlier(p.Before, missed.Add(-changeSlack))
-	recent, err := e.o.Store.Runs(l.ctx, state.RunFilter{Kind: "sync", Statuses: completed(), Limit: rulesLookBack})
-	if err != nil {
-		return fmt.Errorf("read what was done by which configuration: %w", err)
-	}
+	var sources []string
 	for _, s := range e.o.Sources {
-		if r := lastWhole(recent, s.Name()); r != nil {
+		sources = append(sources, s.Name())
+	}
+	last, err := e.lastWhole(l.ctx, sources)
+	if err != nil {
+		return err
+	}
+	for _, s := range sources {
+		if r := last[s]; r != nil && !slices.Contains(p.Keep, r.ID) {
 			p.Keep = append(p.Keep, r.ID)
 		}
 	}

@@ -417,3 +417,24 @@ func TestEngine_Push_taken(t *testing.T) {
 		require.Eventually(t, func() bool { u, found := p.account(1); return found && u.ID != one.ID }, 20*time.Second, time.Millisecond)
 	})
 }
+
+// The server lets nobody but its own LDAP sync switch these accounts off, so that a
+// leaving only ends the sessions, each time anew.
+func TestEngine_Push_lockedLeavesAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.service(newClient(), wiring{})
+	byLDAP := func(active bool) identity.Identity {
+		return pushedID(1, func(id *identity.Identity) {
+			id.Active, id.Auth = active, identity.Auth{Service: "ldap", Data: "p0001"}
+		})
+	}
+	p.push(byLDAP(true))
+	for times := 1; times <= 2; times++ {
+		p.push(byLDAP(false))
+		p.push(byLDAP(false))
+		require.Equal(t, times, w.revocations("p0001"), "once each time")
+		p.push(byLDAP(true))
+	}
+	require.True(t, w.active("p0001"))
+}

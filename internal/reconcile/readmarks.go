@@ -65,6 +65,9 @@ func (e *Engine) keepReadings(ctx context.Context, l *lease, g *gathered, rep *R
 	for k := range due {
 		note(k)
 	}
+	for _, k := range g.undecided {
+		note(k)
+	}
 	for _, r := range g.readings {
 		r.next.Again = slices.Sorted(maps.Keys(left[r.next.Source]))
 		if len(r.next.Again) > mostAgain {

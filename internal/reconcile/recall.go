@@ -93,15 +93,15 @@ func (e *Engine) Recall(ctx context.Context, query string) (r Recollection, ok b
 
 // lastDecided fills in the last run about everybody and gives what it decided.
 func (e *Engine) lastDecided(ctx context.Context, r *Recollection) ([]state.DecisionRecord, error) {
-	runs, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Statuses: completed(), Limit: rulesLookBack})
-	if err != nil {
-		return nil, fmt.Errorf("list runs: %w", err)
+	err := e.eachRun(ctx, func(x *state.Run) bool {
+		if Whole(x) {
+			r.Run = *x
+		}
+		return Whole(x)
+	})
+	if err != nil || r.Run.ID == "" {
+		return nil, err
 	}
-	i := slices.IndexFunc(runs, func(x state.Run) bool { return Whole(&x) })
-	if i < 0 {
-		return nil, nil
-	}
-	r.Run = runs[i]
 	list, err := e.o.Store.Decisions(ctx, r.Run.ID)
 	if err != nil {
 		return nil, fmt.Errorf("list the decisions of run %s: %w", r.Run.ID, err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/guard"
@@ -107,6 +108,62 @@ func TestEngine_repeated(t *testing.T) {
 			require.True(t, rep.Verdict.Tripped(), name)
 			require.Zero(t, w.gone(), name)
 		}
+	})
+	for name, between := range map[string][]bool{
+		"seen by a run of changes":                      {true},
+		"seen by a run of changes and then a full read": {true, false},
+	} {
+		t.Run("who was in meanwhile, "+name+", leaves anew", func(t *testing.T) {
+			t.Parallel()
+			c := newChanging(t, many(140)...)
+			leave := func(left string) {
+				for _, h := range many(60) {
+					h.Left = left
+					c.set(h)
+				}
+			}
+			leave("yes")
+			rep := c.sync(t, true)
+			require.Equal(t, state.RunWithheld, rep.Status)
+			c.approve(rep.RunID)
+			c.sync(t, true)
+			require.Equal(t, 60, c.gone())
+			c.letIn(many(60))
+			leave("")
+			for _, changes := range between {
+				c.sync(t, changes)
+			}
+			require.Zero(t, c.gone())
+			require.Equal(t, "changes", c.reads[len(c.reads)-len(between)])
+			leave("yes")
+			rep = c.sync(t, true)
+			require.True(t, rep.Verdict.Tripped(), "an approval is used once")
+			require.Zero(t, c.gone())
+		})
+	}
+	t.Run("who was in meanwhile, as a push wanted it, leaves anew", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		p := w.service(newClient(), wiring{change: func(o *reconcile.Options) { o.Limits.Deactivations.Count = 1 }})
+		all := func(change func(*identity.Identity)) {
+			for n := range 3 {
+				p.keep(pushedID(n, change))
+			}
+			p.calm()
+		}
+		all(nil)
+		all(leaver)
+		require.Equal(t, 2, p.active())
+		rep, err := p.engine.Plan(t.Context(), reconcile.RunOptions{Trigger: "test", RequestedBy: "test"})
+		require.NoError(t, err)
+		_, err = p.engine.Say(t.Context(), reconcile.Say{Run: rep.RunID, Approves: true, Reason: "test", By: "test"})
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return p.active() == 0 }, 30*time.Second, 10*time.Millisecond)
+		p.calm()
+		w.letIn([]human{{UID: "p0000"}, {UID: "p0001"}, {UID: "p0002"}})
+		all(nil)
+		all(leaver)
+		require.Equal(t, 3, p.active(), "the limit was used up by the one who was not approved")
 	})
 	t.Run("after the window it is a change like any other", func(t *testing.T) {
 		t.Parallel()

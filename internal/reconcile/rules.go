@@ -18,9 +18,15 @@ import (
 // all of a source's in the first run after a change that read it whole and put
 // nothing off, and whoever was first missed in that run once his grace is over.
 func (e *Engine) changedRules(ctx context.Context, g *gathered, p plan.Plan) (*guard.Rules, error) {
-	recent, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Statuses: completed(), Limit: rulesLookBack})
+	var sources []string
+	for i := range p.Decisions {
+		if s := p.Decisions[i].Key.Source; !slices.Contains(sources, s) {
+			sources = append(sources, s)
+		}
+	}
+	last, err := e.lastWhole(ctx, sources)
 	if err != nil {
-		return nil, fmt.Errorf("read what was done by which configuration: %w", err)
+		return nil, err
 	}
 	out := &guard.Rules{Keys: map[identity.Key]bool{}}
 	blame := func(key identity.Key, run string) {
@@ -31,7 +37,7 @@ func (e *Engine) changedRules(ctx context.Context, g *gathered, p plan.Plan) (*g
 	}
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
-		if before := lastWhole(recent, d.Key.Source); before != nil && before.Policy != e.o.PolicyDigest {
+		if before := last[d.Key.Source]; before != nil && before.Policy != e.o.PolicyDigest {
 			blame(d.Key, before.ID)
 		}
 	}
@@ -56,21 +62,48 @@ func (e *Engine) changedRules(ctx context.Context, g *gathered, p plan.Plan) (*g
 // changeSlack reaches back to the run before the one that first missed somebody.
 const changeSlack = 7 * 24 * time.Hour
 
-// rulesLookBack is among how many runs the last one is looked for that read a source
-// whole.
-const rulesLookBack = 500
+// runsPage is how many runs are read at once where the last one of some kind is looked for.
+const runsPage = 500
 
-// lastWhole gives the newest run that read a source whole and worked on all of its
-// plan; nil if none did. runs are newest first.
-func lastWhole(runs []state.Run, source string) *state.Run {
-	for i := range runs {
-		r := &runs[i]
-		complete := slices.ContainsFunc(r.Sources, func(s plan.SourceSummary) bool { return s.Name == source && s.Complete })
-		if Whole(r) && complete {
-			return r
+// eachRun gives f the runs that came to their end, newest first, until f says that it
+// has seen enough. There may be any number of runs on parts between two on everybody.
+func (e *Engine) eachRun(ctx context.Context, f func(r *state.Run) (enough bool)) error {
+	for before := ""; ; {
+		runs, err := e.o.Store.Runs(ctx, state.RunFilter{Kind: "sync", Statuses: completed(), Before: before, Limit: runsPage})
+		if err != nil {
+			return fmt.Errorf("list runs: %w", err)
 		}
+		for i := range runs {
+			if f(&runs[i]) {
+				return nil
+			}
+		}
+		if len(runs) < runsPage {
+			return nil
+		}
+		before = runs[len(runs)-1].ID
 	}
-	return nil
+}
+
+// lastWhole gives for each of the sources the newest run that read it whole and worked
+// on all of its plan, if any did.
+func (e *Engine) lastWhole(ctx context.Context, sources []string) (map[string]*state.Run, error) {
+	out := map[string]*state.Run{}
+	if len(sources) == 0 {
+		return out, nil
+	}
+	err := e.eachRun(ctx, func(r *state.Run) bool {
+		for _, s := range r.Sources {
+			if s.Complete && Whole(r) && out[s.Name] == nil && slices.Contains(sources, s.Name) {
+				out[s.Name] = r
+			}
+		}
+		return len(out) == len(sources)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read what was done by which configuration: %w", err)
+	}
+	return out, nil
 }
 
 // missedSince gives the people who go now after they have been missed for a while,
