@@ -78,7 +78,8 @@ const (
 // LDAP is a directory. The names are those of Mattermost's LdapSettings.
 type LDAP struct {
 	// ConnectionURL lists ldap://, ldaps:// and ldapi:// addresses, tried in order, and
-	// srv:// names that DNS lists servers under.
+	// srv:// names that DNS lists servers under. Of several, two have to say that somebody is
+	// missing or out of scope; one does where no other answers and Grace of that is not 0.
 	ConnectionURL []string `yaml:"connection_url,required,single"`
 	// ConnectionSecurity is "", tls or starttls. It is tls if every address is
 	// ldaps://, whether written or not.

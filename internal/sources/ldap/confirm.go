@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
@@ -17,8 +18,9 @@ const confirmBatch = 100
 
 // Confirm asks the directory for each anchor by itself, with the user filter
 // and without. Only where a search for somebody who is there succeeds in the
-// same session does an empty answer mean gone; any error or doubt is unknown.
-// The error says why all of them are.
+// same session does an empty answer mean gone, and only where another server, if one is
+// named, says the same (see [Source.second]); any error or doubt is unknown.
+// The error says why all of them are, or some.
 func (s *Source) Confirm(ctx context.Context, anchors []string) (map[string]identity.Presence, error) {
 	out := make(map[string]identity.Presence, len(anchors))
 	for _, a := range anchors {
@@ -43,18 +45,22 @@ func (s *Source) Confirm(ctx context.Context, anchors []string) (map[string]iden
 	if err := c.witness(); err != nil {
 		return out, fmt.Errorf("source %s: %w", s.o.Name, err)
 	}
+	err = c.all(ctx, anchors, out)
+	return out, errors.Join(err, s.second(ctx, c, out))
+}
+
+// all settles anchors, or some of them.
+func (c confirmer) all(ctx context.Context, anchors []string, out map[string]identity.Presence) error {
 	var errs []error
-	for len(anchors) > 0 {
-		n := min(confirmBatch, len(anchors))
-		if err := c.batch(anchors[:n], out); err != nil {
-			errs = append(errs, s.failed("confirm who is missing", err))
+	for list := range slices.Chunk(anchors, confirmBatch) {
+		if err := c.batch(list, out); err != nil {
+			errs = append(errs, c.failed("confirm who is missing", err))
 			if ctx.Err() != nil || !limited(err) {
 				break
 			}
 		}
-		anchors = anchors[n:]
 	}
-	return out, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // Place tells whether there is an entry at a DN, or none that may be seen. Only where

@@ -127,33 +127,51 @@ func (s *Source) tlsConfig(e endpoint) (*tls.Config, error) {
 // connect is connectTo without a preference.
 func (s *Source) connect(ctx context.Context) (*session, error) { return s.connectTo(ctx, "") }
 
-// connectTo tries the server of a URL first, if it is one of them, and finds the first server that accepts the bind and shows the base
-// entry. Servers that are away or busy are passed over; one that refuses ends
-// the search, since the next would refuse as well and wrong passwords lock
-// accounts.
+// connectTo is connectAmong all servers; that of a URL, if it is one of them, comes first.
 func (s *Source) connectTo(ctx context.Context, first string) (*session, error) {
+	list, err := s.servers(ctx)
+	if err == nil {
+		var sess *session
+		if sess, err = s.connectAmong(ctx, preferring(list, first), nil); err == nil {
+			return sess, nil
+		}
+	}
+	return nil, fmt.Errorf("source %s: %w", s.o.Name, err)
+}
+
+// connectAmong finds the first of some servers that accepts the bind, shows the base entry
+// and fits, where that is asked. Servers that are away or busy, and those that do not fit,
+// are passed over; one that refuses ends the search, since the next would refuse as well
+// and wrong passwords lock accounts.
+func (s *Source) connectAmong(ctx context.Context, list []endpoint, fits func(*session) error) (*session, error) {
 	password, err := s.password()
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.servers(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("source %s: %w", s.o.Name, err)
-	}
 	var all error
-	for _, e := range preferring(list, first) {
+	same := false
+	for _, e := range list {
 		sess, err := s.open(ctx, e, password)
-		if err == nil {
+		if err == nil && fits != nil {
+			if err = fits(sess); err != nil {
+				sess.close()
+				err = &connectError{url: e.url, err: err, again: true}
+			}
+		}
+		switch {
+		case err == nil:
 			s.unwell.forget(e.host)
 			return sess, nil
-		}
-		if all == nil {
+		case errors.Is(err, errSameServer):
+			same = true
+			continue
+		case all == nil:
 			all = err
-		} else {
+		default:
 			all = fmt.Errorf("%w; then %w", all, err)
 		}
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("source %s: %w", s.o.Name, ctx.Err())
+			return nil, ctx.Err()
 		}
 		var c *connectError
 		if !errors.As(err, &c) || !c.again {
@@ -162,7 +180,10 @@ func (s *Source) connectTo(ctx context.Context, first string) (*session, error) 
 		s.unwell.note(e.host, time.Now())
 		s.log.WarnContext(ctx, "directory server passed over", "source", s.o.Name, "url", e.url, "error", err)
 	}
-	return nil, fmt.Errorf("source %s: %w", s.o.Name, all)
+	if all == nil && same {
+		return nil, errSameServer
+	}
+	return nil, all
 }
 
 func (s *Source) open(ctx context.Context, e endpoint, password string) (*session, error) {

@@ -81,6 +81,11 @@ type Options struct {
 	// read must have found that person too. Empty takes the bind account's own entry, if
 	// it is a person whom the read must find, and asks nothing of it otherwise.
 	Canary string
+	// MissingGrace and OutOfScopeGrace are how long somebody whom Confirm calls gone, or
+	// out of scope, is left alone after that. With 0 the word of one server is not enough
+	// where several are named.
+	MissingGrace, OutOfScopeGrace time.Duration
+
 	Groups GroupOptions
 	// Delta is how changes are asked for: DeltaAuto and its like; empty is DeltaAuto.
 	Delta  string
