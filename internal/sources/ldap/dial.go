@@ -85,7 +85,7 @@ func (s *Source) encrypt(ctx context.Context, raw net.Conn, e endpoint) (net.Con
 		what = "StartTLS"
 		if err := askForTLS(raw); err != nil {
 			if refused, ok := asLDAP(err); ok && refused.ResultCode < ldap.ErrorNetwork {
-				return nil, nil, &connectError{url: e.url, err: &explained{"the server refuses StartTLS: " + oneLine(err), err}, hint: "give it a certificate, or use ldaps://"}
+				return nil, nil, &connectError{url: e.url, err: &explained{"the server refuses StartTLS: " + oneLine(err), err}, hint: "give it a certificate, or use ldaps://", again: true}
 			}
 			return nil, nil, s.notTLS(e, what, err)
 		}
@@ -140,9 +140,10 @@ func (s *Source) connectTo(ctx context.Context, first string) (*session, error) 
 }
 
 // connectAmong finds the first of some servers that accepts the bind, shows the base entry
-// and fits, where that is asked. Servers that are away or busy, and those that do not fit,
-// are passed over; one that refuses ends the search, since the next would refuse as well
-// and wrong passwords lock accounts.
+// and fits, where that is asked. Servers that are away or busy, that cannot encrypt, or that
+// do not show the base, are passed over; one that refuses the bind or bears none of the pins
+// ends the search: the next would refuse as well and wrong passwords lock accounts, and
+// somebody may stand between.
 func (s *Source) connectAmong(ctx context.Context, list []endpoint, fits func(*session) error) (*session, error) {
 	password, err := s.password()
 	if err != nil {
@@ -207,7 +208,9 @@ func (s *Source) open(ctx context.Context, e endpoint, password string) (*sessio
 	}
 	if err != nil {
 		sess.close()
-		return nil, s.refused(e.url, "read base_dn "+s.o.BaseDN, err)
+		told := s.refused(e.url, "read base_dn "+s.o.BaseDN, err)
+		told.again = true // it took the password, so that the next one may be asked
+		return nil, told
 	}
 	return sess, nil
 }
@@ -230,7 +233,7 @@ func (e *connectError) Error() string {
 
 func (e *connectError) Unwrap() error { return e.err }
 
-func (s *Source) refused(url, what string, err error) error {
+func (s *Source) refused(url, what string, err error) *connectError {
 	cause, hint, again := s.explain(err)
 	if quiet, ok := errors.AsType[*silentError](err); ok {
 		cause = "no answer for " + quiet.after.String() // the URL stands before it

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/ldaptest"
 	"github.com/mmsync/mmsync/internal/slapdtest"
 	"github.com/mmsync/mmsync/internal/sources"
 	"github.com/mmsync/mmsync/internal/sources/ldap"
@@ -178,6 +179,49 @@ func TestSource_Snapshot_failOver(t *testing.T) {
 		if code == 49 {
 			require.ErrorContains(t, err, "the account is locked (code 49, data 775); unlock it")
 		}
+	}
+}
+
+// A server that has no certificate, or that has let us in and has lost, hides or refers
+// its base, is passed over: no password is at risk by asking the next one.
+func TestSource_Snapshot_failOver_harmless(t *testing.T) {
+	t.Parallel()
+	start := func(o ldaptest.Options) *ldaptest.Server {
+		o.Kind, o.People = ad, 3
+		return ldaptest.Start(t, o)
+	}
+	for name, c := range map[string]struct {
+		fault, says string
+		bad         ldaptest.Options
+	}{
+		"no certificate for StartTLS": {says: "the server refuses StartTLS: ", bad: ldaptest.Options{NoTLS: true}},
+		"the base is lost":            {fault: "base-gone", says: "(code 32)"},
+		"the base is referred":        {fault: "referral", says: "(code 10)"},
+		"not willing":                 {fault: "unwilling", says: "(code 53: server is not willing)"},
+		"an internal error":           {fault: "operations-error", says: "internal error"},
+		"an error without a name":     {fault: "other-error", says: "internal error"},
+		"no right":                    {fault: "insufficient-rights", says: "(code 50)"},
+		"shown to nobody":             {fault: "empty-success", says: "the entry is not shown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bad, good := start(c.bad), start(ldaptest.Options{})
+			if c.fault != "" {
+				bad.Fail(ldaptest.FaultNamed(t, c.fault), ldaptest.At{Lookups: true})
+			}
+			s := newAD(t, bad.URL, nil, func(o *ldap.Options) {
+				o.URLs, o.Security, o.CAFile = []string{bad.URL, good.URL}, ldap.SecurityStartTLS, good.CAFile
+				if bad.CAFile != "" {
+					o.CAFile = bothCAs(t, bad.CAFile, good.CAFile)
+				}
+			})
+			require.Len(t, snapshot(t, s).Identities, 3)
+			require.NoError(t, s.Reach(t.Context()))
+			good.Fail(ldaptest.FaultNamed(t, "base-gone"), ldaptest.At{})
+			_, err := s.Snapshot(t.Context(), nil)
+			require.ErrorContains(t, err, c.says)
+			require.ErrorContains(t, err, good.URL+": read base_dn", "both are named")
+		})
 	}
 }
 
