@@ -116,6 +116,9 @@ type LDAP struct {
 	Canary string `yaml:"canary"`
 	// Delta is how the directory is asked for what changed: DeltaAuto and its like.
 	Delta string `yaml:"delta"`
+	// References is ReferencesDoubt, or ReferencesIgnore where nobody of the source is in
+	// those parts of the base for which the server refers to another one.
+	References string `yaml:"references"`
 	// Groups is nil if the section is not there; no group is read then.
 	Groups *Groups `yaml:"groups"`
 }
@@ -128,6 +131,12 @@ const (
 	DeltaDirSync   = "dirsync"
 	DeltaTimestamp = "timestamp"
 	DeltaSyncrepl  = "syncrepl"
+)
+
+// The values of LDAP.References.
+const (
+	ReferencesDoubt  = "doubt"
+	ReferencesIgnore = "ignore"
 )
 
 // The values of Groups.MembershipAttribute that stand on the person.

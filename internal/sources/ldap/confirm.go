@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,12 +53,21 @@ func (s *Source) Confirm(ctx context.Context, anchors []string) (map[string]iden
 // all settles anchors, or some of them.
 func (c confirmer) all(ctx context.Context, anchors []string, out map[string]identity.Presence) error {
 	var errs []error
+	told := false
 	for list := range slices.Chunk(anchors, confirmBatch) {
-		if err := c.batch(list, out); err != nil {
-			errs = append(errs, c.failed("confirm who is missing", err))
-			if ctx.Err() != nil || !limited(err) {
-				break
-			}
+		err := c.batch(list, out)
+		_, away := errors.AsType[*referredError](err)
+		switch {
+		case err == nil || away && told:
+			continue // the others may be found
+		case away:
+			told = true
+			errs = append(errs, fmt.Errorf("source %s: confirm who is missing: %w", c.o.Name, err))
+			continue
+		}
+		errs = append(errs, c.failed("confirm who is missing", err))
+		if ctx.Err() != nil || !limited(err) {
+			break
 		}
 	}
 	return errors.Join(errs...)
@@ -137,7 +147,7 @@ func (c confirmer) witness() error {
 		return fmt.Errorf("the anchor of %s cannot be read, so that the answers about the missing prove nothing", sources.Printable(res.Entries[0].DN))
 	}
 	for anchor := range anchors {
-		found, err := c.search(c.o.UserFilter, []string{anchor})
+		found, _, err := c.search(c.o.UserFilter, []string{anchor})
 		if err != nil {
 			return c.failed("look for "+sources.Printable(res.Entries[0].DN)+" by its anchor", err)
 		}
@@ -148,9 +158,9 @@ func (c confirmer) witness() error {
 	return nil
 }
 
-// batch settles up to confirmBatch anchors, or none of them.
+// batch settles up to confirmBatch anchors, or none of them but those that are found.
 func (c confirmer) batch(anchors []string, out map[string]identity.Presence) error {
-	inScope, err := c.search(c.o.UserFilter, anchors)
+	inScope, away, err := c.search(c.o.UserFilter, anchors)
 	if err != nil {
 		return err
 	}
@@ -165,13 +175,16 @@ func (c confirmer) batch(anchors []string, out map[string]identity.Presence) err
 	if len(missing) == 0 {
 		return nil
 	}
-	anywhere, err := c.search("", missing)
+	anywhere, also, err := c.search("", missing)
 	if err != nil {
 		return err
 	}
 	base, err := c.sess.entry(c.o.BaseDN, "(objectClass=*)", "1.1")
 	if err != nil || base == nil {
 		return errors.Join(err, errors.New("the base is not shown any more"))
+	}
+	if away = cmp.Or(away, also); away != "" {
+		return &referredError{away}
 	}
 	for _, a := range missing {
 		if out[a] = identity.PresenceGone; anywhere[a] {
@@ -181,8 +194,9 @@ func (c confirmer) batch(anchors []string, out map[string]identity.Presence) err
 	return nil
 }
 
-// search finds which anchors occur below the base.
-func (c confirmer) search(filter string, anchors []string) (map[string]bool, error) {
+// search finds which anchors occur below the base. away is a reference to another server
+// that may have more of them.
+func (c confirmer) search(filter string, anchors []string) (found map[string]bool, away string, err error) {
 	var b strings.Builder
 	for _, a := range anchors {
 		if f, ok := c.equals(a); ok {
@@ -190,14 +204,15 @@ func (c confirmer) search(filter string, anchors []string) (map[string]bool, err
 		}
 	}
 	if b.Len() == 0 {
-		return nil, nil
+		return nil, "", nil
 	}
 	q := query{base: c.o.BaseDN, filter: "(&" + filter + "(|" + b.String() + "))", attributes: []string{c.name}}
 	res, err := c.sess.search(q.request(ldap.ScopeWholeSubtree, c.sess.scope()...))
 	if err != nil {
-		return nil, c.sess.cause(err)
+		return nil, "", c.sess.cause(err)
 	}
-	return c.anchors(res.Entries)
+	found, err = c.anchors(res.Entries)
+	return found, c.sess.elsewhere(q.base, res.Referrals), err
 }
 
 func (c confirmer) anchors(entries []*ldap.Entry) (map[string]bool, error) {

@@ -25,6 +25,8 @@ type session struct {
 
 	info  *rootInfo // once it was read
 	names schema    // nil if it was not read, or the server does not tell
+	// references is Options.References.
+	references string
 	// timeout is of one request; failed notes that the server was of no use.
 	timeout time.Duration
 	failed  func()
@@ -62,7 +64,7 @@ func (s *Source) dial(ctx context.Context, e endpoint) (*session, error) {
 	l.Start()
 	_ = raw.SetDeadline(time.Time{})
 	return &session{
-		conn: l, entries: entries, encrypted: encrypted, url: e.url, ctx: ctx, stop: stop, timeout: s.o.Timeout,
+		conn: l, entries: entries, encrypted: encrypted, url: e.url, ctx: ctx, stop: stop, references: s.o.References, timeout: s.o.Timeout,
 		failed: func() { s.unwell.note(e.host, time.Now()) },
 	}, nil
 }

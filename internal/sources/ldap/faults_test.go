@@ -38,7 +38,8 @@ func TestSource_Snapshot_faultyServer(t *testing.T) {
 		"endless cookie":             {slapdtest.Faults{EndlessCookie: true}, nil, 350, "the server's pages repeat themselves after 350 entries"},
 		"no schema":                  {slapdtest.Faults{NoSchema: true}, nil, 350, "the schema cannot be read"},
 		"paging ignored as declared": {slapdtest.Faults{IgnorePaging: true}, func(o *ldap.Options) { o.WithoutPaging = true }, 350, ""},
-		"referrals":                  {slapdtest.Faults{Referrals: 3}, nil, 350, ""},
+		"references":                 {slapdtest.Faults{Referrals: 3}, nil, 350, "the server refers to ldap://other0.test/dc=example,dc=test for a part of the base, which is not read; name a server that holds all of it"},
+		"references as declared":     {slapdtest.Faults{Referrals: 3}, func(o *ldap.Options) { o.References = ldap.ReferencesIgnore }, 350, ""},
 		"slow":                       {slapdtest.Faults{Delay: 20 * time.Millisecond}, nil, 350, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,6 +135,49 @@ func TestSource_Confirm_faultyServer(t *testing.T) {
 		got, err := s.Confirm(t.Context(), []string{"missing"})
 		require.Error(t, err)
 		require.Equal(t, identity.PresenceUnknown, got["missing"], "%+v", f)
+	}
+}
+
+// Who may be where a reference leads is not gone. References to what is no part of the base
+// take nothing away.
+func TestSource_references(t *testing.T) {
+	t.Parallel()
+	k := ldaptest.OpenLDAP
+	for reference, part := range map[string]bool{
+		"ldap://other.test/ou=branch," + k.BaseDN():                               true,
+		"ldap://other.test/OU=Branch,%20" + strings.ToUpper(k.BaseDN()) + "??sub": true,
+		"ldap://other.test/" + k.BaseDN():                                         true,
+		"ldap://other.test/dc=test":                                               true, // holds all of it
+		"ldap://other.test/":                                                      true,
+		"ldap://other.test/?":                                                     true,
+		"ldap://other.test/dc=other":                                              false,
+		"ldap://other.test/ou=people,dc=other??sub":                               false,
+	} {
+		t.Run(reference, func(t *testing.T) {
+			t.Parallel()
+			srv := ldaptest.Start(t, ldaptest.Options{Kind: k, People: 5, Referrals: []string{reference}})
+			there, gone := srv.AnchorOf(k.PersonDN(0)), srv.AnchorOf(k.PersonDN(1))
+			srv.Delete(k.PersonDN(1))
+			wide := func(o *ldap.Options) { o.BaseDN = k.BaseDN() }
+			s := playedSource(t, srv, "", wide)
+			snap := snapshot(t, s)
+			require.Len(t, snap.Identities, 4)
+			require.Equal(t, !part, snap.Complete, snap.Incomplete)
+			got, err := s.Confirm(t.Context(), []string{there, gone})
+			require.Equal(t, identity.PresencePresent, got[there])
+			if !part {
+				require.NoError(t, err)
+				require.Equal(t, identity.PresenceGone, got[gone])
+				return
+			}
+			require.Contains(t, snap.Incomplete, "the server refers to "+reference+" for a part of the base")
+			require.ErrorContains(t, err, "or set references: ignore if nobody of this source is there")
+			require.Equal(t, identity.PresenceUnknown, got[gone])
+
+			s = playedSource(t, srv, "", wide, func(o *ldap.Options) { o.References = ldap.ReferencesIgnore })
+			require.True(t, snapshot(t, s).Complete)
+			require.Equal(t, identity.PresenceGone, confirmed(t, s, gone))
+		})
 	}
 }
 

@@ -152,6 +152,8 @@ func (s *Source) judge(c *sources.Collector, st stats, err error) {
 		c.Doubt(fmt.Sprintf("the server ignores paging, so that %d entries cannot be told from a cut list; set server_without_paging if it never limits results", st.entries))
 	case s.o.WithoutPaging && atKnownCap(st.entries):
 		c.Doubt(fmt.Sprintf("exactly %d entries came without paging, which looks like a size limit; ask for the limit at the server, or use paging", st.entries))
+	case st.elsewhere != "":
+		c.Doubt(referred(st.elsewhere))
 	case st.entries == 0:
 		c.Doubt(fmt.Sprintf("nobody below %s matches the user filter; check filter and rights of %s", s.o.BaseDN, s.o.BindDN))
 	}
