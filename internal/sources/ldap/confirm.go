@@ -142,18 +142,21 @@ func (c confirmer) witness() error {
 	if len(res.Entries) == 0 {
 		return errors.New("nobody matches the user filter, so that the answers about the missing prove nothing; check filter and rights")
 	}
-	anchors, err := c.anchors(res.Entries[:1])
-	if err != nil || len(anchors) != 1 {
-		return fmt.Errorf("the anchor of %s cannot be read, so that the answers about the missing prove nothing", sources.Printable(res.Entries[0].DN))
+	who := sources.Printable(res.Entries[0].DN)
+	anchor := ""
+	rec, err := c.sess.record(res.Entries[0])
+	if err == nil {
+		anchor, err = c.o.Mapper.Anchor(rec)
 	}
-	for anchor := range anchors {
-		found, _, err := c.search(c.o.UserFilter, []string{anchor})
-		if err != nil {
-			return c.failed("look for "+sources.Printable(res.Entries[0].DN)+" by its anchor", err)
-		}
-		if !found[anchor] {
-			return fmt.Errorf("a search by %s does not find %s, who is there; the attribute is not searchable for %s", c.name, sources.Printable(res.Entries[0].DN), c.o.BindDN)
-		}
+	if err != nil {
+		return fmt.Errorf("the anchor of %s cannot be read, so that the answers about the missing prove nothing", who)
+	}
+	found, _, err := c.search(c.o.UserFilter, []string{anchor})
+	if err != nil {
+		return c.failed("look for "+who+" by its anchor", err)
+	}
+	if !found[anchor] {
+		return fmt.Errorf("a search by %s does not find %s, who is there; the attribute is not searchable for %s", c.name, who, c.o.BindDN)
 	}
 	return nil
 }
@@ -197,6 +200,29 @@ func (c confirmer) batch(anchors []string, out map[string]identity.Presence) err
 // search finds which anchors occur below the base. away is a reference to another server
 // that may have more of them.
 func (c confirmer) search(filter string, anchors []string) (found map[string]bool, away string, err error) {
+	entries, away, err := c.ask(filter, anchors)
+	if err != nil {
+		return nil, "", err
+	}
+	found, strange, err := c.whose(entries, anchors)
+	if err != nil || !strange {
+		return found, away, err
+	}
+	for i, a := range anchors {
+		if found[a] {
+			continue
+		}
+		one, also, err := c.ask(filter, anchors[i:i+1])
+		if err != nil {
+			return nil, "", err
+		}
+		found[a], away = len(one) > 0, cmp.Or(away, also)
+	}
+	return found, away, nil
+}
+
+// ask reads the entries that have any of the anchors.
+func (c confirmer) ask(filter string, anchors []string) (entries []*ldap.Entry, away string, err error) {
 	var b strings.Builder
 	for _, a := range anchors {
 		if f, ok := c.equals(a); ok {
@@ -211,22 +237,42 @@ func (c confirmer) search(filter string, anchors []string) (found map[string]boo
 	if err != nil {
 		return nil, "", c.sess.cause(err)
 	}
-	found, err = c.anchors(res.Entries)
-	return found, c.sess.elsewhere(q.base, res.Referrals), err
+	return res.Entries, c.sess.elsewhere(q.base, res.Referrals), nil
 }
 
-func (c confirmer) anchors(entries []*ldap.Entry) (map[string]bool, error) {
-	out := make(map[string]bool, len(entries))
+// whose tells which of the anchors that were asked for the entries bear. The server
+// compares by the attribute's rule (RFC 4517 4.2), and any of its values will do, while an
+// anchor is the first as it is spelled. strange is an entry that bears none of them as far
+// as can be told here: each has to be asked for alone then.
+func (c confirmer) whose(entries []*ldap.Entry, asked []string) (found map[string]bool, strange bool, err error) {
+	spelled := make(map[string][]string, len(asked))
+	for _, a := range asked {
+		spelled[folded(a)] = append(spelled[folded(a)], a)
+	}
+	found = make(map[string]bool, len(entries))
 	for _, e := range entries {
 		rec, err := c.sess.record(e)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		anchor, err := c.o.Mapper.Anchor(rec)
-		if err != nil {
-			return nil, err
+		var bears []string
+		if !c.guid {
+			bears = rec.Values(c.name)
 		}
-		out[anchor] = true
+		if anchor, err := c.o.Mapper.Anchor(rec); err == nil {
+			bears = append(slices.Clone(bears), anchor)
+		}
+		known := false
+		for _, v := range bears {
+			for _, a := range spelled[folded(v)] {
+				found[a], known = true, true
+			}
+		}
+		strange = strange || !known
 	}
-	return out, nil
+	return found, strange, nil
 }
+
+// folded is a value without what caseIgnoreMatch leaves out of account (RFC 4518 2), but
+// for Unicode's forms.
+func folded(v string) string { return strings.ToLower(strings.Join(strings.Fields(v), " ")) }

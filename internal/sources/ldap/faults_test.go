@@ -181,6 +181,29 @@ func TestSource_references(t *testing.T) {
 	}
 }
 
+// A server finds people by an anchor in any spelling, and by any of its values: who was
+// found is not gone.
+func TestSource_Confirm_spelling(t *testing.T) {
+	t.Parallel()
+	srv := slapdtest.Start(t, slapdtest.Options{Users: 4})
+	people := slapdtest.Roster(4)
+	srv.Modify(people[0].DN, "description", "jdoe")
+	srv.Modify(people[1].DN, "description", "new.name", "Old  name")
+	srv.Modify(people[2].DN, "description", "outside")
+	srv.Modify(people[2].DN, "title", "external")
+	srv.Modify(people[3].DN, "description", "\uff4earrow") // slapd compares after Unicode's NFKC
+	s := newSource(t, srv.URL, func(o *ldap.Options) {
+		o.UserFilter = "(&(objectClass=inetOrgPerson)(!(title=external)))"
+		o.Mapper = mapper(t, func(r *sources.Rules) { r.ID = x("attr.description") })
+	})
+	got, err := s.Confirm(t.Context(), []string{"JDoe", "old name", "new.name", "OUTSIDE", "narrow", "nobody"})
+	require.NoError(t, err)
+	require.Equal(t, map[string]identity.Presence{
+		"JDoe": identity.PresencePresent, "old name": identity.PresencePresent, "new.name": identity.PresencePresent, "narrow": identity.PresencePresent,
+		"OUTSIDE": identity.PresenceOutOfScope, "nobody": identity.PresenceGone,
+	}, got)
+}
+
 func TestSource_guid(t *testing.T) {
 	t.Parallel()
 	const wire, text = "\x1e\xbc\xff\x1e\xa3\x4a\x9d\x4f\xa5\x08\xd4\xd8\x1f\x1f\x58\x73", "1effbc1e-4aa3-4f9d-a508-d4d81f1f5873"
