@@ -19,14 +19,15 @@ type session struct {
 	// entries catches what is searched for; encrypted is how, nil if not at all.
 	entries   *catcher
 	encrypted *tls.ConnectionState
-	url       string
+	url, host string          // the endpoint's
 	ctx       context.Context //nolint:containedctx // lives as long as one read
 	stop      func() bool
 
 	info  *rootInfo // once it was read
 	names schema    // nil if it was not read, or the server does not tell
-	// references is Options.References.
+	// references is Options.References, catalog tells the port of a global catalog.
 	references string
+	catalog    bool
 	// timeout is of one request; failed notes that the server was of no use.
 	timeout time.Duration
 	failed  func()
@@ -64,7 +65,7 @@ func (s *Source) dial(ctx context.Context, e endpoint) (*session, error) {
 	l.Start()
 	_ = raw.SetDeadline(time.Time{})
 	return &session{
-		conn: l, entries: entries, encrypted: encrypted, url: e.url, ctx: ctx, stop: stop, references: s.o.References, timeout: s.o.Timeout,
+		conn: l, entries: entries, encrypted: encrypted, url: e.url, host: e.host, ctx: ctx, stop: stop, references: s.o.References, catalog: e.catalog(), timeout: s.o.Timeout,
 		failed: func() { s.unwell.note(e.host, time.Now()) },
 	}, nil
 }
