@@ -60,7 +60,7 @@ func defaultConfig() *Config {
 }
 
 func defaultLDAP() *LDAP {
-	return &LDAP{BindMethod: BindSimple, MaxPageSize: 1000, QueryTimeout: 60 * time.Second, Delta: DeltaAuto, FullSyncPeriod: time.Hour}
+	return &LDAP{BindMethod: BindSimple, MaxPageSize: 1000, QueryTimeout: 60 * time.Second, Delta: DeltaAuto, References: ReferencesDoubt, FullSyncPeriod: time.Hour}
 }
 
 // defaultSelfEditable are attributes that common directories let people write in

@@ -78,7 +78,8 @@ const (
 // LDAP is a directory. The names are those of Mattermost's LdapSettings.
 type LDAP struct {
 	// ConnectionURL lists ldap://, ldaps:// and ldapi:// addresses, tried in order, and
-	// srv:// names that DNS lists servers under.
+	// srv:// names that DNS lists servers under. Of several, two have to say that somebody is
+	// missing or out of scope; one does where no other answers and Grace of that is not 0.
 	ConnectionURL []string `yaml:"connection_url,required,single"`
 	// ConnectionSecurity is "", tls or starttls. It is tls if every address is
 	// ldaps://, whether written or not.
@@ -115,6 +116,9 @@ type LDAP struct {
 	Canary string `yaml:"canary"`
 	// Delta is how the directory is asked for what changed: DeltaAuto and its like.
 	Delta string `yaml:"delta"`
+	// References is ReferencesDoubt, or ReferencesIgnore where nobody of the source is in
+	// those parts of the base for which the server refers to another one.
+	References string `yaml:"references"`
 	// Groups is nil if the section is not there; no group is read then.
 	Groups *Groups `yaml:"groups"`
 }
@@ -127,6 +131,12 @@ const (
 	DeltaDirSync   = "dirsync"
 	DeltaTimestamp = "timestamp"
 	DeltaSyncrepl  = "syncrepl"
+)
+
+// The values of LDAP.References.
+const (
+	ReferencesDoubt  = "doubt"
+	ReferencesIgnore = "ignore"
 )
 
 // The values of Groups.MembershipAttribute that stand on the person.

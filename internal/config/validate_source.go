@@ -98,6 +98,7 @@ func (v *validator) ldap(at string, l *LDAP) {
 	if l.QueryTimeout < time.Second {
 		v.fault(at+".query_timeout", "want at least 1s, found "+formatDuration(l.QueryTimeout), "")
 	}
+	v.oneOf(at+".references", l.References, ReferencesDoubt, ReferencesIgnore)
 	v.oneOf(at+".delta", l.Delta, DeltaAuto, DeltaOff, DeltaUSN, DeltaDirSync, DeltaTimestamp, DeltaSyncrepl)
 	if p := l.FullSyncPeriod; p < 0 || p > maxFullSyncPeriod {
 		v.fault(at+".full_sync_period", "want 0s to "+formatDuration(maxFullSyncPeriod)+", found "+formatDuration(p), "0s reads everybody in each run")

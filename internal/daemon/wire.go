@@ -195,7 +195,8 @@ func buildSource(c *config.Config, i int, m *sources.Mapper, log *slog.Logger) (
 		CertificatePins: d.CertificatePins, CertificateFile: d.CertificateFile, PrivateKeyFile: d.PrivateKeyFile,
 		AllowCleartext: d.AllowCleartext, BindDN: d.BindUsername, BindPassword: d.BindPassword.Value, BaseDN: d.BaseDN,
 		UserFilter: d.UserFilter.Text, PageSize: d.MaxPageSize, Timeout: d.QueryTimeout, WithoutPaging: d.ServerWithoutPaging,
-		Canary: d.Canary, Delta: d.Delta, Mapper: m, Logger: log,
+		Canary: d.Canary, Delta: d.Delta, References: d.References, Mapper: m, Logger: log,
+		MissingGrace: c.Lifecycle.Deactivate.Grace.Missing, OutOfScopeGrace: c.Lifecycle.Deactivate.Grace.OutOfScope,
 	}
 	if d.BindMethod == config.BindExternal {
 		o.BindMethod, o.BindPassword = ldap.BindExternal, nil

@@ -95,22 +95,27 @@ func manners() []reading {
 		{kind: ldaptest.OpenLDAP, delta: ldap.DeltaSyncrepl, membership: "memberOf"},
 		{kind: ldaptest.DS389, delta: ldap.DeltaTimestamp, membership: "memberOf"},
 		{kind: ldaptest.DS389, delta: ldap.DeltaSyncrepl, membership: "member"},
+		{kind: ad, delta: ldap.DeltaUSN, membership: "memberOf", other: lagging},
+		{kind: ldaptest.OpenLDAP, delta: ldap.DeltaSyncrepl, membership: "memberOf", other: lagging},
 	}
 }
 
+// lagging asks for a second server that may lag behind the first.
+const lagging = "lagging"
+
 func (r reading) name() string {
-	return strings.Trim(strings.Join([]string{r.kind.String(), r.delta, r.membership, r.nested, r.url}, " "), " ")
+	return strings.Trim(strings.Join([]string{r.kind.String(), r.delta, r.membership, r.nested, r.url, r.other}, " "), " ")
 }
 
 // mishap is one kind of fault: of the server, or of the line to it.
 type mishap struct {
 	fault ldaptest.Fault
-	line  string // "cut" or "silent"
+	line  string // "cut", "silent", or "behind": it is dead, and a server answers that lags behind
 }
 
 func mishaps(t *testing.T) []mishap {
 	t.Helper()
-	list := []mishap{{line: "cut"}, {line: "silent"}}
+	list := []mishap{{line: "cut"}, {line: "silent"}, {line: "behind"}}
 	for _, f := range ldaptest.Faults() {
 		list = append(list, mishap{fault: f})
 	}
@@ -126,6 +131,9 @@ func (m mishap) name() string {
 
 // shows tells whether a fault can show in a manner of reading.
 func (m mishap) shows(r reading) bool {
+	if m.line == "behind" || r.other != "" { // after which the first server is tried last for minutes
+		return m.line == "behind" && r.other != ""
+	}
 	switch m.fault.Needs {
 	case ldaptest.NeedsTLS:
 		return r.url == "ldaps"
@@ -146,6 +154,7 @@ type faultyWorld struct {
 	d       *daemon.Daemon
 	srv     *ldaptest.Server
 	line    *slapdtest.Proxy
+	other   *ldaptest.Server // lags behind; nil if there is none
 	reading reading
 	r       *rand.Rand
 	staff   []slapdtest.Person // who is there; the first are admins
@@ -181,6 +190,10 @@ func newFaultyWorld(t *testing.T, r reading, by *rand.Rand) *faultyWorld {
 	}
 	w.line = slapdtest.NewProxy(t, url)
 	r.url = cmp.Or(r.url, "ldap") + strings.TrimPrefix(w.line.URL, "ldap")
+	if r.other == lagging {
+		w.other = w.srv.Behind()
+		r.other = w.other.URL
+	}
 	r.page, r.patience = perPage, "1s"
 	w.world, w.d = newDirectoryWorld(t, r)
 	for i, p := range slapdtest.Roster(people + 1000) {
@@ -193,6 +206,9 @@ func newFaultyWorld(t *testing.T, r reading, by *rand.Rand) *faultyWorld {
 		default:
 			w.coming = append(w.coming, p)
 		}
+	}
+	if w.other != nil {
+		w.other.CatchUp()
 	}
 	w.settle("at first")
 	w.settle("looking once more at those whom it made")
@@ -219,6 +235,9 @@ func (w *faultyWorld) round(m mishap) {
 	w.judge(story)
 	w.srv.Heal()
 	w.line.CutAfter(0)
+	if w.other != nil {
+		w.other.CatchUp()
+	}
 	w.settle(story)
 	w.judge(story)
 }
@@ -283,6 +302,9 @@ func (w *faultyWorld) place(m mishap) ldaptest.At {
 func (w *faultyWorld) under(m mishap, at ldaptest.At, changes bool) bool {
 	w.t.Helper()
 	w.runs++
+	if m.line == "behind" {
+		return w.fallBehind(changes)
+	}
 	if m.line != "" {
 		n := int64(1 + w.r.IntN(20_000))
 		if w.line.CutAfter(n); m.line == "silent" {
@@ -297,6 +319,21 @@ func (w *faultyWorld) under(m mishap, at ldaptest.At, changes bool) bool {
 	w.srv.Fail(m.fault, at)
 	_, _ = synced(w.t, w.d, changes) // a run may fail; what it did is what counts
 	return w.srv.Struck() > 0
+}
+
+// fallBehind makes two runs: one at servers that are well, and one at a server that does
+// not know of what happened since the round began, while the other is dead.
+func (w *faultyWorld) fallBehind(changes bool) bool {
+	w.t.Helper()
+	w.line.CutAfter(0)
+	w.other.CatchUp()
+	_, err := synced(w.t, w.d, w.r.IntN(2) == 0)
+	require.NoError(w.t, err)
+	w.other.FallBack()
+	w.line.CutAfter(1)
+	before := len(w.other.Calls())
+	_, _ = synced(w.t, w.d, changes) // as in under
+	return len(w.other.Calls()) > before
 }
 
 // judge looks for those who were switched off though they are there.

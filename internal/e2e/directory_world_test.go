@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,6 +25,7 @@ import (
 type reading struct {
 	kind       ldaptest.Kind
 	url        string
+	other      string // a second address, if any
 	caFile     string // with an ldaps:// url
 	user, pass string // the kind's reader unless set
 	base       string // the kind's people unless set
@@ -69,6 +71,10 @@ func (r reading) yaml(w *world) string {
 	if k == ldaptest.ActiveDirectory {
 		groups = k.BaseDN() // primary groups stand elsewhere
 	}
+	urls := strconv.Quote(r.url)
+	if r.other != "" {
+		urls += ", " + strconv.Quote(r.other)
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `version: 1
 mattermost: {url: %q, token: "${TOKEN}", rate_limit: {per_second: 100000}, outage_wait: 0s}
@@ -76,7 +82,7 @@ state: {url: %q}
 sources:
   - name: corp
     type: ldap
-    connection_url: [%q]
+    connection_url: [%s]
     ca_file: %q
     bind_username: %q
     bind_password: %q
@@ -105,7 +111,7 @@ guards:
   max_updates: {count: 100000}
   max_admin_grants: {count: 100000}
   min_source_entries: {percent_of_last: %d}
-`, w.settings.url, w.stateURL, r.url, r.caFile, cmp.Or(r.user, k.ReaderDN()), cmp.Or(r.pass, ldaptest.Password), cmp.Or(r.base, k.PeopleDN()), filter, off,
+`, w.settings.url, w.stateURL, urls, r.caFile, cmp.Or(r.user, k.ReaderDN()), cmp.Or(r.pass, ldaptest.Password), cmp.Or(r.base, k.PeopleDN()), filter, off,
 		max(r.page, 1), cmp.Or(r.patience, "10s"), cmp.Or(r.delta, ldap.DeltaAuto), cmp.Or(r.membership, "memberOf"), groups, cmp.Or(r.nested, "off"), r.also, id, login, cmp.Or(r.admins, k.GroupDN("chat-admins")), max(r.least, 1))
 	return b.String()
 }

@@ -26,6 +26,7 @@ var (
 	errNoControl = errors.New("a page without the paging control")
 	errEndless   = errors.New("the pages repeat themselves")
 	errText      = errors.New("an address is no text")
+	errReferred  = errors.New("somebody may be at another server")
 	errAnchor    = errors.New("an anchor is missing, broken or not the only one")
 )
 
@@ -52,6 +53,10 @@ func read(t *testing.T, s *ldaptest.Server, url string, patience time.Duration) 
 		res, err := c.Search(q)
 		if err != nil {
 			out.err = err
+			return out
+		}
+		if len(res.Referrals) > 0 {
+			out.err = errReferred
 			return out
 		}
 		for _, e := range res.Entries {

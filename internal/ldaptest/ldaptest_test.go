@@ -414,3 +414,33 @@ func TestServer_root(t *testing.T) {
 		require.NotEmpty(t, e.GetRawAttributeValue(kind.Anchor()))
 	}
 }
+
+// A replica that lags shows what was there, until it catches up.
+func TestServer_Behind(t *testing.T) {
+	t.Parallel()
+	for _, k := range []ldaptest.Kind{ldaptest.ActiveDirectory, ldaptest.OpenLDAP} {
+		t.Run(k.String(), func(t *testing.T) {
+			t.Parallel()
+			srv := ldaptest.Start(t, ldaptest.Options{Kind: k, People: 5})
+			other := srv.Behind()
+			titles := func(s *ldaptest.Server) (out []string) {
+				res, err := dial(t, s).Search(request(k.PeopleDN(), ldap.ScopeWholeSubtree, "(title=*)", "title"))
+				require.NoError(t, err)
+				for _, e := range res.Entries {
+					out = append(out, e.GetAttributeValue("title"))
+				}
+				return out
+			}
+			before := titles(srv)
+			require.Equal(t, before, titles(other))
+			srv.Delete(k.PersonDN(0))
+			srv.Modify(k.PersonDN(1), "title", "Chief")
+			require.Equal(t, before, titles(other))
+			require.Len(t, titles(srv), len(before)-1)
+			other.CatchUp()
+			require.Equal(t, titles(srv), titles(other))
+			other.FallBack()
+			require.Equal(t, before, titles(other))
+		})
+	}
+}

@@ -73,8 +73,10 @@ type Server struct {
 	o           Options
 	tls         *tls.Config
 	d           *directory
-	work        sync.WaitGroup
-	stop        chan struct{}
+	// ahead is what a server of Behind lags behind, before what it held earlier.
+	ahead, before *directory
+	work          sync.WaitGroup
+	stop          chan struct{}
 
 	mu        sync.Mutex
 	self      *replica

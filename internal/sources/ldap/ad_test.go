@@ -2,7 +2,12 @@ package ldap_test
 
 import (
 	"fmt"
+	"io"
+	"net"
+	"os"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -180,6 +185,87 @@ func TestSource_Check_catalog(t *testing.T) {
 	}
 	require.Len(t, told, 1)
 	require.Contains(t, told[0].Text, "127.0.0.1:3268 is the global catalog")
+}
+
+// atCatalog is a server's address with the port of a global catalog, on a loopback address
+// of this process's own.
+func atCatalog(t *testing.T, srv *ldaptest.Server) string {
+	t.Helper()
+	catalogs.Lock()
+	catalogs.n++
+	at := fmt.Sprintf("127.%d.%d.%d:3268", 64+catalogs.n, os.Getpid()>>8&255, os.Getpid()&255)
+	catalogs.Unlock()
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		t.Skip("the port of a global catalog cannot be listened on:", err)
+	}
+	var work sync.WaitGroup
+	work.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			work.Go(func() {
+				defer c.Close()
+				to, err := net.Dial("tcp", strings.TrimPrefix(srv.URL, "ldap://"))
+				if err != nil {
+					return
+				}
+				defer to.Close()
+				work.Go(func() { _, _ = io.Copy(to, c); _ = to.Close() })
+				_, _ = io.Copy(c, to)
+			})
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); work.Wait() })
+	return "ldap://" + at
+}
+
+var catalogs struct {
+	sync.Mutex
+	n int
+}
+
+// A global catalog shows what a domain controller shows of itself and counts its changes,
+// and lacks some of what people have.
+func TestSource_activeDirectory_catalog(t *testing.T) {
+	t.Parallel()
+	srv := ldaptest.Start(t, ldaptest.Options{Kind: ad, People: 5})
+	at := atCatalog(t, srv)
+	groups := func(r *sources.Rules) {
+		r.DisabledWhen = x("bit(attr.userAccountControl, 2)")
+		r.Roles = []sources.RoleRule{{Role: "system_admin", Groups: []string{ad.GroupDN("chat-admins")}}}
+	}
+	memberOf := func(o *ldap.Options) { o.Groups.Mode = ldap.GroupsMemberOf }
+
+	_, err := newAD(t, at, nil).Snapshot(t.Context(), nil)
+	require.ErrorContains(t, err, at+" is the global catalog, which lacks accountExpires as delivered")
+	require.ErrorContains(t, err, "name a domain controller's port 636")
+
+	snap := snapshot(t, newAD(t, at, groups, memberOf))
+	require.False(t, snap.Complete)
+	require.Contains(t, snap.Incomplete, at+" is the global catalog, whose groups are not all there, so that roles stay as they are")
+	for _, id := range snap.Identities {
+		require.NotEmpty(t, id.Fault)
+	}
+
+	plain := func(r *sources.Rules) { r.DisabledWhen = x("bit(attr.userAccountControl, 2)") }
+	for _, way := range []string{"", ldap.DeltaUSN, ldap.DeltaDirSync} {
+		s := newAD(t, at, plain, func(o *ldap.Options) { o.Delta = way })
+		snap = snapshot(t, s)
+		require.True(t, snap.Complete, snap.Incomplete)
+		require.Empty(t, snap.Mark, way)
+		direct := newAD(t, srv.URL, plain, func(o *ldap.Options) { o.Delta, o.URLs = way, []string{srv.URL, at} })
+		require.Contains(t, changes(t, s, markOf(t, direct)).Full, "the port is that of the global catalog, which cannot be asked for changes", way)
+		var told []string
+		for _, f := range s.Check(t.Context()) {
+			if f.Level != identity.LevelOK {
+				told = append(told, f.Part+": "+f.Text)
+			}
+		}
+		require.Contains(t, strings.Join(told, "\n"), "cannot be asked for changes")
+	}
 }
 
 // Long lists come in parts. Whatever goes wrong meanwhile, nobody is taken for outside.

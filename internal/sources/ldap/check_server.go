@@ -63,10 +63,12 @@ func (s *Source) checkKind(sess *session, c *checks) portrait {
 		c.warn("server", s.sentence("read the root entry", err), "")
 		return p
 	}
-	for _, e := range s.urls {
-		if !e.catalog() {
+	told := map[string]bool{}
+	for _, e := range append(slices.Clone(s.urls), endpoint{url: sess.url, network: "tcp", host: sess.host}) { // that may be from DNS
+		if !e.catalog() || told[e.url] {
 			continue
 		}
+		told[e.url] = true
 		c.warn("server", fmt.Sprintf("%s is the global catalog: it holds a part of the attributes, and of memberOf only universal groups; a value it lacks looks like one that was removed", e.url),
 			"use port 636 of a domain controller (389 with starttls)")
 	}

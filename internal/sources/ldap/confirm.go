@@ -1,9 +1,11 @@
 package ldap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
@@ -17,8 +19,9 @@ const confirmBatch = 100
 
 // Confirm asks the directory for each anchor by itself, with the user filter
 // and without. Only where a search for somebody who is there succeeds in the
-// same session does an empty answer mean gone; any error or doubt is unknown.
-// The error says why all of them are.
+// same session does an empty answer mean gone, and only where another server, if one is
+// named, says the same (see [Source.second]); any error or doubt is unknown.
+// The error says why all of them are, or some.
 func (s *Source) Confirm(ctx context.Context, anchors []string) (map[string]identity.Presence, error) {
 	out := make(map[string]identity.Presence, len(anchors))
 	for _, a := range anchors {
@@ -43,18 +46,31 @@ func (s *Source) Confirm(ctx context.Context, anchors []string) (map[string]iden
 	if err := c.witness(); err != nil {
 		return out, fmt.Errorf("source %s: %w", s.o.Name, err)
 	}
+	err = c.all(ctx, anchors, out)
+	return out, errors.Join(err, s.second(ctx, c, out))
+}
+
+// all settles anchors, or some of them.
+func (c confirmer) all(ctx context.Context, anchors []string, out map[string]identity.Presence) error {
 	var errs []error
-	for len(anchors) > 0 {
-		n := min(confirmBatch, len(anchors))
-		if err := c.batch(anchors[:n], out); err != nil {
-			errs = append(errs, s.failed("confirm who is missing", err))
-			if ctx.Err() != nil || !limited(err) {
-				break
-			}
+	told := false
+	for list := range slices.Chunk(anchors, confirmBatch) {
+		err := c.batch(list, out)
+		_, away := errors.AsType[*referredError](err)
+		switch {
+		case err == nil || away && told:
+			continue // the others may be found
+		case away:
+			told = true
+			errs = append(errs, fmt.Errorf("source %s: confirm who is missing: %w", c.o.Name, err))
+			continue
 		}
-		anchors = anchors[n:]
+		errs = append(errs, c.failed("confirm who is missing", err))
+		if ctx.Err() != nil || !limited(err) {
+			break
+		}
 	}
-	return out, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // Place tells whether there is an entry at a DN, or none that may be seen. Only where
@@ -126,25 +142,28 @@ func (c confirmer) witness() error {
 	if len(res.Entries) == 0 {
 		return errors.New("nobody matches the user filter, so that the answers about the missing prove nothing; check filter and rights")
 	}
-	anchors, err := c.anchors(res.Entries[:1])
-	if err != nil || len(anchors) != 1 {
-		return fmt.Errorf("the anchor of %s cannot be read, so that the answers about the missing prove nothing", sources.Printable(res.Entries[0].DN))
+	who := sources.Printable(res.Entries[0].DN)
+	anchor := ""
+	rec, err := c.sess.record(res.Entries[0])
+	if err == nil {
+		anchor, err = c.o.Mapper.Anchor(rec)
 	}
-	for anchor := range anchors {
-		found, err := c.search(c.o.UserFilter, []string{anchor})
-		if err != nil {
-			return c.failed("look for "+sources.Printable(res.Entries[0].DN)+" by its anchor", err)
-		}
-		if !found[anchor] {
-			return fmt.Errorf("a search by %s does not find %s, who is there; the attribute is not searchable for %s", c.name, sources.Printable(res.Entries[0].DN), c.o.BindDN)
-		}
+	if err != nil {
+		return fmt.Errorf("the anchor of %s cannot be read, so that the answers about the missing prove nothing", who)
+	}
+	found, _, err := c.search(c.o.UserFilter, []string{anchor})
+	if err != nil {
+		return c.failed("look for "+who+" by its anchor", err)
+	}
+	if !found[anchor] {
+		return fmt.Errorf("a search by %s does not find %s, who is there; the attribute is not searchable for %s", c.name, who, c.o.BindDN)
 	}
 	return nil
 }
 
-// batch settles up to confirmBatch anchors, or none of them.
+// batch settles up to confirmBatch anchors, or none of them but those that are found.
 func (c confirmer) batch(anchors []string, out map[string]identity.Presence) error {
-	inScope, err := c.search(c.o.UserFilter, anchors)
+	inScope, away, err := c.search(c.o.UserFilter, anchors)
 	if err != nil {
 		return err
 	}
@@ -159,13 +178,16 @@ func (c confirmer) batch(anchors []string, out map[string]identity.Presence) err
 	if len(missing) == 0 {
 		return nil
 	}
-	anywhere, err := c.search("", missing)
+	anywhere, also, err := c.search("", missing)
 	if err != nil {
 		return err
 	}
 	base, err := c.sess.entry(c.o.BaseDN, "(objectClass=*)", "1.1")
 	if err != nil || base == nil {
 		return errors.Join(err, errors.New("the base is not shown any more"))
+	}
+	if away = cmp.Or(away, also); away != "" {
+		return &referredError{away}
 	}
 	for _, a := range missing {
 		if out[a] = identity.PresenceGone; anywhere[a] {
@@ -175,8 +197,32 @@ func (c confirmer) batch(anchors []string, out map[string]identity.Presence) err
 	return nil
 }
 
-// search finds which anchors occur below the base.
-func (c confirmer) search(filter string, anchors []string) (map[string]bool, error) {
+// search finds which anchors occur below the base. away is a reference to another server
+// that may have more of them.
+func (c confirmer) search(filter string, anchors []string) (found map[string]bool, away string, err error) {
+	entries, away, err := c.ask(filter, anchors)
+	if err != nil {
+		return nil, "", err
+	}
+	found, strange, err := c.whose(entries, anchors)
+	if err != nil || !strange {
+		return found, away, err
+	}
+	for i, a := range anchors {
+		if found[a] {
+			continue
+		}
+		one, also, err := c.ask(filter, anchors[i:i+1])
+		if err != nil {
+			return nil, "", err
+		}
+		found[a], away = len(one) > 0, cmp.Or(away, also)
+	}
+	return found, away, nil
+}
+
+// ask reads the entries that have any of the anchors.
+func (c confirmer) ask(filter string, anchors []string) (entries []*ldap.Entry, away string, err error) {
 	var b strings.Builder
 	for _, a := range anchors {
 		if f, ok := c.equals(a); ok {
@@ -184,28 +230,49 @@ func (c confirmer) search(filter string, anchors []string) (map[string]bool, err
 		}
 	}
 	if b.Len() == 0 {
-		return nil, nil
+		return nil, "", nil
 	}
 	q := query{base: c.o.BaseDN, filter: "(&" + filter + "(|" + b.String() + "))", attributes: []string{c.name}}
 	res, err := c.sess.search(q.request(ldap.ScopeWholeSubtree, c.sess.scope()...))
 	if err != nil {
-		return nil, c.sess.cause(err)
+		return nil, "", c.sess.cause(err)
 	}
-	return c.anchors(res.Entries)
+	return res.Entries, c.sess.elsewhere(q.base, res.Referrals), nil
 }
 
-func (c confirmer) anchors(entries []*ldap.Entry) (map[string]bool, error) {
-	out := make(map[string]bool, len(entries))
+// whose tells which of the anchors that were asked for the entries bear. The server
+// compares by the attribute's rule (RFC 4517 4.2), and any of its values will do, while an
+// anchor is the first as it is spelled. strange is an entry that bears none of them as far
+// as can be told here: each has to be asked for alone then.
+func (c confirmer) whose(entries []*ldap.Entry, asked []string) (found map[string]bool, strange bool, err error) {
+	spelled := make(map[string][]string, len(asked))
+	for _, a := range asked {
+		spelled[folded(a)] = append(spelled[folded(a)], a)
+	}
+	found = make(map[string]bool, len(entries))
 	for _, e := range entries {
 		rec, err := c.sess.record(e)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		anchor, err := c.o.Mapper.Anchor(rec)
-		if err != nil {
-			return nil, err
+		var bears []string
+		if !c.guid {
+			bears = rec.Values(c.name)
 		}
-		out[anchor] = true
+		if anchor, err := c.o.Mapper.Anchor(rec); err == nil {
+			bears = append(slices.Clone(bears), anchor)
+		}
+		known := false
+		for _, v := range bears {
+			for _, a := range spelled[folded(v)] {
+				found[a], known = true, true
+			}
+		}
+		strange = strange || !known
 	}
-	return out, nil
+	return found, strange, nil
 }
+
+// folded is a value without what caseIgnoreMatch leaves out of account (RFC 4518 2), but
+// for Unicode's forms.
+func folded(v string) string { return strings.ToLower(strings.Join(strings.Fields(v), " ")) }

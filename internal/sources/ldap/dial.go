@@ -19,7 +19,7 @@ type session struct {
 	// entries catches what is searched for; encrypted is how, nil if not at all.
 	entries   *catcher
 	encrypted *tls.ConnectionState
-	url       string
+	url, host string          // the endpoint's
 	ctx       context.Context //nolint:containedctx // lives as long as one read
 	stop      func() bool
 
@@ -27,6 +27,9 @@ type session struct {
 	names schema    // nil if it was not read, or the server does not tell
 	// others are the Source's.
 	others *otherNames
+	// references is Options.References, catalog tells the port of a global catalog.
+	references string
+	catalog    bool
 	// timeout is of one request; failed notes that the server was of no use.
 	timeout time.Duration
 	failed  func()
@@ -64,7 +67,7 @@ func (s *Source) dial(ctx context.Context, e endpoint) (*session, error) {
 	l.Start()
 	_ = raw.SetDeadline(time.Time{})
 	return &session{
-		conn: l, entries: entries, encrypted: encrypted, url: e.url, ctx: ctx, stop: stop, timeout: s.o.Timeout, others: &s.others,
+		conn: l, entries: entries, encrypted: encrypted, url: e.url, host: e.host, ctx: ctx, stop: stop, references: s.o.References, catalog: e.catalog(), timeout: s.o.Timeout, others: &s.others,
 		failed: func() { s.unwell.note(e.host, time.Now()) },
 	}, nil
 }
@@ -87,7 +90,7 @@ func (s *Source) encrypt(ctx context.Context, raw net.Conn, e endpoint) (net.Con
 		what = "StartTLS"
 		if err := askForTLS(raw); err != nil {
 			if refused, ok := asLDAP(err); ok && refused.ResultCode < ldap.ErrorNetwork {
-				return nil, nil, &connectError{url: e.url, err: &explained{"the server refuses StartTLS: " + oneLine(err), err}, hint: "give it a certificate, or use ldaps://"}
+				return nil, nil, &connectError{url: e.url, err: &explained{"the server refuses StartTLS: " + oneLine(err), err}, hint: "give it a certificate, or use ldaps://", again: true}
 			}
 			return nil, nil, s.notTLS(e, what, err)
 		}
@@ -129,33 +132,52 @@ func (s *Source) tlsConfig(e endpoint) (*tls.Config, error) {
 // connect is connectTo without a preference.
 func (s *Source) connect(ctx context.Context) (*session, error) { return s.connectTo(ctx, "") }
 
-// connectTo tries the server of a URL first, if it is one of them, and finds the first server that accepts the bind and shows the base
-// entry. Servers that are away or busy are passed over; one that refuses ends
-// the search, since the next would refuse as well and wrong passwords lock
-// accounts.
+// connectTo is connectAmong all servers; that of a URL, if it is one of them, comes first.
 func (s *Source) connectTo(ctx context.Context, first string) (*session, error) {
+	list, err := s.servers(ctx)
+	if err == nil {
+		var sess *session
+		if sess, err = s.connectAmong(ctx, preferring(list, first), nil); err == nil {
+			return sess, nil
+		}
+	}
+	return nil, fmt.Errorf("source %s: %w", s.o.Name, err)
+}
+
+// connectAmong finds the first of some servers that accepts the bind, shows the base entry
+// and fits, where that is asked. Servers that are away or busy, that cannot encrypt, or that
+// do not show the base, are passed over; one that refuses the bind or bears none of the pins
+// ends the search: the next would refuse as well and wrong passwords lock accounts, and
+// somebody may stand between.
+func (s *Source) connectAmong(ctx context.Context, list []endpoint, fits func(*session) error) (*session, error) {
 	password, err := s.password()
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.servers(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("source %s: %w", s.o.Name, err)
-	}
 	var all error
-	for _, e := range preferring(list, first) {
+	same := false
+	for _, e := range list {
 		sess, err := s.open(ctx, e, password)
-		if err == nil {
+		if err == nil && fits != nil {
+			if err = fits(sess); err != nil {
+				sess.close()
+				err = &connectError{url: e.url, err: err, again: true}
+			}
+		}
+		switch {
+		case err == nil:
 			s.unwell.forget(e.host)
 			return sess, nil
-		}
-		if all == nil {
+		case errors.Is(err, errSameServer):
+			same = true
+			continue
+		case all == nil:
 			all = err
-		} else {
+		default:
 			all = fmt.Errorf("%w; then %w", all, err)
 		}
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("source %s: %w", s.o.Name, ctx.Err())
+			return nil, ctx.Err()
 		}
 		var c *connectError
 		if !errors.As(err, &c) || !c.again {
@@ -164,7 +186,10 @@ func (s *Source) connectTo(ctx context.Context, first string) (*session, error) 
 		s.unwell.note(e.host, time.Now())
 		s.log.WarnContext(ctx, "directory server passed over", "source", s.o.Name, "url", e.url, "error", err)
 	}
-	return nil, fmt.Errorf("source %s: %w", s.o.Name, all)
+	if all == nil && same {
+		return nil, errSameServer
+	}
+	return nil, all
 }
 
 func (s *Source) open(ctx context.Context, e endpoint, password string) (*session, error) {
@@ -188,7 +213,9 @@ func (s *Source) open(ctx context.Context, e endpoint, password string) (*sessio
 	}
 	if err != nil {
 		sess.close()
-		return nil, s.refused(e.url, "read base_dn "+s.o.BaseDN, err)
+		told := s.refused(e.url, "read base_dn "+s.o.BaseDN, err)
+		told.again = true // it took the password, so that the next one may be asked
+		return nil, told
 	}
 	return sess, nil
 }
@@ -211,7 +238,7 @@ func (e *connectError) Error() string {
 
 func (e *connectError) Unwrap() error { return e.err }
 
-func (s *Source) refused(url, what string, err error) error {
+func (s *Source) refused(url, what string, err error) *connectError {
 	cause, hint, again := s.explain(err)
 	if quiet, ok := errors.AsType[*silentError](err); ok {
 		cause = "no answer for " + quiet.after.String() // the URL stands before it

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/identity"
+	"github.com/mmsync/mmsync/internal/ldaptest"
 	"github.com/mmsync/mmsync/internal/slapdtest"
 	"github.com/mmsync/mmsync/internal/sources"
 	"github.com/mmsync/mmsync/internal/sources/ldap"
@@ -37,7 +38,8 @@ func TestSource_Snapshot_faultyServer(t *testing.T) {
 		"endless cookie":             {slapdtest.Faults{EndlessCookie: true}, nil, 350, "the server's pages repeat themselves after 350 entries"},
 		"no schema":                  {slapdtest.Faults{NoSchema: true}, nil, 350, "the schema cannot be read"},
 		"paging ignored as declared": {slapdtest.Faults{IgnorePaging: true}, func(o *ldap.Options) { o.WithoutPaging = true }, 350, ""},
-		"referrals":                  {slapdtest.Faults{Referrals: 3}, nil, 350, ""},
+		"references":                 {slapdtest.Faults{Referrals: 3}, nil, 350, "the server refers to ldap://other0.test/dc=example,dc=test for a part of the base, which is not read; name a server that holds all of it"},
+		"references as declared":     {slapdtest.Faults{Referrals: 3}, func(o *ldap.Options) { o.References = ldap.ReferencesIgnore }, 350, ""},
 		"slow":                       {slapdtest.Faults{Delay: 20 * time.Millisecond}, nil, 350, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,6 +138,72 @@ func TestSource_Confirm_faultyServer(t *testing.T) {
 	}
 }
 
+// Who may be where a reference leads is not gone. References to what is no part of the base
+// take nothing away.
+func TestSource_references(t *testing.T) {
+	t.Parallel()
+	k := ldaptest.OpenLDAP
+	for reference, part := range map[string]bool{
+		"ldap://other.test/ou=branch," + k.BaseDN():                               true,
+		"ldap://other.test/OU=Branch,%20" + strings.ToUpper(k.BaseDN()) + "??sub": true,
+		"ldap://other.test/" + k.BaseDN():                                         true,
+		"ldap://other.test/dc=test":                                               true, // holds all of it
+		"ldap://other.test/":                                                      true,
+		"ldap://other.test/?":                                                     true,
+		"ldap://other.test/dc=other":                                              false,
+		"ldap://other.test/ou=people,dc=other??sub":                               false,
+	} {
+		t.Run(reference, func(t *testing.T) {
+			t.Parallel()
+			srv := ldaptest.Start(t, ldaptest.Options{Kind: k, People: 5, Referrals: []string{reference}})
+			there, gone := srv.AnchorOf(k.PersonDN(0)), srv.AnchorOf(k.PersonDN(1))
+			srv.Delete(k.PersonDN(1))
+			wide := func(o *ldap.Options) { o.BaseDN = k.BaseDN() }
+			s := playedSource(t, srv, "", wide)
+			snap := snapshot(t, s)
+			require.Len(t, snap.Identities, 4)
+			require.Equal(t, !part, snap.Complete, snap.Incomplete)
+			got, err := s.Confirm(t.Context(), []string{there, gone})
+			require.Equal(t, identity.PresencePresent, got[there])
+			if !part {
+				require.NoError(t, err)
+				require.Equal(t, identity.PresenceGone, got[gone])
+				return
+			}
+			require.Contains(t, snap.Incomplete, "the server refers to "+reference+" for a part of the base")
+			require.ErrorContains(t, err, "or set references: ignore if nobody of this source is there")
+			require.Equal(t, identity.PresenceUnknown, got[gone])
+
+			s = playedSource(t, srv, "", wide, func(o *ldap.Options) { o.References = ldap.ReferencesIgnore })
+			require.True(t, snapshot(t, s).Complete)
+			require.Equal(t, identity.PresenceGone, confirmed(t, s, gone))
+		})
+	}
+}
+
+// A server finds people by an anchor in any spelling, and by any of its values: who was
+// found is not gone.
+func TestSource_Confirm_spelling(t *testing.T) {
+	t.Parallel()
+	srv := slapdtest.Start(t, slapdtest.Options{Users: 4})
+	people := slapdtest.Roster(4)
+	srv.Modify(people[0].DN, "description", "jdoe")
+	srv.Modify(people[1].DN, "description", "new.name", "Old  name")
+	srv.Modify(people[2].DN, "description", "outside")
+	srv.Modify(people[2].DN, "title", "external")
+	srv.Modify(people[3].DN, "description", "\uff4earrow") // slapd compares after Unicode's NFKC
+	s := newSource(t, srv.URL, func(o *ldap.Options) {
+		o.UserFilter = "(&(objectClass=inetOrgPerson)(!(title=external)))"
+		o.Mapper = mapper(t, func(r *sources.Rules) { r.ID = x("attr.description") })
+	})
+	got, err := s.Confirm(t.Context(), []string{"JDoe", "old name", "new.name", "OUTSIDE", "narrow", "nobody"})
+	require.NoError(t, err)
+	require.Equal(t, map[string]identity.Presence{
+		"JDoe": identity.PresencePresent, "old name": identity.PresencePresent, "new.name": identity.PresencePresent, "narrow": identity.PresencePresent,
+		"OUTSIDE": identity.PresenceOutOfScope, "nobody": identity.PresenceGone,
+	}, got)
+}
+
 func TestSource_guid(t *testing.T) {
 	t.Parallel()
 	const wire, text = "\x1e\xbc\xff\x1e\xa3\x4a\x9d\x4f\xa5\x08\xd4\xd8\x1f\x1f\x58\x73", "1effbc1e-4aa3-4f9d-a508-d4d81f1f5873"
@@ -178,6 +246,49 @@ func TestSource_Snapshot_failOver(t *testing.T) {
 		if code == 49 {
 			require.ErrorContains(t, err, "the account is locked (code 49, data 775); unlock it")
 		}
+	}
+}
+
+// A server that has no certificate, or that has let us in and has lost, hides or refers
+// its base, is passed over: no password is at risk by asking the next one.
+func TestSource_Snapshot_failOver_harmless(t *testing.T) {
+	t.Parallel()
+	start := func(o ldaptest.Options) *ldaptest.Server {
+		o.Kind, o.People = ad, 3
+		return ldaptest.Start(t, o)
+	}
+	for name, c := range map[string]struct {
+		fault, says string
+		bad         ldaptest.Options
+	}{
+		"no certificate for StartTLS": {says: "the server refuses StartTLS: ", bad: ldaptest.Options{NoTLS: true}},
+		"the base is lost":            {fault: "base-gone", says: "(code 32)"},
+		"the base is referred":        {fault: "referral", says: "(code 10)"},
+		"not willing":                 {fault: "unwilling", says: "(code 53: server is not willing)"},
+		"an internal error":           {fault: "operations-error", says: "internal error"},
+		"an error without a name":     {fault: "other-error", says: "internal error"},
+		"no right":                    {fault: "insufficient-rights", says: "(code 50)"},
+		"shown to nobody":             {fault: "empty-success", says: "the entry is not shown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bad, good := start(c.bad), start(ldaptest.Options{})
+			if c.fault != "" {
+				bad.Fail(ldaptest.FaultNamed(t, c.fault), ldaptest.At{Lookups: true})
+			}
+			s := newAD(t, bad.URL, nil, func(o *ldap.Options) {
+				o.URLs, o.Security, o.CAFile = []string{bad.URL, good.URL}, ldap.SecurityStartTLS, good.CAFile
+				if bad.CAFile != "" {
+					o.CAFile = bothCAs(t, bad.CAFile, good.CAFile)
+				}
+			})
+			require.Len(t, snapshot(t, s).Identities, 3)
+			require.NoError(t, s.Reach(t.Context()))
+			good.Fail(ldaptest.FaultNamed(t, "base-gone"), ldaptest.At{})
+			_, err := s.Snapshot(t.Context(), nil)
+			require.ErrorContains(t, err, c.says)
+			require.ErrorContains(t, err, good.URL+": read base_dn", "both are named")
+		})
 	}
 }
 

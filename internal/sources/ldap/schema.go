@@ -26,6 +26,7 @@ type rootInfo struct {
 	usn                              uint64
 	defaultContext                   string // of Active Directory: its own domain
 	domainScope                      bool   // can be told to give no referrals
+	catalog                          bool   // of Active Directory: it is asked as a global catalog
 }
 
 const (
@@ -81,7 +82,7 @@ func (s *session) readRoot() (rootInfo, error) {
 	for _, oid := range rec.Values("supportedControl") {
 		r.controls[oid] = true
 	}
-	r.paging = r.controls[ldap.ControlTypePaging]
+	r.paging, r.catalog = r.controls[ldap.ControlTypePaging], s.catalog && r.kind == kindAD
 	r.domainScope, r.defaultContext = r.controls[controlDomainScope], rec.Value("defaultNamingContext")
 	return r, nil
 }

@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -67,6 +68,8 @@ type stats struct {
 	entries   int
 	pages     int
 	referrals int
+	// elsewhere is a reference that leads to a part of the base.
+	elsewhere string
 	// ignored: paging was asked for and an answer came without the control.
 	ignored bool
 }
@@ -120,6 +123,7 @@ func (s *session) walkIn(scope int, q query, each func([]*ldap.Entry) error) (st
 		}
 		st.pages++
 		st.referrals += len(res.Referrals)
+		st.elsewhere = cmp.Or(st.elsewhere, s.elsewhere(q.base, res.Referrals))
 		switch {
 		case n > 0 && firsts[first]:
 			return st, errEndless

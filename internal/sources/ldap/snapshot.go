@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
@@ -30,6 +31,9 @@ func (s *Source) Snapshot(ctx context.Context, known func(identity.Identity) boo
 	}
 	m := s.beginMark(sess, root)
 	g := s.readGroups(sess)
+	if root.catalog && s.needsGroups() {
+		g.fault = sess.url + " is the global catalog, whose groups are not all there, so that roles stay as they are; " + noCatalog
+	}
 	if g.fault != "" && s.o.Mapper.GroupsDecide() {
 		c.Doubt(g.fault)
 	}
@@ -51,11 +55,16 @@ func (s *Source) Snapshot(ctx context.Context, known func(identity.Identity) boo
 	return snap, nil
 }
 
+const noCatalog = "name a domain controller's port 636 (389 with starttls)"
+
 // prepare reads what the server says of itself and compares names.
 func (s *Source) prepare(sess *session, doubt func(string)) (rootInfo, error) {
 	root, err := sess.root()
 	if err != nil {
 		return root, s.failed("read the root entry", err)
+	}
+	if root.catalog && slices.ContainsFunc(s.attributes, func(a string) bool { return strings.EqualFold(a, "accountExpires") }) {
+		return root, fmt.Errorf("source %s: %s is the global catalog, which lacks accountExpires as delivered, so that whoever has expired would be on; %s", s.o.Name, sess.url, noCatalog)
 	}
 	known, names, err := sess.schema(root)
 	switch {
@@ -152,6 +161,8 @@ func (s *Source) judge(c *sources.Collector, st stats, err error) {
 		c.Doubt(fmt.Sprintf("the server ignores paging, so that %d entries cannot be told from a cut list; set server_without_paging if it never limits results", st.entries))
 	case s.o.WithoutPaging && atKnownCap(st.entries):
 		c.Doubt(fmt.Sprintf("exactly %d entries came without paging, which looks like a size limit; ask for the limit at the server, or use paging", st.entries))
+	case st.elsewhere != "":
+		c.Doubt(referred(st.elsewhere))
 	case st.entries == 0:
 		c.Doubt(fmt.Sprintf("nobody below %s matches the user filter; check filter and rights of %s", s.o.BaseDN, s.o.BindDN))
 	}

@@ -81,6 +81,16 @@ type Options struct {
 	// read must have found that person too. Empty takes the bind account's own entry, if
 	// it is a person whom the read must find, and asks nothing of it otherwise.
 	Canary string
+	// MissingGrace and OutOfScopeGrace are how long somebody whom Confirm calls gone, or
+	// out of scope, is left alone after that. With 0 the word of one server is not enough
+	// where several are named.
+	MissingGrace, OutOfScopeGrace time.Duration
+
+	// References says what becomes of a read in whose answer the server refers to another
+	// one for a part of the base: ReferencesDoubt or ReferencesIgnore; empty is
+	// ReferencesDoubt.
+	References string
+
 	Groups GroupOptions
 	// Delta is how changes are asked for: DeltaAuto and its like; empty is DeltaAuto.
 	Delta  string
@@ -182,6 +192,9 @@ func New(o Options) (*Source, error) {
 	s.checkGroups(fault)
 	if !slices.Contains([]string{"", DeltaAuto, DeltaOff, DeltaUSN, DeltaDirSync, DeltaTimestamp, DeltaSyncrepl}, o.Delta) {
 		fault("delta %q is unknown; it is auto, off, usn, dirsync, timestamp or syncrepl", o.Delta)
+	}
+	if !slices.Contains([]string{"", ReferencesDoubt, ReferencesIgnore}, o.References) {
+		fault("references %q is unknown; it is doubt or ignore", o.References)
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)

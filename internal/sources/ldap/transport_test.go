@@ -285,6 +285,20 @@ func TestSource_oneReadOneServer(t *testing.T) {
 	require.Equal(t, 1, first.Connections())
 }
 
+// bothCAs is one file with the certificates of two.
+func bothCAs(t *testing.T, files ...string) string {
+	t.Helper()
+	var all []byte
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		require.NoError(t, err)
+		all = append(all, data...)
+	}
+	out := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(out, all, 0o600))
+	return out
+}
+
 // A server that takes connections and does not answer is noticed within the timeout, is
 // named, and does not hide the next one, unless it has shown people already.
 func TestSource_frozen(t *testing.T) {
@@ -309,20 +323,17 @@ func TestSource_frozen(t *testing.T) {
 			require.ErrorContains(t, err, "source corp: ldap")
 			require.Less(t, time.Since(began), 10*timeout)
 
-			well := slapdtest.NewFake(t, slapdtest.FakePeople(3), slapdtest.Faults{})
+			well := slapdtest.Start(t, slapdtest.Options{Users: 3})
 			var front *slapdtest.Proxy
 			s := newSource(t, frozen.URL, func(o *ldap.Options) {
 				c.change(o, frozen)
 				scheme, address, _ := strings.Cut(o.URLs[0], "://")
 				front = slapdtest.NewProxy(t, "ldap://"+address)
 				o.Timeout, o.URLs = timeout, []string{strings.Replace(front.URL, "ldap", scheme, 1), well.URL}
-				if o.Security != "" {
-					o.URLs = o.URLs[:1] // the fake has no TLS
+				if o.CAFile != "" {
+					o.CAFile = bothCAs(t, frozen.CAFile, well.CAFile)
 				}
 			})
-			if name == "in StartTLS" {
-				return
-			}
 			for range 2 {
 				require.True(t, snapshot(t, s).Complete)
 				require.Equal(t, 1, front.Connections(), "it is not waited for in every read")

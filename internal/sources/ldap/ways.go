@@ -70,10 +70,12 @@ func (s *Source) way(root rootInfo) (way, why string) {
 	switch {
 	case want == DeltaOff:
 		return "", "delta is off"
+	case root.catalog: // it shows the numbers of its domain controller, and a part of what they count
+		return "", "the port is that of the global catalog, which cannot be asked for changes; use port 636 of a domain controller (389 with starttls)"
 	case (want == DeltaUSN || want == DeltaDirSync) && !ad:
 		return "", "delta: " + want + " is of Active Directory, which this server is not"
 	case want == DeltaUSN && (root.usn == 0 || root.service == ""):
-		return "", "the server does not show highestCommittedUSN and dsServiceName; a global catalogue's port cannot be asked for changes"
+		return "", "the server does not show highestCommittedUSN and dsServiceName"
 	case want == DeltaDirSync && !root.controls[oidDirSync]:
 		return "", "the server does not announce the DirSync control"
 	case want == DeltaTimestamp && ad:
