@@ -160,6 +160,9 @@ func (t *Target) patch(ctx context.Context, id string, op plan.Op) (identity.Acc
 	}
 	p, set := op.Profile()
 	a, err := t.c.Patch(ctx, id, p, set)
+	if e, is := asAPI(err); is && e.Taken() == "username" {
+		return identity.Account{}, t.nameTaken(ctx, p.Username, e)
+	}
 	if err != nil {
 		return identity.Account{}, err
 	}

@@ -66,6 +66,9 @@ func isAttribute(f plan.Field) bool {
 // If the account is there and can only be ours, it was created.
 func (t *Target) lookAfter(ctx context.Context, n NewUser, started time.Time, cause error) (identity.Account, error) {
 	e, answered := asAPI(cause)
+	if answered && e.Taken() == "username" {
+		return identity.Account{}, t.nameTaken(ctx, n.Username, e)
+	}
 	doubtful := answered && e.saveFailed()
 	if !doubtful && !errors.Is(cause, ErrOutcomeUnknown) {
 		return identity.Account{}, cause
@@ -87,6 +90,20 @@ func (t *Target) lookAfter(ctx context.Context, n NewUser, started time.Time, ca
 		return identity.Account{}, &known
 	}
 	return identity.Account{}, cause
+}
+
+// nameTaken says of a username that the server calls taken what holds it if no account
+// does: the names of groups are refused as those of accounts are, and no look-up of
+// accounts finds them (read in the source of 11.6: app/user.go, isUniqueToGroupNames).
+func (t *Target) nameTaken(ctx context.Context, username string, cause *APIError) error {
+	list, err := t.c.UsersByUsernames(ctx, []string{username})
+	if err != nil || len(list) > 0 {
+		return cause // which says as much as is known
+	}
+	known := *cause
+	known.note = "no account has this username, so it is the name of a group in Mattermost, whose names accounts cannot take; " +
+		"rename the group there, or change the username in the source"
+	return &known
 }
 
 // ours tells whether an account is the one that was just asked for: everything

@@ -57,6 +57,22 @@ func TestTarget_Apply_create(t *testing.T) {
 		require.Equal(t, "auth_data", taken(err), "%v", err)
 		require.NotErrorIs(t, err, mattermost.ErrOutcomeUnknown)
 	})
+	t.Run("a name that no account has and the server calls taken is a group's", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		bob := mustApply(t, target, "", create("bob"))
+		s.SetGroupNames("ada")
+		_, err := target.Apply(t.Context(), "", create("ada"), mattermost.ApplyOptions{})
+		require.Equal(t, "username", taken(err), "%v", err)
+		require.ErrorContains(t, err, "the name of a group in Mattermost")
+		s.SetUser(bob.ID, func(u *mmsim.User) { u.AuthService, u.AuthData = "", "" })
+		rename := plan.Op{Kind: plan.PatchProfile, Changes: []plan.Change{{Field: plan.Field(identity.Username), From: "bob", To: "ada"}}}
+		_, err = target.Apply(t.Context(), bob.ID, rename, mattermost.ApplyOptions{})
+		require.ErrorContains(t, err, "the name of a group in Mattermost")
+		_, err = target.Apply(t.Context(), "", create("bob"), mattermost.ApplyOptions{})
+		require.Equal(t, "username", taken(err))
+		require.NotContains(t, err.Error(), "group")
+	})
 	t.Run("a password is long enough for the strictest server", func(t *testing.T) {
 		t.Parallel()
 		strict := map[string]string{

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -42,9 +44,11 @@ func (t *Target) Facts(ctx context.Context) (plan.Facts, error) {
 	if err != nil {
 		return plan.Facts{}, err
 	}
-	if conf, err = t.unlimited(ctx, conf); err != nil {
+	settings, told, err := t.settings(ctx)
+	if err != nil {
 		return plan.Facts{}, err
 	}
+	conf = unlimited(conf, settings, told)
 	licence, err := t.licence(ctx)
 	if err != nil {
 		return plan.Facts{}, err
@@ -62,6 +66,8 @@ func (t *Target) Facts(ctx context.Context) (plan.Facts, error) {
 		LoginsOff:         conf.LoginsOff,
 		PictureOfLDAP:     conf.LDAPPictures,
 		NoPictures:        t.c.noFiles.Load(),
+		Domains:           domainList(settings.RestrictCreationToDomains),
+		GuestDomains:      domainList(settings.RestrictGuestsToDomains),
 		SeatsLeft:         limits.SeatsLeft(),
 		Protected:         protected,
 	}
@@ -89,23 +95,36 @@ func (t *Target) licence(ctx context.Context) (plan.Licence, error) {
 	return plan.Licence{Known: true, Guests: l.Guests, Delegated: l.Delegated}, nil
 }
 
+// settings reads the server's configuration; told is false where the token may not.
+func (t *Target) settings(ctx context.Context) (s Settings, told bool, err error) {
+	s, err = t.c.Settings(ctx)
+	switch {
+	case IsRefused(err):
+		return Settings{}, false, nil
+	case err != nil:
+		return s, false, fmt.Errorf("read the server's configuration: %w", err)
+	}
+	return s, true, nil
+}
+
 // unlimited fills in what a limited config/client leaves out. Where the
 // configuration may not be read, no e-mail is to be changed: a try could mail the
 // person each time.
-func (t *Target) unlimited(ctx context.Context, conf ClientConfig) (ClientConfig, error) {
-	if !conf.Limited {
-		return conf, nil
-	}
-	s, err := t.c.Settings(ctx)
+func unlimited(conf ClientConfig, s Settings, told bool) ClientConfig {
 	switch {
-	case IsRefused(err):
+	case !conf.Limited:
+	case !told:
 		conf.RequireEmailVerification = true
-	case err != nil:
-		return conf, fmt.Errorf("read the server's configuration: %w", err)
 	default:
 		conf.RequireEmailVerification, conf.SiteURL = s.RequireEmailVerification, orDefault(conf.SiteURL, s.SiteURL)
 	}
-	return conf, nil
+	return conf
+}
+
+// domainList takes a list of e-mail domains apart as the server does (app/team.go,
+// normalizeDomains, and app/users, CheckEmailDomain): commas, blanks and @ separate.
+func domainList(text string) []string {
+	return strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return r == ',' || r == '@' || unicode.IsSpace(r) })
 }
 
 // How reads show auth data. An administrator's answer of 11.0 and later leaves

@@ -78,14 +78,8 @@ func (t *Target) Spaces(ctx context.Context, names []string) (map[string]plan.Sp
 // mostPerTeam is how many active members the server allows a team; 0 if that is not
 // known.
 func (t *Target) mostPerTeam(ctx context.Context) (int, error) {
-	s, err := t.c.Settings(ctx)
-	switch {
-	case IsRefused(err):
-		return 0, nil
-	case err != nil:
-		return 0, fmt.Errorf("read the server's configuration: %w", err)
-	}
-	return s.MaxUsersPerTeam, nil
+	s, _, err := t.settings(ctx)
+	return s.MaxUsersPerTeam, err
 }
 
 func (c *Client) space(ctx context.Context, name string) (plan.Space, error) {
@@ -116,7 +110,7 @@ func (c *Client) space(ctx context.Context, name string) (plan.Space, error) {
 	}
 	if !isChannel {
 		s.Email = w.Email
-		s.Domains = strings.FieldsFunc(strings.ToLower(w.AllowedDomains), func(r rune) bool { return r == ',' || r == ' ' || r == '@' })
+		s.Domains = domainList(w.AllowedDomains)
 	}
 	return s, nil
 }

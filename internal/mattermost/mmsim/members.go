@@ -113,12 +113,25 @@ func (s *Server) admit(t *team, userID string) (status int, id string) {
 		return 0, ""
 	case t.constrained != nil && *t.constrained:
 		return http.StatusBadRequest, "api.team.add_members.user_denied"
-	case !domainAllowed(u.Email, t.allowedDomains):
+	case !s.teamAllowed(u, t):
 		return http.StatusBadRequest, "api.team.join_user_to_team.allowed_domains.app_error"
 	case s.activeMembers(t) >= s.conf.number("TeamSettings", "MaxUsersPerTeam"):
 		return http.StatusBadRequest, "app.team.join_user_to_team.save_member.max_accounts.app_error"
 	}
 	return 0, ""
+}
+
+// teamAllowed: an e-mail must be in the team's domains and in those of the whole server,
+// whatever the login; a guest's only in those of guests. Not in the recording:
+// server/channels/app/team.go, isTeamEmailAllowed and getAllowedDomains.
+func (s *Server) teamAllowed(u *User, t *team) bool {
+	switch {
+	case u.IsBot:
+		return true
+	case u.IsGuest():
+		return domainAllowed(u.Email, s.conf.text("GuestAccountsSettings", "RestrictCreationToDomains"))
+	}
+	return domainAllowed(u.Email, t.allowedDomains) && domainAllowed(u.Email, s.conf.text("TeamSettings", "RestrictCreationToDomains"))
 }
 
 func (s *Server) activeMembers(t *team) int {
