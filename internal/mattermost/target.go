@@ -31,9 +31,10 @@ type TargetOptions struct {
 // Target is the Mattermost server as the engine sees it: what there is, and the
 // calls of a plan, one at a time.
 type Target struct {
-	c     *Client
-	o     TargetOptions
-	trial trial
+	c      *Client
+	o      TargetOptions
+	trial  trial
+	placed placed
 	// guests is why the server makes no guests, once it has said so; until the next Facts.
 	guests atomic.Pointer[GuestsError]
 	// custom are the ids of the user attributes by their names, as Facts found them.

@@ -44,6 +44,10 @@ type Fault struct {
 	// CacheLag lets reads by id answer with rows this old. Only changes made
 	// while such a fault is set can be unseen.
 	CacheLag time.Duration
+	// MemberLag lets whatever reads one membership of a team or channel, or depends on
+	// it, see it this old: a read replica that lags. Only changes made while such a fault
+	// is set can be unseen. Not in the recording: see seenTeamMember.
+	MemberLag time.Duration
 }
 
 type faultSet struct {

@@ -271,8 +271,9 @@ func missingMember() reply {
 
 // getMember returns a membership that has ended too.
 func (s *Server) getMember(q *request) reply {
-	t, m := s.membership(q)
-	if m == nil {
+	t, _ := s.membership(q)
+	m := s.seenTeamMember(q, q.params["team"], q.params["user"])
+	if m == nil || t == nil {
 		return missingMember()
 	}
 	return ok(http.StatusOK, t.shownMember(m))
@@ -334,6 +335,9 @@ func (s *Server) changeMember(q *request, m *member, of string, missing func() r
 
 func (s *Server) setMemberScheme(q *request) reply {
 	_, m := s.membership(q)
+	if s.seenTeamMember(q, q.params["team"], q.params["user"]) == nil {
+		m = nil
+	}
 	return s.changeScheme(q, m, "api.team.update_team_member_roles.user_and_guest.app_error", missingMember)
 }
 

@@ -217,9 +217,13 @@ type pastRow struct {
 func (s *Server) trackHistory() {
 	s.faults.mu.Lock()
 	wanted := slices.ContainsFunc(s.faults.list, func(a *armed) bool { return a.CacheLag > 0 })
+	replica := slices.ContainsFunc(s.faults.list, func(a *armed) bool { return a.MemberLag > 0 })
 	s.faults.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.replica = replica; !replica {
+		s.past = nil
+	}
 	switch {
 	case !wanted && s.nodes == 0:
 		s.history = nil
