@@ -286,8 +286,12 @@ func (s *Server) listChannelMembers(q *request) reply {
 		return missingChannel()
 	}
 	offset, limit := q.paging()
-	for _, m := range cutPage(sortedMembers(c.members), offset, limit) {
+	rows := s.moved.order(c.id, sortedMembers(c.members))
+	for _, m := range cutPage(rows, offset, limit) {
 		out = append(out, s.shownChannelMember(c, m))
+	}
+	if q.rowsMove && len(rows) > 0 {
+		s.moved.toEnd(c.id, rows[0])
 	}
 	return ok(http.StatusOK, out)
 }

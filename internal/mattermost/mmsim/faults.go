@@ -48,6 +48,11 @@ type Fault struct {
 	// it, see it this old: a read replica that lags. Only changes made while such a fault
 	// is set can be unseen. Not in the recording: see seenTeamMember.
 	MemberLag time.Duration
+	// RowsMove has the first row of a channel's list of members go to its end once a page
+	// was answered, as PostgreSQL puts a row that was changed where it finds room: the
+	// list is read without an order (SqlChannelStore.GetMembers, 5.38 to 11). Not in the
+	// recording.
+	RowsMove bool
 }
 
 type faultSet struct {

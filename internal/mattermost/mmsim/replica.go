@@ -1,5 +1,11 @@
 package mmsim
 
+import (
+	"cmp"
+	"slices"
+	"sync"
+)
+
 // pastPlaces is what a read replica that lags still shows of teams and channels: who was
 // in them until a time.
 type pastPlaces struct {
@@ -53,4 +59,30 @@ func (s *Server) placesThen(q *request) *pastPlaces {
 		}
 	}
 	return nil
+}
+
+// movedRows is where rows of channels' lists of members have gone, see [Fault].RowsMove.
+type movedRows struct {
+	mu   sync.Mutex
+	last int
+	at   map[string]int // by channel and account
+}
+
+func (r *movedRows) toEnd(channelID string, m *member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.at == nil {
+		r.at = map[string]int{}
+	}
+	r.last++
+	r.at[channelID+m.userID] = r.last
+}
+
+func (r *movedRows) order(channelID string, rows []*member) []*member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.at) > 0 {
+		slices.SortStableFunc(rows, func(a, b *member) int { return cmp.Compare(r.at[channelID+a.userID], r.at[channelID+b.userID]) })
+	}
+	return rows
 }

@@ -24,6 +24,7 @@ type request struct {
 	lag      int64 // CacheLag: by-id reads answer as of this many milliseconds ago
 	// memberLag: MemberLag, in milliseconds
 	memberLag int64
+	rowsMove  bool
 	lenient   bool // 5.38 skips values of the wrong type
 	now       int64
 }

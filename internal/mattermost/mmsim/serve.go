@@ -91,6 +91,7 @@ func (s *Server) dispatch(q *request, hit *Fault) reply {
 	}
 	if hit != nil {
 		q.lag, q.memberLag = hit.CacheLag.Milliseconds(), hit.MemberLag.Milliseconds()
+		q.rowsMove = hit.RowsMove
 		if hit.UsersLocked > 0 && rt.path == "users/{id}/patch" {
 			if !sleep(q.Request, hit.UsersLocked) {
 				panic(http.ErrAbortHandler) // nothing was written, and nobody waits for the answer

@@ -107,6 +107,8 @@ type Server struct {
 	// replica is set while a MemberLag fault is, and past then holds who was where.
 	replica bool
 	past    []pastPlaces
+	// moved holds how often rows of channels' lists have moved, with a lock of its own.
+	moved movedRows
 
 	// nodes is how many further ones there are, nodeLag how long word of a
 	// change takes to them in milliseconds, writer who is writing: a node's
