@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -93,4 +94,37 @@ func TestRefusals(t *testing.T) {
 			require.ErrorContains(t, err, "calls in a row failed", id)
 		}
 	})
+}
+
+// proxied is a network with a proxy whose clock, by which it writes the Date, is that
+// much ahead of the server's.
+type proxied time.Duration
+
+func (p proxied) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err == nil {
+		resp.Header.Set("Date", time.Now().Add(time.Duration(p)).UTC().Format(http.TimeFormat))
+	}
+	return resp, err
+}
+
+func TestLostAnswers_proxyWithAClockAhead(t *testing.T) {
+	t.Parallel()
+	w, people := newWorld(t), few()
+	with := wiring{network: proxied(20 * time.Second)}
+	w.settle(people, with)
+	people[0].Left = "yes"
+	people = append(people, human{ID: "9", UID: "ina", Service: "saml", Login: "ina"})
+	w.sim.Fail(mmsim.Fault{Method: http.MethodPut, Path: "/users/*/active", Count: 1, CutAfter: true})
+	w.sim.Fail(mmsim.Fault{Method: http.MethodPost, Path: "/users", Count: 1, CutAfter: true})
+	w.sim.ResetCalls()
+	rep, err := w.sync(people, with)
+	require.NoError(t, err)
+	require.Zero(t, rep.Counts.Failed, "%v", rep.Failures)
+	require.Len(t, w.sim.Writes(), 2)
+	off, _ := w.sim.UserByName("anna")
+	require.Equal(t, off.DeleteAt, w.links()["1"].DeactivatedAt, "it was mmsync's call")
+	require.NotEmpty(t, w.links()["9"].AccountID)
+	w.settle(few(), with)
+	require.True(t, w.active("anna"))
 }
