@@ -89,7 +89,8 @@ const (
 )
 
 // changeMembership carries out an op about a team or channel. Joining is held to the
-// answer, which shows the membership; leaving and roles are read back. Who is out
+// answer, which shows the membership; leaving and roles are read back and
+// settled, and what the server does not see yet of a place just given is asked for again. Who is out
 // already has left.
 func (t *Target) changeMembership(ctx context.Context, id string, op plan.Op) (identity.Account, error) {
 	name, from, to, _ := op.Space()

@@ -17,8 +17,8 @@ import (
 // TargetOptions shape a Target. The zero value is good.
 type TargetOptions struct {
 	// SettleFor is how long a security-relevant write that does not show when
-	// read back is asked about again before it counts as a mismatch; behind a
-	// cluster's caches it may take a moment. 0 means it is asked about once.
+	// read back is asked about again before it counts as a mismatch, and so is a
+	// membership; behind a cluster's caches and replicas it may take a moment. 0 means it is asked about once.
 	// The daemon sets 60 s.
 	SettleFor time.Duration
 	// Guests and Delegated tell that rules make guests, and that they give a role of
