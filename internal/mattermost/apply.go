@@ -170,6 +170,9 @@ func (t *Target) patch(ctx context.Context, id string, op plan.Op) (identity.Acc
 // patchFields makes one patch and compares its answer.
 func (t *Target) patchFields(ctx context.Context, id string, p identity.Profile, set identity.Attributes) (identity.Account, error) {
 	a, err := t.c.Patch(ctx, id, p, set)
+	if e, is := asAPI(err); is && e.Taken() == "username" {
+		return identity.Account{}, t.nameTaken(ctx, p.Username, e)
+	}
 	if err != nil {
 		return identity.Account{}, err
 	}

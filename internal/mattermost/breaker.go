@@ -20,8 +20,9 @@ const (
 	// firstAsk and lastAsk are how long is waited before the server is asked again:
 	// each answer makes it write to its database.
 	firstAsk, lastAsk = time.Second, 30 * time.Second
-	// askTakes is how long such an answer may take.
-	askTakes = 15 * time.Second
+	// askTakes is how long such an answer may take: the server also looks for its files,
+	// for which mmsync has no use, and waits for an S3 that does not answer for up to 30 s.
+	askTakes = 40 * time.Second
 )
 
 // breaker keeps calls back while the server is away, for runs and pushes alike.

@@ -25,6 +25,7 @@ type line struct {
 	cut   bool           // no connection
 	deaf  bool           // all but the ping is answered with 502
 	slow  time.Duration  // of each answer
+	files time.Duration  // how long the server waits for its files when it is asked how it is
 	pings []time.Time    // when the server was asked how it is
 	calls map[string]int // what else was sent, by state of the line
 	busy  int            // calls at the moment
@@ -47,9 +48,16 @@ func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 			l.busy--
 		}()
 	}
-	cut, deaf, slow := l.cut, l.deaf, l.slow
+	cut, deaf, slow, files := l.cut, l.deaf, l.slow, l.files
 	l.mu.Unlock()
 	time.Sleep(slow)
+	if ping && files > 0 {
+		select {
+		case <-time.After(files):
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
 	switch {
 	case cut:
 		return nil, errors.New("connection refused")
@@ -143,6 +151,30 @@ func TestClient_Breaker(t *testing.T) {
 			calls, most = l.count("back")
 			require.Equal(t, 8, calls)
 			require.Greater(t, most, 1)
+		})
+	})
+	t.Run("a server that waits for its files before it says how it is, is not away for it", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			l, c := overLine(t, time.Hour)
+			l.set("away", func() { l.cut = true })
+			done := make(chan error, 1)
+			go func() {
+				_, err := c.Me(t.Context())
+				if err != nil {
+					_, err = c.Me(t.Context())
+				}
+				done <- err
+			}()
+			time.Sleep(time.Minute)
+			isOpen, _, _ := c.Breaker()
+			require.True(t, isOpen)
+			l.set("back", func() { l.cut, l.files = false, 30*time.Second })
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			isOpen, _, why := c.Breaker()
+			require.False(t, isOpen, why)
+			require.NoError(t, <-done)
 		})
 	})
 	t.Run("a server that fails the trial is waited for again", func(t *testing.T) {

@@ -175,7 +175,7 @@ func (t *Target) checkSettings(ctx context.Context, f *findings, conf ClientConf
 		f.ok("e-mail", "changes of e-mail take effect at once")
 	}
 	if d := strings.TrimSpace(s.RestrictCreationToDomains); d != "" {
-		f.warn("e-mail domains", "password accounts are created only with an e-mail of "+quoteShort(d)+"; subdomains do not count",
+		f.warn("e-mail domains", "accounts, but for those that log in by ldap or saml, are created only with an e-mail of "+quoteShort(d)+", and teams take nobody else; subdomains do not count; mmsync holds who is outside",
 			"Add the source's domains: mmctl config set TeamSettings.RestrictCreationToDomains \"…\"")
 	}
 	if s.LDAPSync || s.SAMLSync {

@@ -66,6 +66,9 @@ func isAttribute(f plan.Field) bool {
 // If the account is there and can only be ours, it was created.
 func (t *Target) lookAfter(ctx context.Context, n NewUser, started time.Time, cause error) (identity.Account, error) {
 	e, answered := asAPI(cause)
+	if answered && e.Taken() == "username" {
+		return identity.Account{}, t.nameTaken(ctx, n.Username, e)
+	}
 	doubtful := answered && e.saveFailed()
 	if !doubtful && !errors.Is(cause, ErrOutcomeUnknown) {
 		return identity.Account{}, cause
@@ -89,13 +92,47 @@ func (t *Target) lookAfter(ctx context.Context, n NewUser, started time.Time, ca
 	return identity.Account{}, cause
 }
 
+// nameTaken says of a username that the server calls taken what holds it if no account
+// does: the names of groups are refused as those of accounts are, and no look-up of
+// accounts finds them (read in the source of 11.6: app/user.go, isUniqueToGroupNames).
+func (t *Target) nameTaken(ctx context.Context, username string, cause *APIError) error {
+	list, err := t.c.UsersByUsernames(ctx, []string{username})
+	if err != nil || len(list) > 0 {
+		return cause // which says as much as is known
+	}
+	known := *cause
+	known.note = "no account has this username, so it is the name of a group in Mattermost, whose names accounts cannot take; " +
+		"rename the group there, or change the username in the source"
+	return &known
+}
+
+// clockLag is how far the server's clock may be behind the Date header, which a proxy
+// before it writes by its own.
+const clockLag = 30 * time.Second
+
 // ours tells whether an account is the one that was just asked for: everything
 // equal, untouched since, and not older than the request by the server's clock
-// (whose header counts whole seconds).
+// (whose header counts whole seconds). One whose login data are the person's, and which
+// has all that was asked for, cannot be somebody else's, so that it may seem older by
+// clockLag; an account without them anybody may have signed up with.
 func ours(n NewUser, a identity.Account, started time.Time) bool {
-	return !started.IsZero() && a.CreateAt >= started.Add(-2*time.Second).UnixMilli() &&
+	slack := 2 * time.Second
+	if !n.Auth.IsZero() && a.Auth == n.Auth && sameProfile(n, a) {
+		slack = clockLag
+	}
+	return !started.IsZero() && a.CreateAt >= started.Add(-slack).UnixMilli() &&
 		a.Username == n.Username && a.Email == n.Email && a.Active() && !a.Bot && !a.Remote &&
 		a.Auth.Service == n.Auth.Service && (a.Auth.Data == n.Auth.Data || a.Auth.Data == "")
+}
+
+// sameProfile leaves the locale out, as compareNew does.
+func sameProfile(n NewUser, a identity.Account) bool {
+	for _, f := range identity.AllAttributes() {
+		if f != identity.Locale && a.Value(f) != n.Value(f) {
+			return false
+		}
+	}
+	return true
 }
 
 // compareNew compares all but the locale: one that this server does not have

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -12,6 +13,17 @@ import (
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 )
+
+// ahead is a network with a proxy whose clock is that much ahead of the server's.
+type ahead time.Duration
+
+func (a ahead) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err == nil {
+		resp.Header.Set("Date", time.Now().Add(time.Duration(a)).UTC().Format(http.TimeFormat))
+	}
+	return resp, err
+}
 
 func TestTarget_Apply_create(t *testing.T) {
 	t.Parallel()
@@ -47,6 +59,27 @@ func TestTarget_Apply_create(t *testing.T) {
 			require.ErrorIs(t, err, mattermost.ErrOutcomeUnknown)
 		})
 	}
+	t.Run("a lost answer is followed up although a proxy's clock, which the Date is by, is ahead of the server's", func(t *testing.T) {
+		t.Parallel()
+		s, _ := simulated(t, mmsim.Options{})
+		target := mattermost.NewTarget(client(t, s.URL(), s.AdminToken(), func(o *mattermost.Options) { o.HTTPTransport = ahead(20 * time.Second) }), mattermost.TargetOptions{})
+		require.NoError(t, target.Healthy(t.Context()))
+		s.Fail(mmsim.Fault{Method: http.MethodPost, Path: "/users", CutAfter: true})
+		require.Equal(t, "ada", mustApply(t, target, "", create("ada")).Username)
+		for name, before := range map[string]mmsim.User{
+			"bob": {Email: "bob@example.test"}, // somebody may have signed up so
+			"cay": {Email: "cay@example.test", AuthService: "saml", AuthData: "id-cay", Nickname: "Her own"},
+		} {
+			before.Username = name
+			s.AddUser(before)
+			op := create(name)
+			if before.AuthService == "" {
+				op.Changes = op.Changes[:2]
+			}
+			_, err := target.Apply(t.Context(), "", op, mattermost.ApplyOptions{})
+			require.ErrorIs(t, err, mattermost.ErrOutcomeUnknown, name)
+		}
+	})
 	t.Run("taken auth data is a conflict, since the account was looked for", func(t *testing.T) {
 		t.Parallel()
 		_, target := simulated(t, mmsim.Options{})
@@ -56,6 +89,22 @@ func TestTarget_Apply_create(t *testing.T) {
 		_, err := target.Apply(t.Context(), "", o, mattermost.ApplyOptions{})
 		require.Equal(t, "auth_data", taken(err), "%v", err)
 		require.NotErrorIs(t, err, mattermost.ErrOutcomeUnknown)
+	})
+	t.Run("a name that no account has and the server calls taken is a group's", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		bob := mustApply(t, target, "", create("bob"))
+		s.SetGroupNames("ada")
+		_, err := target.Apply(t.Context(), "", create("ada"), mattermost.ApplyOptions{})
+		require.Equal(t, "username", taken(err), "%v", err)
+		require.ErrorContains(t, err, "the name of a group in Mattermost")
+		s.SetUser(bob.ID, func(u *mmsim.User) { u.AuthService, u.AuthData = "", "" })
+		rename := plan.Op{Kind: plan.PatchProfile, Changes: []plan.Change{{Field: plan.Field(identity.Username), From: "bob", To: "ada"}}}
+		_, err = target.Apply(t.Context(), bob.ID, rename, mattermost.ApplyOptions{})
+		require.ErrorContains(t, err, "the name of a group in Mattermost")
+		_, err = target.Apply(t.Context(), "", create("bob"), mattermost.ApplyOptions{})
+		require.Equal(t, "username", taken(err))
+		require.NotContains(t, err.Error(), "group")
 	})
 	t.Run("a password is long enough for the strictest server", func(t *testing.T) {
 		t.Parallel()

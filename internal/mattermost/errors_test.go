@@ -43,6 +43,7 @@ func TestAPIError(t *testing.T) {
 		"guests are off":                   {401, "api.user.update_active.cannot_enable_guest_when_guest_feature_is_disabled.app_error", is{refused: true}, func(err error) bool { return !mattermost.IsUnauthorized(err) }},
 		"a bad nickname":                   {400, "model.user.is_valid.nickname.app_error", is{refused: true}, invalid},
 		"an e-mail domain":                 {400, "api.user.create_user.accepted_domain.app_error", is{refused: true}, invalid},
+		"a guest's e-mail domain":          {400, "api.user.update_user.accepted_guest_domain.app_error", is{refused: true}, invalid},
 		"too large":                        {413, "api.context.request_body_too_large.app_error", is{refused: true}, nil},
 		"rate":                             {429, "", is{transient: true}, nil},
 		"no licence":                       {501, "api.license_error", is{refused: true}, nil},
@@ -90,6 +91,8 @@ func TestAPIError_Reason(t *testing.T) {
 		"403 api.user.update_active.cannot_modify_status_when_user_is_managed_by_ldap.app_error": plan.LockedByLDAP,
 		"409 api.user.patch_user.login_provider_attribute_set.app_error":                         plan.LockedByLogin,
 		"400 model.user.is_valid.username.app_error":                                             plan.EntryFault,
+		"400 api.user.create_user.accepted_domain.app_error":                                     plan.ServerDomain,
+		"400 api.user.update_user.accepted_guest_domain.app_error":                               plan.ServerDomain,
 		"403 api.context.permissions.app_error":                                                  "",
 		"500 app.user.save.username_exists.app_error (an id with another status proves nothing)": "",
 	} {
@@ -97,6 +100,34 @@ func TestAPIError_Reason(t *testing.T) {
 		_, err := fmt.Sscanf(id, "%d %s", &e.Status, &e.ID)
 		require.NoError(t, err)
 		require.Equal(t, want, e.Reason(), id)
+	}
+}
+
+func TestAPIError_Refusal(t *testing.T) {
+	t.Parallel()
+	for id, known := range map[string]bool{
+		"400 app.user.save.username_exists.app_error": true, "400 model.user.is_valid.username.app_error": true,
+		"409 api.user.patch_user.login_provider_attribute_set.app_error": true, "400 app.user.update.lastAdmin.app_error": true,
+		"403 api.user.update_active.cannot_modify_status_when_user_is_managed_by_ldap.app_error": true,
+		"400 app.new.rule.app_error": false, "404 app.user.missing_account.const": false,
+	} {
+		var e mattermost.APIError
+		_, err := fmt.Sscanf(id, "%d %s", &e.Status, &e.ID)
+		require.NoError(t, err)
+		got, is := e.Refusal()
+		require.Equal(t, e.ID, got, id)
+		require.Equal(t, known, is, id)
+	}
+	for _, id := range []string{ // not about one person
+		"401 api.context.session_expired.app_error", "403 api.context.permissions.app_error", "429 x", "500 app.user.save.app_error",
+		"400 app.user.update_active.user_limit.exceeded", "400 api.user.update_user_roles.license.app_error", "501 api.license_error",
+		"401 api.user.update_active.cannot_enable_guest_when_guest_feature_is_disabled.app_error",
+	} {
+		var e mattermost.APIError
+		_, err := fmt.Sscanf(id, "%d %s", &e.Status, &e.ID)
+		require.NoError(t, err)
+		got, _ := e.Refusal()
+		require.Empty(t, got, id)
 	}
 }
 

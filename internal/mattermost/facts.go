@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -66,6 +68,8 @@ func (t *Target) Facts(ctx context.Context) (plan.Facts, error) {
 		PictureOfLDAP:     conf.LDAPPictures,
 		PictureOfSAML:     conf.LDAPPictures && settings.SAMLAsLDAP,
 		NoPictures:        t.c.noFiles.Load(),
+		Domains:           domainList(settings.RestrictCreationToDomains),
+		GuestDomains:      domainList(settings.RestrictGuestsToDomains),
 		SeatsLeft:         limits.SeatsLeft(),
 		Protected:         protected,
 	}
@@ -117,6 +121,12 @@ func unlimited(conf ClientConfig, s Settings, told bool) ClientConfig {
 		conf.RequireEmailVerification, conf.SiteURL = s.RequireEmailVerification, orDefault(conf.SiteURL, s.SiteURL)
 	}
 	return conf
+}
+
+// domainList takes a list of e-mail domains apart as the server does (app/team.go,
+// normalizeDomains, and app/users, CheckEmailDomain): commas, blanks and @ separate.
+func domainList(text string) []string {
+	return strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return r == ',' || r == '@' || unicode.IsSpace(r) })
 }
 
 // How reads show auth data. An administrator's answer of 11.0 and later leaves

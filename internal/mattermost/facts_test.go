@@ -39,6 +39,20 @@ func TestTarget_Facts(t *testing.T) {
 		require.False(t, f.LDAPLocked)
 		require.Negative(t, f.SeatsLeft)
 	})
+	t.Run("the domains of e-mails, in every form that the server takes, and none where nobody may read them", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{Settings: map[string]string{
+			"MM_TEAMSETTINGS_RESTRICTCREATIONTODOMAINS": "@Example.com,  example.org", "MM_GUESTACCOUNTSSETTINGS_RESTRICTCREATIONTODOMAINS": "partner.example",
+		}})
+		f, err := target.Facts(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []string{"example.com", "example.org"}, f.Domains)
+		require.Equal(t, []string{"partner.example"}, f.GuestDomains)
+		s.Fail(mmsim.Fault{Path: "/config", Status: 403, ErrorID: "api.context.permissions.app_error"})
+		f, err = target.Facts(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, f.Domains)
+	})
 	t.Run("required e-mail verification is seen, also where config/client does not tell it", func(t *testing.T) {
 		t.Parallel()
 		for _, profile := range profiles() {

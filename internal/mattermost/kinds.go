@@ -103,11 +103,36 @@ func IsInvalidValue(err error) (field string, ok bool) {
 		field, _, _ = strings.Cut(rest, ".")
 		return field, true
 	}
-	switch e.ID {
-	case "api.user.create_user.accepted_domain.app_error", "api.user.update_user.accepted_domain.app_error":
+	if e.outsideDomains() {
 		return "email", true
 	}
 	return "", false
+}
+
+// outsideDomains tells the refusal of an e-mail whose domain the server's own lists do
+// not have: RestrictCreationToDomains of TeamSettings, and of GuestAccountsSettings for
+// guests (read in its source: server/channels/app/user.go, UpdateUser).
+func (e *APIError) outsideDomains() bool {
+	switch e.ID {
+	case "api.user.create_user.accepted_domain.app_error", "api.user.update_user.accepted_domain.app_error",
+		"api.user.update_user.accepted_guest_domain.app_error":
+		return e.Status == http.StatusBadRequest
+	}
+	return false
+}
+
+// Refusal tells a definite no, 4xx, that is about one account or what was to be stored
+// of it, and gives its id. known says that its cause is, and is that account's alone;
+// else the server may refuse everybody alike. It gives "" for what is said of the token
+// (401, missing permissions), of the rate (429), of the call itself, or of the whole
+// server (no seats, no guests, a role without licence), and for every other failure.
+func (e *APIError) Refusal() (id string, known bool) {
+	switch {
+	case e.Status < 400 || e.Status >= 500, e.ID == "", e.away, e.wrongBase, e.Status == http.StatusTooManyRequests, e.Unauthorized(),
+		e.Status == http.StatusForbidden && !e.aboutRequest(), IsSeatLimit(e), IsRoleUnlicensed(e), IsGuestsOff(e), IsGuestsUnlicensed(e):
+		return "", false
+	}
+	return e.ID, e.Reason() != ""
 }
 
 // Reason gives the plan's word for a refusal that a plan could have foreseen, ""
@@ -137,6 +162,8 @@ func (e *APIError) Reason() plan.Reason {
 		return plan.GuestsUnlicensed
 	case IsRoleUnlicensed(e):
 		return plan.RoleUnlicensed
+	case e.outsideDomains():
+		return plan.ServerDomain
 	case invalid:
 		return plan.EntryFault
 	}

@@ -189,6 +189,7 @@ func (c *Client) Limits(ctx context.Context) (Limits, error) {
 type Settings struct {
 	SiteURL                         string
 	RestrictCreationToDomains       string
+	RestrictGuestsToDomains         string // GuestAccountsSettings.RestrictCreationToDomains
 	EnableUserDeactivation          bool
 	RequireEmailVerification        bool
 	DisableBotsWhenOwnerDeactivated bool
@@ -217,8 +218,9 @@ func (c *Client) Settings(ctx context.Context) (Settings, error) {
 			EnableUserDeactivation    bool
 			MaxUsersPerTeam           int
 		}
-		EmailSettings   struct{ RequireEmailVerification bool }
-		ServiceSettings struct {
+		GuestAccountsSettings struct{ RestrictCreationToDomains string }
+		EmailSettings         struct{ RequireEmailVerification bool }
+		ServiceSettings       struct {
 			SiteURL                           string
 			DisableBotsWhenOwnerIsDeactivated bool
 			EnableAPIUserDeletion             *bool
@@ -244,6 +246,7 @@ func (c *Client) Settings(ctx context.Context) (Settings, error) {
 		DeletionOff:                     deletes != nil && !*deletes,
 		SiteURL:                         b.ServiceSettings.SiteURL,
 		RestrictCreationToDomains:       b.TeamSettings.RestrictCreationToDomains,
+		RestrictGuestsToDomains:         b.GuestAccountsSettings.RestrictCreationToDomains,
 		EnableUserDeactivation:          b.TeamSettings.EnableUserDeactivation,
 		RequireEmailVerification:        b.EmailSettings.RequireEmailVerification,
 		DisableBotsWhenOwnerDeactivated: b.ServiceSettings.DisableBotsWhenOwnerIsDeactivated,

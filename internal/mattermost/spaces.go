@@ -78,14 +78,8 @@ func (t *Target) Spaces(ctx context.Context, names []string) (map[string]plan.Sp
 // mostPerTeam is how many active members the server allows a team; 0 if that is not
 // known.
 func (t *Target) mostPerTeam(ctx context.Context) (int, error) {
-	s, err := t.c.Settings(ctx)
-	switch {
-	case IsRefused(err):
-		return 0, nil
-	case err != nil:
-		return 0, fmt.Errorf("read the server's configuration: %w", err)
-	}
-	return s.MaxUsersPerTeam, nil
+	s, _, err := t.settings(ctx)
+	return s.MaxUsersPerTeam, err
 }
 
 func (c *Client) space(ctx context.Context, name string) (plan.Space, error) {
@@ -116,7 +110,7 @@ func (c *Client) space(ctx context.Context, name string) (plan.Space, error) {
 	}
 	if !isChannel {
 		s.Email = w.Email
-		s.Domains = strings.FieldsFunc(strings.ToLower(w.AllowedDomains), func(r rune) bool { return r == ',' || r == ' ' || r == '@' })
+		s.Domains = domainList(w.AllowedDomains)
 	}
 	return s, nil
 }
@@ -133,20 +127,35 @@ func (c *Client) room(ctx context.Context, team string, most int) (int, error) {
 	return max(most-b.Active, 0), err
 }
 
+// memberWalks is how often the list of a channel is walked at the most.
+const memberWalks = 4
+
 // Members passes on who is in a team or channel, deactivated accounts included, each
-// once, 200 a request. Somebody who joins or leaves meanwhile may be missed.
+// once, 200 a request. Somebody who joins or leaves meanwhile may be missed. The server
+// gives the people of a channel in no order (SqlChannelStore.GetMembers; those of a team
+// are ordered), so that rows go from one page to another while it is read: one of several
+// pages is walked until a walk finds nobody new. That is no proof that somebody who is
+// missing is out.
 func (t *Target) Members(ctx context.Context, name string, s plan.Space, each func(account string, m identity.Membership)) error {
 	path := spacePath(s) + "/members"
-	err := pages(ctx, t.c, path, func(w wireMember) string { return w.UserID }, func(w wireMember) {
-		if w.DeleteAt == 0 {
-			each(w.UserID, identity.Membership{Space: name, ID: s.ID, Admin: w.Admin})
+	seen := map[string]bool{}
+	for walk := range memberWalks {
+		rows, before := 0, len(seen)
+		err := pages(ctx, t.c, path, func(w wireMember) string { return w.UserID }, func(w wireMember) {
+			rows++
+			if w.DeleteAt == 0 && !seen[w.UserID] {
+				seen[w.UserID] = true
+				each(w.UserID, identity.Membership{Space: name, ID: s.ID, Admin: w.Admin})
+			}
+		})
+		switch {
+		case IsNotFound(err): // it vanished meanwhile, and everybody's place with it
+			return nil
+		case err != nil:
+			return fmt.Errorf("list who is in %s: %w", name, err)
+		case s.TeamID == "", rows < usersPerPage, walk > 0 && len(seen) == before:
+			return nil
 		}
-	})
-	if IsNotFound(err) { // it vanished meanwhile, and everybody's place with it
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("list who is in %s: %w", name, err)
 	}
 	return nil
 }

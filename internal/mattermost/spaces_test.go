@@ -204,6 +204,34 @@ func TestTarget_Apply_what_the_server_does_not_let_in(t *testing.T) {
 		require.Equal(t, tc.why, why)
 		require.Equal(t, tc.all, all, tc.why)
 	}
+	grouped := s.make("/channels", `{"team_id":"`+s.eng+`","name":"grouped","display_name":"Grouped","type":"P"}`)
+	require.NoError(t, s.apply(ann, spaceOp("eng", s.eng, "", "member")))
+	require.NoError(t, s.apply(ann, spaceOp("eng/grouped", grouped, "", "member")))
+	raw(t, s.Server, http.MethodPut, "/channels/"+grouped+"/patch", `{"group_constrained":true}`)
+	var constrained *mattermost.SpaceError
+	require.ErrorAs(t, s.apply(ann, spaceOp("eng/grouped", grouped, "member", "")), &constrained)
+	require.True(t, constrained.All)
+	require.ErrorAs(t, s.apply(ann, spaceOp("eng/dev", s.dev, "member", "admin")), &constrained)
+	require.Equal(t, "does not have this person any more", constrained.Why)
+	for status, id := range map[int]string{
+		http.StatusBadRequest: "api.channel.add_user.to.channel.rejected_by_plugin", http.StatusForbidden: "api.team.add_member.policy.app_error",
+	} {
+		cancel := s.Fail(mmsim.Fault{Path: "/channels/*/members", Status: status, ErrorID: id})
+		var veto *mattermost.SpaceError
+		require.ErrorAs(t, s.apply(ann, spaceOp("eng/dev", s.dev, "", "member")), &veto, id)
+		require.False(t, veto.All)
+		require.Contains(t, veto.Why, id)
+		cancel()
+	}
+	for status, id := range map[int]string{ // no word about the channel
+		http.StatusForbidden: "api.context.permissions.app_error", http.StatusInternalServerError: "app.x.app_error", http.StatusNotFound: "app.user.missing_account.const",
+	} {
+		cancel := s.Fail(mmsim.Fault{Path: "/channels/*/members", Status: status, ErrorID: id})
+		var no *mattermost.SpaceError
+		require.NotErrorAs(t, s.apply(ann, spaceOp("eng/dev", s.dev, "", "member")), &no, id)
+		cancel()
+	}
+	require.NoError(t, s.apply(ann, spaceOp("eng", s.eng, "member", "")))
 	s.Restart(map[string]string{"MM_TEAMSETTINGS_MAXUSERSPERTEAM": "1"})
 	var e *mattermost.SpaceError
 	require.ErrorAs(t, s.apply(ann, spaceOp("eng", s.eng, "", "member")), &e)

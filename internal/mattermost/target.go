@@ -17,8 +17,8 @@ import (
 // TargetOptions shape a Target. The zero value is good.
 type TargetOptions struct {
 	// SettleFor is how long a security-relevant write that does not show when
-	// read back is asked about again before it counts as a mismatch; behind a
-	// cluster's caches it may take a moment. 0 means it is asked about once.
+	// read back is asked about again before it counts as a mismatch, and so is a
+	// membership; behind a cluster's caches and replicas it may take a moment. 0 means it is asked about once.
 	// The daemon sets 60 s.
 	SettleFor time.Duration
 	// Guests and Delegated tell that rules make guests, and that they give a role of
@@ -31,9 +31,10 @@ type TargetOptions struct {
 // Target is the Mattermost server as the engine sees it: what there is, and the
 // calls of a plan, one at a time.
 type Target struct {
-	c     *Client
-	o     TargetOptions
-	trial trial
+	c      *Client
+	o      TargetOptions
+	trial  trial
+	placed placed
 	// guests is why the server makes no guests, once it has said so; until the next Facts.
 	guests atomic.Pointer[GuestsError]
 	// custom are the ids of the user attributes by their names, as Facts found them.

@@ -14,7 +14,7 @@ import (
 func (a *applier) succeeded(d *plan.Decision, op plan.Op) {
 	a.count(func() {
 		a.counts.Done++
-		a.inARow = 0
+		a.inARow, a.alike = 0, 0
 		if takes(op) && a.e.o.LookAgain > 0 {
 			a.due[d.Key] = time.Now().Add(a.e.o.LookAgain)
 		}
@@ -26,9 +26,8 @@ func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, o
 	a.count(func() {
 		a.counts.Failed++
 		if op.Kind.Hangs() { // else it says nothing about the rest
-			a.inARow++
+			row = a.anotherInARow(cause)
 		}
-		row = a.inARow
 		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: op.Kind, Error: cause.Error()})
 		switch {
 		case isUnknown(cause):
@@ -73,6 +72,26 @@ func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, o
 // abortAfter is how many failures in a row show that the fault is not with the
 // people but with the server, the token or the mapping.
 const abortAfter = 25
+
+// anotherInARow counts a failure and gives how many there were in a row that say
+// something about the rest: whatever was not answered with a definite no, and, counted
+// apart, the same no for everybody of whom it was asked. One whose cause is known to be
+// the person's own neither counts nor ends a row: those who are refused in each run
+// would keep everybody behind them out.
+func (a *applier) anotherInARow(cause error) int {
+	id, known := refusal(cause)
+	switch {
+	case known:
+		return 0
+	case id == "":
+		a.inARow++
+		return a.inARow
+	case id != a.refused:
+		a.refused, a.alike = id, 0
+	}
+	a.alike++
+	return a.alike
+}
 
 func (a *applier) skip(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, cause string) error {
 	a.count(func() {

@@ -41,7 +41,9 @@ type applier struct {
 	people   map[identity.Key]*person
 	counts   state.Counts
 	failures []Failure
-	inARow   int                        // failures since the last success
+	inARow   int                        // failures since the last success that are nobody's own
+	alike    int                        // refusals since then that were as the last one,
+	refused  string                     // by its id
 	due      map[identity.Key]time.Time // who is to be looked at again, and from when on
 	open     map[identity.Key]bool      // for whom a call has no known outcome
 	lost     map[string]string          // teams and channels that cannot be changed, by id, and why

@@ -54,3 +54,15 @@ func passing(err error) bool {
 	var t interface{ Transient() bool }
 	return errors.As(err, &t) && t.Transient()
 }
+
+// refusal gives the id of a definite no about one person, "" for all else, and whether
+// its cause is known and is that person's alone.
+func refusal(err error) (id string, known bool) {
+	var r interface {
+		Refusal() (id string, known bool)
+	}
+	if errors.As(err, &r) {
+		return r.Refusal()
+	}
+	return "", false
+}

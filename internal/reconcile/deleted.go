@@ -99,7 +99,7 @@ func (a *applier) halfDeleted(ctx context.Context, ref state.OpRef, d *plan.Deci
 // begins tells whether an account shows that a call that deletes it for good, sent at the
 // given time, was begun.
 func begins(op plan.Op, now identity.Account, sent time.Time) bool {
-	return !now.Active() && value(now, plan.FieldOffSince) != op.Changes[0].From && near(now.DeleteAt, sent)
+	return !now.Active() && value(now, plan.FieldOffSince) != op.Changes[0].From && near(now.DeleteAt, sent, dateSlack)
 }
 
 const begunOnly = "the server began to delete the account and did not finish, and what the person wrote may be gone in part; mmsync delete-accounts apply with the same plan goes on with it"

@@ -27,8 +27,8 @@ func (e *Engine) effect(ctx context.Context, op state.OpRecord) (*identity.Accou
 		if err != nil || !ok || !satisfied(op.Op, a) || op.Op.Kind == plan.RevokeSessions || op.Op.Kind == plan.MailReset {
 			return nil, err
 		}
-		if op.Op.Kind == plan.SetActive && !a.Active() && !near(a.DeleteAt, op.SentAt) {
-			return nil, nil // off, but not by this call
+		if op.Op.Kind == plan.SetActive && !a.Active() && !near(a.DeleteAt, op.SentAt, clockLag) {
+			return nil, nil // off, but not by this call, before which it was seen to be on
 		}
 		return &a, nil
 	}
@@ -51,7 +51,11 @@ func (e *Engine) effect(ctx context.Context, op state.OpRecord) (*identity.Accou
 // account with the same name and e-mail while the plan was being carried out.
 func (e *Engine) intended(ctx context.Context, op state.OpRecord, a *identity.Account) (bool, error) {
 	login, _ := op.Op.To(plan.FieldAuthService)
-	if !satisfied(op.Op, *a) || a.Auth.Service != login || !near(a.CreateAt, op.SentAt) ||
+	back := dateSlack
+	if data, _ := op.Op.To(plan.FieldAuthData); login != "" && a.Auth.Data == data {
+		back = clockLag // whose login data these are nobody else can be; a password anybody may have signed up with
+	}
+	if !satisfied(op.Op, *a) || a.Auth.Service != login || !near(a.CreateAt, op.SentAt, back) ||
 		!a.Active() || a.Bot || a.Remote || a.MagicLink || a.Roles.Privileged() {
 		return false, nil
 	}
@@ -63,10 +67,10 @@ func (e *Engine) intended(ctx context.Context, op state.OpRecord, a *identity.Ac
 }
 
 // near tells whether something happened, by the server's clock, when a call that
-// was marked as sent at t can have done it.
-func near(ms int64, t time.Time) bool {
+// was marked as sent at t can have done it. back is how much earlier it may seem.
+func near(ms int64, t time.Time, back time.Duration) bool {
 	d := time.UnixMilli(ms).Sub(t)
-	return d > -dateSlack && d < settleAfter+dateSlack
+	return d > -back && d < settleAfter+dateSlack
 }
 
 func (e *Engine) linkOf(ctx context.Context, k identity.Key) (*identity.Link, error) {

@@ -55,6 +55,8 @@ type gathered struct {
 	// members are the memberships of people of ours by account id; nil if they are asked
 	// for one by one.
 	members map[string]identity.Memberships
+	// severalPages are the teams and channels whose lists took more than one answer.
+	severalPages map[string]bool
 	// strangers are the ids of active people whom a walk over the server met and who
 	// are nobody's.
 	strangers map[string]bool

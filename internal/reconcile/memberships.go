@@ -113,6 +113,7 @@ func (e *Engine) readMembers(ctx context.Context, g *gathered) error {
 	}
 	var mu sync.Mutex
 	unread := map[string]error{}
+	g.severalPages = map[string]bool{}
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(e.o.Workers)
 	for name, s := range g.facts.Spaces {
@@ -120,7 +121,9 @@ func (e *Engine) readMembers(ctx context.Context, g *gathered) error {
 			continue
 		}
 		group.Go(func() error {
+			people := 0
 			err := e.o.Target.Members(gctx, name, s, func(account string, m identity.Membership) {
+				people++
 				if !ours[account] {
 					return
 				}
@@ -133,6 +136,7 @@ func (e *Engine) readMembers(ctx context.Context, g *gathered) error {
 			if err != nil {
 				unread[name] = err
 			}
+			g.severalPages[name] = people >= pageful
 			return ctx.Err()
 		})
 	}
@@ -186,6 +190,9 @@ func (e *Engine) attachMemberships(ctx context.Context, g *gathered, obs []plan.
 		}
 		if g.members != nil {
 			ob.Memberships = g.members[ob.Linked.ID]
+			if err := e.seekMissed(ctx, g, ob); err != nil {
+				return e.placesUnknown(ctx, g, err)
+			}
 			continue
 		}
 		if ob.Desired == nil || !ob.Desired.Active || ob.Desired.Fault != "" {
@@ -202,6 +209,36 @@ func (e *Engine) attachMemberships(ctx context.Context, g *gathered, obs []plan.
 	}
 	return nil
 }
+
+// seekMissed asks for one person alone whether he is in the channels that mmsync has put
+// him into and whose lists lack him: lists of several pages miss people, and whoever is
+// not in counts as having left by himself.
+func (e *Engine) seekMissed(ctx context.Context, g *gathered, ob *plan.Observation) error {
+	if ob.Desired == nil || !ob.Desired.Active {
+		return nil
+	}
+	asked := map[string]plan.Space{}
+	for _, was := range ob.Link.Applied.Memberships {
+		s, known := g.facts.Spaces[was.Space]
+		_, in := ob.Memberships.Of(was.Space)
+		_, wanted := ob.Desired.Memberships.Of(was.Space)
+		if known && wanted && !in && s.TeamID != "" && s.ID == was.ID && g.severalPages[was.Space] {
+			asked[was.Space] = s
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	found, err := e.o.Target.Memberships(ctx, ob.Linked.ID, asked)
+	if err != nil {
+		return fmt.Errorf("read the channels of %s: %w", ob.Key, err)
+	}
+	ob.Memberships = identity.NewMemberships(slices.Concat(ob.Memberships, found)...)
+	return nil
+}
+
+// pageful is how many people the server gives in one answer about a channel.
+const pageful = 200
 
 // placesUnknown has nothing decided about teams and channels in a run about several
 // people, of whom some may leave. A push is about one, and is tried again.

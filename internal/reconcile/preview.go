@@ -65,7 +65,7 @@ func forbidden(d plan.Decision) string {
 	}
 	for _, r := range reasons {
 		switch r {
-		case plan.UsernameTaken, plan.EmailTaken, plan.AuthDataTaken, plan.NameReserved, plan.EmailOutside, plan.Protected, plan.MatchNeedsWord, plan.MatchPrivileged:
+		case plan.UsernameTaken, plan.EmailTaken, plan.AuthDataTaken, plan.NameReserved, plan.EmailOutside, plan.ServerDomain, plan.Protected, plan.MatchNeedsWord, plan.MatchPrivileged:
 			return r.Explain().Sentence
 		default:
 		}

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,7 +42,7 @@ func (a *applier) met(ctx context.Context) error {
 	before := s.facts
 	s.facts, s.asked = facts, time.Now()
 	if facts.AuthDataVisible != before.AuthDataVisible || facts.LDAPLocked != before.LDAPLocked || facts.EmailVerification != before.EmailVerification ||
-		facts.GuestsOff != before.GuestsOff || facts.Licence != before.Licence {
+		facts.GuestsOff != before.GuestsOff || facts.Licence != before.Licence || !slices.Equal(facts.Domains, before.Domains) || !slices.Equal(facts.GuestDomains, before.GuestDomains) {
 		return fmt.Errorf("the server is %s now, was %s when this run began, and does not do all as before, so the run was stopped; run sync again, it decides anew", facts.Version, before.Version)
 	}
 	a.e.log.InfoContext(ctx, "the server tells another version, and was asked anew what it can do", "run", a.runID, "before", before.Version, "now", facts.Version)

@@ -189,8 +189,8 @@ func (r *roster) lastWritten(n int) []int {
 // depends on. Seats and protected accounts are not among it: they speak only
 // where something is to be done.
 func (e *Engine) rules(f plan.Facts) [32]byte {
-	return sha256.Sum256(fmt.Appendf(nil, "%s|%s|%+v|%s|%t|%t|%t|%t|%t|%t|%t|%v|%+v|%s|%v|%v%s", e.o.Version, e.o.PolicyDigest, e.o.Policy,
-		f.Version, f.AuthDataVisible, f.LDAPLocked, f.EmailVerification, f.GuestsOff, f.PictureOfLDAP, f.PictureOfSAML, f.NoPictures, f.Locks, f.Licence, f.CustomOff, f.CustomFields, f.CustomPeople, spaceRules(f.Spaces)))
+	return sha256.Sum256(fmt.Appendf(nil, "%s|%s|%+v|%s|%t|%t|%t|%t|%t|%t|%t|%v|%+v|%s|%v|%v|%q|%q%s", e.o.Version, e.o.PolicyDigest, e.o.Policy,
+		f.Version, f.AuthDataVisible, f.LDAPLocked, f.EmailVerification, f.GuestsOff, f.PictureOfLDAP, f.PictureOfSAML, f.NoPictures, f.Locks, f.Licence, f.CustomOff, f.CustomFields, f.CustomPeople, f.Domains, f.GuestDomains, spaceRules(f.Spaces)))
 }
 
 // digest names what somebody is to be like, under the rules in force. Zero if

@@ -206,7 +206,7 @@ func missingChannelMember() reply {
 
 // admitToChannel says why an account may not be added. A channel is stricter
 // than its team: a deactivated account is refused.
-func (s *Server) admitToChannel(c *channel, userID string) (status int, id string) {
+func (s *Server) admitToChannel(q *request, c *channel, userID string) (status int, id string) {
 	u := s.db.users[userID]
 	if u == nil {
 		return http.StatusNotFound, errMissingUser
@@ -214,10 +214,7 @@ func (s *Server) admitToChannel(c *channel, userID string) (status int, id strin
 	if c.constrained != nil && *c.constrained {
 		return http.StatusBadRequest, "api.channel.add_members.user_denied"
 	}
-	var m *member
-	if t := s.db.teams[c.teamID]; t != nil {
-		m = t.members[userID]
-	}
+	m := s.seenTeamMember(q, c.teamID, userID)
 	switch {
 	case c.members[userID] != nil:
 		return 0, ""
@@ -262,7 +259,7 @@ func (s *Server) addChannelMember(q *request) reply {
 	out := []map[string]any{}
 	refusal := reply{}
 	for _, id := range ids {
-		if status, why := s.admitToChannel(c, id); why != "" {
+		if status, why := s.admitToChannel(q, c, id); why != "" {
 			refusal = fail(status, why)
 			continue
 		}
@@ -289,8 +286,12 @@ func (s *Server) listChannelMembers(q *request) reply {
 		return missingChannel()
 	}
 	offset, limit := q.paging()
-	for _, m := range cutPage(sortedMembers(c.members), offset, limit) {
+	rows := s.moved.order(c.id, sortedMembers(c.members))
+	for _, m := range cutPage(rows, offset, limit) {
 		out = append(out, s.shownChannelMember(c, m))
+	}
+	if q.rowsMove && len(rows) > 0 {
+		s.moved.toEnd(c.id, rows[0])
 	}
 	return ok(http.StatusOK, out)
 }
@@ -304,8 +305,9 @@ func (s *Server) channelMembership(q *request) (*channel, *member) {
 }
 
 func (s *Server) getChannelMember(q *request) reply {
-	c, m := s.channelMembership(q)
-	if m == nil {
+	c, _ := s.channelMembership(q)
+	m := s.seenMember(q, q.params["channel"], q.params["user"])
+	if m == nil || c == nil {
 		return missingChannelMember()
 	}
 	return ok(http.StatusOK, s.shownChannelMember(c, m))
@@ -323,6 +325,8 @@ func (s *Server) removeChannelMember(q *request) reply {
 		return missingChannel()
 	case m == nil:
 		return missingChannelMember()
+	case c.constrained != nil && *c.constrained: // not in the recording: api4/channel.go, removeChannelMember
+		return fail(http.StatusBadRequest, "api.channel.remove_member.group_constrained.app_error")
 	case c.name == "town-square":
 		return fail(http.StatusBadRequest, "api.channel.remove.default.app_error")
 	}
@@ -338,6 +342,9 @@ func (s *Server) setChannelRoles(q *request) reply {
 
 func (s *Server) setChannelScheme(q *request) reply {
 	_, m := s.channelMembership(q)
+	if s.seenMember(q, q.params["channel"], q.params["user"]) == nil {
+		m = nil
+	}
 	return s.changeScheme(q, m, "api.channel.update_channel_member_roles.user_and_guest.app_error", missingChannelMember)
 }
 

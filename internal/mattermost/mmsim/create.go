@@ -49,10 +49,15 @@ func (s *Server) createUser(q *request) reply {
 		return fail(http.StatusBadRequest, "api.user.create_user.user_limits.exceeded")
 	}
 	u := s.fromNew(in)
+	if s.db.groupNames[u.Username] {
+		return fail(http.StatusBadRequest, errUsernameTaken)
+	}
+	// Not in the recording but for password accounts: server/channels/app/users/users.go,
+	// CreateUser, exempts ldap and saml. No account is created as a guest by this call.
+	if !u.ldap() && !u.saml() && !domainAllowed(u.Email, s.conf.text("TeamSettings", "RestrictCreationToDomains")) {
+		return fail(http.StatusBadRequest, "api.user.create_user.accepted_domain.app_error")
+	}
 	if in.AuthService == "" {
-		if !domainAllowed(u.Email, s.conf.text("TeamSettings", "RestrictCreationToDomains")) {
-			return fail(http.StatusBadRequest, "api.user.create_user.accepted_domain.app_error")
-		}
 		if id := s.weak(in.Password); id != "" {
 			if s.profile == Profile538 {
 				id = "api.user.check_user_password.invalid.app_error"

@@ -44,6 +44,15 @@ type Fault struct {
 	// CacheLag lets reads by id answer with rows this old. Only changes made
 	// while such a fault is set can be unseen.
 	CacheLag time.Duration
+	// MemberLag lets whatever reads one membership of a team or channel, or depends on
+	// it, see it this old: a read replica that lags. Only changes made while such a fault
+	// is set can be unseen. Not in the recording: see seenTeamMember.
+	MemberLag time.Duration
+	// RowsMove has the first row of a channel's list of members go to its end once a page
+	// was answered, as PostgreSQL puts a row that was changed where it finds room: the
+	// list is read without an order (SqlChannelStore.GetMembers, 5.38 to 11). Not in the
+	// recording.
+	RowsMove bool
 }
 
 type faultSet struct {

@@ -167,13 +167,19 @@ func (s *Server) saveProfile(q *request, old, row *User) reply {
 	if s.locked(known, row) {
 		return fail(http.StatusConflict, "api.user.patch_user.login_provider_attribute_set.app_error")
 	}
+	if row.Username != old.Username && s.db.groupNames[row.Username] {
+		return fail(http.StatusBadRequest, errUsernameTaken)
+	}
 	if row.Email != old.Email {
-		domains := s.conf.text("TeamSettings", "RestrictCreationToDomains")
+		section, id := "TeamSettings", "api.user.update_user.accepted_domain.app_error"
+		if old.IsGuest() { // not in the recording: server/channels/app/user.go, UpdateUser
+			section, id = "GuestAccountsSettings", "api.user.update_user.accepted_guest_domain.app_error"
+		}
 		switch {
 		case old.oauth():
 			row.Email = old.Email // 200, silently unchanged
-		case !old.sso() && !domainAllowed(row.Email, domains):
-			return fail(http.StatusBadRequest, "api.user.update_user.accepted_domain.app_error")
+		case !old.ldap() && !old.saml() && !domainAllowed(row.Email, s.conf.text(section, "RestrictCreationToDomains")):
+			return fail(http.StatusBadRequest, id)
 		case s.conf.flag("EmailSettings", "RequireEmailVerification"):
 			row.Email = old.Email // pending until the mail is answered
 		}

@@ -22,8 +22,11 @@ type request struct {
 	stale    *User // LostConcurrentWrites: the row that it writes over a newer one
 	node     int   // which of a cluster was asked
 	lag      int64 // CacheLag: by-id reads answer as of this many milliseconds ago
-	lenient  bool  // 5.38 skips values of the wrong type
-	now      int64
+	// memberLag: MemberLag, in milliseconds
+	memberLag int64
+	rowsMove  bool
+	lenient   bool // 5.38 skips values of the wrong type
+	now       int64
 }
 
 func (q *request) admin() bool { return q.asker != nil && q.asker.IsAdmin() }

@@ -99,6 +99,18 @@ func (s *Server) SetUser(id string, change func(*User)) {
 	s.put(&row)
 }
 
+// SetGroupNames says what the groups of a licensed server are called: their names are
+// refused to accounts as those of other accounts are (server/channels/app/user.go,
+// isUniqueToGroupNames, 11.6), and no look-up of accounts finds them.
+func (s *Server) SetGroupNames(names ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.db.groupNames = map[string]bool{}
+	for _, name := range names {
+		s.db.groupNames[name] = true
+	}
+}
+
 // RemoveUser takes an account away for good, behind the API's back.
 func (s *Server) RemoveUser(id string) {
 	s.mu.Lock()
@@ -205,9 +217,13 @@ type pastRow struct {
 func (s *Server) trackHistory() {
 	s.faults.mu.Lock()
 	wanted := slices.ContainsFunc(s.faults.list, func(a *armed) bool { return a.CacheLag > 0 })
+	replica := slices.ContainsFunc(s.faults.list, func(a *armed) bool { return a.MemberLag > 0 })
 	s.faults.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.replica = replica; !replica {
+		s.past = nil
+	}
 	switch {
 	case !wanted && s.nodes == 0:
 		s.history = nil

@@ -90,7 +90,8 @@ func (s *Server) dispatch(q *request, hit *Fault) reply {
 		return awayReply(rt, q)
 	}
 	if hit != nil {
-		q.lag = hit.CacheLag.Milliseconds()
+		q.lag, q.memberLag = hit.CacheLag.Milliseconds(), hit.MemberLag.Milliseconds()
+		q.rowsMove = hit.RowsMove
 		if hit.UsersLocked > 0 && rt.path == "users/{id}/patch" {
 			if !sleep(q.Request, hit.UsersLocked) {
 				panic(http.ErrAbortHandler) // nothing was written, and nobody waits for the answer
@@ -146,6 +147,7 @@ func (s *Server) runWrite(rt *route, q *request, lost bool) reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q.now = s.millis()
+	s.keepPlaces(q.now)
 	s.writer = q.node
 	defer func() { s.writer = outside }()
 	if !lost {

@@ -108,6 +108,11 @@ type Server struct {
 	memory map[string]*User
 	// history holds replaced rows while a CacheLag fault is set and in a cluster.
 	history map[string][]pastRow
+	// replica is set while a MemberLag fault is, and past then holds who was where.
+	replica bool
+	past    []pastPlaces
+	// moved holds how often rows of channels' lists have moved, with a lock of its own.
+	moved movedRows
 
 	// nodes is how many further ones there are, nodeLag how long word of a
 	// change takes to them in milliseconds, writer who is writing: a node's

@@ -22,6 +22,8 @@ type db struct {
 	bots     map[string]string // id -> owner
 	order    *nameOrder
 
+	groupNames map[string]bool // which no account may take
+
 	countRemote  bool // 5.38 counts accounts of other servers
 	activeHumans int
 	activeBots   int
@@ -49,6 +51,7 @@ func (d *db) clone() *db {
 	c.byEmail = maps.Clone(d.byEmail)
 	c.byAuth = maps.Clone(d.byAuth)
 	c.bots = maps.Clone(d.bots)
+	c.groupNames = maps.Clone(d.groupNames)
 	c.sessions = make(map[string]*session, len(d.sessions))
 	for k, v := range d.sessions {
 		row := *v

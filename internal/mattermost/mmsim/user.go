@@ -111,3 +111,5 @@ func (u *User) oauth() bool {
 }
 
 func (u *User) ldap() bool { return u.AuthService == "ldap" }
+
+func (u *User) saml() bool { return u.AuthService == "saml" }

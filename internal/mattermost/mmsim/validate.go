@@ -191,12 +191,12 @@ func (s *Server) weakness(password string) string {
 
 // domainAllowed follows RestrictCreationToDomains: exact domains, no subdomains.
 func domainAllowed(email, domains string) bool {
-	words := strings.FieldsFunc(domains, func(r rune) bool { return r == ' ' || r == ',' })
+	words := strings.FieldsFunc(domains, func(r rune) bool { return r == ' ' || r == ',' || r == '@' })
 	if len(words) == 0 {
 		return true
 	}
 	for _, domain := range words {
-		if strings.HasSuffix(email, "@"+strings.ToLower(strings.TrimPrefix(domain, "@"))) {
+		if strings.HasSuffix(email, "@"+strings.ToLower(domain)) {
 			return true
 		}
 	}

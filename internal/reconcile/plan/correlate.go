@@ -45,6 +45,9 @@ func decideUnlinked(d Decision, o Observation, p Policy, r released) Decision {
 	if detail := o.maybeGuest(p); detail != "" {
 		return d.hold(GuestUnknown, Create, detail)
 	}
+	if detail := o.Facts.beyondDomains(want.Profile.Email, false, want.Auth.Service); detail != "" {
+		return d.hold(ServerDomain, Create, detail) // the server makes a guest of nobody at once
+	}
 	d.Action, d.Reason, d.AccountID, d.Username = Create, Wanted, "", want.Profile.Username
 	d.Detail = "from " + clean(o.Key.Source)
 	op := Op{Kind: CreateAccount}
@@ -174,6 +177,21 @@ func outside(email string, domains []string) string {
 		}
 	}
 	return "e-mail " + quote(email) + " is in none of the domains of guards.email_domains"
+}
+
+// beyondDomains says why the server refuses an e-mail to an account because of its
+// domain; "" if it does not. It does only if the account has, for a moment, a login that
+// is not exempt.
+func (f *Facts) beyondDomains(email string, guest bool, logins ...string) string {
+	domains, setting := f.Domains, "TeamSettings"
+	if guest {
+		domains, setting = f.GuestDomains, "GuestAccountsSettings"
+	}
+	exempt := func(service string) bool { return service == ldapService || service == "saml" }
+	if len(domains) == 0 || inDomains(email, domains) || !slices.ContainsFunc(logins, func(s string) bool { return !exempt(s) }) {
+		return ""
+	}
+	return "e-mail " + quote(email) + " is in none of the domains of the server's " + setting + ".RestrictCreationToDomains (" + strings.Join(domains, ", ") + ")"
 }
 
 // Match tells whether name fits pattern, where * stands for any text. Case

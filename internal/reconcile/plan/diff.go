@@ -134,6 +134,9 @@ func obstacle(o Observation, p Policy, r released, a identity.Attribute, to, nex
 		if detail := outside(to, p.EmailDomains); detail != "" {
 			return EmailOutside, detail
 		}
+		if detail := o.Facts.beyondDomains(to, o.Linked.Roles.Has(identity.RoleGuest), o.Linked.Auth.Service, next); detail != "" {
+			return ServerDomain, detail
+		}
 		if o.Facts.EmailVerification {
 			return LockedByVerify, "a new e-mail would stay pending until its owner verifies it"
 		}

@@ -90,6 +90,8 @@ func spaceObstacle(o *Observation, p Policy, name string, s Space, guest bool, e
 		return TeamEmail, "has the e-mail of team " + shown + " itself, and joining would make an administrator of it"
 	case len(s.Domains) > 0 && !inDomains(now, s.Domains):
 		return TeamDomain, "team " + shown + " takes only e-mails in " + strings.Join(s.Domains, ", ")
+	case s.TeamID == "" && len(o.Facts.Domains) > 0 && !inDomains(now, o.Facts.Domains): // whatever the login
+		return ServerDomain, "team " + shown + " takes, as every team, only e-mails in the domains of the server's TeamSettings.RestrictCreationToDomains (" + strings.Join(o.Facts.Domains, ", ") + ")"
 	}
 	return "", ""
 }

@@ -166,6 +166,11 @@ type Facts struct {
 	LoginsOff []string
 	// SeatsLeft is how many more accounts may be active; negative means no limit.
 	SeatsLeft int
+	// Domains are those that an e-mail must be in, in lower case, none means any: of a new
+	// account, and a new one of an account, unless it logs in by ldap or saml, and of
+	// whoever joins a team however he logs in. GuestDomains stand in their place for
+	// accounts that are guests already.
+	Domains, GuestDomains []string
 	// HumanAdmins are the ids of active human system administrators, sorted.
 	HumanAdmins []string
 	// Locks are what the server keeps to login services by its own settings.

@@ -68,6 +68,7 @@ const (
 	ServerSetBack    Reason = "server_set_back"
 	GuardTripped     Reason = "guard_tripped"
 	EmailOutside     Reason = "email_outside"
+	ServerDomain     Reason = "server_domain"
 	DriftReported    Reason = "drift_reported"
 	OnHold           Reason = "on_hold"
 	KeptOff          Reason = "kept_off"
@@ -150,6 +151,7 @@ func accountExplanations() []Explanation { //nolint:funlen // a table, one line 
 		{EntryFault, "The source's entry cannot be used.", "Correct the entry in the source.", EndSource},
 		{NameReserved, "The wanted username matches a pattern that guards.protect reserves.", "Change the username in the source, or the pattern.", EndSource},
 		{EmailOutside, "The wanted e-mail is in a domain that guards.email_domains does not name.", "Correct the e-mail in the source, or add the domain.", EndSource},
+		{ServerDomain, "The server takes only e-mails in the domains of its TeamSettings.RestrictCreationToDomains, or for guests of GuestAccountsSettings.RestrictCreationToDomains; accounts that log in by ldap or saml need that for teams alone.", "Correct the e-mail in the source, or add the domain to that setting in Mattermost.", EndOperator},
 		{UsernameTaken, "Another account, perhaps a deactivated one, holds the wanted username.", "Change the username of one of the two: in the source or, if no source owns that account, in Mattermost.", EndOperator},
 		{EmailTaken, "Another account, perhaps a deactivated one, holds the wanted e-mail.", "Change the e-mail of one of the two: in the source or, if no source owns that account or they form a ring, in Mattermost.", EndOperator},
 		{AuthDataTaken, "Another account holds the wanted login data.", "Find out which of the two people it belongs to and correct the source.", EndOperator},

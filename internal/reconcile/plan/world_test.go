@@ -514,6 +514,10 @@ func (w *world) readFacts(t *testing.T, f []string) {
 			w.facts.LDAPLocked = false
 		case "verify_email":
 			w.facts.EmailVerification = true
+		case "domains":
+			w.facts.Domains = strings.Split(v, ",")
+		case "guest_domains":
+			w.facts.GuestDomains = strings.Split(v, ",")
 		case "set_back":
 			w.facts.SetBack = true
 		case "guests_off":
