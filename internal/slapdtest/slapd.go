@@ -230,7 +230,8 @@ func (s *Server) run() {
 	}
 }
 
-// answers waits until the server accepts a connection or has ended.
+// answers waits until the server accepts a connection or has ended. It is asked at its
+// socket, where nobody else can answer, and listens nowhere unless it does everywhere.
 func (s *Server) answers() bool {
 	deadline := time.After(20 * time.Second)
 	for tick := time.NewTicker(5 * time.Millisecond); ; {
@@ -240,12 +241,12 @@ func (s *Server) answers() bool {
 		case <-deadline:
 			return false
 		case <-tick.C:
-			c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", s.port), time.Second)
+			c, err := net.DialTimeout("unix", strings.TrimPrefix(s.SocketURL, "ldapi://"), time.Second)
 			if err == nil {
 				_ = c.Close()
 				return true
 			}
-			if !errors.Is(err, syscall.ECONNREFUSED) {
+			if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ENOENT) {
 				return false
 			}
 		}

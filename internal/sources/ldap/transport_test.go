@@ -342,7 +342,7 @@ func TestSource_frozen(t *testing.T) {
 	}
 	t.Run("between two pages", func(t *testing.T) {
 		t.Parallel()
-		frozen := slapdtest.Start(t, slapdtest.Options{Users: 330})
+		frozen := slapdtest.Start(t, slapdtest.Options{Users: 630})
 		spare := slapdtest.NewProxy(t, frozen.URL)
 		s := newSource(t, frozen.URL, func(o *ldap.Options) { o.Timeout, o.URLs = timeout, []string{frozen.URL, spare.URL} })
 		began := time.Now()
@@ -354,8 +354,8 @@ func TestSource_frozen(t *testing.T) {
 			return false
 		})
 		require.NoError(t, err)
-		// The next page is asked for while one is mapped.
-		require.Regexp(t, "^reading ended after (200 entries on page 3|300 entries on page 4): "+regexp.QuoteMeta(frozen.URL)+" has not answered for 3s; see whether the server is at work; raise query_timeout if it needs longer for one page$", snap.Incomplete)
+		// The next page is asked for while one is mapped, and may have come before the stop.
+		require.Regexp(t, "^reading ended after (200 entries on page 3|300 entries on page 4|400 entries on page 5): "+regexp.QuoteMeta(frozen.URL)+" has not answered for 3s; see whether the server is at work; raise query_timeout if it needs longer for one page$", snap.Incomplete)
 		require.Less(t, time.Since(began), 10*timeout)
 		require.Zero(t, spare.Connections())
 	})
