@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -29,7 +30,11 @@ func (s *Source) beginMark(sess *session, root rootInfo) *opening {
 		why = m.begin(sess, way)
 	}
 	if m.ok = why == ""; !m.ok {
-		s.log.DebugContext(sess.ctx, "changes cannot be asked for", "source", s.o.Name, "reason", why)
+		level := slog.LevelInfo
+		if s.o.Delta == DeltaOff {
+			level = slog.LevelDebug
+		}
+		s.log.Log(sess.ctx, level, "changes cannot be asked for", "source", s.o.Name, "reason", why)
 	}
 	return m
 }
