@@ -60,7 +60,8 @@ func (g *groups) readBelow() {
 		}
 		e, err := g.named(list[i], g.s.o.Groups.MembershipAttribute)
 		if i >= len(g.s.groupNames) && ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
-			continue // deleted since it was listed
+			// Deleted since, or renamed and still with its members: the next read tells.
+			err = &oddAnswerError{"it was listed, and is not there any more, so that it was changed while it was read", "the next read tells what became of it"}
 		}
 		var within []string
 		if err == nil {
