@@ -250,16 +250,17 @@ func TestEngine_Busy_changedRules(t *testing.T) {
 	people[0].Title = "Boss"
 	w.dies(people, "/patch")
 	other := wiring{change: func(o *reconcile.Options) { patient(o); o.PolicyDigest = "another filter" }}
-	rep, err := w.sync(people[1:], other)
+	people[0].Left = "yes" // as another disabled_when takes it
+	rep, err := w.sync(people, other)
 	require.NoError(t, err)
 	require.Equal(t, plan.CallInFlight, decisionOn(t, rep, people[0].ID).Reason)
 	require.True(t, w.active(people[0].UID), "by the second look")
-	rep, err = w.sync(people[1:], other)
+	rep, err = w.sync(people, other)
 	require.NoError(t, err)
 	require.True(t, rep.Verdict.Tripped())
 	require.True(t, w.active(people[0].UID))
 	w.approveUnder(rep.RunID, other.change)
-	_, err = w.sync(people[1:], other)
+	_, err = w.sync(people, other)
 	require.NoError(t, err)
 	require.False(t, w.active(people[0].UID))
 }
