@@ -74,26 +74,38 @@ func TestEngine_Push_grace(t *testing.T) {
 // A clock that was set ends nobody's grace: one more look has to find him gone.
 func TestEngine_Push_graceByClock(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	var ahead atomic.Int64
-	p := w.service(newClient(), wiring{
-		wrap:   func(s state.Store) state.Store { return adjustable{s, &ahead} },
-		change: func(o *reconcile.Options) { o.Policy.Grace = plan.Grace{Disabled: time.Hour} },
-	})
-	off := func() bool { return p.active() == 0 }
-	p.push(pushedID(1, nil))
-	p.keep(pushedID(1, leaver))
-	require.Never(t, off, 300*time.Millisecond, 50*time.Millisecond)
-	for range 2 {
-		ahead.Store(int64(2 * time.Hour))
-		p.keep(pushedID(1, leaver))
-		require.Never(t, off, 500*time.Millisecond, 50*time.Millisecond)
+	began := time.Now()
+	for name, c := range map[string]struct {
+		grace  plan.Grace
+		leaves func(*identity.Identity)
+	}{
+		"disabled": {plan.Grace{Disabled: time.Hour}, leaver},
+		"deleted":  {plan.Grace{Deleted: time.Hour}, func(id *identity.Identity) { id.Active, id.Deleted = false, began }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			var ahead atomic.Int64
+			p := w.service(newClient(), wiring{
+				wrap:   func(s state.Store) state.Store { return adjustable{s, &ahead} },
+				change: func(o *reconcile.Options) { o.Policy.Grace = c.grace },
+			})
+			off := func() bool { return p.active() == 0 }
+			p.push(pushedID(1, nil))
+			p.keep(pushedID(1, c.leaves))
+			require.Never(t, off, 300*time.Millisecond, 50*time.Millisecond)
+			for range 2 {
+				ahead.Store(int64(2 * time.Hour))
+				p.keep(pushedID(1, c.leaves))
+				require.Never(t, off, 500*time.Millisecond, 50*time.Millisecond)
+			}
+			for range 3 { // the clock goes on, and has not been set again
+				ahead.Add(int64(4 * time.Minute))
+				p.push(pushedID(1, c.leaves))
+			}
+			require.Eventually(t, off, 30*time.Second, 10*time.Millisecond)
+		})
 	}
-	for range 3 { // the clock goes on, and has not been set again
-		ahead.Add(int64(4 * time.Minute))
-		p.push(pushedID(1, leaver))
-	}
-	require.Eventually(t, off, 30*time.Second, 10*time.Millisecond)
 }
 
 // adjustable is a store whose clock is set while others read it.

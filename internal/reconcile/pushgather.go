@@ -51,6 +51,7 @@ func (p *pushes) gather(ctx context.Context, k, owner identity.Key, since int64)
 		return nil, err
 	}
 	ob := plan.Observation{Key: k, Desired: wants[k], Link: g.links[k], Absence: plan.Absence{Doubt: "the client never pushed this person, or the store lost it"}}
+	ob.Absence.Jumped = !set.IsZero() && g.now.Sub(set) < anotherLook
 	v.attach(&ob)
 	if a := ob.Linked; a != nil && a.Roles.Privileged() { // who the administrators are counts now
 		if g.facts, err = p.known(ctx, true); err != nil {
