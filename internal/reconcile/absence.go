@@ -226,6 +226,9 @@ func (g *gathered) seenAgain(known []state.Sighting, first int, joined map[ident
 	return seen
 }
 
+// anotherLook is how far apart two looks at somebody are to count as two.
+const anotherLook = 10 * time.Minute
+
 // sight counts one more complete read that lacked the Key. Reads closer than
 // ten minutes to the last counted one are the same observation.
 func (e *Engine) sight(g *gathered, s *state.Sighting, k identity.Key) state.Sighting {
@@ -236,7 +239,7 @@ func (e *Engine) sight(g *gathered, s *state.Sighting, k identity.Key) state.Sig
 		next.Since = s.Since
 	default:
 		next = *s
-		if g.now.Sub(s.LastRead) < 10*time.Minute {
+		if g.now.Sub(s.LastRead) < anotherLook {
 			return next
 		}
 		next.Reads++

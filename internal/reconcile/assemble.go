@@ -64,6 +64,7 @@ func (e *Engine) complete(ctx context.Context, g *gathered, v *view, obs []plan.
 	for i := range obs {
 		ob := &obs[i]
 		ob.Facts, ob.Now, ob.Said = &g.facts, g.now, g.heard.said[ob.Key]
+		ob.Absence.Jumped = ob.Absence.Jumped || g.jumped
 		if ob.Link == nil {
 			ob.ByIntent = intents[ob.Key]
 		}

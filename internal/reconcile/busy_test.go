@@ -254,3 +254,27 @@ func (w *world) untilWaiting(people []human, with wiring) (reconcile.Report, err
 	}
 	return w.run(ctx, people, with, reconcile.RunOptions{})
 }
+
+// A call that is on its way does not hide what a change of the configuration does, neither
+// from the second look of the same run nor from the next.
+func TestEngine_Busy_changedRules(t *testing.T) {
+	t.Parallel()
+	w, people := newWorld(t), few()
+	w.settle(people, wiring{})
+	people[0].Title = "Boss"
+	w.dies(people, "/patch")
+	other := wiring{change: func(o *reconcile.Options) { patient(o); o.PolicyDigest = "another filter" }}
+	people[0].Left = "yes" // as another disabled_when takes it
+	rep, err := w.sync(people, other)
+	require.NoError(t, err)
+	require.Equal(t, plan.CallInFlight, decisionOn(t, rep, people[0].ID).Reason)
+	require.True(t, w.active(people[0].UID), "by the second look")
+	rep, err = w.sync(people, other)
+	require.NoError(t, err)
+	require.True(t, rep.Verdict.Tripped())
+	require.True(t, w.active(people[0].UID))
+	w.approveUnder(rep.RunID, other.change)
+	_, err = w.sync(people, other)
+	require.NoError(t, err)
+	require.False(t, w.active(people[0].UID))
+}

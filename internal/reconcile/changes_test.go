@@ -16,6 +16,7 @@ import (
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
 	"github.com/mmsync/mmsync/internal/reconcile"
+	"github.com/mmsync/mmsync/internal/reconcile/guard"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 )
@@ -428,6 +429,51 @@ func TestEngine_Changes_removed(t *testing.T) {
 		c.sync(t, true)
 		require.True(t, c.active("bert"))
 	})
+}
+
+// Whoever is first missed because the configuration changed is asked about when his grace
+// is over, also if a run of changes is the one that sees it end.
+func TestEngine_Changes_changedRules(t *testing.T) {
+	t.Parallel()
+	c := newChanging(t, three()...)
+	c.change = func(o *reconcile.Options) {
+		o.PolicyDigest = "another filter"
+		o.FullRead = map[string]time.Duration{"corp": 100 * time.Hour}
+		o.Policy.Grace = plan.Grace{OutOfScope: 2 * time.Hour, Missing: 2 * time.Hour}
+		o.Sources = []reconcile.Source{narrowed{ledgeredNow{c.ledgered, directory(t, c.people)}}}
+	}
+	at := func(by time.Duration, changes bool) reconcile.Report {
+		c.sim.SetClockOffset(by)
+		with := c.wiring(t)
+		with.wrap = func(s state.Store) state.Store { return clocked{s, by} }
+		rep, err := c.run(t.Context(), nil, with, reconcile.RunOptions{Changes: changes})
+		require.NoError(t, err)
+		return rep
+	}
+	c.remove("2")
+	at(time.Hour, false)
+	c.hints = []string{"2"}
+	for _, by := range []time.Duration{4 * time.Hour, 5 * time.Hour} {
+		rep := at(by, true)
+		require.Equal(t, "changes", c.reads[len(c.reads)-1])
+		require.True(t, c.active("bert"), by)
+		require.Equal(t, []identity.Key{{Source: "corp", Anchor: "2"}}, c.held(t))
+		if by == 4*time.Hour {
+			require.Equal(t, state.RunWithheld, rep.Status)
+			require.Equal(t, guard.ScopeChange, rep.Verdict.Trips[0].Class)
+		}
+	}
+}
+
+// narrowed has everybody whom its filter does not select.
+type narrowed struct{ ledgeredNow }
+
+func (narrowed) Confirm(_ context.Context, anchors []string) (map[string]identity.Presence, error) {
+	out := map[string]identity.Presence{}
+	for _, a := range anchors {
+		out[a] = identity.PresenceOutOfScope
+	}
+	return out, nil
 }
 
 // doubtful cannot be asked about single people.

@@ -50,6 +50,9 @@ type Engine struct {
 	// lastNow and lastRead are the store's clock and this process's at the last
 	// gathering.
 	lastNow, lastRead time.Time
+	// pushNow and pushRead are the same at the last push, and pushSet is when, by the
+	// store's clock, a push last found that clock set.
+	pushNow, pushRead, pushSet time.Time
 	// met is when this process first came upon a sent op without an outcome.
 	met map[state.OpRef]time.Time
 	// noticed is what was passed on since the run began.

@@ -171,7 +171,7 @@ func (e *Engine) weigh(ctx context.Context, g *gathered, p plan.Plan) error {
 	removes := false
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
-		removes = removes || slices.ContainsFunc(d.Withheld, leaves)
+		removes = removes || slices.ContainsFunc(d.Withheld, leaves) || leavesLater(d)
 		for op := range d.Ops {
 			for _, c := range plan.Classes(d, op) {
 				_, attribute := c.Lost()
@@ -207,7 +207,7 @@ func (e *Engine) weigh(ctx context.Context, g *gathered, p plan.Plan) error {
 		}
 		g.usage.Had[source], g.usage.Holders[source] = possessions(links)
 	}
-	if !removes || g.few() { // whom a source names has not left by a change of the configuration
+	if !removes || g.pushed { // whom a client names has not left by a change of the configuration
 		return nil
 	}
 	var err error
@@ -249,6 +249,9 @@ func retained(p plan.Plan, v guard.Verdict, r *guard.Rules) map[identity.Key][]p
 		if off := d.Reason == plan.OnHold || d.Reason == plan.NotNow || d.Reason == plan.ServerSetBack; off && r != nil && r.Keys[d.Key] && slices.ContainsFunc(d.Withheld, leaves) {
 			out[d.Key] = d.Withheld
 		}
+		if leavesLater(d) && r != nil && r.Keys[d.Key] {
+			out[d.Key] = []plan.Op{leaving(plan.SetActive), leaving(plan.RevokeSessions)}
+		}
 	}
 	if !v.Tripped() {
 		return out
@@ -285,7 +288,7 @@ func (g *gathered) holds(run string, p plan.Plan) {
 		if g.takenOver(d.Key) {
 			continue
 		}
-		if ops := g.kept[d.Key]; len(ops) > 0 && len(d.Withheld) > 0 {
+		if ops := g.kept[d.Key]; len(ops) > 0 && (len(d.Withheld) > 0 || leavesLater(d)) {
 			g.sightings.Held = append(g.sightings.Held, state.HeldItem{Key: d.Key, Run: run, Ops: ops})
 			continue
 		}
@@ -315,6 +318,17 @@ func (g *gathered) holds(run string, p plan.Plan) {
 		}
 	}
 	slices.SortFunc(g.sightings.Released, identity.Key.Compare)
+}
+
+// leavesLater tells the decision about somebody who goes once a call that may still be
+// on its way is settled. It has no ops: they are planned anew then.
+func leavesLater(d *plan.Decision) bool {
+	return d.Reason == plan.CallInFlight && d.Held == plan.Deactivate
+}
+
+// leaving is the op of a kind that ends somebody's access.
+func leaving(kind plan.OpKind) plan.Op {
+	return plan.Op{Kind: kind, Changes: []plan.Change{{Field: plan.FieldActive, From: "true", To: "false"}}}
 }
 
 // leaves tells an op that ends somebody's access.

@@ -248,6 +248,19 @@ func (e *Engine) jumped(now time.Time, runs bool) bool {
 	return !last.IsZero() && (now.Sub(last)-at.Sub(read)).Abs() > clockSlack
 }
 
+// setAt tells when a push last found that the store's clock did not go on as this
+// process's does, by the store's clock; the zero time if none has. now is the store's.
+func (e *Engine) setAt(now time.Time) time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	at := time.Now()
+	if !e.pushNow.IsZero() && (now.Sub(e.pushNow)-at.Sub(e.pushRead)).Abs() > clockSlack {
+		e.pushSet = now
+	}
+	e.pushNow, e.pushRead = now, at
+	return e.pushSet
+}
+
 // sampleSize is how many of the accounts that mmsync wrote last are read whole in
 // every pass.
 const sampleSize = 200

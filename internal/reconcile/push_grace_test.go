@@ -1,6 +1,8 @@
 package reconcile_test
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
+	"github.com/mmsync/mmsync/internal/state"
 )
 
 // A grace is counted for those who are pushed as for those who are read.
@@ -66,4 +69,52 @@ func TestEngine_Push_grace(t *testing.T) {
 		at := time.Now()
 		passes(t, plan.Grace{Deleted: 3 * time.Hour}, func(id *identity.Identity) { id.Active, id.Deleted = false, at }, false)
 	})
+}
+
+// A clock that was set ends nobody's grace: one more look has to find him gone.
+func TestEngine_Push_graceByClock(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	for name, c := range map[string]struct {
+		grace  plan.Grace
+		leaves func(*identity.Identity)
+	}{
+		"disabled": {plan.Grace{Disabled: time.Hour}, leaver},
+		"deleted":  {plan.Grace{Deleted: time.Hour}, func(id *identity.Identity) { id.Active, id.Deleted = false, began }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			var ahead atomic.Int64
+			p := w.service(newClient(), wiring{
+				wrap:   func(s state.Store) state.Store { return adjustable{s, &ahead} },
+				change: func(o *reconcile.Options) { o.Policy.Grace = c.grace },
+			})
+			off := func() bool { return p.active() == 0 }
+			p.push(pushedID(1, nil))
+			p.keep(pushedID(1, c.leaves))
+			require.Never(t, off, 300*time.Millisecond, 50*time.Millisecond)
+			for range 2 {
+				ahead.Store(int64(2 * time.Hour))
+				p.keep(pushedID(1, c.leaves))
+				require.Never(t, off, 500*time.Millisecond, 50*time.Millisecond)
+			}
+			for range 3 { // the clock goes on, and has not been set again
+				ahead.Add(int64(4 * time.Minute))
+				p.push(pushedID(1, c.leaves))
+			}
+			require.Eventually(t, off, 30*time.Second, 10*time.Millisecond)
+		})
+	}
+}
+
+// adjustable is a store whose clock is set while others read it.
+type adjustable struct {
+	state.Store
+	ahead *atomic.Int64
+}
+
+func (a adjustable) Now(ctx context.Context) (time.Time, error) {
+	now, err := a.Store.Now(ctx)
+	return now.Add(time.Duration(a.ahead.Load())), err
 }

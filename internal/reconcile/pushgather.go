@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/mmsync/mmsync/internal/identity"
 	"github.com/mmsync/mmsync/internal/reconcile/plan"
@@ -26,6 +27,7 @@ func (p *pushes) gather(ctx context.Context, k, owner identity.Key, since int64)
 	if g.now, err = e.o.Store.Now(ctx); err != nil {
 		return nil, fmt.Errorf("read the store's clock: %w", err)
 	}
+	set := e.setAt(g.now)
 	if g.facts.SetBack, err = e.setBackPending(ctx, nil, false); err != nil {
 		return nil, err
 	}
@@ -49,6 +51,7 @@ func (p *pushes) gather(ctx context.Context, k, owner identity.Key, since int64)
 		return nil, err
 	}
 	ob := plan.Observation{Key: k, Desired: wants[k], Link: g.links[k], Absence: plan.Absence{Doubt: "the client never pushed this person, or the store lost it"}}
+	ob.Absence.Jumped = !set.IsZero() && g.now.Sub(set) < anotherLook
 	v.attach(&ob)
 	if a := ob.Linked; a != nil && a.Roles.Privileged() { // who the administrators are counts now
 		if g.facts, err = p.known(ctx, true); err != nil {
@@ -59,7 +62,7 @@ func (p *pushes) gather(ctx context.Context, k, owner identity.Key, since int64)
 	if ob.Desired == nil && ob.Link == nil {
 		return g, nil
 	}
-	if err := e.since(ctx, g, &ob); err != nil {
+	if err := e.since(ctx, g, &ob, set); err != nil {
 		return nil, err
 	}
 	g.observations = []plan.Observation{ob}
@@ -71,8 +74,9 @@ func (p *pushes) gather(ctx context.Context, k, owner identity.Key, since int64)
 
 // since finds out for how long somebody who was pushed has been disabled, where that
 // has to last before it counts, and forgets it of whom is back. What a client said once
-// holds until it says otherwise, so that each look at it is one more reading.
-func (e *Engine) since(ctx context.Context, g *gathered, ob *plan.Observation) error {
+// holds until it says otherwise, so that each look at it is one more reading. set is when
+// the store's clock was set last: whoever was not looked at since needs one more.
+func (e *Engine) since(ctx context.Context, g *gathered, ob *plan.Observation, set time.Time) error {
 	if e.o.Policy.Grace.Disabled == 0 || ob.Desired == nil || !mine(ob) {
 		return nil
 	}
@@ -83,6 +87,7 @@ func (e *Engine) since(ctx context.Context, g *gathered, ob *plan.Observation) e
 	var last *state.Sighting
 	if i := slices.IndexFunc(known, func(s state.Sighting) bool { return s.Key == ob.Key }); i >= 0 {
 		last = &known[i]
+		g.jumped = last.LastRead.Before(set)
 	}
 	switch {
 	case !ob.Desired.Active && ob.Linked.Active():

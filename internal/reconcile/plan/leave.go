@@ -106,6 +106,9 @@ func decideDisabled(d Decision, o Observation, p Policy, r released) Decision {
 		if due := at.Add(p.Grace.Deleted); o.Now.Before(due) {
 			return d.wait(due, "deleted in "+o.Key.Source+" on "+day(at)+", due "+day(due))
 		}
+		if p.Grace.Deleted > 0 && o.Absence.Jumped {
+			return d.wait(o.Now, "deleted in "+o.Key.Source+" on "+day(at)+"; a clock was set, so another look must find him gone")
+		}
 		return deactivate(d, o, p, SourceDeleted, "deleted in "+o.Key.Source)
 	}
 	if p.Grace.Disabled > 0 {

@@ -139,6 +139,8 @@ type Absence struct {
 	// Presence is the source's answer to a direct question about the anchor; ""
 	// means that it was not asked.
 	Presence identity.Presence
+	// Jumped means that a clock was set, so that by itself it ends no grace now.
+	Jumped bool
 }
 
 // Facts are what the target server can do and show, as far as decisions depend
