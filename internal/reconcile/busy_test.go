@@ -263,7 +263,8 @@ func TestEngine_Busy_changedRules(t *testing.T) {
 	w.settle(people, wiring{})
 	people[0].Title = "Boss"
 	w.dies(people, "/patch")
-	other := wiring{change: func(o *reconcile.Options) { patient(o); o.PolicyDigest = "another filter" }}
+	wait := patient(w.patience(people))
+	other := wiring{change: func(o *reconcile.Options) { wait(o); o.PolicyDigest = "another filter" }}
 	people[0].Left = "yes" // as another disabled_when takes it
 	rep, err := w.sync(people, other)
 	require.NoError(t, err)

@@ -330,9 +330,9 @@ func BenchmarkIDs_since100k(b *testing.B) {
 
 func idBodies(users []mmsim.User) []string {
 	var bodies []string
-	for start := 0; start < len(users); start += 9000 {
-		ids := make([]string, 0, 9000)
-		for _, u := range users[start:min(start+9000, len(users))] {
+	for start := 0; start < len(users); start += 3000 {
+		ids := make([]string, 0, 3000)
+		for _, u := range users[start:min(start+3000, len(users))] {
 			ids = append(ids, `"`+u.ID+`"`)
 		}
 		bodies = append(bodies, "["+strings.Join(ids, ",")+"]")
