@@ -72,17 +72,23 @@ func (t *Target) Facts(ctx context.Context) (plan.Facts, error) {
 		GuestDomains:      domainList(settings.RestrictGuestsToDomains),
 		SeatsLeft:         limits.SeatsLeft(),
 		Protected:         protected,
+		HumanAdmins:       sortedIDs(admins),
 	}
 	if t.o.Custom {
 		if err := t.customFacts(ctx, &f); err != nil {
 			return plan.Facts{}, fmt.Errorf("read which user attributes there are: %w", err)
 		}
 	}
-	for _, a := range admins {
-		f.HumanAdmins = append(f.HumanAdmins, a.ID)
-	}
-	slices.Sort(f.HumanAdmins)
 	return f, nil
+}
+
+func sortedIDs(users []identity.Account) []string {
+	var ids []string
+	for i := range users {
+		ids = append(ids, users[i].ID)
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // licence asks what the licence has, if anybody wants to know.
