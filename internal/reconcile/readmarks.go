@@ -68,6 +68,11 @@ func (e *Engine) keepReadings(ctx context.Context, l *lease, g *gathered, rep *R
 	for _, k := range g.undecided {
 		note(k)
 	}
+	for i := range g.observations {
+		if id := g.observations[i].Desired; id != nil && id.Active && id.RolesUnknown != "" {
+			note(id.Key)
+		}
+	}
 	for _, r := range g.readings {
 		r.next.Again = slices.Sorted(maps.Keys(left[r.next.Source]))
 		if len(r.next.Again) > mostAgain {

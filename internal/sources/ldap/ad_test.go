@@ -249,6 +249,14 @@ func TestSource_activeDirectory_catalog(t *testing.T) {
 		require.Contains(t, id.RolesUnknown, at+" is the global catalog, whose groups are not all there, so that roles stay as they are")
 	}
 
+	list, err := newAD(t, at, groups, memberOf).Read(t.Context(), []string{snap.Identities[0].Key.Anchor})
+	require.NoError(t, err)
+	require.Contains(t, list[0].RolesUnknown, "is the global catalog")
+	_, err = newAD(t, at, nil).Read(t.Context(), []string{snap.Identities[0].Key.Anchor})
+	require.ErrorContains(t, err, "which lacks accountExpires as delivered")
+	snap = snapshot(t, newAD(t, at, func(r *sources.Rules) { r.DisabledWhen = x("size(attrs.memberOf) == 0") }))
+	require.Contains(t, snap.Identities[0].Fault, "is the global catalog, which shows universal groups alone")
+
 	plain := func(r *sources.Rules) { r.DisabledWhen = x("bit(attr.userAccountControl, 2)") }
 	for _, way := range []string{"", ldap.DeltaUSN, ldap.DeltaDirSync} {
 		s := newAD(t, at, plain, func(o *ldap.Options) { o.Delta = way })

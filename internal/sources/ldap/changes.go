@@ -82,6 +82,13 @@ func (s *Source) Read(ctx context.Context, anchors []string) ([]identity.Identit
 		return nil, err
 	}
 	defer sess.close()
+	root, err := sess.root()
+	if err != nil {
+		return nil, s.failed("read the root entry", err)
+	}
+	if err := s.refuseCatalog(sess, root); err != nil {
+		return nil, err
+	}
 	c := changer{Source: s, sess: sess, people: sources.NewCollector(s.o.Mapper, nil), groups: s.readGroups(sess)}
 	if err := c.read(slices.Compact(slices.Sorted(slices.Values(anchors)))); err != nil {
 		return nil, s.failed("read people by their anchors", err)

@@ -47,7 +47,12 @@ func (s *Source) Confirm(ctx context.Context, anchors []string) (map[string]iden
 		return out, fmt.Errorf("source %s: %w", s.o.Name, err)
 	}
 	err = c.all(ctx, anchors, out)
-	return out, errors.Join(err, s.second(ctx, c, out))
+	if alone := s.second(ctx, c, out); err != nil && alone != nil {
+		err = fmt.Errorf("%w; and %w", err, alone)
+	} else if alone != nil {
+		err = alone
+	}
+	return out, err
 }
 
 // all settles anchors, or some of them.

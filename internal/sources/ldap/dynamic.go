@@ -61,6 +61,9 @@ func (g *groups) run(group, text string) error {
 	if err != nil {
 		return err
 	}
+	if st.elsewhere != "" {
+		return &oddAnswerError{"its URL leads to a part of the tree that the server refers elsewhere for", "name a server that holds all of it"}
+	}
 	if st.ignored || g.s.o.WithoutPaging && atKnownCap(st.entries) {
 		return &oddAnswerError{fmt.Sprintf("the %d entries of its URL may be cut", st.entries), "check the server's size limit and paging"}
 	}

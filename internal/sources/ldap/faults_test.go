@@ -138,6 +138,17 @@ func TestSource_Confirm_faultyServer(t *testing.T) {
 	}
 }
 
+// Whoever may be in a group where a reference leads keeps his roles.
+func TestSource_references_groups(t *testing.T) {
+	t.Parallel()
+	k := ldaptest.OpenLDAP
+	srv := ldaptest.Start(t, ldaptest.Options{Kind: k, People: 3, Referrals: []string{"ldap://other.test/ou=branch," + k.GroupsDN()}})
+	s := playedSource(t, srv, "", func(o *ldap.Options) { o.Groups.Nested, o.Groups.BaseDN = ldap.NestedWalk, k.BaseDN() })
+	snap := snapshot(t, s)
+	require.True(t, snap.Complete, snap.Incomplete)
+	require.Contains(t, snap.RolesUnknown, "the list of groups below "+k.BaseDN()+" is not all there, so that roles stay as they are: the server refers to ")
+}
+
 // Who may be where a reference leads is not gone. References to what is no part of the base
 // take nothing away.
 func TestSource_references(t *testing.T) {

@@ -48,6 +48,9 @@ func (s *Source) readGroups(sess *session) *groups {
 		return g
 	}
 	switch {
+	case sess.catalog:
+		g.fault = sess.url + " is the global catalog, whose groups are not all there, so that roles stay as they are; " + noCatalog
+		return g
 	case s.o.Groups.Nested == NestedInChain:
 		g.readChains()
 	case s.o.Groups.Mode == GroupsMemberOf && s.o.Groups.Nested == NestedWalk:
@@ -154,6 +157,8 @@ func (g *groups) judge(st stats, err error, what, hint string) {
 	switch {
 	case err != nil:
 		g.unread(what, err)
+	case st.elsewhere != "":
+		g.fault = what + " is not all there, so that roles stay as they are: " + referred(st.elsewhere)
 	case st.ignored:
 		g.fault = "the server ignores paging, so that " + what + " may be cut and roles stay as they are; set server_without_paging if it never limits results"
 	case g.s.o.WithoutPaging && atKnownCap(st.entries):

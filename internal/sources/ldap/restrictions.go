@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -21,6 +22,9 @@ const (
 // of it: read as a value that is not there, everybody who is disabled would be active.
 func (s *Source) person(sess *session, e *ldap.Entry) (sources.Record, error) {
 	rec, err := sess.record(e)
+	if err == nil && sess.catalog && s.reads("memberOf") {
+		rec.Hide("memberOf", sess.url+" is the global catalog, which shows universal groups alone; "+noCatalog)
+	}
 	if err != nil || rec.Value(accountControl) != "" {
 		return rec, err
 	}
@@ -35,18 +39,30 @@ func (s *Source) person(sess *session, e *ldap.Entry) (sources.Record, error) {
 	return rec, nil
 }
 
+const noCatalog = "name a domain controller's port 636 (389 with starttls)"
+
+// refuseCatalog fails where a global catalog would show whoever has expired as active.
+func (s *Source) refuseCatalog(sess *session, root rootInfo) error {
+	if root.catalog && s.reads(accountExpires) {
+		return fmt.Errorf("source %s: %s is the global catalog, which lacks accountExpires as delivered, so that whoever has expired would be on; %s", s.o.Name, sess.url, noCatalog)
+	}
+	return nil
+}
+
 func (s *Source) showRestrictions() string {
 	return "let " + s.o.BindDN + " read the property set Account Restrictions"
 }
 
 // restricted tells whether the mapping reads what may be hidden so.
 func (s *Source) restricted(sess *session) (bool, error) {
-	reads := slices.ContainsFunc(s.attributes, func(n string) bool {
-		return strings.EqualFold(n, accountControl) || strings.EqualFold(n, accountExpires)
-	})
-	if !reads {
+	if !s.reads(accountControl) && !s.reads(accountExpires) {
 		return false, nil
 	}
 	root, err := sess.root()
 	return root.kind == kindAD, err
+}
+
+// reads tells whether the mapping reads an attribute.
+func (s *Source) reads(attribute string) bool {
+	return slices.ContainsFunc(s.attributes, func(n string) bool { return strings.EqualFold(n, attribute) })
 }

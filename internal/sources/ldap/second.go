@@ -59,7 +59,7 @@ func (s *Source) second(ctx context.Context, first confirmer, out map[string]ide
 	}
 	switch {
 	case alone > 0:
-		return fmt.Errorf("source %s: %d missing is not believed to be so by the word of %s alone, which may lag behind the others: %w; mend that, take it out of connection_url, or give missing and out_of_scope a grace time", s.o.Name, alone, first.sess.url, err)
+		return fmt.Errorf("%d of them gone by the word of %s alone, which may lag behind the others, and none of those answered: %w; mend that, take it out of connection_url, or give missing and out_of_scope a grace time", alone, first.sess.url, err)
 	case err != nil:
 		s.log.InfoContext(ctx, "no second directory server was asked who is missing", "source", s.o.Name, "url", first.sess.url, "reason", err)
 	}
@@ -78,10 +78,7 @@ func (s *Source) grace(p identity.Presence) time.Duration {
 // nil if there is none. Those that failed lately are left out if patient: one that is dead
 // is not to cost a timeout each time.
 func (s *Source) another(ctx context.Context, first confirmer, patient bool) (*confirmer, error) {
-	list, err := s.servers(ctx)
-	if err != nil {
-		return nil, err
-	}
+	list, failed := s.lookUp(ctx)
 	now := time.Now()
 	list = slices.DeleteFunc(list, func(e endpoint) bool { return e.url == first.sess.url })
 	named := len(list)
@@ -89,6 +86,8 @@ func (s *Source) another(ctx context.Context, first confirmer, patient bool) (*c
 		list = slices.DeleteFunc(list, func(e endpoint) bool { return s.unwell.recent(e.host, now) })
 	}
 	switch {
+	case named == 0 && failed != nil: // there may be others
+		return nil, failed
 	case named == 0:
 		return nil, nil //nolint:nilnil // "no other" is an answer of its own
 	case len(list) == 0:

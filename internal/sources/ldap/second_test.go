@@ -70,7 +70,7 @@ func TestSource_Confirm_secondServer(t *testing.T) {
 
 				got, err := s.Confirm(t.Context(), []string{come})
 				require.Equal(t, identity.PresenceUnknown, got[come])
-				require.ErrorContains(t, err, "1 missing is not believed to be so by the word of "+p.second.URL+" alone")
+				require.ErrorContains(t, err, "1 of them gone by the word of "+p.second.URL+" alone")
 				require.ErrorContains(t, err, p.line.URL)
 				require.ErrorContains(t, err, "or give missing and out_of_scope a grace time")
 
@@ -105,7 +105,7 @@ func TestSource_Confirm_secondServer(t *testing.T) {
 				s := p.source(t, "", graces(time.Hour, 0))
 				require.Equal(t, identity.PresenceGone, confirmed(t, s, gone))
 				got, err := s.Confirm(t.Context(), []string{gone, moved})
-				require.ErrorContains(t, err, "1 missing")
+				require.ErrorContains(t, err, "1 of them gone by the word of")
 				require.Equal(t, map[string]identity.Presence{gone: identity.PresenceGone, moved: identity.PresenceUnknown}, got)
 				calls := p.line.Connections()
 				require.Equal(t, identity.PresenceGone, confirmed(t, s, gone))

@@ -141,7 +141,15 @@ func loopback(host string) bool {
 // priorities and weights, and those that failed lately behind all others. A name that
 // cannot be looked up is passed over unless it leaves nobody.
 func (s *Source) servers(ctx context.Context) ([]endpoint, error) {
-	var list []endpoint
+	list, failed := s.lookUp(ctx)
+	if len(list) == 0 {
+		return nil, failed
+	}
+	return list, nil
+}
+
+// lookUp is servers, with an error for the names that could not be looked up.
+func (s *Source) lookUp(ctx context.Context) (list []endpoint, failed error) {
 	var errs []error
 	for _, e := range s.urls {
 		if e.srv == "" {
@@ -156,9 +164,6 @@ func (s *Source) servers(ctx context.Context) ([]endpoint, error) {
 		}
 		list = append(list, found...)
 	}
-	if len(list) == 0 {
-		return nil, errors.Join(errs...)
-	}
 	now := time.Now()
 	slices.SortStableFunc(list, func(a, b endpoint) int {
 		x, y := s.unwell.recent(a.host, now), s.unwell.recent(b.host, now)
@@ -170,7 +175,7 @@ func (s *Source) servers(ctx context.Context) ([]endpoint, error) {
 		}
 		return 1
 	})
-	return list, nil
+	return list, errors.Join(errs...)
 }
 
 // listed looks up the servers of a domain. A server outside of it is believed only under

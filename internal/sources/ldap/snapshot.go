@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
@@ -31,9 +30,6 @@ func (s *Source) Snapshot(ctx context.Context, known func(identity.Identity) boo
 	}
 	m := s.beginMark(sess, root)
 	g := s.readGroups(sess)
-	if root.catalog && s.needsGroups() {
-		g.fault = sess.url + " is the global catalog, whose groups are not all there, so that roles stay as they are; " + noCatalog
-	}
 	if g.fault != "" && s.o.Mapper.GroupsDecide() {
 		c.Doubt(g.fault)
 	}
@@ -55,16 +51,14 @@ func (s *Source) Snapshot(ctx context.Context, known func(identity.Identity) boo
 	return snap, nil
 }
 
-const noCatalog = "name a domain controller's port 636 (389 with starttls)"
-
 // prepare reads what the server says of itself and compares names.
 func (s *Source) prepare(sess *session, doubt func(string)) (rootInfo, error) {
 	root, err := sess.root()
 	if err != nil {
 		return root, s.failed("read the root entry", err)
 	}
-	if root.catalog && slices.ContainsFunc(s.attributes, func(a string) bool { return strings.EqualFold(a, "accountExpires") }) {
-		return root, fmt.Errorf("source %s: %s is the global catalog, which lacks accountExpires as delivered, so that whoever has expired would be on; %s", s.o.Name, sess.url, noCatalog)
+	if err := s.refuseCatalog(sess, root); err != nil {
+		return root, err
 	}
 	known, names, err := sess.schema(root)
 	switch {

@@ -244,6 +244,12 @@ func TestSource_srv(t *testing.T) {
 	_, err := s.Snapshot(t.Context(), nil)
 	require.ErrorContains(t, err, "source corp: srv://dc._msdcs.example.test: look up "+record)
 	require.ErrorContains(t, err, "no such host; check the name and this machine's DNS")
+	const nobody = "6f1a3c52-0000-4000-8000-000000000000"
+	both := func(o *ldap.Options) { o.URLs = append(o.URLs, first.URL) }
+	got, err := source(first, both).Confirm(t.Context(), []string{nobody})
+	require.ErrorContains(t, err, "look up "+record)
+	require.Equal(t, identity.PresenceUnknown, got[nobody], "those of the domain may have him")
+	require.Equal(t, identity.PresenceGone, confirmed(t, source(first, both, graces(time.Hour, time.Hour)), nobody))
 
 	dns.Set(record, slapdtest.SRV{Target: "dc9.example.test.", Port: port(t, second.URL), Priority: 20}, slapdtest.SRV{Target: "dc1.example.test.", Port: port(t, first.URL), Priority: 10})
 	require.Equal(t, 3, snapshot(t, s).Entries, "the lower priority is asked first")
