@@ -54,6 +54,7 @@ func (t *Target) Facts(ctx context.Context) (plan.Facts, error) {
 		return plan.Facts{}, err
 	}
 	t.guests.Store(nil) // what was refused before may be taken now
+	t.c.listLimit.Store(0)
 	f := plan.Facts{
 		Version:           v.told(),
 		ServerID:          conf.ServerID,

@@ -209,11 +209,11 @@ func tooLarge(err error, size int) bool {
 		return false
 	}
 	cut := e.Status == http.StatusBadRequest && (e.ID == idInvalidBody || e.ID == "api.payload.parse.error")
-	return e.Status == http.StatusRequestEntityTooLarge || cut && size > smallList
+	return (e.Status == http.StatusRequestEntityTooLarge || cut) && size > smallList
 }
 
-// smallList is how many bytes of a list every server was seen to take: a smaller one
-// that cannot be read has another fault.
+// smallList is how many bytes of a list every server was seen to take: where a smaller
+// one is refused, something else is wrong.
 const smallList = 10_000
 
 // listBytes is how many bytes of a list this server takes, as far as is known.

@@ -14,7 +14,7 @@ import (
 func (a *applier) succeeded(d *plan.Decision, op plan.Op) {
 	a.count(func() {
 		a.counts.Done++
-		a.inARow, a.alike = 0, 0
+		a.inARow, a.personal, a.alike = 0, 0, nil
 		if takes(op) && a.e.o.LookAgain > 0 {
 			a.due[d.Key] = time.Now().Add(a.e.o.LookAgain)
 		}
@@ -22,11 +22,11 @@ func (a *applier) succeeded(d *plan.Decision, op plan.Op) {
 }
 
 func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, op plan.Op, who *person, cause error) error {
-	row := 0
+	row, enough := 0, false
 	a.count(func() {
 		a.counts.Failed++
 		if op.Kind.Hangs() { // else it says nothing about the rest
-			row = a.anotherInARow(cause)
+			row, enough = a.anotherInARow(cause)
 		}
 		a.failures = append(a.failures, Failure{Key: d.Key, Username: d.Username, Op: op.Kind, Error: cause.Error()})
 		switch {
@@ -63,34 +63,40 @@ func (a *applier) fail(ctx context.Context, ref state.OpRef, d *plan.Decision, o
 	switch {
 	case unauthorized(cause):
 		return fmt.Errorf("the server no longer accepts mmsync's token, so the run was stopped; give it a new one: %w", cause)
-	case row >= abortAfter:
+	case enough:
 		return fmt.Errorf("%d calls in a row failed, so the run was stopped; the last: %w", row, cause)
 	}
 	return nil
 }
 
 // abortAfter is how many failures in a row show that the fault is not with the
-// people but with the server, the token or the mapping.
-const abortAfter = 25
+// people but with the server or the token; of refusals whose cause is known to be one
+// person's own it takes abortAfterOwn, with no success between them, to blame the mapping.
+const (
+	abortAfter    = 25
+	abortAfterOwn = 10 * abortAfter
+)
 
-// anotherInARow counts a failure and gives how many there were in a row that say
-// something about the rest: whatever was not answered with a definite no, and, counted
-// apart, the same no for everybody of whom it was asked. One whose cause is known to be
-// the person's own neither counts nor ends a row: those who are refused in each run
-// would keep everybody behind them out.
-func (a *applier) anotherInARow(cause error) int {
+// anotherInARow counts a failure, gives how many like it there were in a row, and tells
+// whether they say enough about the rest to stop: whatever was not answered with a
+// definite no, and, counted apart, each no that is the same for everybody of whom it was
+// asked. One whose cause is known to be the person's own ends no row and hardly counts:
+// those who are refused in each run would keep everybody behind them out.
+func (a *applier) anotherInARow(cause error) (row int, enough bool) {
 	id, known := refusal(cause)
 	switch {
 	case known:
-		return 0
+		a.personal++
+		return a.personal, a.personal >= abortAfterOwn
 	case id == "":
 		a.inARow++
-		return a.inARow
-	case id != a.refused:
-		a.refused, a.alike = id, 0
+		return a.inARow, a.inARow >= abortAfter
 	}
-	a.alike++
-	return a.alike
+	if a.alike == nil {
+		a.alike = map[string]int{}
+	}
+	a.alike[id]++
+	return a.alike[id], a.alike[id] >= abortAfter
 }
 
 func (a *applier) skip(ctx context.Context, ref state.OpRef, d *plan.Decision, index int, cause string) error {

@@ -42,8 +42,8 @@ type applier struct {
 	counts   state.Counts
 	failures []Failure
 	inARow   int                        // failures since the last success that are nobody's own
-	alike    int                        // refusals since then that were as the last one,
-	refused  string                     // by its id
+	alike    map[string]int             // refusals since then of an unknown cause, by id
+	personal int                        // refusals since then that are one person's own
 	due      map[identity.Key]time.Time // who is to be looked at again, and from when on
 	open     map[identity.Key]bool      // for whom a call has no known outcome
 	lost     map[string]string          // teams and channels that cannot be changed, by id, and why

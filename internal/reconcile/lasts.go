@@ -101,5 +101,5 @@ func (e *Engine) lasts(ctx context.Context, g *gathered, k *identity.Link, a *id
 // not: it need not wait for what he is called.
 func onlyTakes(op plan.Op) bool {
 	gives := func(c plan.Change) bool { return len(identity.ParseRoles(c.To).Minus(identity.ParseRoles(c.From))) > 0 }
-	return op.Takes() || op.Kind == plan.SetRoles && !slices.ContainsFunc(op.Changes, gives)
+	return op.Takes() || op.Kind == plan.Demote || op.Kind == plan.SetRoles && !slices.ContainsFunc(op.Changes, gives)
 }

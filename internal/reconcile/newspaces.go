@@ -139,7 +139,7 @@ func (a *applier) spaceMade(ctx context.Context, ref state.OpRef, d *plan.Decisi
 	a.e.log.InfoContext(ctx, "made", "run", a.runID, "source", d.Key.Source, "op", string(d.Ops[ref.Op].Kind), "id", id)
 	a.count(func() {
 		a.counts.Done++
-		a.inARow, a.alike = 0, 0
+		a.inARow, a.personal, a.alike = 0, 0, nil
 		a.made++
 	})
 	return nil

@@ -345,11 +345,12 @@ func (e *Engine) keepObserved(ctx context.Context, g *gathered, v *view, l *leas
 	return e.putLinks(ctx, g, l, changed, "record observed accounts")
 }
 
-// wantedIn gives the people observed so far whom their source wants to have access.
+// wantedIn gives the people observed so far whom their source wants to have access, and
+// whom no operator switched off.
 func (g *gathered) wantedIn() map[identity.Key]bool {
 	in := map[identity.Key]bool{}
 	for i := range g.observations {
-		if ob := &g.observations[i]; ob.Desired != nil && ob.Desired.Active {
+		if ob := &g.observations[i]; ob.Desired != nil && ob.Desired.Active && !g.stops.off(ob.Key) {
 			in[ob.Key] = true
 		}
 	}

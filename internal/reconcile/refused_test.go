@@ -70,6 +70,14 @@ func TestRefusals(t *testing.T) {
 		require.ErrorContains(t, err, "calls in a row failed")
 		require.Less(t, rep.Counts.Failed, 40)
 	})
+	t.Run("a mapping that nobody's account can be made by ends it in the end", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.sim.Fail(mmsim.Fault{Method: http.MethodPost, Path: "/users", Status: http.StatusBadRequest, ErrorID: "model.user.is_valid.username.app_error"})
+		rep, err := w.sync(newcomers(1, 400), wiring{})
+		require.ErrorContains(t, err, "250 calls in a row failed")
+		require.Less(t, rep.Counts.Failed, 300)
+	})
 	t.Run("refusals that are each another's do not", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
