@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,9 +15,9 @@ import (
 )
 
 // served is a server that gives pictures, good and bad, and the options that fit it.
-func served(t *testing.T) (*httptest.Server, fetch.Options, *int) {
+func served(t *testing.T) (*httptest.Server, fetch.Options, *atomic.Int64) {
 	t.Helper()
-	asked := new(int)
+	asked := new(atomic.Int64)
 	mux := http.NewServeMux()
 	give := func(path, kind, body string, status int) {
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
@@ -39,7 +40,7 @@ func served(t *testing.T) (*httptest.Server, fetch.Options, *int) {
 	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/good.png", http.StatusFound) })
 	mux.HandleFunc("/slow.png", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		*asked++
+		asked.Add(1)
 		mux.ServeHTTP(w, r)
 	}))
 	t.Cleanup(srv.Close)
@@ -91,7 +92,7 @@ func TestFetcher_Picture_asks_nobody_who_is_not_named(t *testing.T) {
 		_, err := f.Picture(t.Context(), address)
 		require.Error(t, err, address)
 	}
-	require.Zero(t, *asked)
+	require.Zero(t, asked.Load())
 }
 
 // What a name stands for may change after it was looked at, so it is the address that
@@ -104,7 +105,7 @@ func TestFetcher_Picture_dials_public_addresses_alone(t *testing.T) {
 	defer f.Close()
 	_, err := f.Picture(t.Context(), srv.URL+"/good.png")
 	require.ErrorContains(t, err, "is not a public one")
-	require.Zero(t, *asked)
+	require.Zero(t, asked.Load())
 
 	named := strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)
 	o.Hosts = append(o.Hosts, strings.TrimPrefix(named, "https://"))
@@ -112,5 +113,5 @@ func TestFetcher_Picture_dials_public_addresses_alone(t *testing.T) {
 	defer f.Close()
 	_, err = f.Picture(t.Context(), named+"/good.png")
 	require.ErrorContains(t, err, "is not a public one")
-	require.Zero(t, *asked)
+	require.Zero(t, asked.Load())
 }
