@@ -106,19 +106,15 @@ func (t *Target) nameTaken(ctx context.Context, username string, cause *APIError
 	return &known
 }
 
-// clockLag is how far the server's clock may be behind the Date header, which a proxy
-// before it writes by its own.
-const clockLag = 30 * time.Second
-
 // ours tells whether an account is the one that was just asked for: everything
 // equal, untouched since, and not older than the request by the server's clock
 // (whose header counts whole seconds). One whose login data are the person's, and which
 // has all that was asked for, cannot be somebody else's, so that it may seem older by
-// clockLag; an account without them anybody may have signed up with.
+// plan.ClockLag; an account without them anybody may have signed up with.
 func ours(n NewUser, a identity.Account, started time.Time) bool {
 	slack := 2 * time.Second
 	if !n.Auth.IsZero() && a.Auth == n.Auth && sameProfile(n, a) {
-		slack = clockLag
+		slack = plan.ClockLag
 	}
 	return !started.IsZero() && a.CreateAt >= started.Add(-slack).UnixMilli() &&
 		a.Username == n.Username && a.Email == n.Email && a.Active() && !a.Bot && !a.Remote &&

@@ -54,6 +54,23 @@ func TestTarget_Observe(t *testing.T) {
 		}
 		require.Equal(t, 2, refused, "87 kB and 43 kB, once")
 	})
+	t.Run("what refuses any list has another fault, and is not remembered", func(t *testing.T) {
+		t.Parallel()
+		s, target := simulated(t, mmsim.Options{})
+		well := s.Fail(mmsim.Fault{Path: "/users/ids", Status: http.StatusRequestEntityTooLarge})
+		ids := append(manyIDs(2_999), s.AdminID())
+		take := func(identity.Account) error { return nil }
+		_, err := target.Observe(t.Context(), ids, 0, take)
+		require.Error(t, err)
+		require.Less(t, len(s.Calls()), 8)
+		well()
+		_, err = target.Facts(t.Context())
+		require.NoError(t, err)
+		s.ResetCalls()
+		_, err = target.Observe(t.Context(), ids, 0, take)
+		require.NoError(t, err)
+		require.Len(t, s.Calls(), 1, "as many as ever, once the server was looked at again")
+	})
 	t.Run("of a list that an older server cut off it says that it cannot be read", func(t *testing.T) {
 		t.Parallel()
 		s, target := simulated(t, mmsim.Options{})

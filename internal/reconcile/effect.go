@@ -27,7 +27,7 @@ func (e *Engine) effect(ctx context.Context, op state.OpRecord) (*identity.Accou
 		if err != nil || !ok || !satisfied(op.Op, a) || op.Op.Kind == plan.RevokeSessions || op.Op.Kind == plan.MailReset {
 			return nil, err
 		}
-		if op.Op.Kind == plan.SetActive && !a.Active() && !near(a.DeleteAt, op.SentAt, clockLag) {
+		if op.Op.Kind == plan.SetActive && !a.Active() && !near(a.DeleteAt, op.SentAt, plan.ClockLag) {
 			return nil, nil // off, but not by this call, before which it was seen to be on
 		}
 		return &a, nil
@@ -53,7 +53,7 @@ func (e *Engine) intended(ctx context.Context, op state.OpRecord, a *identity.Ac
 	login, _ := op.Op.To(plan.FieldAuthService)
 	back := dateSlack
 	if data, _ := op.Op.To(plan.FieldAuthData); login != "" && a.Auth.Data == data {
-		back = clockLag // whose login data these are nobody else can be; a password anybody may have signed up with
+		back = plan.ClockLag // whose login data these are nobody else can be; a password anybody may have signed up with
 	}
 	if !satisfied(op.Op, *a) || a.Auth.Service != login || !near(a.CreateAt, op.SentAt, back) ||
 		!a.Active() || a.Bot || a.Remote || a.MagicLink || a.Roles.Privileged() {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mmsync/mmsync/internal/mattermost/mmsim"
+	"github.com/mmsync/mmsync/internal/reconcile/plan"
 	"github.com/mmsync/mmsync/internal/state"
 )
 
@@ -148,6 +149,24 @@ func TestEngine_refusedPatchTakesRights(t *testing.T) {
 	stop()
 	w.settle(people, wiring{})
 	require.True(t, w.named("bob").IsAdmin())
+}
+
+// Who is to be a guest is made one, whatever the server says of his name.
+func TestEngine_refusedPatchMakesGuests(t *testing.T) {
+	t.Parallel()
+	w, _ := newGuests(t)
+	with := guestRules(plan.LostTake)
+	people := []human{{ID: "1", UID: "ann", Title: "Clerk"}}
+	w.settle(people, with)
+	stop := w.sim.Fail(mmsim.Fault{Path: "/users/*/patch", Status: http.StatusBadRequest, ErrorID: "model.user.is_valid.position.app_error"})
+	people[0] = guest("1", "ann")
+	people[0].Title = "Adviser"
+	rep, err := w.sync(people, with)
+	require.NoError(t, err)
+	require.Equal(t, 1, rep.Counts.Failed)
+	require.Equal(t, "system_guest", w.roles("ann"))
+	stop()
+	w.settle(people, with)
 }
 
 func TestMemberships_refusedPatch(t *testing.T) {

@@ -22,10 +22,6 @@ const settleAfter = sendBy + 50*time.Second
 // it: the header counts whole seconds.
 const dateSlack = 2 * time.Second
 
-// clockLag is how far the server's clock may be behind the Date header, which a proxy
-// before it writes by its own.
-const clockLag = 30 * time.Second
-
 // recover looks into what an interrupted run left: ops never sent are closed,
 // ops sent without a recorded answer are closed by what the server shows. Those
 // whose call may still arrive stay open, and their accounts busy.

@@ -7,6 +7,10 @@ import (
 	"github.com/mmsync/mmsync/internal/identity"
 )
 
+// ClockLag is how far the server's clock may be behind the Date header of its answers: a
+// proxy in front of it may write that header by a clock of its own.
+const ClockLag = 30 * time.Second
+
 // Observation is all that may be known about one Key when deciding. A full run
 // makes observations from listings, a push makes one from a few lookups; Decide
 // cannot tell the difference. Pointers are read-only.
